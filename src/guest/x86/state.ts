@@ -1,0 +1,123 @@
+/** The x86 vCPU state: one record in linear memory, read by interpreter, compiled code and helpers alike. */
+import { layout, VCPU, type FieldSpec } from '../../ir/layout.js';
+
+export const GPR = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const;
+/** In the encoding order of the segment registers; then the system segments. */
+export const SEG = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr', 'gdtr', 'idtr'] as const;
+
+const fields: FieldSpec[] = [];
+for (const r of GPR) fields.push([r, 'u64']);
+fields.push(
+  ['eflags', 'u64'], // all bits but CF PF AF ZF SF OF (lazy, see flags.ts) and DF; bit 1 set
+  ['df', 'u64'], // 1 or -1 (two's complement): the step of string instructions
+);
+for (const s of SEG) {
+  // `attr` holds descriptor bits 40..55 as in the second descriptor word >> 8: type, S, DPL, P, AVL, L, D/B, G
+  // (limit is expanded to bytes). A null selector in a data segment register leaves attr 0.
+  fields.push([`${s}Base`, 'u64'], [`${s}Limit`, 'u32'], [`${s}Attr`, 'u32'], [`${s}Selector`, 'u32'], [`${s}Pad`, 'u32']);
+}
+fields.push(
+  ['cr0', 'u64'],
+  ['cr2', 'u64'],
+  ['cr3', 'u64'],
+  ['cr4', 'u64'],
+  ['efer', 'u64'],
+  ['dr', 'u64', 8],
+  ['star', 'u64'],
+  ['lstar', 'u64'],
+  ['cstar', 'u64'],
+  ['fmask', 'u64'],
+  ['kernelGsBase', 'u64'],
+  ['sysenterCs', 'u64'],
+  ['sysenterEsp', 'u64'],
+  ['sysenterEip', 'u64'],
+  ['pat', 'u64'],
+  ['tscOffset', 'u64'],
+  ['tscAux', 'u64'],
+  ['tscDeadline', 'u64'],
+  ['miscEnable', 'u64'],
+  ['mtrrDefType', 'u64'],
+  ['mtrrFixed', 'u64', 11],
+  ['mtrrVar', 'u64', 16],
+  ['mcgStatus', 'u64'],
+  ['mcgCtl', 'u64'],
+  ['mcBanks', 'u64', 40],
+  ['xcr0', 'u64'],
+  ['xss', 'u64'],
+  ['pkru', 'u64'],
+  ['smbase', 'u64'],
+  ['a20Mask', 'u64'],
+  ['apicBase', 'u64'],
+  ['bootMsrs', 'u64', 8], // feature control, microcode revision and the like
+  ['inhibitInterrupts', 'u32'], // set for one instruction after STI, MOV SS, POP SS
+  ['nmiBlocked', 'u32'],
+  ['inSmm', 'u32'],
+  ['cpl', 'u32'],
+  ['oldException', 'u32'], // for double faults: vector being delivered, or 0xffffffff
+  ['waitForSipi', 'u32'],
+  ['sipiVector', 'u32'],
+  ['monitorArmed', 'u32'],
+  ['cpuid', 'u32', 4 * 128], // leaves of the chosen model: written by cpu-models.ts, read by the CPUID helper
+  ['cpuidIndex', 'u32', 2 * 128], // (leaf, subleaf) of each, 0xffffffff in subleaf: any
+  ['cpuidCount', 'u32'],
+  ['physBits', 'u32'],
+  ['features', 'u32', 16], // FeatureWord by FeatureWord (cpu-models.ts)
+  ['tlbPcid', 'u16', 4096], // PCID to TLB generation, 0: none
+  ['tlbNextGeneration', 'u32'],
+  ['lapic', { bytes: 1024, align: 16 }], // see runtime/x86/lapic
+  ['lapicDeadline', 'f64'], // virtual ns at which the local APIC timer is due, Infinity: not armed
+  ['stringScratch', 'u64', 16],
+  // From here on: vector and floating point state. Vector ops address it; the region compiler never caches it in locals.
+  ['vectorBase', { bytes: 0, align: 64 }],
+  ['zmm', { bytes: 16 * 64, align: 64 }], // register i at 64*i; bytes 0..15 xmm, 0..31 ymm
+  ['vtemp', { bytes: 8 * 64, align: 64 }], // scratch for memory operands
+  ['fpr', { bytes: 8 * 16, align: 16 }], // physical registers R0..R7: u64 significand (MMX), u16 sign and exponent
+  ['fpTop', 'u32'], // TOP, 0..7
+  ['fpTags', 'u32'], // bit i: R_i empty
+  ['fcw', 'u32'],
+  ['fsw', 'u32'], // without TOP
+  ['fop', 'u32'],
+  ['fcs', 'u32'],
+  ['fds', 'u32'],
+  ['mxcsr', 'u32'],
+  ['fip', 'u64'],
+  ['fdp', 'u64'],
+);
+
+/** Field offsets count from the start of the vCPU header. */
+export const X86 = layout('X86', fields, VCPU.size);
+
+/**
+ * Mode bits: the x86 part of a block's key. What is here may be assumed by translated code; a change of any of it ends
+ * the block. Kept up to date by `updateMode` in the runtime.
+ */
+export const Mode = {
+  cplMask: 3, //        bits 0..1
+  cs32: 1 << 2, //      default operand and address size 32 (CS.D), not in 64-bit mode
+  cs64: 1 << 3, //      64-bit mode (EFER.LMA and CS.L)
+  ss32: 1 << 4, //      stack pointer is ESP (SS.B)
+  addSeg: 1 << 5, //    some of DS, ES, SS has a non-zero base or is not flat: add bases
+  protected: 1 << 6, // CR0.PE
+  vm86: 1 << 7,
+  lma: 1 << 8,
+  trap: 1 << 9, //      EFLAGS.TF: one instruction a block, then #DB
+  mp: 1 << 10, //       CR0.MP
+  em: 1 << 11, //       CR0.EM
+  ts: 1 << 12, //       CR0.TS
+  osfxsr: 1 << 13,
+  avx: 1 << 14, //      CR4.OSXSAVE and XCR0 allows YMM
+  smapOn: 1 << 15, //   supervisor, CR4.SMAP and not EFLAGS.AC: data accesses use MMU index 2
+  align: 1 << 16, //    CR0.AM and EFLAGS.AC at CPL 3
+  smm: 1 << 17,
+  csBase: 1 << 18, //   CS base is not zero (the linear pc is base + pc)
+  limits: 1 << 19, //   a data or stack segment limit must be checked (not 4 GiB flat, not 64-bit mode)
+  ioplShift: 20, //     bits 20..21: IOPL
+  umip: 1 << 22,
+  inhibit: 1 << 23, //  interrupts inhibited for this one instruction
+  breakpoints: 1 << 24, // DR7 has an instruction breakpoint, or a debugger has: one instruction a block
+  single: 1 << 25, //   one instruction a block for other reasons (debugger step)
+  fpe: 1 << 26, //      an unmasked x87 exception is pending: waiting x87 instructions must call the check
+} as const;
+
+/** interruptRequest bits. */
+export const IntReq = { hard: 1, nmi: 2, smi: 4, init: 8, sipi: 16, reset: 32, poll: 64, mce: 128, debug: 256, a20: 512 } as const;

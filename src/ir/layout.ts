@@ -1,0 +1,148 @@
+/**
+ * Layouts that TypeScript and the AssemblyScript runtime share. Each is declared once here (or in a guest's `state.ts`);
+ * `tools/generate-runtime.ts` writes the AssemblyScript constants.
+ */
+
+export type FieldType = 'u8' | 'u16' | 'u32' | 'u64' | 'f64';
+const SIZE: Readonly<Record<FieldType, number>> = { u8: 1, u16: 2, u32: 4, u64: 8, f64: 8 };
+
+/** `[name, type]`, `[name, type, count]` (array), or `[name, {bytes, align}]` (opaque). */
+export type FieldSpec =
+  | readonly [string, FieldType, number?]
+  | readonly [string, { readonly bytes: number; readonly align: number }];
+
+export interface Layout {
+  readonly name: string;
+  /** Total bytes, rounded up to 16. */
+  readonly size: number;
+  /** Byte offset of each field. */
+  readonly at: Readonly<Record<string, number>>;
+  /** Bytes of each field (whole array). */
+  readonly bytes: Readonly<Record<string, number>>;
+}
+
+/** Lays fields out in order with natural alignment, from byte `start` on. Offsets count from 0, not from `start`. */
+export function layout(name: string, fields: readonly FieldSpec[], start = 0): Layout {
+  const at: Record<string, number> = {};
+  const bytes: Record<string, number> = {};
+  let offset = start;
+  for (const [field, type, count] of fields as readonly (readonly [string, FieldType | { bytes: number; align: number }, number?])[]) {
+    const [size, align] =
+      typeof type === 'string' ? [SIZE[type] * (count ?? 1), SIZE[type]] : [type.bytes, type.align];
+    offset = Math.ceil(offset / align) * align;
+    if (field in at) throw new Error(`layout ${name}: field ${field} twice`);
+    at[field] = offset;
+    bytes[field] = size;
+    offset += size;
+  }
+  return { name, size: Math.ceil(offset / 16) * 16, at, bytes };
+}
+
+export const TEMP_COUNT = 96;
+
+/** Every guest's vCPU state begins with this header. Slots (64-bit cells) are numbered from its start. */
+export const VCPU = layout('Vcpu', [
+  ['pc', 'u64'], // the guest's program counter (x86: rip/eip, without segment base)
+  ['flagOp', 'u64'], // lazy condition codes: which operation,
+  ['flagRes', 'u64'], // its result,
+  ['flagSrc', 'u64'], // and an operand
+  ['flagSrc2', 'u64'],
+  ['temps', 'u64', TEMP_COUNT], // block-local temporaries
+  ['ioHigh', 'u32'], // high half of a 64-bit device read
+  ['machine', 'u32'], // address of the Machine record
+  ['index', 'u32'], // vCPU number, from 0
+  ['mode', 'u32'], // mode bits: the part of the block key that changes decoding or checks
+  ['exitRequest', 'u32'], // non-zero: leave compiled code at the next poll; set with an atomic store
+  ['interruptRequest', 'u32'], // pending-interrupt bits, guest specific
+  ['halted', 'u32'],
+  ['faultPending', 'u32'], // non-zero: a guest fault is waiting to be delivered
+  ['faultVector', 'u32'],
+  ['faultCode', 'u32'],
+  ['faultAddress', 'u64'],
+  ['mmuIndex', 'u32'], // which of the TLBs ordinary accesses use
+  ['tlbGeneration', 'u32'], // 1..4095: low 12 bits of a valid TLB tag
+  ['tlb', 'u32'], // address of this vCPU's TLBs (MMU_MODES tables in a row)
+  ['jumpCache', 'u32'], // address of this vCPU's jump cache
+  ['exitDetail', 'u32'], // what the exit reason is about
+  ['instructionBudget', 'u64'], // under -icount: instructions left in this slice
+  ['instructionCount', 'u64'], // guest instructions executed by blocks entered (interpreter; compiled code under -icount)
+  ['blockPc', 'u64'], // pc at which the running block was entered
+  ['statLookups', 'u64'],
+  ['statTlbMisses', 'u64'],
+  ['statTlbFlushes', 'u64'],
+  ['statColdBlocks', 'u64'],
+  ['statSideExits', 'u64'],
+  ['statIoAccesses', 'u64'],
+]);
+
+/** One per machine: what all its vCPUs share. */
+export const MACHINE = layout('Machine', [
+  ['flat', 'u32', 2], // address of the flat range table, per address space (0: system, 1: system management mode)
+  ['flatCount', 'u32', 2],
+  ['codePages', 'u32'], // u32 per RAM page (host offset / 4096): first block in it, or 0
+  ['codeGranules', 'u32'], // u64 per RAM page: one bit per 64 bytes that hold translated code
+  ['dirty', 'u32'], // u8 per RAM page: bits of clients that want to know of writes still armed
+  ['blockHash', 'u32'], // u32[BLOCK_HASH]: blocks by host pc and mode
+  ['codeStart', 'u32'], // block storage: start, next free byte, end
+  ['codeNext', 'u32'],
+  ['codeEnd', 'u32'],
+  ['hotThreshold', 'u32'], // region head entries before the region is queued; 0xffffffff: interpreter only
+  ['vcpuCount', 'u32'],
+  ['vcpus', 'u32', 8], // addresses of the vCPU states
+  ['icount', 'u32'], // non-zero: count instructions exactly
+  ['traceMask', 'u32'], // which -d items are on (TraceBit)
+  ['apicBus', 'u32'], // guest specific
+]);
+
+/** One flattened range of guest physical address space; sorted by start, no overlap. */
+export const FLAT_RANGE = layout('FlatRange', [
+  ['start', 'u64'],
+  ['last', 'u64'], // inclusive
+  ['flags', 'u32'], // FlatFlag
+  ['host', 'u32'], // linear-memory address of `start` when it is RAM or ROM
+  ['region', 'u32'], // number of the I/O region that answers reads/writes not served by RAM
+  ['pad', 'u32'],
+  ['offset', 'u64'], // offset of `start` in that I/O region
+]);
+export const FlatFlag = { ramRead: 1, ramWrite: 2, ioRead: 4, ioWrite: 8, dirtyLog: 16 } as const;
+
+/** Head of a translated block, followed by its ops. */
+export const BLOCK = layout('Block', [
+  ['host', 'u32'], // linear-memory address of its first guest byte
+  ['mode', 'u32'],
+  ['bytes', 'u16'], // guest bytes
+  ['instructions', 'u16'],
+  ['ops', 'u32'], // ops that follow this head
+  ['heat', 'u32'],
+  ['entry', 'u32'], // index of the compiled region in the function table, 0: none
+  ['valid', 'u32'], // 0 once invalidated
+  ['hashNext', 'u32'],
+  ['pageNext', 'u32'], // next block of the same RAM page
+  ['host2', 'u32'], // where the block's second page starts when it straddles two pages, else 0
+  ['page2Next', 'u32'],
+  ['flags', 'u32'], // BlockFlag
+  ['region', 'u32'], // non-zero: part of that many compiled regions
+]);
+export const BlockFlag = { queued: 1 } as const;
+
+export const MMU_MODES = 3; // 0: supervisor, 1: user, 2: supervisor with user access refused (SMAP)
+export const TLB_ENTRIES = 1024; // per table
+/** A tag is (linear page address | generation) for a page that may be accessed so without a check, else 0. */
+export const TLB_ENTRY = layout('TlbEntry', [
+  ['read', 'u64'],
+  ['write', 'u64'],
+  ['execute', 'u64'],
+  ['addend', 'u32'], // + low 32 bits of the linear address = linear-memory address
+  ['flags', 'u32'], // guest specific
+]);
+export const JUMP_CACHE_ENTRIES = 8192;
+export const JUMP_ENTRY = layout('JumpEntry', [
+  ['pc', 'u64'], // linear address
+  ['mode', 'u32'],
+  ['generation', 'u32'], // tlbGeneration
+  ['block', 'u32'],
+  ['entry', 'u32'], // copy of the block's entry, 0: none
+]);
+export const BLOCK_HASH = 65536;
+/** -d items the runtime itself reports. */
+export const TraceBit = { int: 1, exec: 2, mmu: 4, cpuReset: 8, guestErrors: 16, unimp: 32 } as const;
