@@ -1,7 +1,7 @@
 /** Writes src/runtime/generated/: what TypeScript declares and the AssemblyScript runtime needs as constants. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { HELPERS, HELPER_TABLES } from '../src/guest/x86/helpers/index.js';
+import { HELPER_TABLES, HELPERS } from '../src/guest/x86/helpers/index.js';
 import { IntReq, Mode, X86 } from '../src/guest/x86/state.js';
 import * as L from '../src/ir/layout.js';
 import { ExitReason, GotoKind, JumpKind, OP, PcMask } from '../src/ir/ops.js';
@@ -30,7 +30,14 @@ const consts = (prefix: string, values: Readonly<Record<string, number>>, type: 
 const fieldConsts = (l: L.Layout, prefix: string): string =>
   consts(`${prefix}_`, l.at, 'usize') + `export const ${prefix}_SIZE: usize = ${l.size};\n`;
 
-write('ops.ts', consts('OP_', OP, 'u32') + consts('EXIT_', ExitReason, 'u32') + consts('PC_', PcMask, 'u32') + consts('GOTO_', GotoKind, 'u32') + consts('JUMP_', JumpKind, 'u32'));
+write(
+  'ops.ts',
+  consts('OP_', OP, 'u32') +
+    consts('EXIT_', ExitReason, 'u32') +
+    consts('PC_', PcMask, 'u32') +
+    consts('GOTO_', GotoKind, 'u32') +
+    consts('JUMP_', JumpKind, 'u32'),
+);
 write(
   'layout.ts',
   fieldConsts(L.VCPU, 'VCPU') +
@@ -42,7 +49,17 @@ write(
     consts('FLATFLAG_', L.FlatFlag, 'u32') +
     consts('BLOCKFLAG_', L.BlockFlag, 'u32') +
     consts('TRACE_', L.TraceBit, 'u32') +
-    consts('', { MMU_MODES: L.MMU_MODES, TLB_ENTRIES: L.TLB_ENTRIES, JUMP_CACHE_ENTRIES: L.JUMP_CACHE_ENTRIES, BLOCK_HASH: L.BLOCK_HASH, TEMP_COUNT: L.TEMP_COUNT }, 'u32'),
+    consts(
+      '',
+      {
+        MMU_MODES: L.MMU_MODES,
+        TLB_ENTRIES: L.TLB_ENTRIES,
+        JUMP_CACHE_ENTRIES: L.JUMP_CACHE_ENTRIES,
+        BLOCK_HASH: L.BLOCK_HASH,
+        TEMP_COUNT: L.TEMP_COUNT,
+      },
+      'u32',
+    ),
 );
 write('x86.ts', fieldConsts(X86, 'X86') + consts('MODE_', Mode, 'u32') + consts('INT_', IntReq, 'u32'));
 
@@ -51,7 +68,11 @@ const imports = HELPER_TABLES.filter((t) => t.helpers.length > 0)
   .join('');
 const cases = (vector: boolean): string =>
   HELPERS.filter((h) => h.kind.startsWith('v') === vector)
-    .map((h) => (vector ? `    case ${h.id}: ${h.name}(cpu, d, a, b, imm); return;\n` : `    case ${h.id}: return ${h.name}(cpu, a, b, imm);\n`))
+    .map((h) =>
+      vector
+        ? `    case ${h.id}: ${h.name}(cpu, d, a, b, imm); return;\n`
+        : `    case ${h.id}: return ${h.name}(cpu, a, b, imm);\n`,
+    )
     .join('');
 write(
   'helpers.ts',

@@ -26,9 +26,12 @@ export function layout(name: string, fields: readonly FieldSpec[], start = 0): L
   const at: Record<string, number> = {};
   const bytes: Record<string, number> = {};
   let offset = start;
-  for (const [field, type, count] of fields as readonly (readonly [string, FieldType | { bytes: number; align: number }, number?])[]) {
-    const [size, align] =
-      typeof type === 'string' ? [SIZE[type] * (count ?? 1), SIZE[type]] : [type.bytes, type.align];
+  for (const [field, type, count] of fields as readonly (readonly [
+    string,
+    FieldType | { bytes: number; align: number },
+    number?,
+  ])[]) {
+    const [size, align] = typeof type === 'string' ? [SIZE[type] * (count ?? 1), SIZE[type]] : [type.bytes, type.align];
     offset = Math.ceil(offset / align) * align;
     if (field in at) throw new Error(`layout ${name}: field ${field} twice`);
     at[field] = offset;

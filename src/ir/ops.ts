@@ -54,17 +54,50 @@ export const CONDS = ['eq', 'ne', 'ltu', 'geu', 'leu', 'gtu', 'lts', 'ges', 'les
 export type Cond = (typeof CONDS)[number];
 
 export type OpName =
-  | 'nop' | 'movi' | 'mov' | 'ext8h' | 'dep8' | 'dep8h' | 'dep16'
+  | 'nop'
+  | 'movi'
+  | 'mov'
+  | 'ext8h'
+  | 'dep8'
+  | 'dep8h'
+  | 'dep16'
   | `ext${8 | 16 | 32}${'u' | 's'}`
   | `${(typeof BINARY)[number]}${'' | 'i' | '32' | 'i32'}`
-  | 'lea' | 'lea32' | 'mulhu' | 'mulhs' | 'not' | 'neg' | 'not32' | 'neg32'
-  | 'clz' | 'clz32' | 'ctz' | 'ctz32' | 'popcnt' | 'bswap' | 'bswap32'
+  | 'lea'
+  | 'lea32'
+  | 'mulhu'
+  | 'mulhs'
+  | 'not'
+  | 'neg'
+  | 'not32'
+  | 'neg32'
+  | 'clz'
+  | 'clz32'
+  | 'ctz'
+  | 'ctz32'
+  | 'popcnt'
+  | 'bswap'
+  | 'bswap32'
   | `${'set' | 'if'}_${Cond}${'' | 'i'}${'' | '32'}`
   | 'sel'
-  | `ld${8 | 16 | 32}${'u' | 's'}` | 'ld64' | `ldm${8 | 16 | 32 | 64}` | `st${8 | 16 | 32 | 64}`
-  | `${'ld' | 'st'}${128 | 256}${'' | 'a'}` | 'probew'
-  | `env_ld${8 | 16 | 32}u` | `env_st${8 | 16 | 32}`
-  | 'pcrel' | 'flags' | 'call' | 'callf' | 'vcall' | 'vcallf' | 'goto' | 'jmp' | 'leave' | 'exit';
+  | `ld${8 | 16 | 32}${'u' | 's'}`
+  | 'ld64'
+  | `ldm${8 | 16 | 32 | 64}`
+  | `st${8 | 16 | 32 | 64}`
+  | `${'ld' | 'st'}${128 | 256}${'' | 'a'}`
+  | 'probew'
+  | `env_ld${8 | 16 | 32}u`
+  | `env_st${8 | 16 | 32}`
+  | 'pcrel'
+  | 'flags'
+  | 'call'
+  | 'callf'
+  | 'vcall'
+  | 'vcallf'
+  | 'goto'
+  | 'jmp'
+  | 'leave'
+  | 'exit';
 
 const rows: OpInfo[] = [];
 const op = (name: OpName, format: OpFormat, effect: OpInfo['effect'], doc: string): void => {
@@ -122,7 +155,8 @@ for (const w of ['8u', '8s', '16u', '16s', '32u', '32s', '64'] as const) {
 for (const w of ['8', '16', '32', '64'] as const) {
   op(`ldm${w}`, 'ldm', 'fault', `zero-extending load that needs write permission (read-modify-write)`);
 }
-for (const w of ['8', '16', '32', '64'] as const) op(`st${w}`, 'stm', 'fault', `guest memory at linear address a + imm = low bits of b`);
+for (const w of ['8', '16', '32', '64'] as const)
+  op(`st${w}`, 'stm', 'fault', `guest memory at linear address a + imm = low bits of b`);
 op('ld128', 'ldm', 'fault', 'vector field at slot dst (16 bytes) = guest memory at a + imm');
 op('ld128a', 'ldm', 'fault', 'the same; a misaligned address raises the guest fault for it');
 op('st128', 'stm', 'fault', 'guest memory at a + imm = vector field at slot b (16 bytes)');
@@ -131,7 +165,12 @@ op('ld256', 'ldm', 'fault', 'vector field at slot dst (32 bytes) = guest memory 
 op('ld256a', 'ldm', 'fault', 'the same; a misaligned address raises the guest fault for it');
 op('st256', 'stm', 'fault', 'guest memory at a + imm = vector field at slot b (32 bytes)');
 op('st256a', 'stm', 'fault', 'the same; a misaligned address raises the guest fault for it');
-op('probew', 'abi', 'fault', 'fault unless b (a count, not a slot) bytes at a + imm can be written; aux = instruction offset');
+op(
+  'probew',
+  'abi',
+  'fault',
+  'fault unless b (a count, not a slot) bytes at a + imm can be written; aux = instruction offset',
+);
 
 op('env_ld8u', 'di', 'state', 'dst = vCPU state byte at offset imm');
 op('env_ld16u', 'di', 'state', 'dst = vCPU state u16 at offset imm');
@@ -141,7 +180,12 @@ op('env_st16', 'ai', 'state', 'vCPU state u16 at offset imm = a');
 op('env_st32', 'ai', 'state', 'vCPU state u32 at offset imm = a');
 
 op('pcrel', 'dabx', 'pure', 'dst = mask(block pc + imm); aux = PcMask; a and b unused');
-op('flags', 'abi', 'pure', 'flagRes = slot a, flagSrc = slot b, flagOp = imm (the lazy-flags triple of the vCPU header)');
+op(
+  'flags',
+  'abi',
+  'pure',
+  'flagRes = slot a, flagSrc = slot b, flagOp = imm (the lazy-flags triple of the vCPU header)',
+);
 
 op('call', 'call', 'call', 'dst = helper(cpu, slot a, slot b, imm); a helper of kind pure');
 op('callf', 'call', 'call', 'the same for a helper that may touch any state and may raise a fault');
@@ -156,9 +200,10 @@ op('exit', 'ai', 'end', 'leave the run loop with reason imm; the pc is already i
 /** All ops; an op's code is its index. */
 export const OPS: readonly OpInfo[] = rows;
 /** Code by name. */
-export const OP: Readonly<Record<OpName, number>> = Object.fromEntries(
-  rows.map((r, i) => [r.name, i]),
-) as Record<OpName, number>;
+export const OP: Readonly<Record<OpName, number>> = Object.fromEntries(rows.map((r, i) => [r.name, i])) as Record<
+  OpName,
+  number
+>;
 
 export const OP_BYTES = 16;
 /** What a pc is cut to after an addition: 16-bit ip, 32-bit eip, full 64 bits. */

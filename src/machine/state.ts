@@ -1,6 +1,15 @@
 /** The state of a device, declared once: snapshot, migration, the reset test and `info` derive from it. */
 
-export type StateValue = number | bigint | boolean | string | Uint8Array | Uint16Array | Uint32Array | readonly StateValue[] | { readonly [key: string]: StateValue };
+export type StateValue =
+  | number
+  | bigint
+  | boolean
+  | string
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | readonly StateValue[]
+  | { readonly [key: string]: StateValue };
 
 /** A device's whole guest-visible state as plain data, with the version of its shape. */
 export interface DeviceState {

@@ -1,7 +1,24 @@
 /** The x86 vCPU state: one record in linear memory, read by interpreter, compiled code and helpers alike. */
-import { layout, VCPU, type FieldSpec } from '../../ir/layout.js';
+import { type FieldSpec, layout, VCPU } from '../../ir/layout.js';
 
-export const GPR = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const;
+export const GPR = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+] as const;
 /** In the encoding order of the segment registers; then the system segments. */
 export const SEG = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr', 'gdtr', 'idtr'] as const;
 
@@ -14,7 +31,13 @@ fields.push(
 for (const s of SEG) {
   // `attr` holds descriptor bits 40..55 as in the second descriptor word >> 8: type, S, DPL, P, AVL, L, D/B, G
   // (limit is expanded to bytes). A null selector in a data segment register leaves attr 0.
-  fields.push([`${s}Base`, 'u64'], [`${s}Limit`, 'u32'], [`${s}Attr`, 'u32'], [`${s}Selector`, 'u32'], [`${s}Pad`, 'u32']);
+  fields.push(
+    [`${s}Base`, 'u64'],
+    [`${s}Limit`, 'u32'],
+    [`${s}Attr`, 'u32'],
+    [`${s}Selector`, 'u32'],
+    [`${s}Pad`, 'u32'],
+  );
 }
 fields.push(
   ['cr0', 'u64'],
@@ -120,4 +143,15 @@ export const Mode = {
 } as const;
 
 /** interruptRequest bits. */
-export const IntReq = { hard: 1, nmi: 2, smi: 4, init: 8, sipi: 16, reset: 32, poll: 64, mce: 128, debug: 256, a20: 512 } as const;
+export const IntReq = {
+  hard: 1,
+  nmi: 2,
+  smi: 4,
+  init: 8,
+  sipi: 16,
+  reset: 32,
+  poll: 64,
+  mce: 128,
+  debug: 256,
+  a20: 512,
+} as const;
