@@ -1,6 +1,7 @@
 /** Writes src/runtime/generated/: what TypeScript declares and the AssemblyScript runtime needs as constants. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { EFLAGS, FlagKind } from '../src/guest/x86/flags.js';
 import { HELPER_TABLES, HELPERS } from '../src/guest/x86/helpers/index.js';
 import { IntReq, Mode, X86 } from '../src/guest/x86/state.js';
 import * as L from '../src/ir/layout.js';
@@ -61,7 +62,14 @@ write(
       'u32',
     ),
 );
-write('x86.ts', fieldConsts(X86, 'X86') + consts('MODE_', Mode, 'u32') + consts('INT_', IntReq, 'u32'));
+write(
+  'x86.ts',
+  fieldConsts(X86, 'X86') +
+    consts('MODE_', Mode, 'u32') +
+    consts('INT_', IntReq, 'u32') +
+    consts('FLAG_', FlagKind, 'u32') +
+    consts('EFLAGS_', EFLAGS, 'u32'),
+);
 
 const imports = HELPER_TABLES.filter((t) => t.helpers.length > 0)
   .map((t) => `import { ${t.helpers.map(([n]) => n).join(', ')} } from '../${t.module}';\n`)

@@ -113,6 +113,11 @@ export class BlockBuilder {
   flags(flagOp: number, res: Slot, src: Slot): void {
     this.emit(OP.flags, 0, res, src, flagOp, 0);
   }
+  /** dst = condition `cc` of the lazy flags. */
+  cond(dst: Slot, cc: number): Slot {
+    this.emit(OP.cond, dst, 0, 0, cc, 0);
+    return dst;
+  }
   call(op: 'call' | 'callf' | 'vcall' | 'vcallf', helper: number, dst: Slot, a: Slot, b: Slot, imm = 0): Slot {
     this.emit(OP[op], dst, a, b, imm | 0, (helper << 16) | this.instructionOffset);
     return dst;

@@ -90,6 +90,7 @@ export type OpName =
   | `env_st${8 | 16 | 32}`
   | 'pcrel'
   | 'flags'
+  | 'cond'
   | 'call'
   | 'callf'
   | 'vcall'
@@ -185,6 +186,12 @@ op(
   'abi',
   'pure',
   'flagRes = slot a, flagSrc = slot b, flagOp = imm (the lazy-flags triple of the vCPU header)',
+);
+op(
+  'cond',
+  'di',
+  'pure',
+  'dst = guest condition imm of the lazy flags, 0 or 1 (x86: imm >= 16: all lazy flags as EFLAGS bits); reads the slots FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2 (runtime: flagCondition in <guest>/flags)',
 );
 
 op('call', 'call', 'call', 'dst = helper(cpu, slot a, slot b, imm); a helper of kind pure');
