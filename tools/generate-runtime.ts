@@ -2,8 +2,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EFLAGS, FlagKind } from '../src/guest/x86/flags.js';
+import { FEATURE } from '../src/guest/x86/features.js';
 import { HELPER_TABLES, HELPERS } from '../src/guest/x86/helpers/index.js';
-import { IntReq, Mode, X86 } from '../src/guest/x86/state.js';
+import { ClockRate, DebuggerFlag, IntReq, LAPIC, Mode, SEG, X86 } from '../src/guest/x86/state.js';
 import * as L from '../src/ir/layout.js';
 import { ExitReason, GotoKind, JumpKind, OP, PcMask } from '../src/ir/ops.js';
 
@@ -65,10 +66,19 @@ write(
 write(
   'x86.ts',
   fieldConsts(X86, 'X86') +
+    consts('FLAG_', FlagKind, 'u32') +
+    consts('EFLAGS_', EFLAGS, 'u32') +
+    fieldConsts(LAPIC, 'LAPIC') +
     consts('MODE_', Mode, 'u32') +
     consts('INT_', IntReq, 'u32') +
-    consts('FLAG_', FlagKind, 'u32') +
-    consts('EFLAGS_', EFLAGS, 'u32'),
+    consts('SEG_', Object.fromEntries(SEG.map((s, i) => [s, i])), 'u32') +
+    consts('CLOCK_', ClockRate, 'u32') +
+    consts('DEBUGGER_', DebuggerFlag, 'u32') +
+    consts(
+      'FEATURE_',
+      Object.fromEntries(Object.entries(FEATURE).map(([n, i]) => [n.replace(/[-.]/g, '_'), i])),
+      'u32',
+    ),
 );
 
 const imports = HELPER_TABLES.filter((t) => t.helpers.length > 0)

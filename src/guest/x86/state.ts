@@ -22,6 +22,31 @@ export const GPR = [
 /** In the encoding order of the segment registers; then the system segments. */
 export const SEG = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr', 'gdtr', 'idtr'] as const;
 
+/** Rates of the processor's clocks, in ticks a nanosecond of virtual time. */
+export const ClockRate = { tsc: 1, apicBus: 1 } as const;
+
+/** A local APIC. Registers in the layout of their xAPIC words; the interrupt-command register's halves apart. */
+export const LAPIC = layout('Lapic', [
+  ['initialId', 'u32'], // what CPUID and x2APIC mode call this APIC
+  ['id', 'u32'], // xAPIC ID register, bits 31..24
+  ['ldr', 'u32'],
+  ['dfr', 'u32'],
+  ['svr', 'u32'],
+  ['tpr', 'u32'],
+  ['esr', 'u32'],
+  ['esrPending', 'u32'], // errors since the last write to ESR
+  ['icrLow', 'u32'],
+  ['icrHigh', 'u32'],
+  ['lvt', 'u32', 6], // timer, thermal, performance, LINT0, LINT1, error
+  ['timerInitial', 'u32'],
+  ['timerDivide', 'u32'],
+  ['isr', 'u32', 8],
+  ['tmr', 'u32', 8],
+  ['irr', 'u32', 8],
+  ['timerStart', 'f64'], // virtual ns at which the running count was loaded; negative: not running
+  ['intr', 'u32'], // level of the 8259's output at LINT0
+]);
+
 const fields: FieldSpec[] = [];
 for (const r of GPR) fields.push([r, 'u64']);
 fields.push(
@@ -56,6 +81,7 @@ fields.push(
   ['sysenterEip', 'u64'],
   ['pat', 'u64'],
   ['tscOffset', 'u64'],
+  ['tscAdjust', 'u64'],
   ['tscAux', 'u64'],
   ['tscDeadline', 'u64'],
   ['miscEnable', 'u64'],
@@ -80,6 +106,8 @@ fields.push(
   ['waitForSipi', 'u32'],
   ['sipiVector', 'u32'],
   ['monitorArmed', 'u32'],
+  ['pendingDr6', 'u32'], // DR6 bits of a debug trap to deliver after the running instruction
+  ['debugger', 'u32'], // DebuggerFlag: a debugger's wishes for this vCPU
   ['cpuid', 'u32', 4 * 128], // leaves of the chosen model: written by cpu-models.ts, read by the CPUID helper
   ['cpuidIndex', 'u32', 2 * 128], // (leaf, subleaf) of each, 0xffffffff in subleaf: any
   ['cpuidCount', 'u32'],
@@ -87,7 +115,7 @@ fields.push(
   ['features', 'u32', 16], // FeatureWord by FeatureWord (cpu-models.ts)
   ['tlbPcid', 'u16', 4096], // PCID to TLB generation, 0: none
   ['tlbNextGeneration', 'u32'],
-  ['lapic', { bytes: 1024, align: 16 }], // see runtime/x86/lapic
+  ['lapic', { bytes: LAPIC.size, align: 16 }],
   ['lapicDeadline', 'f64'], // virtual ns at which the local APIC timer is due, Infinity: not armed
   ['stringScratch', 'u64', 16],
   // From here on: vector and floating point state. Vector ops address it; the region compiler never caches it in locals.
@@ -133,14 +161,20 @@ export const Mode = {
   align: 1 << 16, //    CR0.AM and EFLAGS.AC at CPL 3
   smm: 1 << 17,
   csBase: 1 << 18, //   CS base is not zero (the linear pc is base + pc)
-  limits: 1 << 19, //   a data or stack segment limit must be checked (not 4 GiB flat, not 64-bit mode)
+  limits: 1 << 19, //   limit or type of ES, CS, SS or DS must be checked: not 4 GiB flat, null, read-only, expand-down.
+  //                    Never in 64-bit mode. FS and GS are not covered: outside 64-bit mode always check those.
   ioplShift: 20, //     bits 20..21: IOPL
   umip: 1 << 22,
+  // With trap, inhibit, breakpoints or single a block has one instruction, its first op is the helper armSingleStep and
+  // its last one `leave` (the mode changes after it).
   inhibit: 1 << 23, //  interrupts inhibited for this one instruction
   breakpoints: 1 << 24, // DR7 has an instruction breakpoint, or a debugger has: one instruction a block
   single: 1 << 25, //   one instruction a block for other reasons (debugger step)
   fpe: 1 << 26, //      an unmasked x87 exception is pending: waiting x87 instructions must call the check
 } as const;
+
+/** Bits of the `debugger` field: instruction breakpoints exist; stop after each instruction. */
+export const DebuggerFlag = { breakpoints: 1, single: 2 } as const;
 
 /** interruptRequest bits. */
 export const IntReq = {

@@ -10,7 +10,8 @@
  *   writing back what is left to write (POP SS: rsp after the helper; LSS: the register after the helper). VCPU_PC is
  *   already the next instruction's then: a helper that does not jump leaves it so.
  * - Helpers that set flags do so through writeEflags (lazy state "explicit").
- * - In a block with Mode.trap set the translator emits `armSingleStep` before the instruction's own ops.
+ * - A block with Mode.trap, inhibit, breakpoints or single is one instruction, begins with `armSingleStep` and ends with
+ *   `leave` (not `goto`): that is how single step, STI's shadow and RF work.
  */
 import type { HelperKind, HelperTable } from './table.js';
 
@@ -53,7 +54,7 @@ export const SYSTEM_HELPERS: HelperTable = {
     'popf', //          a = image popped, imm = size; rsp after the helper. leave
     'clac', //          leave
     'stac', //          leave
-    'armSingleStep', // first op of the only instruction of a block in Mode.trap
+    'armSingleStep', // first op of such a block
     // ---- control and debug registers
     'readCr', //        imm = number (0 2 3 4 8); result = value
     'writeCr', //       a = value, imm = number. leave
