@@ -1,8 +1,8 @@
 /** Writes src/runtime/generated/: what TypeScript declares and the AssemblyScript runtime needs as constants. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { EFLAGS, FlagKind } from '../src/guest/x86/flags.js';
 import { FEATURE } from '../src/guest/x86/features.js';
+import { EFLAGS, FlagKind } from '../src/guest/x86/flags.js';
 import { HELPER_TABLES, HELPERS } from '../src/guest/x86/helpers/index.js';
 import { ClockRate, DebuggerFlag, IntReq, LAPIC, Mode, SEG, X86 } from '../src/guest/x86/state.js';
 import * as L from '../src/ir/layout.js';
