@@ -13,3 +13,38 @@ export function pulse(line: IrqLine): void {
 
 /** A line that goes nowhere. */
 export const NO_IRQ: IrqLine = { set: () => {} };
+
+/** A line that remembers its level and calls `changed` on every change: the receiving end. */
+export class IrqInput implements IrqLine {
+  level = false;
+  constructor(private readonly changed: (level: boolean) => void) {}
+
+  set(level: boolean): void {
+    if (this.level === level) return;
+    this.level = level;
+    this.changed(level);
+  }
+}
+
+/** Several drivers on one line: it is high while any of them drives it high. */
+export class WiredOr {
+  #raised = 0;
+  constructor(private readonly output: IrqLine) {}
+
+  /** A new driver of the line. */
+  input(): IrqLine {
+    return new IrqInput((level) => {
+      this.#raised += level ? 1 : -1;
+      this.output.set(this.#raised > 0);
+    });
+  }
+}
+
+/** One driver, several receivers. */
+export function fanOut(...lines: readonly IrqLine[]): IrqLine {
+  return {
+    set(level) {
+      for (const line of lines) line.set(level);
+    },
+  };
+}

@@ -25,6 +25,7 @@ export interface Stateful {
 
 /**
  * `stateOf(this, 1, ['lcr', 'ier', ...])`: save and load the named own properties. Typed arrays are copied in place,
- * so views that others hold stay valid. `afterLoad` re-derives what is not stored (irq levels, timers).
+ * so views that others hold stay valid; a property that is Stateful itself (a RegisterFile, a PciFunction), or an array
+ * of such, saves and loads itself. Only public properties can be named. `afterLoad` re-derives what is not stored (irq levels, timers).
  */
 export { stateOf } from './state-of.js';

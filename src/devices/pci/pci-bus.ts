@@ -1,0 +1,85 @@
+/** A PCI bus: slots, configuration accesses, INTx from devices to the bus's interrupt router. */
+import { Bug } from '../../base/errors.js';
+import type { PciConfigSpace, PciSlot } from '../../machine/pci-slot.js';
+import type { Dma } from '../../memory/io.js';
+import type { Memory } from '../../memory/memory.js';
+import type { MemoryRegion } from '../../memory/region.js';
+
+export interface PciBusHost {
+  readonly memory: Memory;
+  readonly dma: Dma;
+  readonly memorySpace: MemoryRegion;
+  readonly ioSpace: MemoryRegion;
+  /** Device `device` drives its `pin` (1..4). Called on changes only. */
+  setIntx(device: number, pin: number, level: boolean): void;
+  sendMsi(address: number, data: number): void;
+}
+
+const FUNCTIONS = 256;
+
+export class PciBus {
+  readonly #functions: (PciConfigSpace | undefined)[] = new Array(FUNCTIONS).fill(undefined);
+  /** Bit 4 * function + pin - 1 of each device: what its functions drive. */
+  readonly #levels = new Uint32Array(FUNCTIONS / 8);
+
+  constructor(
+    private readonly host: PciBusHost,
+    readonly number = 0,
+  ) {}
+
+  slot(devfn: number): PciSlot {
+    const { memory, dma, memorySpace, ioSpace } = this.host;
+    return {
+      devfn,
+      busNumber: this.number,
+      memory,
+      dma,
+      memorySpace,
+      ioSpace,
+      plug: (config) => {
+        if (this.#functions[devfn]) throw new Bug(`PCI function ${devfn} is taken`);
+        this.#functions[devfn] = config;
+      },
+      setIntx: (pin, level) => this.#setIntx(devfn, pin, level),
+      sendMsi: (address, data) => this.host.sendMsi(address, data),
+    };
+  }
+
+  /** The first device number from `from` on with no function plugged; undefined when the bus is full. */
+  freeDevice(from = 0): number | undefined {
+    for (let device = from; device < FUNCTIONS / 8; device++) {
+      if (!this.#functions.slice(8 * device, 8 * device + 8).some(Boolean)) return device;
+    }
+    return undefined;
+  }
+
+  functionAt(devfn: number): PciConfigSpace | undefined {
+    return this.#functions[devfn];
+  }
+
+  /** All functions with their numbers, in order. */
+  functions(): readonly { readonly devfn: number; readonly config: PciConfigSpace }[] {
+    return this.#functions.flatMap((config, devfn) => (config ? [{ devfn, config }] : []));
+  }
+
+  /** An absent function reads as all ones. */
+  configRead(devfn: number, offset: number, size: 1 | 2 | 4): number {
+    const config = this.#functions[devfn];
+    if (config) return config.configRead(offset, size);
+    return size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+  }
+
+  configWrite(devfn: number, offset: number, size: 1 | 2 | 4, value: number): void {
+    this.#functions[devfn]?.configWrite(offset, size, value);
+  }
+
+  #setIntx(devfn: number, pin: number, level: boolean): void {
+    const device = devfn >> 3;
+    const pins = 0x1111_1111 << (pin - 1);
+    const bit = 1 << (4 * (devfn & 7) + pin - 1);
+    const before = this.#levels[device]!;
+    const after = level ? before | bit : before & ~bit;
+    this.#levels[device] = after;
+    if (!(before & pins) !== !(after & pins)) this.host.setIntx(device, pin, (after & pins) !== 0);
+  }
+}
