@@ -64,7 +64,9 @@ export const VCPU = layout('Vcpu', [
   ['faultAddress', 'u64'],
   ['mmuIndex', 'u32'], // which of the TLBs ordinary accesses use
   ['tlbGeneration', 'u32'], // 1..4095: low 12 bits of a valid TLB tag
+  ['tlbLastGeneration', 'u32'], // highest generation handed out since the tables were last cleared
   ['tlb', 'u32'], // address of this vCPU's TLBs (MMU_MODES tables in a row)
+  ['addressSpace', 'u32'], // which flat view physical addresses go through (0: system, 1: system management mode)
   ['jumpCache', 'u32'], // address of this vCPU's jump cache
   ['exitDetail', 'u32'], // what the exit reason is about
   ['instructionBudget', 'u64'], // under -icount: instructions left in this slice

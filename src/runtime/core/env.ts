@@ -1,0 +1,22 @@
+/** What the host gives to the runtime. */
+
+/** Device access through the memory bus: `offset` into I/O region `region`; 1, 2 or 4 bytes. */
+export declare function mmioRead(cpu: usize, region: u32, offset: u32, size: u32): u32;
+export declare function mmioWrite(cpu: usize, region: u32, offset: u32, size: u32, value: u32): void;
+export declare function portIn(cpu: usize, port: u32, size: u32): u32;
+export declare function portOut(cpu: usize, port: u32, size: u32, value: u32): void;
+/** Nanoseconds of the machine's virtual clock. */
+export declare function virtualNs(): f64;
+export declare function hostRandom(): u32;
+/**
+ * Translates the code at linear-memory address `host` under `mode`; returns the new block. `page2` is the linear-memory
+ * address where the code goes on after its page when that is known to be needed, else 0. Returns 0 when the instruction
+ * needs its second page and page2 is 0.
+ */
+export declare function translate(cpu: usize, host: u32, mode: u32, page2: u32): u32;
+/** A region head became hot. */
+export declare function hot(block: usize): void;
+/** A block that is part of compiled regions has been invalidated. */
+export declare function blockInvalidated(block: usize): void;
+/** A block is about to be interpreted or entered (only with -d exec). */
+export declare function traceBlock(cpu: usize, block: usize): void;
