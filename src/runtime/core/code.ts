@@ -48,7 +48,7 @@ export function findBlock(machine: usize, host: u32, mode: u32): usize {
 function granules(offset: u32, bytes: u32): u64 {
   const first = offset >> 6;
   const last = min<u32>((offset + bytes - 1) >> 6, 63);
-  return (<u64>-1 << <u64>first) & (<u64>-1 >> <u64>(63 - last));
+  return ((<u64>-1) << (<u64>first)) & (<u64>-1 >> <u64>(63 - last));
 }
 
 function linkPage(machine: usize, block: usize, host: u32, bytes: u32, nextField: usize): void {
@@ -70,7 +70,7 @@ export function addBlock(machine: usize, block: usize): void {
   store<u32>(block + BLOCK_HASH_NEXT, load<u32>(slot));
   store<u32>(slot, <u32>block);
   store<u32>(block + BLOCK_VALID, 1);
-  const inPage = 4096 - (host & 0xfff);
+  const inPage: u32 = 4096 - (host & 0xfff);
   linkPage(machine, block, host, min<u32>(bytes, inPage), BLOCK_PAGE_NEXT);
   const host2 = load<u32>(block + BLOCK_HOST2);
   if (host2) linkPage(machine, block, host2, bytes - inPage, BLOCK_PAGE2_NEXT);
@@ -109,7 +109,7 @@ function startsIn(block: usize, page: u32): bool {
 function granulesOf(block: usize, page: u32): u64 {
   const host = load<u32>(block + BLOCK_HOST);
   const bytes = <u32>load<u16>(block + BLOCK_BYTES);
-  const inPage = 4096 - (host & 0xfff);
+  const inPage: u32 = 4096 - (host & 0xfff);
   return startsIn(block, page) ? granules(host & 0xfff, min<u32>(bytes, inPage)) : granules(0, bytes - inPage);
 }
 
@@ -180,9 +180,9 @@ export function codeRangeWritten(machine: usize, host: usize, bytes: u32): void 
 
 /** Forgets all blocks (storage full, or none may be reused). The host drops its compiled regions. */
 export function resetCode(machine: usize, ramPages: u32): void {
-  memory.fill(<usize>load<u32>(machine + MACHINE_CODE_PAGES), 0, <usize>ramPages << 2);
-  memory.fill(<usize>load<u32>(machine + MACHINE_CODE_GRANULES), 0, <usize>ramPages << 3);
-  memory.fill(<usize>load<u32>(machine + MACHINE_BLOCK_HASH), 0, <usize>BLOCK_HASH << 2);
+  memory.fill(<usize>load<u32>(machine + MACHINE_CODE_PAGES), 0, (<usize>ramPages) << 2);
+  memory.fill(<usize>load<u32>(machine + MACHINE_CODE_GRANULES), 0, (<usize>ramPages) << 3);
+  memory.fill(<usize>load<u32>(machine + MACHINE_BLOCK_HASH), 0, (<usize>BLOCK_HASH) << 2);
   store<u32>(machine + MACHINE_CODE_NEXT, load<u32>(machine + MACHINE_CODE_START));
   clearJumpCaches(machine);
 }

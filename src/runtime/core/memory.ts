@@ -77,7 +77,7 @@ export function flatViewChanged(): void {
 /** Looks up the range that holds `phys`; false when nothing is mapped there. */
 function find(cpu: usize, phys: u64): bool {
   const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
-  const space = <usize>load<u32>(cpu + VCPU_ADDRESS_SPACE) << 2;
+  const space = (<usize>load<u32>(cpu + VCPU_ADDRESS_SPACE)) << 2;
   const table = load<u32>(machine + space + MACHINE_FLAT);
   if (table == foundTable && phys >= foundStart && phys <= foundLast) return true;
   let low: u32 = 0;
@@ -213,8 +213,7 @@ export function physSt64(cpu: usize, phys: u64, value: u64): void {
 
 function entryOf(cpu: usize, linear: u64, mmu: u32): usize {
   return (
-    <usize>load<u32>(cpu + VCPU_TLB) +
-    <usize>(mmu * TLB_ENTRIES + (<u32>(linear >> 12) & (TLB_ENTRIES - 1))) * TLB_SIZE
+    <usize>load<u32>(cpu + VCPU_TLB) + <usize>(mmu * TLB_ENTRIES + (<u32>(linear >> 12) & (TLB_ENTRIES - 1))) * TLB_SIZE
   );
 }
 
@@ -309,7 +308,7 @@ function fill(cpu: usize, linear: u64, access: u32, mmu: u32): bool {
 // ---------------------------------------------------------------- loads
 
 function slowLoad(cpu: usize, linear: u64, size: u32, mmu: u32): u64 {
-  const inPage = 4096 - (<u32>linear & 0xfff);
+  const inPage: u32 = 4096 - (<u32>linear & 0xfff);
   if (size > inPage) {
     // Both pages must be readable before a device sees the access.
     if (!probeRead(cpu, linear, size, mmu)) return 0;
@@ -361,7 +360,7 @@ export function ldU64(cpu: usize, linear: u64, mmu: u32): u64 {
 // ---------------------------------------------------------------- stores
 
 function slowStore(cpu: usize, linear: u64, size: u32, value: u64, mmu: u32): void {
-  const inPage = 4096 - (<u32>linear & 0xfff);
+  const inPage: u32 = 4096 - (<u32>linear & 0xfff);
   if (size > inPage) {
     // Both pages must be writable before the first byte changes.
     if (!fill(cpu, linear, ACCESS_WRITE, mmu)) return;

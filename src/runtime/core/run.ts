@@ -119,7 +119,12 @@ export function run(cpu: usize): u32 {
     }
     if (chainFrom) {
       // Same page and mode as the block that jumped here: from now on it goes on without us.
-      if (from && !single && !load<u32>(block + BLOCK_HOST2) && ((load<u32>(block + BLOCK_HOST) ^ from) & ~0xfff) == 0) {
+      if (
+        from &&
+        !single &&
+        !load<u32>(block + BLOCK_HOST2) &&
+        ((load<u32>(block + BLOCK_HOST) ^ from) & ~0xfff) == 0
+      ) {
         store<u32>(chainFrom, <u32>block, 4);
       }
       clearChain();
