@@ -28,6 +28,7 @@ const options = [
   '--noAssert',
   '--runtime',
   'stub',
+  '--exportTable',
   '--importMemory',
   '--sharedMemory',
   '--initialMemory',
