@@ -39,11 +39,11 @@ function restore(own: unknown, saved: StateValue, name: string): unknown {
   return copy(saved);
 }
 
-/** save/load over the named own properties of `object`; see `state.ts`. */
+/** save/load over the named own properties of `object` (all that it has unless named); see `state.ts`. */
 export function stateOf<T extends object>(
   object: T,
   version: number,
-  names: readonly (keyof T & string)[],
+  names: readonly (keyof T & string)[] = Object.keys(object) as (keyof T & string)[],
   afterLoad?: () => void,
 ): Stateful {
   const record = object as Record<string, unknown>;

@@ -15,6 +15,7 @@
  * Sending takes no time: a byte leaves as soon as the backend takes it. The divisor only scales the receive timeout. The
  * interrupt pin is not gated by OUT2 (as in QEMU: guests written for it forget to set it).
  */
+import { traceEvents } from '../../base/trace.js';
 import type { CharBackend, CharEvent, CharFrontend, SerialLine } from '../../char/backend.js';
 import type { Clock, Timer } from '../../machine/clock.js';
 import type { Device } from '../../machine/device.js';
@@ -36,6 +37,11 @@ const CLOCK_HZ = 1843200;
 const FIFO_SIZE = 16;
 /** A character has a start bit, its data bits, parity, and a stop bit; the timeout is four of them. */
 const TIMEOUT_CHARACTERS = 4;
+
+export const trace = traceEvents({
+  serial_read: 'read addr 0x%02x val 0x%02x',
+  serial_write: 'write addr 0x%02x val 0x%02x',
+});
 
 export interface Uart16550Wiring {
   readonly irq: IrqLine;
@@ -103,6 +109,12 @@ export class Uart16550 implements Device, IoHandler, CharFrontend {
   }
 
   read(offset: number, _size: AccessSize): number {
+    const value = this.#read(offset);
+    if (trace.serial_read.enabled) trace.serial_read.emit(offset, value);
+    return value;
+  }
+
+  #read(offset: number): number {
     const s = this.#s;
     switch (offset & 7) {
       case 0:
@@ -140,6 +152,7 @@ export class Uart16550 implements Device, IoHandler, CharFrontend {
   }
 
   write(offset: number, _size: AccessSize, value: number): void {
+    if (trace.serial_write.enabled) trace.serial_write.emit(offset, value);
     const s = this.#s;
     switch (offset & 7) {
       case 0:

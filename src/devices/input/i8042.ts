@@ -9,6 +9,7 @@
  *   command byte (RAM 0): XLATE 40, AUX_OFF 20, KBD_OFF 10, SYS 04, AUX_INT 02, KBD_INT 01
  *   output port: KBD_DATA 80, KBD_CLK 40, AUX_OBF 20, KBD_OBF 10, A20 02, RESET 01 (0 resets)
  */
+import { traceEvents } from '../../base/trace.js';
 import type { Device } from '../../machine/device.js';
 import type { IrqLine } from '../../machine/irq.js';
 import { stateOf } from '../../machine/state.js';
@@ -44,6 +45,13 @@ const INPUT_PORT = 0x80;
 const BREAK_PREFIX = 0xf0;
 /** Offsets of the two ports in the handler's region: 0 is port 60h, 4 is port 64h. */
 const COMMAND_PORT = 4;
+
+export const trace = traceEvents({
+  i8042_read_data: '0x%02x',
+  i8042_read_status: '0x%02x',
+  i8042_write_data: '0x%02x',
+  i8042_write_command: '0x%02x',
+});
 
 export interface I8042Wiring {
   readonly keyboardIrq: IrqLine;
@@ -94,11 +102,17 @@ export class I8042 implements Device, IoHandler {
   }
 
   read(offset: number, _size: AccessSize): number {
-    return offset === COMMAND_PORT ? this.#status() : this.#takeData();
+    const command = offset === COMMAND_PORT;
+    const value = command ? this.#status() : this.#takeData();
+    const event = command ? trace.i8042_read_status : trace.i8042_read_data;
+    if (event.enabled) event.emit(value);
+    return value;
   }
 
   write(offset: number, _size: AccessSize, value: number): void {
     const s = this.#s;
+    const event = offset === COMMAND_PORT ? trace.i8042_write_command : trace.i8042_write_data;
+    if (event.enabled) event.emit(value);
     if (offset === COMMAND_PORT) {
       s.status |= STATUS.CMD;
       s.command = 0;
