@@ -7,6 +7,8 @@ import { HELPER_TABLES, HELPERS } from '../src/guest/x86/helpers/index.js';
 import { ClockRate, DebuggerFlag, IntReq, LAPIC, Mode, SEG, X86 } from '../src/guest/x86/state.js';
 import * as L from '../src/ir/layout.js';
 import { ExitReason, GotoKind, JumpKind, OP, PcMask } from '../src/ir/ops.js';
+import { cryptoTables } from './crypto-tables.js';
+import { simdHelpers } from './simd-helpers.js';
 
 const root = process.argv[2] ?? '.';
 const out = join(root, 'src/runtime/generated');
@@ -80,6 +82,9 @@ write(
       'u32',
     ),
 );
+
+write('sse-inline.ts', simdHelpers());
+write('crypto-tables.ts', cryptoTables());
 
 const imports = HELPER_TABLES.filter((t) => t.helpers.length > 0)
   .map((t) => `import { ${t.helpers.map(([n]) => n).join(', ')} } from '../${t.module}';\n`)

@@ -18,6 +18,7 @@ declare namespace WebAssembly {
   }
   class Module {
     constructor(bytes: Uint8Array);
+    static imports(module: Module): { module: string; name: string; kind: string }[];
   }
   type ExportedFunction = (...args: (number | bigint)[]) => number | bigint | undefined;
   type ImportValue = Memory | Table | Global | ((...args: never[]) => unknown);

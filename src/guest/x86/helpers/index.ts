@@ -1,7 +1,7 @@
 /** Every helper of the x86 runtime, numbered. */
 import { Bug } from '../../../base/errors.js';
 import { INTEGER_HELPERS } from './integer.js';
-import { SSE_HELPERS } from './sse.js';
+import { SSE_HELPER_TABLES } from './sse.js';
 import { STRING_HELPERS } from './string.js';
 import { SYSTEM_HELPERS } from './system.js';
 import type { HelperKind, HelperTable } from './table.js';
@@ -12,7 +12,7 @@ export const HELPER_TABLES: readonly HelperTable[] = [
   SYSTEM_HELPERS,
   STRING_HELPERS,
   X87_HELPERS,
-  SSE_HELPERS,
+  ...SSE_HELPER_TABLES,
 ];
 
 export interface Helper {
