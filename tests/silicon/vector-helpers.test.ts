@@ -20,6 +20,7 @@ const LENGTHS = RESULT + 64;
 interface Case {
   readonly helper: string;
   readonly text: string;
+  /** The helper's immediate; a negative one -1 - n stands for the value n in b. */
   readonly imm: number;
   /** What to compare: the 16-byte result, its low 8 bytes, RAX with the result, or EFLAGS bits at result + `flagsAt`. */
   readonly what: 'vector' | 'half' | 'rax';
@@ -93,7 +94,9 @@ for (const n of words(`phaddw phaddd phaddsw phsubw phsubd phsubsw packsswb pack
   pshufb`)) {
   add(`${n}64`, MMX(`${n} %mm2, %mm1`), 0, 'half');
 }
-for (const n of words('paddb psubusw pmulhuw pmuludq psadbw punpcklbw punpckldq psignw pmaddubsw pmulhrsw psllw pandn')) {
+for (const n of words(
+  'paddb psubusw pmulhuw pmuludq psadbw punpcklbw punpckldq psignw pmaddubsw pmulhrsw psllw pandn',
+)) {
   add(n, MMX(`${n} %mm2, %mm1`), 0, 'half');
 }
 for (const imm of [0, 3, 8, 9, 15, 16, 99]) add('palignr64', MMX(`palignr $${imm}, %mm2, %mm1`), imm, 'half');
@@ -116,7 +119,8 @@ function inputs(count: number): Uint8Array {
     for (let j = 0; j < INPUT_BYTES; j++) {
       const edge = edges[next() % 5] as number;
       const few = next() % 3;
-      all[i * INPUT_BYTES + j] = kind === 0 ? next() : kind === 1 ? edge : kind === 2 ? few : next() & 1 ? edge : next();
+      all[i * INPUT_BYTES + j] =
+        kind === 0 ? next() : kind === 1 ? edge : kind === 2 ? few : next() & 1 ? edge : next();
     }
     // The lengths in RAX and RDX are mostly short, of either sign.
     const view = new DataView(all.buffer, i * INPUT_BYTES + 48);
@@ -165,9 +169,11 @@ test('vector helpers agree with the processor', { skip: nativeUnavailable() }, a
         view.setBigInt64(LENGTHS, BigInt(view.getInt32(LENGTHS, true)), true);
         view.setBigInt64(LENGTHS + 8, BigInt(view.getInt32(LENGTHS + 8, true)), true);
       }
-      if (c.imm < 0) view.setUint32(B, -c.imm - 1, true);
-      if (c.imm < 0) bytes.fill(0, B + 4, B + 16);
-      run(CPU, RESULT, A, B, c.imm < 0 ? 0 : c.imm);
+      if (c.imm < 0) {
+        view.setBigUint64(B, BigInt(-c.imm - 1), true);
+        view.setBigUint64(B + 8, 0n, true);
+      }
+      run(CPU, RESULT, A, B, Math.max(c.imm, 0));
       const size = c.what === 'vector' ? 16 : 8;
       const got = bytes.slice(RESULT, RESULT + size);
       const want: Uint8Array = c.what === 'rax' ? expected.subarray(16, 24) : expected.subarray(0, size);
@@ -175,7 +181,11 @@ test('vector helpers agree with the processor', { skip: nativeUnavailable() }, a
       if (!(c.what === 'half' && c.flagsAt === 0)) assert.equal(hex(got), hex(want), where);
       if (c.flagsAt !== undefined) {
         const flags = view.getUint32(RESULT + c.flagsAt, true);
-        assert.equal(flags & 0x8d5, new DataView(expected.buffer, expected.byteOffset).getUint32(24, true) & 0x8d5, where);
+        assert.equal(
+          flags & 0x8d5,
+          new DataView(expected.buffer, expected.byteOffset).getUint32(24, true) & 0x8d5,
+          where,
+        );
       }
     }
   });
@@ -190,5 +200,6 @@ test('every vector helper is compared', () => {
     .filter(([name, kind]) => kind === 'vcall' && !compared.has(name) && !elsewhere.has(name))
     .map(([name]) => name);
   assert.deepEqual(missing, []);
-  for (const name of [...Object.keys(SIMD_INLINE), ...Object.keys(SIMD_INLINE_IMM)]) assert.ok(compared.has(name), name);
+  for (const name of [...Object.keys(SIMD_INLINE), ...Object.keys(SIMD_INLINE_IMM)])
+    assert.ok(compared.has(name), name);
 });

@@ -1,7 +1,6 @@
 /** AES (FIPS 197), carry-less multiplication, SHA-1 and SHA-256 (FIPS 180-4) and CRC-32C, as the x86 instructions cut them. */
 import { AES_INVERSE_SBOX, AES_SBOX, CRC32C } from '../generated/crypto-tables';
 
-@inline
 function substitute(v: v128, box: usize): v128 {
   let r = i8x16.splat(load<u8>(box + i8x16.extract_lane_u(v, 0)));
   r = i8x16.replace_lane(r, 1, load<u8>(box + i8x16.extract_lane_u(v, 1)));
@@ -21,37 +20,30 @@ function substitute(v: v128, box: usize): v128 {
   return i8x16.replace_lane(r, 15, load<u8>(box + i8x16.extract_lane_u(v, 15)));
 }
 // The state is in column order: byte r + 4c is row r of column c.
-@inline
 function shiftRows(v: v128): v128 {
   return v128.shuffle<i8>(v, v, 0, 5, 10, 15, 4, 9, 14, 3, 8, 13, 2, 7, 12, 1, 6, 11);
 }
-@inline
 function inverseShiftRows(v: v128): v128 {
   return v128.shuffle<i8>(v, v, 0, 13, 10, 7, 4, 1, 14, 11, 8, 5, 2, 15, 12, 9, 6, 3);
 }
 /** Each byte times 2 in GF(2^8). */
-@inline
 function times2(v: v128): v128 {
   return v128.xor(i8x16.shl(v, 1), v128.and(i8x16.shr_s(v, 7), i8x16.splat(0x1b)));
 }
 /** Every column's byte i becomes its byte i + 1, or i + 2. */
-@inline
 function rotate1(v: v128): v128 {
   return v128.or(i32x4.shr_u(v, 8), i32x4.shl(v, 24));
 }
-@inline
 function rotate2(v: v128): v128 {
   return v128.or(i32x4.shr_u(v, 16), i32x4.shl(v, 16));
 }
 /** 2 a[i] + 3 a[i+1] + a[i+2] + a[i+3]. */
-@inline
 function mixColumns(v: v128): v128 {
   const next = rotate1(v);
   const pair = v128.xor(v, next);
   return v128.xor(v128.xor(times2(pair), next), rotate2(pair));
 }
 /** The inverse matrix is the forward one times (5, 0, 4, 0). */
-@inline
 function inverseMixColumns(v: v128): v128 {
   return mixColumns(v128.xor(v, times2(times2(v128.xor(v, rotate2(v))))));
 }
@@ -105,7 +97,6 @@ function carrylessLow(x: u64, y: u64): u64 {
   const z3 = (x0 * y3) ^ (x1 * y2) ^ (x2 * y1) ^ (x3 * y0);
   return (z0 & m0) | (z1 & m1) | (z2 & m2) | (z3 & m3);
 }
-@inline
 function reverseBits(x: u64): u64 {
   let v = bswap<u64>(x);
   v = ((v >> 4) & 0x0f0f0f0f0f0f0f0f) | ((v & 0x0f0f0f0f0f0f0f0f) << 4);
@@ -120,7 +111,6 @@ export function pclmulqdq(cpu: usize, d: usize, a: usize, b: usize, imm: u32): v
   v128.store(d, i64x2(carrylessLow(x, y), high));
 }
 
-@inline
 function sha1Function(round: u32, b: u32, c: u32, d: u32): u32 {
   if (round === 0) return (b & c) ^ (~b & d);
   if (round === 2) return (b & c) ^ (b & d) ^ (c & d);
@@ -186,11 +176,9 @@ export function sha256rnds2(cpu: usize, d: usize, a: usize, b: usize, imm: u32):
   }
   v128.store(d, i32x4(vf, ve, vb, va));
 }
-@inline
 function sigma0(x: u32): u32 {
   return rotr<u32>(x, 7) ^ rotr<u32>(x, 18) ^ (x >> 3);
 }
-@inline
 function sigma1(x: u32): u32 {
   return rotr<u32>(x, 17) ^ rotr<u32>(x, 19) ^ (x >> 10);
 }

@@ -1,7 +1,6 @@
 /** Vector shifts (Intel SDM vol. 2: PSLL, PSRL, PSRA, PSLLDQ, PSRLDQ, VPSLLV, VPSRLV, VPSRAV). */
 
 /** The whole low half of `b` is the count of every lane. */
-@inline
 function count(b: usize, limit: u64): i32 {
   return <i32>min<u64>(load<u64>(b), limit);
 }
@@ -57,7 +56,6 @@ export function psradi(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void
 }
 
 /** Bytes 0, 1, ... 15. */
-@inline
 function iota(): v128 {
   return i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }
@@ -89,15 +87,12 @@ export function psllvd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void
   r = i32x4.replace_lane(r, 2, shl32(i32x4.extract_lane(v, 2), i32x4.extract_lane(n, 2)));
   v128.store(d, i32x4.replace_lane(r, 3, shl32(i32x4.extract_lane(v, 3), i32x4.extract_lane(n, 3))));
 }
-@inline
 function shl32(v: u32, n: u32): u32 {
   return n < 32 ? v << n : 0;
 }
-@inline
 function shr32(v: u32, n: u32): u32 {
   return n < 32 ? v >> n : 0;
 }
-@inline
 function sar32(v: i32, n: u32): i32 {
   return v >> min<u32>(n, 31);
 }

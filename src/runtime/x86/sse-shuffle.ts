@@ -1,14 +1,11 @@
 /** Shuffles, blends, inserts, extracts, widening moves. Operands are read before the result is stored: they may alias. */
 
-@inline
 function lane32(v: usize, field: u32): u32 {
   return load<u32>(v + ((field & 3) << 2));
 }
-@inline
 function lane16(v: usize, field: u32): u64 {
   return <u64>load<u16>(v + ((field & 3) << 1));
 }
-@inline
 function words(v: usize, imm: u32): u64 {
   return lane16(v, imm) | (lane16(v, imm >> 2) << 16) | (lane16(v, imm >> 4) << 32) | (lane16(v, imm >> 6) << 48);
 }
@@ -55,7 +52,6 @@ export function vpermq(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void
   store<u64>(d, q2, 16);
   store<u64>(d, q3, 24);
 }
-@inline
 function lane8of32(v: usize, index: u32): u32 {
   return load<u32>(v + ((index & 7) << 2));
 }
@@ -76,7 +72,6 @@ export function vpermd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void
   v128.store(d, low);
   v128.store(d, high, 16);
 }
-@inline
 function half(a: usize, b: usize, control: u32): v128 {
   if (control & 8) return i64x2.splat(0);
   return v128.load((control & 2 ? b : a) + ((control & 1) << 4));
@@ -91,7 +86,6 @@ export function vperm2x128(cpu: usize, d: usize, a: usize, b: usize, imm: u32): 
 
 // Blends
 
-@inline
 function chooseBits(imm: u32, bits: v128): v128 {
   return v128.and(i16x8.splat(<i16>imm), bits);
 }

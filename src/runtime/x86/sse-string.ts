@@ -4,20 +4,17 @@ import { X86_VTEMP } from '../generated/x86';
 /** Where the explicit lengths lie: 64-bit signed, of a and then of b. */
 const LENGTHS: usize = X86_VTEMP + 64;
 
-@inline
 function element(v: usize, i: u32, format: u32): i32 {
   if (format === 0) return <i32>load<u8>(v + i);
   if (format === 1) return <i32>load<u16>(v + (i << 1));
   if (format === 2) return <i32>load<i8>(v + i);
   return <i32>load<i16>(v + (i << 1));
 }
-@inline
 function implicitLength(v: usize, count: u32, format: u32): u32 {
   let i: u32 = 0;
   while (i < count && element(v, i, format) !== 0) i++;
   return i;
 }
-@inline
 function explicitLength(at: usize, count: u32): u32 {
   const n = load<i64>(at);
   const magnitude = n < 0 ? -n : n;
@@ -64,7 +61,6 @@ function compare(a: usize, b: usize, lengthA: u32, lengthB: u32, count: u32, con
   return result;
 }
 
-@inline
 function compareStrings(d: usize, a: usize, b: usize, lengthA: u32, lengthB: u32, count: u32, control: u32): u32 {
   const all: u32 = (1 << count) - 1;
   let result = compare(a, b, lengthA, lengthB, count, control);
@@ -74,11 +70,9 @@ function compareStrings(d: usize, a: usize, b: usize, lengthA: u32, lengthB: u32
   store<u64>(d, flags, 16);
   return result;
 }
-@inline
 function index(d: usize, result: u32, count: u32, control: u32): void {
   store<u64>(d, result === 0 ? count : control & 0x40 ? 31 - clz<u32>(result) : ctz<u32>(result));
 }
-@inline
 function mask(d: usize, result: u32, control: u32): void {
   if (!(control & 0x40)) {
     v128.store(d, i64x2(<u64>result, 0));
@@ -87,7 +81,26 @@ function mask(d: usize, result: u32, control: u32): void {
     v128.store(d, i16x8.eq(v128.and(i16x8.splat(<i16>result), bits), bits));
   } else {
     const bits = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128);
-    const spread = v128.shuffle<i8>(i16x8.splat(<i16>result), i16x8.splat(0), 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+    const spread = v128.shuffle<i8>(
+      i16x8.splat(<i16>result),
+      i16x8.splat(0),
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      1,
+      1,
+      1,
+      1,
+      1,
+      1,
+      1,
+      1,
+    );
     v128.store(d, i8x16.eq(v128.and(spread, bits), bits));
   }
 }

@@ -4,7 +4,7 @@
 
 export function pmovmskb(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   let mask = <u32>i8x16.bitmask(v128.load(b));
-  if (imm) mask |= <u32>i8x16.bitmask(v128.load(b, 16)) << 16;
+  if (imm) mask |= (<u32>i8x16.bitmask(v128.load(b, 16))) << 16;
   store<u64>(d, <u64>mask);
 }
 /** Of an MMX register. */
@@ -24,7 +24,6 @@ export function movmskpd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
 
 // The tests leave EFLAGS bits at d: ZF when a & b is zero, CF when ~a & b is. imm as above.
 
-@inline
 function zeroAndCarry(d: usize, both: v128, only: v128): void {
   store<u64>(d, (v128.any_true(both) ? 0 : 0x40) | (v128.any_true(only) ? 0 : 1));
 }
@@ -72,7 +71,6 @@ export function phminposuw(cpu: usize, d: usize, a: usize, b: usize, imm: u32): 
   v128.store(d, i64x2(<u64>(best | (index << 16)), 0));
 }
 
-@inline
 function distance(x: v128, y: v128): v128 {
   return v128.or(i8x16.sub_sat_u(x, y), i8x16.sub_sat_u(y, x));
 }

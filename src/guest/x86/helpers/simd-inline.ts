@@ -115,8 +115,7 @@ export const SIMD_INLINE: Readonly<Record<string, string>> = {
     'a i16x8.splat#255 v128.and b 8 i16x8.shl 8 i16x8.shr_s i16x8.mul a 8 i16x8.shr_u b 8 i16x8.shr_s i16x8.mul ' +
     'i16x8.add_sat_s',
   // q15mulr saturates -1 * -1, the x86 instruction wraps
-  pmulhrsw:
-    'a b i16x8.q15mulr_sat_s a i16x8.splat#32768 i16x8.eq b i16x8.splat#32768 i16x8.eq v128.and v128.xor',
+  pmulhrsw: 'a b i16x8.q15mulr_sat_s a i16x8.splat#32768 i16x8.eq b i16x8.splat#32768 i16x8.eq v128.and v128.xor',
   // comparison
   pcmpeqb: 'a b i8x16.eq',
   pcmpeqw: 'a b i16x8.eq',
@@ -267,9 +266,7 @@ export const SIMD_INLINE_IMM: Readonly<Record<string, (imm: number) => string>> 
   shufps: (imm) => `a b ${lanes(16, (i) => pick(imm, i >> 2) * 4 + (i & 3) + (i < 8 ? 0 : 16))}`,
   shufpd: (imm) => `a b ${lanes(16, (i) => ((imm >> (i >> 3)) & 1) * 8 + (i & 7) + (i < 8 ? 0 : 16))}`,
   palignr: (imm) =>
-    imm < 16
-      ? `b a ${lanes(16, (i) => i + imm)}`
-      : `a i64x2.splat#0 ${lanes(16, (i) => Math.min(i + imm - 16, 16))}`,
+    imm < 16 ? `b a ${lanes(16, (i) => i + imm)}` : `a i64x2.splat#0 ${lanes(16, (i) => Math.min(i + imm - 16, 16))}`,
   pblendw: blend(2),
   blendps: blend(4),
   blendpd: blend(8),

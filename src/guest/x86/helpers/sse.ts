@@ -28,11 +28,7 @@ export const SSE_HELPER_TABLES: readonly HelperTable[] = [
      pmovsxbw pmovsxbd pmovsxbq pmovsxwd pmovsxwq pmovsxdq
      pmovzxbw pmovzxbd pmovzxbq pmovzxwd pmovzxwq pmovzxdq`,
   ),
-  table(
-    'x86/sse-test',
-    'vcall',
-    'pmovmskb pmovmskb64 movmskps movmskpd ptest vtestps vtestpd phminposuw mpsadbw',
-  ),
+  table('x86/sse-test', 'vcall', 'pmovmskb pmovmskb64 movmskps movmskpd ptest vtestps vtestpd phminposuw mpsadbw'),
   table('x86/sse-string', 'vcall', 'pcmpistri pcmpistrm pcmpestri pcmpestrm'),
   table('x86/sse-mmx', 'vcall', 'mmxWritten mmxUsed emms'),
   table(
