@@ -1,0 +1,70 @@
+/** The one interface behind which guests run: on our translator (`tcg`) or on the host's processor (`kvm`). */
+import type { FlatRange } from '../memory/flat-view.js';
+import type { RamSource } from '../memory/memory.js';
+
+/** What the machine does for its processors. */
+export interface MachineServices {
+  portRead(port: number, size: 1 | 2 | 4): number;
+  portWrite(port: number, size: 1 | 2 | 4, value: number): void;
+  /** `region` is FlatRange.region. */
+  mmioRead(region: number, offset: number, size: 1 | 2 | 4): number;
+  mmioWrite(region: number, offset: number, size: 1 | 2 | 4, value: number): void;
+  /** Virtual time in ns. */
+  virtualNow(): number;
+  random(): number;
+  /** The processor takes the interrupt that the 8259s offer; its vector. */
+  picAcknowledge(): number;
+  /** A local APIC has finished a level-triggered interrupt. */
+  ioapicEoi(vector: number): void;
+  /** The coprocessor's error output (FERR#). */
+  fpuError(level: boolean): void;
+}
+
+/** An interrupt message on the APIC bus: from the I/O APIC, or an MSI. Fields as in the redirection table. */
+export interface ApicMessage {
+  readonly destination: number;
+  readonly logical: boolean;
+  readonly deliveryMode: number;
+  readonly vector: number;
+  readonly level: boolean;
+  readonly levelTriggered: boolean;
+}
+
+/** Why a slice of guest code ended. */
+export type SliceEnd =
+  | { readonly reason: 'running' } // time is up, or the host asked
+  | { readonly reason: 'halted' } // every processor waits for an interrupt
+  | { readonly reason: 'shutdown'; readonly vcpu: number } // triple fault
+  | { readonly reason: 'debug'; readonly vcpu: number }
+  | { readonly reason: 'badCode'; readonly vcpu: number; readonly address: number }; // code outside RAM and ROM
+
+/** One virtual processor. Its architectural state is a record in linear memory; the guest's `registers` read it. */
+export interface Vcpu {
+  readonly index: number;
+  /** Linear-memory address of its state. */
+  readonly state: number;
+  readonly halted: boolean;
+  reset(): void;
+  /** Output of the interrupt controller that has no local APIC between it and this processor. */
+  setInterruptLine(level: boolean): void;
+  raiseNmi(): void;
+  raiseSmi(): void;
+}
+
+export interface Accelerator extends RamSource {
+  readonly name: string;
+  readonly memory: WebAssembly.Memory;
+  readonly vcpus: readonly Vcpu[];
+  connect(services: MachineServices): void;
+  /** `space` 1 is what system management mode sees. */
+  setFlatView(space: 0 | 1, ranges: readonly FlatRange[]): void;
+  setA20(enabled: boolean): void;
+  deliverApic(message: ApicMessage): void;
+  /** Runs guest code for at most `maxNs` of real time. */
+  runSlice(maxNs: number): SliceEnd;
+  /** Earliest deadline of timers inside the processors, in virtual ns; Infinity: none. */
+  nextDeadline(): number;
+  /** Ends the running slice soon (also from device code called by it). */
+  kick(): void;
+  dispose(): void;
+}

@@ -1,0 +1,30 @@
+/** The runtime module's exports (src/runtime/x86/entry.ts), typed. */
+
+export interface Runtime {
+  readonly table: WebAssembly.Table;
+  run(cpu: number): number;
+  addBlock(machine: number, block: number): void;
+  findBlock(machine: number, host: number, mode: number): number;
+  invalidateBlock(machine: number, block: number): void;
+  codeRangeWritten(machine: number, host: number, bytes: number): void;
+  resetCode(machine: number, ramPages: number): void;
+  clearJumpCaches(machine: number): void;
+  flatViewChanged(): void;
+  tlbFlush(cpu: number): void;
+  watchWrites(machine: number, first: number, last: number): void;
+  resetCpu(cpu: number, isBsp: number): void;
+  setIntr(cpu: number, level: number): void;
+  raiseNmi(cpu: number): void;
+  raiseSmi(cpu: number): void;
+  setA20(cpu: number, enabled: number): void;
+  lapicTimerExpired(cpu: number): void;
+  apicDeliver(
+    machine: number,
+    destination: number,
+    logical: number,
+    deliveryMode: number,
+    vector: number,
+    level: number,
+    levelTriggered: number,
+  ): void;
+}

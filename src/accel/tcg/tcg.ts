@@ -1,0 +1,313 @@
+/** The `tcg` accelerator: guest code is translated, interpreted while cold, compiled to WebAssembly when hot. */
+import { Bug, UserError } from '../../base/errors.js';
+import type { GuestArchitecture, GuestTranslator } from '../../guest/guest.js';
+import { BLOCK, FLAT_RANGE, MACHINE, VCPU } from '../../ir/layout.js';
+import { ExitReason } from '../../ir/ops.js';
+import type { FlatRange } from '../../memory/flat-view.js';
+import type { Accelerator, ApicMessage, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
+import { LinearMemory, MAX_FLAT_RANGES } from './linear-memory.js';
+import type { Runtime } from './runtime.js';
+
+/** Ends slices that run too long: another thread that sets exit requests (src/host). */
+export interface Ticker {
+  /** Sets bit 1 of the 32-bit words at `addresses` once `us` microseconds have passed, unless disarmed before. */
+  arm(us: number): void;
+  disarm(): void;
+  dispose(): void;
+}
+
+export interface TcgOptions {
+  readonly guest: GuestArchitecture;
+  /** The compiled runtime module. */
+  readonly runtime: WebAssembly.Module;
+  readonly vcpus: number;
+  /** Region head entries before a region is compiled; Infinity: interpreter only. */
+  readonly hotThreshold: number;
+  /** Makes the ticker for the exit-request words of the machine's processors. */
+  startTicker(memory: WebAssembly.Memory, requestWords: readonly number[]): Ticker;
+  /** Monotonic ns. */
+  monotonic(): number;
+}
+
+/** exitRequest bits, as src/runtime/core/run.ts has them. */
+const REQUEST_POLL = 1;
+const REQUEST_RETURN = 2;
+/** With several processors on one thread, each runs this long before the next. */
+const TURN_NS = 1_000_000;
+
+const at = (layout: { readonly at: Readonly<Record<string, number>> }, field: string): number => {
+  const offset = layout.at[field];
+  if (offset === undefined) throw new Bug(`no field ${field}`);
+  return offset;
+};
+
+export class TcgAccelerator implements Accelerator {
+  readonly name = 'tcg';
+  readonly memory: WebAssembly.Memory;
+  readonly vcpus: readonly Vcpu[];
+  readonly layout: LinearMemory;
+  readonly runtime: Runtime;
+  readonly #guest: GuestArchitecture;
+  readonly #options: TcgOptions;
+  readonly #ticker: Ticker;
+  #translator: GuestTranslator | undefined;
+  #services: MachineServices | undefined;
+  #view: DataView;
+  #words: Int32Array;
+  #next = 0;
+  #turn = 0;
+
+  constructor(options: TcgOptions) {
+    this.#options = options;
+    this.#guest = options.guest;
+    this.layout = new LinearMemory(options.vcpus, options.guest.stateSize);
+    this.memory = this.layout.memory;
+    this.#view = new DataView(this.memory.buffer);
+    this.#words = new Int32Array(this.memory.buffer);
+    this.runtime = this.#instantiate(options.runtime);
+    this.#initialise();
+    this.vcpus = this.layout.vcpus.map((state, index) => this.#vcpu(state, index));
+    this.#ticker = options.startTicker(
+      this.memory,
+      this.layout.vcpus.map((state) => state + at(VCPU, 'exitRequest')),
+    );
+  }
+
+  connect(services: MachineServices): void {
+    this.#services = services;
+  }
+
+  allocateRam(bytes: number, align: number): number {
+    const host = this.layout.allocate(bytes, align);
+    // Memory grew: views made before do not see the new end.
+    this.#view = new DataView(this.memory.buffer);
+    this.#words = new Int32Array(this.memory.buffer);
+    this.#translator = undefined;
+    return host;
+  }
+
+  notifyWrite(host: number, bytes: number): void {
+    new Uint8Array(
+      this.memory.buffer,
+      this.layout.dirty + (host >>> 12),
+      ((host + bytes - 1) >>> 12) - (host >>> 12) + 1,
+    ).fill(0xff);
+    this.runtime.codeRangeWritten(this.layout.machine, host, bytes);
+  }
+
+  fetchAndClearDirty(host: number, bytes: number): Uint8Array {
+    const dirty = new Uint8Array(this.memory.buffer, this.layout.dirty + (host >>> 12), bytes >>> 12);
+    const copy = dirty.slice();
+    if (copy.some((d) => d !== 0)) {
+      dirty.fill(0);
+      this.runtime.watchWrites(this.layout.machine, host, host + bytes - 1);
+    }
+    return copy;
+  }
+
+  setFlatView(space: 0 | 1, ranges: readonly FlatRange[]): void {
+    if (ranges.length > MAX_FLAT_RANGES) throw new UserError('too many memory regions; remove some devices');
+    const table = this.layout.flat[space];
+    ranges.forEach((range, i) => {
+      const to = table + i * FLAT_RANGE.size;
+      this.#view.setBigUint64(to + at(FLAT_RANGE, 'start'), BigInt(range.start), true);
+      this.#view.setBigUint64(to + at(FLAT_RANGE, 'last'), BigInt(range.last), true);
+      this.#view.setUint32(to + at(FLAT_RANGE, 'flags'), range.flags, true);
+      this.#view.setUint32(to + at(FLAT_RANGE, 'host'), range.host, true);
+      this.#view.setUint32(to + at(FLAT_RANGE, 'region'), range.region, true);
+      this.#view.setBigUint64(to + at(FLAT_RANGE, 'offset'), BigInt(range.offset), true);
+    });
+    this.#view.setUint32(this.layout.machine + at(MACHINE, 'flat') + space * 4, table, true);
+    this.#view.setUint32(this.layout.machine + at(MACHINE, 'flatCount') + space * 4, ranges.length, true);
+    this.runtime.flatViewChanged();
+    for (const state of this.layout.vcpus) {
+      this.runtime.tlbFlush(state);
+      this.#request(state, REQUEST_POLL);
+    }
+    this.runtime.clearJumpCaches(this.layout.machine);
+  }
+
+  setA20(enabled: boolean): void {
+    for (const state of this.layout.vcpus) this.runtime.setA20(state, enabled ? 1 : 0);
+  }
+
+  deliverApic(m: ApicMessage): void {
+    this.runtime.apicDeliver(
+      this.layout.machine,
+      m.destination,
+      m.logical ? 1 : 0,
+      m.deliveryMode,
+      m.vector,
+      m.level ? 1 : 0,
+      m.levelTriggered ? 1 : 0,
+    );
+  }
+
+  nextDeadline(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const state of this.layout.vcpus) {
+      next = Math.min(next, this.#view.getFloat64(state + this.#guest.timerDeadline, true));
+    }
+    return next;
+  }
+
+  /** Lets the processors' own timers fire that are due. */
+  runTimers(): void {
+    const now = this.#connected().virtualNow();
+    for (const state of this.layout.vcpus) {
+      if (this.#view.getFloat64(state + this.#guest.timerDeadline, true) <= now) this.runtime.lapicTimerExpired(state);
+    }
+  }
+
+  kick(): void {
+    for (const state of this.layout.vcpus) this.#request(state, REQUEST_RETURN);
+  }
+
+  runSlice(maxNs: number): SliceEnd {
+    const count = this.layout.vcpus.length;
+    const end = this.#options.monotonic() + maxNs;
+    let idle = 0;
+    // A slice visits the processors in turn, until time is up or all of them wait.
+    for (;;) {
+      this.runTimers();
+      const left = end - this.#options.monotonic();
+      if (left <= 0) return { reason: 'running' };
+      const index = this.#turn;
+      const state = this.layout.vcpus[index]!;
+      this.#ticker.arm(Math.ceil((count === 1 ? left : Math.min(left, TURN_NS)) / 1000));
+      const reason = this.runtime.run(state);
+      this.#ticker.disarm();
+      this.#turn = (index + 1) % count;
+      switch (reason) {
+        case ExitReason.halt:
+          if (++idle >= count) return { reason: 'halted' };
+          break;
+        case ExitReason.request:
+        case ExitReason.yield:
+          if (count === 1) return { reason: 'running' };
+          idle = 0;
+          break;
+        case ExitReason.shutdown:
+          return { reason: 'shutdown', vcpu: index };
+        case ExitReason.debug:
+          return { reason: 'debug', vcpu: index };
+        case ExitReason.badCode:
+          return {
+            reason: 'badCode',
+            vcpu: index,
+            address: this.#view.getUint32(state + at(VCPU, 'exitDetail'), true),
+          };
+        default:
+          throw new Bug(`exit reason ${reason}`);
+      }
+    }
+  }
+
+  dispose(): void {
+    this.#ticker.dispose();
+  }
+
+  /** Forgets all translated code. */
+  resetCode(): void {
+    this.runtime.resetCode(this.layout.machine, this.layout.pages);
+    this.#next = this.layout.code;
+  }
+
+  #connected(): MachineServices {
+    if (this.#services === undefined) throw new Bug('accelerator not connected to a machine');
+    return this.#services;
+  }
+
+  #request(state: number, bits: number): void {
+    Atomics.or(this.#words, (state + at(VCPU, 'exitRequest')) >>> 2, bits);
+  }
+
+  #vcpu(state: number, index: number): Vcpu {
+    const halted = state + at(VCPU, 'halted');
+    const view = (): DataView => this.#view;
+    return {
+      index,
+      state,
+      get halted(): boolean {
+        return view().getUint32(halted, true) !== 0;
+      },
+      reset: () => this.runtime.resetCpu(state, index === 0 ? 1 : 0),
+      setInterruptLine: (level) => this.runtime.setIntr(state, level ? 1 : 0),
+      raiseNmi: () => this.runtime.raiseNmi(state),
+      raiseSmi: () => this.runtime.raiseSmi(state),
+    };
+  }
+
+  #initialise(): void {
+    const { layout } = this;
+    const set = (base: number, record: typeof MACHINE, field: string, value: number): void =>
+      this.#view.setUint32(base + at(record, field), value, true);
+    set(layout.machine, MACHINE, 'codePages', layout.codePages);
+    set(layout.machine, MACHINE, 'codeGranules', layout.codeGranules);
+    set(layout.machine, MACHINE, 'dirty', layout.dirty);
+    set(layout.machine, MACHINE, 'blockHash', layout.blockHash);
+    set(layout.machine, MACHINE, 'codeStart', layout.code);
+    set(layout.machine, MACHINE, 'codeEnd', layout.codeEnd);
+    set(layout.machine, MACHINE, 'hotThreshold', Math.min(this.#options.hotThreshold, 0xffffffff));
+    set(layout.machine, MACHINE, 'vcpuCount', layout.vcpus.length);
+    layout.vcpus.forEach((state, i) => {
+      this.#view.setUint32(layout.machine + at(MACHINE, 'vcpus') + i * 4, state, true);
+      set(state, VCPU, 'machine', layout.machine);
+      set(state, VCPU, 'index', i);
+      set(state, VCPU, 'tlb', layout.tlbs[i]!);
+      set(state, VCPU, 'jumpCache', layout.jumpCaches[i]!);
+      this.runtime.tlbFlush(state);
+    });
+    this.#next = layout.code;
+  }
+
+  #instantiate(module: WebAssembly.Module): Runtime {
+    const services = (): MachineServices => this.#connected();
+    const env: WebAssembly.ModuleImports = {
+      memory: this.memory,
+      mmioRead: (_cpu: number, region: number, offset: number, size: 1 | 2 | 4) =>
+        services().mmioRead(region, offset >>> 0, size),
+      mmioWrite: (_cpu: number, region: number, offset: number, size: 1 | 2 | 4, value: number) =>
+        services().mmioWrite(region, offset >>> 0, size, value >>> 0),
+      portIn: (_cpu: number, port: number, size: 1 | 2 | 4) => services().portRead(port, size),
+      portOut: (_cpu: number, port: number, size: 1 | 2 | 4, value: number) =>
+        services().portWrite(port, size, value >>> 0),
+      virtualNs: () => services().virtualNow(),
+      hostRandom: () => services().random(),
+      picAcknowledge: () => services().picAcknowledge(),
+      ioapicEoi: (vector: number) => services().ioapicEoi(vector),
+      fpuError: (level: number) => services().fpuError(level !== 0),
+      translate: (_cpu: number, host: number, mode: number, page2: number) =>
+        this.#translate(host >>> 0, mode, page2 >>> 0),
+      hot: () => {},
+      blockInvalidated: () => {},
+      traceBlock: () => {},
+    };
+    const instance = new WebAssembly.Instance(module, { env });
+    return instance.exports as unknown as Runtime;
+  }
+
+  /** The runtime's `translate`: makes the block and enters it. */
+  #translate(host: number, mode: number, page2: number): number {
+    this.#translator ??= this.#guest.createTranslator(new Uint8Array(this.memory.buffer), this.layout.vcpus[0]!);
+    const translator = this.#translator;
+    if (!translator.translate(host, mode, page2)) return 0;
+    const { words, count } = translator.builder;
+    const bytes = BLOCK.size + count * 16;
+    if (this.#next + bytes > this.layout.codeEnd) this.resetCode();
+    const block = this.#next;
+    this.#next += bytes;
+    const head = block >>> 2;
+    this.#words.fill(0, head, head + BLOCK.size / 4);
+    this.#words.set(words.subarray(0, count * 4), head + BLOCK.size / 4);
+    const straddles = (host & 0xfff) + translator.bytes > 4096;
+    this.#words[head + at(BLOCK, 'host') / 4] = host;
+    this.#words[head + at(BLOCK, 'mode') / 4] = mode;
+    this.#view.setUint16(block + at(BLOCK, 'bytes'), translator.bytes, true);
+    this.#view.setUint16(block + at(BLOCK, 'instructions'), translator.instructions, true);
+    this.#words[head + at(BLOCK, 'ops') / 4] = count;
+    this.#words[head + at(BLOCK, 'host2') / 4] = straddles ? page2 : 0;
+    this.runtime.addBlock(this.layout.machine, block);
+    return block;
+  }
+}

@@ -1,0 +1,40 @@
+/** What an accelerator needs to know of a processor architecture; the architectures themselves are in the subfolders. */
+import type { BlockBuilder } from '../ir/builder.js';
+
+/** A runtime function that translated code calls; `id` is its number in `call` ops. */
+export interface HelperInfo {
+  readonly id: number;
+  readonly name: string;
+  readonly kind: 'call' | 'callf' | 'vcall' | 'vcallf';
+}
+
+export interface GuestTranslator {
+  /** Holds the block's ops after `translate`. */
+  readonly builder: BlockBuilder;
+  /** Guest bytes and instructions of the block translated last. */
+  readonly bytes: number;
+  readonly instructions: number;
+  /**
+   * Translates the block at linear-memory address `host` under `mode`. `page2` is where its code goes on after the page,
+   * 0: unknown. Returns false when the first instruction straddles and `page2` is 0.
+   */
+  translate(host: number, mode: number, page2: number): boolean;
+}
+
+export interface GuestArchitecture {
+  /** As in the name of the command: `x86_64`. */
+  readonly name: string;
+  /** Bytes of one vCPU's state. */
+  readonly stateSize: number;
+  /** First slot that the region compiler must not keep in locals. */
+  readonly vectorBaseSlot: number;
+  readonly helpers: readonly HelperInfo[];
+  /** Names of slots, for IR text. */
+  slotName(slot: number): string;
+  /** Is the linear pc the pc itself under this mode? */
+  linearIsPc(mode: number): boolean;
+  /** `memory` is the linear memory; `state` the address of the boot processor's state (for what the model can do). */
+  createTranslator(memory: Uint8Array, state: number): GuestTranslator;
+  /** Byte offset in the state of the local timer's deadline (f64, virtual ns, Infinity: none). */
+  readonly timerDeadline: number;
+}
