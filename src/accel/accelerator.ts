@@ -18,6 +18,8 @@ export interface MachineServices {
   ioapicEoi(vector: number): void;
   /** The coprocessor's error output (FERR#). */
   fpuError(level: boolean): void;
+  /** A processor that may be waiting got something to do. */
+  wake(): void;
 }
 
 /** An interrupt message on the APIC bus: from the I/O APIC, or an MSI. Fields as in the redirection table. */

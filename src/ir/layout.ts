@@ -88,9 +88,6 @@ export const MACHINE = layout('Machine', [
   ['codeGranules', 'u32'], // u64 per RAM page: one bit per 64 bytes that hold translated code
   ['dirty', 'u32'], // u8 per RAM page: bits of clients that want to know of writes still armed
   ['blockHash', 'u32'], // u32[BLOCK_HASH]: blocks by host pc and mode
-  ['codeStart', 'u32'], // block storage: start, next free byte, end
-  ['codeNext', 'u32'],
-  ['codeEnd', 'u32'],
   ['hotThreshold', 'u32'], // region head entries before the region is queued; 0xffffffff: interpreter only
   ['vcpuCount', 'u32'],
   ['vcpus', 'u32', 8], // addresses of the vCPU states

@@ -141,6 +141,7 @@ export class TcgAccelerator implements Accelerator {
       m.level ? 1 : 0,
       m.levelTriggered ? 1 : 0,
     );
+    this.#connected().wake();
   }
 
   nextDeadline(): number {
@@ -232,9 +233,18 @@ export class TcgAccelerator implements Accelerator {
         return view().getUint32(halted, true) !== 0;
       },
       reset: () => this.runtime.resetCpu(state, index === 0 ? 1 : 0),
-      setInterruptLine: (level) => this.runtime.setIntr(state, level ? 1 : 0),
-      raiseNmi: () => this.runtime.raiseNmi(state),
-      raiseSmi: () => this.runtime.raiseSmi(state),
+      setInterruptLine: (level) => {
+        this.runtime.setIntr(state, level ? 1 : 0);
+        if (level) this.#connected().wake();
+      },
+      raiseNmi: () => {
+        this.runtime.raiseNmi(state);
+        this.#connected().wake();
+      },
+      raiseSmi: () => {
+        this.runtime.raiseSmi(state);
+        this.#connected().wake();
+      },
     };
   }
 
@@ -246,8 +256,6 @@ export class TcgAccelerator implements Accelerator {
     set(layout.machine, MACHINE, 'codeGranules', layout.codeGranules);
     set(layout.machine, MACHINE, 'dirty', layout.dirty);
     set(layout.machine, MACHINE, 'blockHash', layout.blockHash);
-    set(layout.machine, MACHINE, 'codeStart', layout.code);
-    set(layout.machine, MACHINE, 'codeEnd', layout.codeEnd);
     set(layout.machine, MACHINE, 'hotThreshold', Math.min(this.#options.hotThreshold, 0xffffffff));
     set(layout.machine, MACHINE, 'vcpuCount', layout.vcpus.length);
     layout.vcpus.forEach((state, i) => {
@@ -263,7 +271,7 @@ export class TcgAccelerator implements Accelerator {
 
   #instantiate(module: WebAssembly.Module): Runtime {
     const services = (): MachineServices => this.#connected();
-    const env: WebAssembly.ModuleImports = {
+    const env = {
       memory: this.memory,
       mmioRead: (_cpu: number, region: number, offset: number, size: 1 | 2 | 4) =>
         services().mmioRead(region, offset >>> 0, size),

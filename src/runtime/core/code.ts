@@ -17,16 +17,14 @@ import {
   JUMP_SIZE,
   MACHINE_BLOCK_HASH,
   MACHINE_CODE_GRANULES,
-  MACHINE_CODE_NEXT,
   MACHINE_CODE_PAGES,
-  MACHINE_CODE_START,
   MACHINE_VCPU_COUNT,
   MACHINE_VCPUS,
   VCPU_EXIT_REQUEST,
   VCPU_JUMP_CACHE,
 } from '../generated/layout';
 import { blockInvalidated } from './env';
-import { currentBlock } from './interpreter';
+import { clearChain, currentBlock } from './interpreter';
 import { watchWrites } from './memory';
 
 function hashSlot(machine: usize, host: u32, mode: u32): usize {
@@ -38,7 +36,7 @@ function hashSlot(machine: usize, host: u32, mode: u32): usize {
 export function findBlock(machine: usize, host: u32, mode: u32): usize {
   let block = <usize>load<u32>(hashSlot(machine, host, mode));
   while (block) {
-    if (load<u32>(block + BLOCK_HOST) == host && load<u32>(block + BLOCK_MODE) == mode) return block;
+    if (load<u32>(block + BLOCK_HOST) === host && load<u32>(block + BLOCK_MODE) === mode) return block;
     block = <usize>load<u32>(block + BLOCK_HASH_NEXT);
   }
   return 0;
@@ -59,7 +57,7 @@ function linkPage(machine: usize, block: usize, host: u32, bytes: u32, nextField
   store<u32>(head, <u32>block);
   const bits = <usize>load<u32>(machine + MACHINE_CODE_GRANULES) + (page << 3);
   store<u64>(bits, load<u64>(bits) | granules(host & 0xfff, bytes));
-  if (first == 0) watchWrites(machine, <usize>(host & ~0xfff), <usize>(host | 0xfff));
+  if (first === 0) watchWrites(machine, <usize>(host & ~0xfff), <usize>(host | 0xfff));
 }
 
 /** Enters a block whose head the host has filled in: it can be found, and writes to its code are seen. */
@@ -82,7 +80,7 @@ export function invalidateBlock(machine: usize, block: usize): void {
   store<u32>(block + BLOCK_VALID, 0);
   let at = hashSlot(machine, load<u32>(block + BLOCK_HOST), load<u32>(block + BLOCK_MODE));
   while (load<u32>(at)) {
-    if (load<u32>(at) == <u32>block) {
+    if (load<u32>(at) === <u32>block) {
       store<u32>(at, load<u32>(block + BLOCK_HASH_NEXT));
       break;
     }
@@ -102,7 +100,7 @@ export function clearJumpCaches(machine: usize): void {
 
 /** True when the block is in the list of the page at `page` as its first page. */
 function startsIn(block: usize, page: u32): bool {
-  return (load<u32>(block + BLOCK_HOST) & ~0xfff) == page;
+  return (load<u32>(block + BLOCK_HOST) & ~0xfff) === page;
 }
 
 /** The block's bytes inside the page at `page`, as granules of that page. */
@@ -127,15 +125,15 @@ function overlaps(block: usize, page: u32, from: u32, to: u32): bool {
 export function hitsRunningCode(machine: usize, host: usize, bytes: u32): bool {
   const bits = load<u64>(<usize>load<u32>(machine + MACHINE_CODE_GRANULES) + ((host >> 12) << 3));
   if (!(bits & granules(<u32>host & 0xfff, bytes))) return false;
-  if (currentBlock == 0xffffffff) return true;
-  if (currentBlock == 0 || load<u16>(currentBlock + BLOCK_INSTRUCTIONS) == 1) return false;
+  if (currentBlock === 0xffffffff) return true;
+  if (currentBlock === 0 || load<u16>(currentBlock + BLOCK_INSTRUCTIONS) === 1) return false;
   return overlaps(currentBlock, <u32>host & ~0xfff, <u32>host, <u32>host + bytes);
 }
 
 /** Bytes of RAM inside one page have changed: blocks that were made from them are no longer valid. */
 export function codeWritten(machine: usize, host: usize, bytes: u32): void {
   const head = <usize>load<u32>(machine + MACHINE_CODE_PAGES) + ((host >> 12) << 2);
-  if (load<u32>(head) == 0) return;
+  if (load<u32>(head) === 0) return;
   const bits = <usize>load<u32>(machine + MACHINE_CODE_GRANULES) + ((host >> 12) << 3);
   if (!(load<u64>(bits) & granules(<u32>host & 0xfff, bytes))) return;
   const page = <u32>host & ~0xfff;
@@ -183,6 +181,6 @@ export function resetCode(machine: usize, ramPages: u32): void {
   memory.fill(<usize>load<u32>(machine + MACHINE_CODE_PAGES), 0, (<usize>ramPages) << 2);
   memory.fill(<usize>load<u32>(machine + MACHINE_CODE_GRANULES), 0, (<usize>ramPages) << 3);
   memory.fill(<usize>load<u32>(machine + MACHINE_BLOCK_HASH), 0, (<usize>BLOCK_HASH) << 2);
-  store<u32>(machine + MACHINE_CODE_NEXT, load<u32>(machine + MACHINE_CODE_START));
+  clearChain();
   clearJumpCaches(machine);
 }

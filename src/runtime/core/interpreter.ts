@@ -285,7 +285,7 @@ function vectorB(cpu: usize, ip: usize): usize {
 
 /** A pc after an addition, cut to what PcMask `mask` says. */
 function maskPc(pc: u64, mask: u32): u64 {
-  return mask == 2 ? pc : mask == 1 ? pc & 0xffffffff : pc & 0xffff;
+  return mask === 2 ? pc : mask === 1 ? pc & 0xffffffff : pc & 0xffff;
 }
 
 function faultAt(cpu: usize, ip: usize, blockPc: u64): u32 {
@@ -568,28 +568,28 @@ export function interpret(cpu: usize, block: usize): u32 {
           set(cpu, ip, <u64>bswap<u32>(<u32>a(cpu, ip)));
           break;
         case OP_SET_EQ:
-          set(cpu, ip, <u64>(a(cpu, ip) == b(cpu, ip)));
+          set(cpu, ip, <u64>(a(cpu, ip) === b(cpu, ip)));
           break;
         case OP_SET_EQI:
-          set(cpu, ip, <u64>(a(cpu, ip) == <u64>(<i64>load<i32>(ip, 8))));
+          set(cpu, ip, <u64>(a(cpu, ip) === <u64>(<i64>load<i32>(ip, 8))));
           break;
         case OP_IF_EQ:
-          if (!(a(cpu, ip) == b(cpu, ip))) ip += (<usize>load<u32>(ip, 8)) << 4;
+          if (!(a(cpu, ip) === b(cpu, ip))) ip += (<usize>load<u32>(ip, 8)) << 4;
           break;
         case OP_IF_EQI:
-          if (!(a(cpu, ip) == <u64>(<i64>load<i32>(ip, 8)))) ip += (<usize>load<u32>(ip, 12)) << 4;
+          if (!(a(cpu, ip) === <u64>(<i64>load<i32>(ip, 8)))) ip += (<usize>load<u32>(ip, 12)) << 4;
           break;
         case OP_SET_NE:
-          set(cpu, ip, <u64>(a(cpu, ip) != b(cpu, ip)));
+          set(cpu, ip, <u64>(a(cpu, ip) !== b(cpu, ip)));
           break;
         case OP_SET_NEI:
-          set(cpu, ip, <u64>(a(cpu, ip) != <u64>(<i64>load<i32>(ip, 8))));
+          set(cpu, ip, <u64>(a(cpu, ip) !== <u64>(<i64>load<i32>(ip, 8))));
           break;
         case OP_IF_NE:
-          if (!(a(cpu, ip) != b(cpu, ip))) ip += (<usize>load<u32>(ip, 8)) << 4;
+          if (!(a(cpu, ip) !== b(cpu, ip))) ip += (<usize>load<u32>(ip, 8)) << 4;
           break;
         case OP_IF_NEI:
-          if (!(a(cpu, ip) != <u64>(<i64>load<i32>(ip, 8)))) ip += (<usize>load<u32>(ip, 12)) << 4;
+          if (!(a(cpu, ip) !== <u64>(<i64>load<i32>(ip, 8)))) ip += (<usize>load<u32>(ip, 12)) << 4;
           break;
         case OP_SET_LTU:
           set(cpu, ip, <u64>(a(cpu, ip) < b(cpu, ip)));
@@ -688,52 +688,52 @@ export function interpret(cpu: usize, block: usize): u32 {
           if (!(<i64>a(cpu, ip) > <i64>load<i32>(ip, 8))) ip += (<usize>load<u32>(ip, 12)) << 4;
           break;
         case OP_SET_TSTEQ:
-          set(cpu, ip, <u64>((a(cpu, ip) & b(cpu, ip)) == 0));
+          set(cpu, ip, <u64>((a(cpu, ip) & b(cpu, ip)) === 0));
           break;
         case OP_SET_TSTEQI:
-          set(cpu, ip, <u64>((a(cpu, ip) & <u64>(<i64>load<i32>(ip, 8))) == 0));
+          set(cpu, ip, <u64>((a(cpu, ip) & <u64>(<i64>load<i32>(ip, 8))) === 0));
           break;
         case OP_IF_TSTEQ:
-          if (!((a(cpu, ip) & b(cpu, ip)) == 0)) ip += (<usize>load<u32>(ip, 8)) << 4;
+          if (!((a(cpu, ip) & b(cpu, ip)) === 0)) ip += (<usize>load<u32>(ip, 8)) << 4;
           break;
         case OP_IF_TSTEQI:
-          if (!((a(cpu, ip) & <u64>(<i64>load<i32>(ip, 8))) == 0)) ip += (<usize>load<u32>(ip, 12)) << 4;
+          if (!((a(cpu, ip) & <u64>(<i64>load<i32>(ip, 8))) === 0)) ip += (<usize>load<u32>(ip, 12)) << 4;
           break;
         case OP_SET_TSTNE:
-          set(cpu, ip, <u64>((a(cpu, ip) & b(cpu, ip)) != 0));
+          set(cpu, ip, <u64>((a(cpu, ip) & b(cpu, ip)) !== 0));
           break;
         case OP_SET_TSTNEI:
-          set(cpu, ip, <u64>((a(cpu, ip) & <u64>(<i64>load<i32>(ip, 8))) != 0));
+          set(cpu, ip, <u64>((a(cpu, ip) & <u64>(<i64>load<i32>(ip, 8))) !== 0));
           break;
         case OP_IF_TSTNE:
-          if (!((a(cpu, ip) & b(cpu, ip)) != 0)) ip += (<usize>load<u32>(ip, 8)) << 4;
+          if (!((a(cpu, ip) & b(cpu, ip)) !== 0)) ip += (<usize>load<u32>(ip, 8)) << 4;
           break;
         case OP_IF_TSTNEI:
-          if (!((a(cpu, ip) & <u64>(<i64>load<i32>(ip, 8))) != 0)) ip += (<usize>load<u32>(ip, 12)) << 4;
+          if (!((a(cpu, ip) & <u64>(<i64>load<i32>(ip, 8))) !== 0)) ip += (<usize>load<u32>(ip, 12)) << 4;
           break;
         case OP_SET_EQ32:
-          set(cpu, ip, <u64>(<u32>a(cpu, ip) == <u32>b(cpu, ip)));
+          set(cpu, ip, <u64>(<u32>a(cpu, ip) === <u32>b(cpu, ip)));
           break;
         case OP_SET_EQI32:
-          set(cpu, ip, <u64>(<u32>a(cpu, ip) == load<u32>(ip, 8)));
+          set(cpu, ip, <u64>(<u32>a(cpu, ip) === load<u32>(ip, 8)));
           break;
         case OP_IF_EQ32:
-          if (!(<u32>a(cpu, ip) == <u32>b(cpu, ip))) ip += (<usize>load<u32>(ip, 8)) << 4;
+          if (!(<u32>a(cpu, ip) === <u32>b(cpu, ip))) ip += (<usize>load<u32>(ip, 8)) << 4;
           break;
         case OP_IF_EQI32:
-          if (!(<u32>a(cpu, ip) == load<u32>(ip, 8))) ip += (<usize>load<u32>(ip, 12)) << 4;
+          if (!(<u32>a(cpu, ip) === load<u32>(ip, 8))) ip += (<usize>load<u32>(ip, 12)) << 4;
           break;
         case OP_SET_NE32:
-          set(cpu, ip, <u64>(<u32>a(cpu, ip) != <u32>b(cpu, ip)));
+          set(cpu, ip, <u64>(<u32>a(cpu, ip) !== <u32>b(cpu, ip)));
           break;
         case OP_SET_NEI32:
-          set(cpu, ip, <u64>(<u32>a(cpu, ip) != load<u32>(ip, 8)));
+          set(cpu, ip, <u64>(<u32>a(cpu, ip) !== load<u32>(ip, 8)));
           break;
         case OP_IF_NE32:
-          if (!(<u32>a(cpu, ip) != <u32>b(cpu, ip))) ip += (<usize>load<u32>(ip, 8)) << 4;
+          if (!(<u32>a(cpu, ip) !== <u32>b(cpu, ip))) ip += (<usize>load<u32>(ip, 8)) << 4;
           break;
         case OP_IF_NEI32:
-          if (!(<u32>a(cpu, ip) != load<u32>(ip, 8))) ip += (<usize>load<u32>(ip, 12)) << 4;
+          if (!(<u32>a(cpu, ip) !== load<u32>(ip, 8))) ip += (<usize>load<u32>(ip, 12)) << 4;
           break;
         case OP_SET_LTU32:
           set(cpu, ip, <u64>(<u32>a(cpu, ip) < <u32>b(cpu, ip)));
@@ -832,31 +832,31 @@ export function interpret(cpu: usize, block: usize): u32 {
           if (!(<i32>a(cpu, ip) > load<i32>(ip, 8))) ip += (<usize>load<u32>(ip, 12)) << 4;
           break;
         case OP_SET_TSTEQ32:
-          set(cpu, ip, <u64>((<u32>a(cpu, ip) & <u32>b(cpu, ip)) == 0));
+          set(cpu, ip, <u64>((<u32>a(cpu, ip) & <u32>b(cpu, ip)) === 0));
           break;
         case OP_SET_TSTEQI32:
-          set(cpu, ip, <u64>((<u32>a(cpu, ip) & load<u32>(ip, 8)) == 0));
+          set(cpu, ip, <u64>((<u32>a(cpu, ip) & load<u32>(ip, 8)) === 0));
           break;
         case OP_IF_TSTEQ32:
-          if (!((<u32>a(cpu, ip) & <u32>b(cpu, ip)) == 0)) ip += (<usize>load<u32>(ip, 8)) << 4;
+          if (!((<u32>a(cpu, ip) & <u32>b(cpu, ip)) === 0)) ip += (<usize>load<u32>(ip, 8)) << 4;
           break;
         case OP_IF_TSTEQI32:
-          if (!((<u32>a(cpu, ip) & load<u32>(ip, 8)) == 0)) ip += (<usize>load<u32>(ip, 12)) << 4;
+          if (!((<u32>a(cpu, ip) & load<u32>(ip, 8)) === 0)) ip += (<usize>load<u32>(ip, 12)) << 4;
           break;
         case OP_SET_TSTNE32:
-          set(cpu, ip, <u64>((<u32>a(cpu, ip) & <u32>b(cpu, ip)) != 0));
+          set(cpu, ip, <u64>((<u32>a(cpu, ip) & <u32>b(cpu, ip)) !== 0));
           break;
         case OP_SET_TSTNEI32:
-          set(cpu, ip, <u64>((<u32>a(cpu, ip) & load<u32>(ip, 8)) != 0));
+          set(cpu, ip, <u64>((<u32>a(cpu, ip) & load<u32>(ip, 8)) !== 0));
           break;
         case OP_IF_TSTNE32:
-          if (!((<u32>a(cpu, ip) & <u32>b(cpu, ip)) != 0)) ip += (<usize>load<u32>(ip, 8)) << 4;
+          if (!((<u32>a(cpu, ip) & <u32>b(cpu, ip)) !== 0)) ip += (<usize>load<u32>(ip, 8)) << 4;
           break;
         case OP_IF_TSTNEI32:
-          if (!((<u32>a(cpu, ip) & load<u32>(ip, 8)) != 0)) ip += (<usize>load<u32>(ip, 12)) << 4;
+          if (!((<u32>a(cpu, ip) & load<u32>(ip, 8)) !== 0)) ip += (<usize>load<u32>(ip, 12)) << 4;
           break;
         case OP_SEL:
-          set(cpu, ip, a(cpu, ip) != 0 ? b(cpu, ip) : load<u64>(cpu + ((<usize>load<u32>(ip, 8)) << 3)));
+          set(cpu, ip, a(cpu, ip) !== 0 ? b(cpu, ip) : load<u64>(cpu + ((<usize>load<u32>(ip, 8)) << 3)));
           break;
         case OP_LD8U:
           {
@@ -1120,7 +1120,7 @@ export function interpret(cpu: usize, block: usize): u32 {
           if (backward) {
             const heat = load<u32>(next + BLOCK_HEAT) + 1;
             store<u32>(next + BLOCK_HEAT, heat);
-            if (heat == load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(next);
+            if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(next);
           }
           break;
         }

@@ -79,7 +79,7 @@ function find(cpu: usize, phys: u64): bool {
   const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
   const space = (<usize>load<u32>(cpu + VCPU_ADDRESS_SPACE)) << 2;
   const table = load<u32>(machine + space + MACHINE_FLAT);
-  if (table == foundTable && phys >= foundStart && phys <= foundLast) return true;
+  if (table === foundTable && phys >= foundStart && phys <= foundLast) return true;
   let low: u32 = 0;
   let high = load<u32>(machine + space + MACHINE_FLAT_COUNT);
   while (low < high) {
@@ -153,7 +153,7 @@ export function physRead(cpu: usize, phys: u64, size: u32): u64 {
   store<u64>(cpu + VCPU_STAT_IO_ACCESSES, load<u64>(cpu + VCPU_STAT_IO_ACCESSES) + 1);
   const region = foundRegion;
   const offset = <u32>(phys - foundStart + foundOffset);
-  if (size == 8) {
+  if (size === 8) {
     const low = <u64>mmioRead(cpu, region, offset, 4);
     return low | ((<u64>mmioRead(cpu, region, offset + 4, 4)) << 32);
   }
@@ -176,7 +176,7 @@ export function physWrite(cpu: usize, phys: u64, size: u32, value: u64): void {
   store<u64>(cpu + VCPU_STAT_IO_ACCESSES, load<u64>(cpu + VCPU_STAT_IO_ACCESSES) + 1);
   const region = foundRegion;
   const offset = <u32>(phys - foundStart + foundOffset);
-  if (size == 8) {
+  if (size === 8) {
     mmioWrite(cpu, region, offset, 4, <u32>value);
     mmioWrite(cpu, region, offset + 4, 4, <u32>(value >> 32));
   } else mmioWrite(cpu, region, offset, size, <u32>value);
@@ -262,7 +262,7 @@ export function watchWrites(machine: usize, first: usize, last: usize): void {
     const end = entry + <usize>(MMU_MODES * TLB_ENTRIES) * TLB_SIZE;
     for (; entry < end; entry += TLB_SIZE) {
       const tag = load<u64>(entry + TLB_WRITE);
-      if (tag == 0) continue;
+      if (tag === 0) continue;
       const host = <usize>(load<u32>(entry + TLB_ADDEND) + (<u32>tag & ~0xfff));
       if (host < (first & ~0xfff) || host > last) continue;
       store<u64>(entry + TLB_WRITE, 0);
@@ -286,12 +286,12 @@ function fill(cpu: usize, linear: u64, access: u32, mmu: u32): bool {
   const entry = entryOf(cpu, linear, mmu);
   const tag = (linear & PAGE_MASK) | <u64>load<u32>(cpu + VCPU_TLB_GENERATION);
   const ramPage = host >> 12;
-  let writable: bool = (prot & 2) != 0 && (flags & FLATFLAG_RAM_WRITE) != 0;
+  let writable: bool = (prot & 2) !== 0 && (flags & FLATFLAG_RAM_WRITE) !== 0;
   let watched: u32 = 0;
   if (writable) {
     if (
-      load<u32>(<usize>load<u32>(machine + MACHINE_CODE_PAGES) + (ramPage << 2)) != 0 ||
-      ((flags & FLATFLAG_DIRTY_LOG) != 0 && load<u8>(<usize>load<u32>(machine + MACHINE_DIRTY) + ramPage) == 0)
+      load<u32>(<usize>load<u32>(machine + MACHINE_CODE_PAGES) + (ramPage << 2)) !== 0 ||
+      ((flags & FLATFLAG_DIRTY_LOG) !== 0 && load<u8>(<usize>load<u32>(machine + MACHINE_DIRTY) + ramPage) === 0)
     ) {
       writable = false;
       watched = TLBFLAG_WATCHED;
@@ -330,28 +330,28 @@ function slowLoadPart(cpu: usize, linear: u64, bytes: u32, mmu: u32): u64 {
 
 export function ldU8(cpu: usize, linear: u64, mmu: u32): u64 {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_READ) == tagOf(cpu, linear, 1)) {
+  if (load<u64>(entry + TLB_READ) === tagOf(cpu, linear, 1)) {
     return <u64>load<u8>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear));
   }
   return slowLoad(cpu, linear, 1, mmu);
 }
 export function ldU16(cpu: usize, linear: u64, mmu: u32): u64 {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_READ) == tagOf(cpu, linear, 2)) {
+  if (load<u64>(entry + TLB_READ) === tagOf(cpu, linear, 2)) {
     return <u64>load<u16>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear));
   }
   return slowLoad(cpu, linear, 2, mmu);
 }
 export function ldU32(cpu: usize, linear: u64, mmu: u32): u64 {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_READ) == tagOf(cpu, linear, 4)) {
+  if (load<u64>(entry + TLB_READ) === tagOf(cpu, linear, 4)) {
     return <u64>load<u32>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear));
   }
   return slowLoad(cpu, linear, 4, mmu);
 }
 export function ldU64(cpu: usize, linear: u64, mmu: u32): u64 {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_READ) == tagOf(cpu, linear, 8)) {
+  if (load<u64>(entry + TLB_READ) === tagOf(cpu, linear, 8)) {
     return load<u64>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear));
   }
   return slowLoad(cpu, linear, 8, mmu);
@@ -374,7 +374,7 @@ function slowStore(cpu: usize, linear: u64, size: u32, value: u64, mmu: u32): vo
     return;
   }
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u32>(entry + TLB_FLAGS) & TLBFLAG_WATCHED && load<u64>(entry + TLB_READ) == tagOf(cpu, linear, size)) {
+  if (load<u32>(entry + TLB_FLAGS) & TLBFLAG_WATCHED && load<u64>(entry + TLB_READ) === tagOf(cpu, linear, size)) {
     const host = <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
     const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
     if (hitsRunningCode(machine, host, size)) {
@@ -383,7 +383,7 @@ function slowStore(cpu: usize, linear: u64, size: u32, value: u64, mmu: u32): vo
     }
     writeHost(host, size, value);
     dirtyAndCode(machine, host, size);
-    if (load<u32>(<usize>load<u32>(machine + MACHINE_CODE_PAGES) + ((host >> 12) << 2)) == 0) {
+    if (load<u32>(<usize>load<u32>(machine + MACHINE_CODE_PAGES) + ((host >> 12) << 2)) === 0) {
       store<u32>(entry + TLB_FLAGS, 0);
       store<u64>(entry + TLB_WRITE, load<u64>(entry + TLB_READ));
     }
@@ -404,25 +404,25 @@ function restarts(cpu: usize, phys: u64, size: u32): bool {
 
 export function stU8(cpu: usize, linear: u64, value: u64, mmu: u32): void {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_WRITE) == tagOf(cpu, linear, 1)) {
+  if (load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, 1)) {
     store<u8>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), <u8>value);
   } else slowStore(cpu, linear, 1, value, mmu);
 }
 export function stU16(cpu: usize, linear: u64, value: u64, mmu: u32): void {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_WRITE) == tagOf(cpu, linear, 2)) {
+  if (load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, 2)) {
     store<u16>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), <u16>value);
   } else slowStore(cpu, linear, 2, value, mmu);
 }
 export function stU32(cpu: usize, linear: u64, value: u64, mmu: u32): void {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_WRITE) == tagOf(cpu, linear, 4)) {
+  if (load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, 4)) {
     store<u32>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), <u32>value);
   } else slowStore(cpu, linear, 4, value, mmu);
 }
 export function stU64(cpu: usize, linear: u64, value: u64, mmu: u32): void {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_WRITE) == tagOf(cpu, linear, 8)) {
+  if (load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, 8)) {
     store<u64>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), value);
   } else slowStore(cpu, linear, 8, value, mmu);
 }
@@ -430,19 +430,19 @@ export function stU64(cpu: usize, linear: u64, value: u64, mmu: u32): void {
 /** True when `bytes` (1 to 4096) at `linear` can be written; else a fault is recorded. */
 export function probeWrite(cpu: usize, linear: u64, bytes: u32, mmu: u32): bool {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_WRITE) == tagOf(cpu, linear, bytes)) return true;
+  if (load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, bytes)) return true;
   if (!fill(cpu, linear, ACCESS_WRITE, mmu)) return false;
   const last = linear + <u64>(bytes - 1);
-  return ((linear ^ last) & PAGE_MASK) == 0 || fill(cpu, last & PAGE_MASK, ACCESS_WRITE, mmu);
+  return ((linear ^ last) & PAGE_MASK) === 0 || fill(cpu, last & PAGE_MASK, ACCESS_WRITE, mmu);
 }
 
 /** True when `bytes` (1 to 4096) at `linear` can be read; else a fault is recorded. */
 export function probeRead(cpu: usize, linear: u64, bytes: u32, mmu: u32): bool {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_READ) == tagOf(cpu, linear, bytes)) return true;
+  if (load<u64>(entry + TLB_READ) === tagOf(cpu, linear, bytes)) return true;
   if (!fill(cpu, linear, ACCESS_READ, mmu)) return false;
   const last = linear + <u64>(bytes - 1);
-  return ((linear ^ last) & PAGE_MASK) == 0 || fill(cpu, last & PAGE_MASK, ACCESS_READ, mmu);
+  return ((linear ^ last) & PAGE_MASK) === 0 || fill(cpu, last & PAGE_MASK, ACCESS_READ, mmu);
 }
 
 /**
@@ -451,9 +451,9 @@ export function probeRead(cpu: usize, linear: u64, bytes: u32, mmu: u32): bool {
  */
 export function bulkRead(cpu: usize, linear: u64, mmu: u32): usize {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_READ) != tagOf(cpu, linear, 1)) {
+  if (load<u64>(entry + TLB_READ) !== tagOf(cpu, linear, 1)) {
     if (!fill(cpu, linear, ACCESS_READ, mmu)) return 0;
-    if (load<u64>(entry + TLB_READ) != tagOf(cpu, linear, 1)) return 0;
+    if (load<u64>(entry + TLB_READ) !== tagOf(cpu, linear, 1)) return 0;
   }
   return <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
 }
@@ -461,20 +461,20 @@ export function bulkRead(cpu: usize, linear: u64, mmu: u32): usize {
 /** The same for bulk writes; 0 also when writes to the page must be seen one by one. */
 export function bulkWrite(cpu: usize, linear: u64, mmu: u32): usize {
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_WRITE) != tagOf(cpu, linear, 1)) {
+  if (load<u64>(entry + TLB_WRITE) !== tagOf(cpu, linear, 1)) {
     if (!fill(cpu, linear, ACCESS_WRITE, mmu)) return 0;
-    if (load<u64>(entry + TLB_WRITE) != tagOf(cpu, linear, 1)) return 0;
+    if (load<u64>(entry + TLB_WRITE) !== tagOf(cpu, linear, 1)) return 0;
   }
   return <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
 }
 
 /** Linear-memory address of the code at `linear`; 0: a fault is recorded, 1: the code is not in RAM or ROM. */
 export function fetchHost(cpu: usize, linear: u64): usize {
-  const mmu: u32 = load<u32>(cpu + VCPU_MMU_INDEX) == 1 ? 1 : 0;
+  const mmu: u32 = load<u32>(cpu + VCPU_MMU_INDEX) === 1 ? 1 : 0;
   const entry = entryOf(cpu, linear, mmu);
-  if (load<u64>(entry + TLB_EXECUTE) != tagOf(cpu, linear, 1)) {
+  if (load<u64>(entry + TLB_EXECUTE) !== tagOf(cpu, linear, 1)) {
     if (!fill(cpu, linear, ACCESS_EXECUTE, mmu)) return 0;
-    if (load<u64>(entry + TLB_EXECUTE) != tagOf(cpu, linear, 1)) {
+    if (load<u64>(entry + TLB_EXECUTE) !== tagOf(cpu, linear, 1)) {
       const host = physHost(cpu, walkPhys);
       return host ? host : 1;
     }

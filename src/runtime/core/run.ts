@@ -5,7 +5,6 @@ import {
   BLOCK_HEAT,
   BLOCK_HOST,
   BLOCK_HOST2,
-  BLOCK_VALID,
   JUMP_BLOCK,
   JUMP_CACHE_ENTRIES,
   JUMP_ENTRY,
@@ -23,7 +22,6 @@ import {
   VCPU_JUMP_CACHE,
   VCPU_MACHINE,
   VCPU_MODE,
-  VCPU_PC,
   VCPU_STAT_LOOKUPS,
   VCPU_STAT_SIDE_EXITS,
   VCPU_TLB_GENERATION,
@@ -37,7 +35,7 @@ import { chainFrom, clearChain, interpret, RUN_DISPATCH, RUN_EXIT, RUN_FAULT, se
 import { FAULT_RESTART, fetchHost } from './memory';
 
 /** exitRequest bits: look around (requests, invalidated code); return to the host. */
-const REQUEST_POLL: u32 = 1;
+const _REQUEST_POLL: u32 = 1;
 const REQUEST_RETURN: u32 = 2;
 
 /** What a compiled region returned: go on at pc; interpret the block at pc; a fault is pending. */
@@ -59,7 +57,7 @@ function lookUp(cpu: usize, linear: u64, mode: u32, entry: usize): usize {
   if (block && load<u32>(block + BLOCK_HOST2)) {
     const second = fetchHost(cpu, (linear & ~0xfff) + 0x1000);
     if (second <= 1) return second;
-    if (<u32>second == load<u32>(block + BLOCK_HOST2)) return block;
+    if (<u32>second === load<u32>(block + BLOCK_HOST2)) return block;
     invalidateBlock(machine, block);
     block = 0;
   }
@@ -98,17 +96,17 @@ export function run(cpu: usize): u32 {
     const entry = jumpEntry(cpu, linear);
     let block: usize;
     if (
-      load<u64>(entry + JUMP_PC) == linear &&
-      load<u32>(entry + JUMP_MODE) == mode &&
-      load<u32>(entry + JUMP_GENERATION) == load<u32>(cpu + VCPU_TLB_GENERATION)
+      load<u64>(entry + JUMP_PC) === linear &&
+      load<u32>(entry + JUMP_MODE) === mode &&
+      load<u32>(entry + JUMP_GENERATION) === load<u32>(cpu + VCPU_TLB_GENERATION)
     ) {
       block = <usize>load<u32>(entry + JUMP_BLOCK);
-      if (load<u32>(entry + JUMP_ENTRY) == 0) store<u32>(entry + JUMP_ENTRY, load<u32>(block + BLOCK_ENTRY));
+      if (load<u32>(entry + JUMP_ENTRY) === 0) store<u32>(entry + JUMP_ENTRY, load<u32>(block + BLOCK_ENTRY));
     } else {
       block = lookUp(cpu, linear, mode, entry);
       if (block <= 1) {
         clearChain();
-        if (block == 1) {
+        if (block === 1) {
           store<u32>(cpu + VCPU_EXIT_DETAIL, <u32>linear);
           return EXIT_BAD_CODE;
         }
@@ -123,7 +121,7 @@ export function run(cpu: usize): u32 {
         from &&
         !single &&
         !load<u32>(block + BLOCK_HOST2) &&
-        ((load<u32>(block + BLOCK_HOST) ^ from) & ~0xfff) == 0
+        ((load<u32>(block + BLOCK_HOST) ^ from) & ~0xfff) === 0
       ) {
         store<u32>(chainFrom, <u32>block, 4);
       }
@@ -131,8 +129,8 @@ export function run(cpu: usize): u32 {
     }
     if (mode & MODE_BREAKPOINTS) {
       const stop = codeBreakpoint(cpu);
-      if (stop == 2) return EXIT_DEBUG;
-      if (stop == 1) {
+      if (stop === 2) return EXIT_DEBUG;
+      if (stop === 1) {
         const reason = deliverFault(cpu);
         if (reason) return reason - 1;
         continue;
@@ -144,28 +142,28 @@ export function run(cpu: usize): u32 {
     if (compiled && !cold) {
       setCurrentBlock(0xffffffff);
       result = call_indirect<u32>(compiled, cpu);
-      if (result == REGION_SIDE_EXIT) {
+      if (result === REGION_SIDE_EXIT) {
         store<u64>(cpu + VCPU_STAT_SIDE_EXITS, load<u64>(cpu + VCPU_STAT_SIDE_EXITS) + 1);
         cold = true;
         continue;
       }
-      if (result == REGION_FAULT) result = RUN_FAULT;
+      if (result === REGION_FAULT) result = RUN_FAULT;
     } else {
       cold = false;
       if (!compiled) {
         const heat = load<u32>(block + BLOCK_HEAT) + 1;
         store<u32>(block + BLOCK_HEAT, heat);
-        if (heat == load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block);
+        if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block);
       }
       from = 0;
       if (!load<u32>(block + BLOCK_HOST2)) from = load<u32>(block + BLOCK_HOST);
       result = interpret(cpu, block);
     }
     single = 0;
-    if (result == RUN_DISPATCH) continue;
+    if (result === RUN_DISPATCH) continue;
     clearChain();
-    if (result == RUN_FAULT) {
-      if (load<u32>(cpu + VCPU_FAULT_PENDING) == FAULT_RESTART) {
+    if (result === RUN_FAULT) {
+      if (load<u32>(cpu + VCPU_FAULT_PENDING) === FAULT_RESTART) {
         store<u32>(cpu + VCPU_FAULT_PENDING, 0);
         single = MODE_SINGLE;
         continue;
