@@ -89,7 +89,12 @@ export function roundPack(fmt: u32, ctl: u32, sign: u32, exponent: i32, hi: u64,
     );
     if (tiny && (ctl & CTL_UM) == 0) {
       raise(UE);
-      if (fmt == F80) exponent += BIAS_ADJUST;
+      // SSE delivers no result then; PE says whether the unbounded one was inexact.
+      if (fmt != F80) {
+        if (rest != 0) raise(PE);
+        return 0;
+      }
+      exponent += BIAS_ADJUST;
       if (exponent < 1 - max) {
         // Too small even for the adjusted exponent (FSCALE): a zero, rounded.
         raise(PE);

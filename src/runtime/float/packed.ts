@@ -89,10 +89,10 @@ function significandOf(fmt: u32, a: u64): u64 {
   return fraction << clz(fraction);
 }
 
-/** Applies DAZ, or raises DE for a denormal. */
+/** Applies DAZ, or raises DE for a denormal; halves are exempt from both. */
 @inline
 function input(fmt: u32, a: u64, ctl: u32): u64 {
-  if (!isDenormalBits(fmt, a)) return a;
+  if (!isDenormalBits(fmt, a) || fmt == F16) return a;
   if ((ctl & CTL_DAZ) != 0) return a & signBit(fmt);
   raise(DE);
   return a;
@@ -243,9 +243,10 @@ export function maximum(fmt: u32, a: u64, b: u64, ctl: u32): u64 {
   return extreme(fmt, a, b, ctl, 1);
 }
 function extreme(fmt: u32, a: u64, b: u64, ctl: u32, wanted: i32): u64 {
+  // DAZ shows in the result, also in one that is returned because of a NaN.
   if (isNaNBits(fmt, a) || isNaNBits(fmt, b)) {
     raise(IE);
-    return b;
+    return (ctl & CTL_DAZ) != 0 && isDenormalBits(fmt, b) ? b & signBit(fmt) : b;
   }
   a = input(fmt, a, ctl);
   b = input(fmt, b, ctl);

@@ -2,6 +2,7 @@
 import { Bug } from '../../../base/errors.js';
 import { INTEGER_HELPERS } from './integer.js';
 import { SSE_HELPER_TABLES } from './sse.js';
+import { SSE_FLOAT_HELPER_TABLES } from './sse-float.js';
 import { STRING_HELPERS } from './string.js';
 import { SYSTEM_HELPERS } from './system.js';
 import type { HelperKind, HelperTable } from './table.js';
@@ -13,6 +14,7 @@ export const HELPER_TABLES: readonly HelperTable[] = [
   STRING_HELPERS,
   X87_HELPERS,
   ...SSE_HELPER_TABLES,
+  ...SSE_FLOAT_HELPER_TABLES,
 ];
 
 export interface Helper {

@@ -8,12 +8,12 @@ import type { HelperKind, HelperTable } from './table.js';
 const all = (...names: readonly string[]): (readonly [string, HelperKind])[] => names.map((n) => [n, 'vcallf']);
 const forms = (...ops: readonly string[]): string[] => ops.flatMap((op) => ['ss', 'sd', 'ps', 'pd'].map((f) => op + f));
 
-export const SSE_FLOAT_HELPERS: HelperTable = {
+const ARITHMETIC: HelperTable = {
   module: 'x86/sse-float',
   helpers: all(...forms('add', 'sub', 'mul', 'div', 'sqrt', 'min', 'max', 'cmp'), 'comiss', 'comisd'),
 };
 
-export const SSE_CONVERT_HELPERS: HelperTable = {
+const CONVERSIONS: HelperTable = {
   module: 'x86/sse-float-convert',
   helpers: all(
     'cvtsi2sd',
@@ -38,3 +38,5 @@ export const SSE_CONVERT_HELPERS: HelperTable = {
     'ldmxcsr',
   ),
 };
+
+export const SSE_FLOAT_HELPER_TABLES: readonly HelperTable[] = [ARITHMETIC, CONVERSIONS];
