@@ -34,8 +34,7 @@ import { hot, traceBlock, translate } from './env';
 import { chainFrom, clearChain, interpret, RUN_DISPATCH, RUN_EXIT, RUN_FAULT, setCurrentBlock } from './interpreter';
 import { FAULT_RESTART, fetchHost } from './memory';
 
-/** exitRequest bits: look around (requests, invalidated code); return to the host. */
-const _REQUEST_POLL: u32 = 1;
+/** exitRequest bit: return to the host. Bit 0 only makes us look around (requests, invalidated code). */
 const REQUEST_RETURN: u32 = 2;
 
 /** What a compiled region returned: go on at pc; interpret the block at pc; a fault is pending. */
