@@ -36,6 +36,7 @@ export interface PlatformDescription {
   readonly floppy: boolean;
   readonly ps2: boolean;
   readonly fwCfg: boolean;
+  readonly vga: boolean;
   /** I/O port of the ISA pvpanic device. */
   readonly pvpanicPort?: number;
   /** Whether there is a PCI bus with a PIIX3 (`pc`) or only ISA (`isapc`). */

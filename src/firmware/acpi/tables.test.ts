@@ -21,6 +21,7 @@ const PC_WITH_TWO_CPUS: PlatformDescription = {
   floppy: true,
   ps2: true,
   fwCfg: true,
+  vga: true,
   pvpanicPort: 0x505,
   pci: true,
 };

@@ -41,6 +41,10 @@ export interface BootState {
   readonly cr3: number;
   readonly cr4: number;
   readonly efer: number;
+  /** Local APIC registers of the boot processor, as firmware leaves them: byte offset in its page, value. */
+  readonly localApic: readonly (readonly [offset: number, value: number])[];
+  /** Model-specific registers of every processor, as firmware leaves them. */
+  readonly msrs: readonly (readonly [index: number, value: bigint])[];
 }
 
 /** Control register bits that boot protocols ask for (Intel SDM vol. 3, 2.5; AMD64 APM vol. 2, 3.1). */

@@ -1,0 +1,92 @@
+/**
+ * Boots a kernel without firmware: does to the machine what firmware would have done, loads the kernel, and says in which
+ * state the boot processor starts. Called at power-on and again after every reset.
+ */
+import { UserError } from '../../base/errors.js';
+import { placeAt } from '../acpi/table-set.js';
+import { ACPI_RSDP_FILE, ACPI_TABLES_FILE, acpiTables } from '../acpi/tables.js';
+import { type GuestMemory, type PlatformDescription, type PortIo, pciMemoryStart } from '../platform.js';
+import { writeBiosData } from './bios-data.js';
+import type { BootState } from './boot-state.js';
+import { isBzImage, loadBzImage } from './bzimage.js';
+import { setUpChipset, shadowRam } from './chipset-setup.js';
+import { type BootModule, type ImageFile, type LoadRequest, malformed } from './image.js';
+import { Low, tablesBase } from './memory-map.js';
+
+export interface DirectBoot {
+  readonly memory: GuestMemory;
+  readonly ports: PortIo;
+  readonly platform: PlatformDescription;
+  readonly kernel: ImageFile;
+  readonly modules: readonly BootModule[];
+  readonly commandLine: string;
+  readonly longMode: boolean;
+}
+
+export type KernelKind = 'bzimage';
+
+/** What kind of kernel an image is, undefined for none that we load. */
+export function kernelKind(bytes: Uint8Array): KernelKind | undefined {
+  if (isBzImage(bytes)) return 'bzimage';
+  return undefined;
+}
+
+const LOADERS: Record<KernelKind, (r: LoadRequest) => BootState> = {
+  bzimage: loadBzImage,
+};
+
+/** Local APIC LINT0 as ExtINT, LINT1 as NMI: the virtual wire mode that PC firmware sets up. */
+const VIRTUAL_WIRE = [
+  [0x350, 0x8700],
+  [0x360, 0x8400],
+] as const;
+
+/** Memory types as PC firmware sets them: RAM write-back, video memory and the PCI window uncached (SDM vol. 3, 11.11). */
+function memoryTypes(p: PlatformDescription): BootState['msrs'] {
+  const WRITE_BACK = 0x0606060606060606n;
+  const ENABLE = 0xc00n;
+  const hole = BigInt(pciMemoryStart(p.ram.below4g));
+  return [
+    [0x250, WRITE_BACK],
+    [0x258, WRITE_BACK],
+    [0x200, hole],
+    [0x201, ((0x10_0000_0000n - (0x1_0000_0000n - hole)) & 0xf_ffff_f000n) | 0x800n],
+    [0x2ff, ENABLE | 6n],
+  ];
+}
+
+function writeTables(memory: GuestMemory, p: PlatformDescription): void {
+  const base = tablesBase(p.ram);
+  const placed = placeAt(acpiTables(p), { [ACPI_RSDP_FILE]: Low.rsdp, [ACPI_TABLES_FILE]: base });
+  memory.write(Low.rsdp, placed.get(ACPI_RSDP_FILE)!);
+  memory.write(base, placed.get(ACPI_TABLES_FILE)!);
+}
+
+const SMALLEST_RAM = 4 << 20;
+
+export function directBoot(boot: DirectBoot): BootState {
+  const { memory, ports, platform, kernel } = boot;
+  const kind = kernelKind(kernel.bytes);
+  if (!kind)
+    throw malformed(
+      kernel,
+      'it is neither a bzImage nor a multiboot or PVH ELF file; name a kernel image with -kernel',
+    );
+  if (platform.ram.below4g < SMALLEST_RAM) throw new UserError('a kernel needs at least 4 MiB of RAM: raise -m');
+  shadowRam(ports, 'open');
+  setUpChipset(ports, platform);
+  writeBiosData(memory, platform);
+  writeTables(memory, platform);
+  shadowRam(ports, 'lock');
+  const state = LOADERS[kind]({
+    memory,
+    ram: platform.ram,
+    kernel,
+    modules: boot.modules,
+    commandLine: boot.commandLine,
+    longMode: boot.longMode,
+    rsdp: Low.rsdp,
+    textConsole: platform.vga,
+  });
+  return { ...state, localApic: VIRTUAL_WIRE, msrs: memoryTypes(platform) };
+}

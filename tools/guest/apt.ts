@@ -1,0 +1,160 @@
+/**
+ * Debian packages through apt, without root: `apt-get download` needs only package lists. Where the system has none for a
+ * package (a fresh container, another architecture), lists are fetched into a private state folder in the cache.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { UserError } from '../../src/base/errors.js';
+import { cacheFolder } from './cache.js';
+import type { Progress } from './progress.js';
+
+/** Options of every apt call: never ask, never drop privileges into a folder the other user cannot read. */
+const COMMON = ['-qq', '-o', 'APT::Sandbox::User=root', '-o', 'Debug::NoLocking=1'];
+
+function privateOptions(): string[] {
+  const state = join(cacheFolder(), 'apt');
+  for (const sub of ['lists/partial', 'cache/archives/partial']) mkdirSync(join(state, sub), { recursive: true });
+  const option = (key: string, value: string): string[] => ['-o', `${key}=${value}`];
+  return [
+    ...option('Dir::State', state),
+    ...option('Dir::State::lists', join(state, 'lists')),
+    ...option('Dir::State::status', '/dev/null'),
+    ...option('Dir::Cache', join(state, 'cache')),
+    ...option('APT::Architecture', 'amd64'),
+    ...option('APT::Architectures::', 'amd64'),
+    ...option('APT::Architectures::', 'i386'),
+  ];
+}
+
+interface Answer {
+  readonly ok: boolean;
+  readonly out: string;
+  readonly error: string;
+}
+
+function ask(tool: 'apt-get' | 'apt-cache', args: readonly string[]): Answer {
+  const done = spawnSync(tool, args, { encoding: 'utf8', maxBuffer: 1 << 26, env: { ...process.env, LC_ALL: 'C' } });
+  if (done.error) {
+    throw new UserError(
+      `cannot run ${tool} (${done.error.message}): guests come as Debian packages, use a Debian system or give -kernel`,
+    );
+  }
+  return { ok: done.status === 0, out: done.stdout, error: firstError(done.stderr) };
+}
+
+/** The line of apt's complaint that says why. */
+const firstError = (text: string): string => /^E: (.*)$/m.exec(text)?.[1] ?? text.trim().split('\n')[0] ?? '';
+
+export interface Package {
+  readonly name: string;
+  readonly version: string;
+  readonly depends: readonly string[];
+  /** Bytes to download. */
+  readonly size: number;
+}
+
+export class Apt {
+  private options: readonly string[] = COMMON;
+  private usesPrivateLists = false;
+
+  /** The newest version of `name` (`linux-image-686:i386` for another architecture). */
+  show(name: string): Package {
+    let record = this.lookUp(name);
+    if (!record && !this.usesPrivateLists) {
+      this.usePrivateLists();
+      record = this.lookUp(name);
+    }
+    if (!record) {
+      throw new UserError(
+        `no Debian package '${name}' in the archives that apt knows: guests come from Debian 12, check /etc/apt/sources.list`,
+      );
+    }
+    return record;
+  }
+
+  private lookUp(name: string): Package | undefined {
+    const answer = ask('apt-cache', [...this.options, 'show', '--no-all-versions', name]);
+    if (!answer.ok) return undefined;
+    const field = (key: string): string => new RegExp(`^${key}: (.*)$`, 'm').exec(answer.out)?.[1] ?? '';
+    if (!field('Filename')) return undefined; // installed, but in no archive
+    return {
+      name,
+      version: field('Version'),
+      depends: field('Depends')
+        .split(',')
+        .map((d) => d.trim().split(' ')[0]!)
+        .filter(Boolean),
+      size: Number(field('Size')),
+    };
+  }
+
+  private usePrivateLists(): void {
+    this.usesPrivateLists = true;
+    this.options = [...COMMON, ...privateOptions()];
+    const answer = ask('apt-get', [...this.options, 'update']);
+    if (!answer.ok)
+      throw new UserError(`cannot fetch Debian's package lists (${answer.error}): check the network connection`);
+  }
+
+  /** Downloads into `folder` and returns the .deb file's path. */
+  async download(pkg: Package, folder: string, progress: Progress): Promise<string> {
+    mkdirSync(folder, { recursive: true });
+    const debs = (): string[] => readdirSync(folder).map((f) => join(folder, f));
+    const poll = setInterval(() => {
+      const done = debs().reduce((sum, f) => sum + (statSync(f, { throwIfNoEntry: false })?.size ?? 0), 0);
+      progress.update(pkg.name, done, pkg.size);
+    }, 100);
+    try {
+      const child = spawn('apt-get', [...this.options, 'download', `${pkg.name}=${pkg.version}`], {
+        cwd: folder,
+        stdio: ['ignore', 'ignore', 'pipe'],
+        env: { ...process.env, LC_ALL: 'C' },
+      });
+      let complaint = '';
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        complaint += text;
+      });
+      const status = await new Promise<number | null>((resolve, reject) => {
+        child.on('error', reject);
+        child.on('close', resolve);
+      });
+      const deb = debs().find((f) => f.endsWith('.deb'));
+      if (status !== 0 || !deb || !existsSync(deb)) {
+        throw new UserError(
+          `cannot download Debian package '${pkg.name}' (${firstError(complaint)}): check the network connection, or run apt-get update`,
+        );
+      }
+      return deb;
+    } finally {
+      clearInterval(poll);
+      progress.end();
+    }
+  }
+}
+
+/** Unpacks the members of a package under any of `paths` (relative, as `boot/` or `usr/bin/x`) into `folder`. */
+export function unpack(deb: string, folder: string, paths: readonly string[], exclude: readonly string[] = []): void {
+  mkdirSync(folder, { recursive: true });
+  const script =
+    'deb=$1 folder=$2; shift 2; dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$folder" --no-same-owner --wildcards "$@"';
+  const done = spawnSync(
+    'bash',
+    [
+      '-o',
+      'pipefail',
+      '-c',
+      script,
+      'unpack',
+      deb,
+      folder,
+      ...exclude.map((e) => `--exclude=./${e}`),
+      ...paths.map((p) => `./${p}`),
+    ],
+    { encoding: 'utf8' },
+  );
+  if (done.error || done.status !== 0) {
+    const why = done.error?.message ?? done.stderr.trim().split('\n')[0];
+    throw new UserError(`cannot unpack ${deb} (${why}): check for free disk space in the cache folder`);
+  }
+}

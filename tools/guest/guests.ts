@@ -1,0 +1,111 @@
+/** The guests that tests, benchmarks and `npm start` use, and how each comes out of Debian's packages into the cache. */
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { UserError } from '../../src/base/errors.js';
+import { Apt, unpack } from './apt.js';
+import { cached } from './cache.js';
+import { buildInitrd } from './initrd.js';
+import { collectModules, type KernelModule } from './modules.js';
+import { Progress } from './progress.js';
+
+/** A piece of a guest: a package of which some paths are kept, as they lie in the package. */
+interface Piece {
+  readonly package: string;
+  /** The package only depends on the one that has the files; its name begins so. */
+  readonly via?: string;
+  readonly paths: readonly string[];
+  /** Keep the package file itself, for what is unpacked from it on demand. */
+  readonly keepPackage?: boolean;
+}
+
+export const PIECES = {
+  'linux-amd64': { package: 'linux-image-amd64:amd64', via: 'linux-image-', paths: ['boot/*'], keepPackage: true },
+  'linux-686': { package: 'linux-image-686:i386', via: 'linux-image-', paths: ['boot/*'], keepPackage: true },
+  'linux-686-pae': { package: 'linux-image-686-pae:i386', via: 'linux-image-', paths: ['boot/*'], keepPackage: true },
+  'busybox-amd64': { package: 'busybox-static:amd64', paths: ['bin/busybox'] },
+  'busybox-i386': { package: 'busybox-static:i386', paths: ['bin/busybox'] },
+  seabios: { package: 'seabios', paths: ['usr/share/seabios/*'] },
+  'debian-installer': { package: 'debian-installer-12-netboot-amd64', paths: ['usr/lib/debian-installer/*'] },
+  memtest: { package: 'memtest86+:amd64', paths: ['boot/*'] },
+  grub: { package: 'grub-pc-bin:amd64', paths: ['usr/lib/grub/i386-pc/*'] },
+} as const satisfies Record<string, Piece>;
+export type PieceName = keyof typeof PIECES;
+
+let apt: Apt | undefined;
+
+/** The piece's folder in the cache, fetched if it is not there. */
+export function fetchPiece(name: PieceName): Promise<string> {
+  const piece: Piece = PIECES[name];
+  return cached(name, async (folder) => {
+    apt ??= new Apt();
+    const progress = new Progress();
+    let pkg = apt.show(piece.package);
+    if (piece.via) {
+      const real = pkg.depends.find((d) => d.startsWith(piece.via!));
+      if (!real) throw new UserError(`Debian package '${piece.package}' names no kernel: check /etc/apt/sources.list`);
+      const architecture = /:.*$/.exec(piece.package)?.[0] ?? '';
+      pkg = apt.show(real.replace(/:.*$/, '') + architecture);
+    }
+    const download = `${folder}.download`;
+    const deb = await apt.download(pkg, download, progress);
+    unpack(deb, folder, piece.paths);
+    if (piece.keepPackage) renameSync(deb, join(folder, PACKAGE_FILE));
+    rmSync(download, { recursive: true, force: true });
+    writeFileSync(join(folder, 'version'), `${pkg.name} ${pkg.version}\n`);
+  });
+}
+const PACKAGE_FILE = 'package.deb';
+
+export type LinuxName = 'linux-amd64' | 'linux-686' | 'linux-686-pae';
+
+/** Path of a Linux kernel image. */
+export async function linuxImage(name: LinuxName): Promise<string> {
+  const boot = join(await fetchPiece(name), 'boot');
+  const image = readdirSync(boot).find((f) => f.startsWith('vmlinuz-'));
+  if (!image) throw new UserError(`no kernel in ${boot}: remove the folder and start again`);
+  return join(boot, image);
+}
+
+/** Subtrees that no test guest needs and that make up most of the package. */
+const UNUSED_MODULES = ['gpu', 'media', 'staging', 'infiniband', 'net/wireless', 'net/ethernet', 'iio', 'usb/gadget'];
+
+/** Folder of the kernel's modules, unpacked on first use. */
+async function moduleFolder(name: LinuxName): Promise<string> {
+  const piece = await fetchPiece(name);
+  return cached(`${name}-modules`, (folder) => {
+    const unused = UNUSED_MODULES.map((d) => `lib/modules/*/kernel/drivers/${d}`);
+    unpack(join(piece, PACKAGE_FILE), folder, ['lib/modules/*'], [...unused, 'lib/modules/*/kernel/sound']);
+  });
+}
+
+/** A file of SeaBIOS's package: `bios-256k.bin`, `vgabios-stdvga.bin`. */
+export async function biosFile(file: string): Promise<string> {
+  const path = join(await fetchPiece('seabios'), 'usr/share/seabios', file);
+  if (!existsSync(path)) throw new UserError(`Debian's seabios package has no '${file}'`);
+  return path;
+}
+
+export interface InitrdRequest {
+  readonly linux?: LinuxName;
+  readonly modules?: readonly string[];
+  readonly files?: Readonly<Record<string, Uint8Array | string>>;
+  readonly gzip?: boolean;
+}
+
+/** Path of an initrd with BusyBox and the chosen modules (with all they depend on). */
+export async function initrdImage(request: InitrdRequest = {}): Promise<string> {
+  const linux = request.linux ?? 'linux-amd64';
+  const architecture = linux === 'linux-amd64' ? 'busybox-amd64' : 'busybox-i386';
+  const busybox = readFileSync(join(await fetchPiece(architecture), 'bin/busybox'));
+  const wanted = request.modules ?? [];
+  const modules: KernelModule[] = wanted.length > 0 ? collectModules(await moduleFolder(linux), wanted) : [];
+  const archive = buildInitrd({
+    busybox,
+    modules,
+    ...(request.files && { files: request.files }),
+    gzip: request.gzip ?? false,
+  });
+  const digest = createHash('sha256').update(archive).digest('hex').slice(0, 16);
+  return cached(`initrd/${digest}.cpio${request.gzip ? '.gz' : ''}`, (path) => writeFileSync(path, archive));
+}
