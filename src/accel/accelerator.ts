@@ -1,4 +1,5 @@
 /** The one interface behind which guests run: on our translator (`tcg`) or on the host's processor (`kvm`). */
+import type { ApicMessage } from '../machine/apic-message.js';
 import type { FlatRange } from '../memory/flat-view.js';
 import type { RamSource } from '../memory/memory.js';
 
@@ -22,15 +23,7 @@ export interface MachineServices {
   wake(): void;
 }
 
-/** An interrupt message on the APIC bus: from the I/O APIC, or an MSI. Fields as in the redirection table. */
-export interface ApicMessage {
-  readonly destination: number;
-  readonly logical: boolean;
-  readonly deliveryMode: number;
-  readonly vector: number;
-  readonly level: boolean;
-  readonly levelTriggered: boolean;
-}
+export type { ApicMessage };
 
 /** Why a slice of guest code ended. */
 export type SliceEnd =

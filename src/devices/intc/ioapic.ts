@@ -3,6 +3,7 @@
  * 82093AA data sheet (Intel 290566-001); the EOI register is that of version 0x20 parts (ICH and later).
  */
 import { traceEvents } from '../../base/trace.js';
+import type { ApicMessage } from '../../machine/apic-message.js';
 import type { Device } from '../../machine/device.js';
 import { IrqInput, type IrqLine } from '../../machine/irq.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
@@ -18,21 +19,6 @@ export const IOAPIC_TRACE = traceEvents({
 export const IOAPIC_PINS = 24;
 export const IOAPIC_BASE = 0xfec0_0000;
 export const IOAPIC_BYTES = 0x1000;
-
-/** A message to the local APICs: what a redirection entry or an MSI says. */
-export interface ApicMessage {
-  /** APIC id, or logical destination. */
-  readonly destination: number;
-  /** 0 physical, 1 logical */
-  readonly destMode: 0 | 1;
-  /** 0 fixed, 1 lowest priority, 2 SMI, 4 NMI, 5 INIT, 7 ExtINT */
-  readonly deliveryMode: number;
-  readonly vector: number;
-  /** 1: assert */
-  readonly level: 0 | 1;
-  /** 0 edge, 1 level */
-  readonly trigger: 0 | 1;
-}
 
 const Select = { index: 0x00, data: 0x10, eoi: 0x40 } as const;
 const Register = { id: 0, version: 1, arbitration: 2, redirection: 0x10 } as const;
@@ -163,11 +149,11 @@ export class Ioapic implements Device, IoHandler {
     } else this.irr &= ~bit;
     const message: ApicMessage = {
       destination: this.high[pin]! >>> 24,
-      destMode: entry & Low.logical ? 1 : 0,
+      logical: (entry & Low.logical) !== 0,
       deliveryMode: (entry >> Low.deliveryShift) & 7,
       vector: entry & Low.vector,
-      level: 1,
-      trigger: level ? 1 : 0,
+      level: true,
+      levelTriggered: level,
     };
     if (IOAPIC_TRACE.ioapic_deliver.enabled) {
       IOAPIC_TRACE.ioapic_deliver.emit(pin, message.vector, message.deliveryMode, message.destination);
