@@ -15,7 +15,7 @@ const A = at('zmm') + 64;
 const B = at('zmm') + 128;
 const MASK = at('zmm');
 const RESULT = at('vtemp');
-const LENGTHS = RESULT + 64;
+const LENGTHS = RESULT + 32;
 
 interface Case {
   readonly helper: string;

@@ -1,8 +1,4 @@
 /** PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM (Intel SDM vol. 2, section 4.1 "Imm8 control byte operation"). */
-import { X86_VTEMP } from '../generated/x86';
-
-/** Where the explicit lengths lie: 64-bit signed, of a and then of b. */
-const LENGTHS: usize = X86_VTEMP + 64;
 
 function element(v: usize, i: u32, format: u32): i32 {
   if (format === 0) return <i32>load<u8>(v + i);
@@ -106,6 +102,7 @@ function mask(d: usize, result: u32, control: u32): void {
 }
 
 // All leave their result at d (index: 64 bits; mask: 16 bytes) and EFLAGS bits at d + 16. imm is the control byte.
+// Explicit lengths lie at d + 32 and d + 40: 64-bit signed, of a and then of b.
 
 export function pcmpistri(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const count: u32 = imm & 1 ? 8 : 16;
@@ -119,13 +116,13 @@ export function pcmpistrm(cpu: usize, d: usize, a: usize, b: usize, imm: u32): v
 }
 export function pcmpestri(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const count: u32 = imm & 1 ? 8 : 16;
-  const lengthA = explicitLength(cpu + LENGTHS, count);
-  const lengthB = explicitLength(cpu + LENGTHS + 8, count);
+  const lengthA = explicitLength(d + 32, count);
+  const lengthB = explicitLength(d + 40, count);
   index(d, compareStrings(d, a, b, lengthA, lengthB, count, imm), count, imm);
 }
 export function pcmpestrm(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const count: u32 = imm & 1 ? 8 : 16;
-  const lengthA = explicitLength(cpu + LENGTHS, count);
-  const lengthB = explicitLength(cpu + LENGTHS + 8, count);
+  const lengthA = explicitLength(d + 32, count);
+  const lengthB = explicitLength(d + 40, count);
   mask(d, compareStrings(d, a, b, lengthA, lengthB, count, imm), imm);
 }
