@@ -22,6 +22,8 @@ export interface Form {
   readonly hasModrm: boolean;
   /** Which unit must be enabled (see Translator.unitChecks). */
   readonly unit: 'none' | 'fpu' | 'mmx' | 'sse' | 'avx';
+  /** A VEX form without an operand in VEX.vvvv, which must name no register then. */
+  readonly noVvvv: boolean;
 }
 
 /** What `decode` found out. */
@@ -309,7 +311,7 @@ export class Decoder {
     i.size = form.operands[0]?.size === 'b' ? 8 : i.opSize;
     if (form.hasModrm) this.address(i, long, rexX, rexB);
     for (let n = 0; n < form.immediates.length; n++) this.immediate(i, form.immediates[n] as ImmKind, n);
-    return this.finish(i, at, Decoded.ok);
+    return this.finish(i, at, form.noVvvv && i.vvvv !== 0 ? Decoded.undefined : Decoded.ok);
   }
 
   private peek(): number {
@@ -476,5 +478,6 @@ function compile(row: Row, index: number): Form {
           : has('PQN') || feature === 'mmx'
             ? 'mmx'
             : 'none',
+    noVvvv: encoding.map >= 4 && !has('HB'),
   };
 }

@@ -4,16 +4,7 @@ import type { Insn } from '../decode.js';
 import { helper } from '../helpers/index.js';
 import type { Translator } from '../translator.js';
 import type { Meaning, Row } from './row.js';
-import {
-  clearUpper,
-  mmxBegin,
-  mmxUsed,
-  mmxWritten,
-  moveVector,
-  type Prefix,
-  vcall,
-  vexEncoding,
-} from './vector.js';
+import { clearUpper, mmxBegin, mmxUsed, mmxWritten, moveVector, type Prefix, vcall, vexEncoding } from './vector.js';
 
 const MOVSS = helper('movss');
 const VZERO = helper('vzero');
@@ -41,7 +32,14 @@ const store =
   };
 
 /** Legacy and VEX rows of a move; `operands` with x for the size. */
-function whole(mnemonic: string, prefix: Prefix, opcode: string, operands: string, sse: string, meaning: Meaning): Row[] {
+function whole(
+  mnemonic: string,
+  prefix: Prefix,
+  opcode: string,
+  operands: string,
+  sse: string,
+  meaning: Meaning,
+): Row[] {
   const text = (x: string): string => operands.replaceAll('x', x);
   return [
     [`${prefix} ${opcode} /r`, `${mnemonic} ${text('dq')}`, sse, meaning],
@@ -241,7 +239,6 @@ const mmxStoreQ: Meaning = (t, i) => {
 const zeroUpper =
   (all: boolean): Meaning =>
   (t) => {
-    if (!t.unitCheck('avx')) return;
     for (let n = 0; n < (t.long ? 16 : 8); n++) {
       const r = t.xmm(n);
       if (all) vcall(t, VZERO, r, r, r);
@@ -353,7 +350,6 @@ export const VECTOR_MOVE_ROWS: readonly Row[] = [
     'EMMS',
     'mmx',
     (t) => {
-      if (!t.unitCheck('mmx')) return;
       mmxBegin(t);
       const v = t.vtemp(0);
       vcall(t, helper('emms'), v, v, v);

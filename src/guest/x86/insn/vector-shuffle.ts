@@ -13,7 +13,6 @@ import {
   mmxOperandQ,
   mmxUsed,
   mmxWritten,
-
   operandH,
   operandW,
   registerOffset,
@@ -341,4 +340,3 @@ export const VECTOR_SHUFFLE_ROWS: readonly Row[] = [
     },
   ],
 ];
-

@@ -8,7 +8,7 @@
 import type { Slot } from '../../../ir/builder.js';
 import type { Insn } from '../decode.js';
 import { type Helper, helper } from '../helpers/index.js';
-import { X86 } from '../state.js';
+import { Mode, X86 } from '../state.js';
 import type { Translator } from '../translator.js';
 import type { Meaning, Row } from './row.js';
 
@@ -32,7 +32,16 @@ export function clearUpper(t: Translator, d: Slot): void {
 }
 
 /** The helper on the lanes that VEX.L asks for; the upper lane first, as a shift count in `b` may be overwritten below. */
-export function lanes(t: Translator, h: Helper, d: Slot, a: Slot, b: Slot, imm = 0, upperImm = imm, bStep = LANE): void {
+export function lanes(
+  t: Translator,
+  h: Helper,
+  d: Slot,
+  a: Slot,
+  b: Slot,
+  imm = 0,
+  upperImm = imm,
+  bStep = LANE,
+): void {
   if (t.i.vex && t.i.l === 1) vcall(t, h, d + LANE, a + LANE, b + bStep, upperImm);
   vcall(t, h, d, a, b, imm);
   if (t.i.vex && t.i.l === 0) clearUpper(t, d);
@@ -63,7 +72,8 @@ export const operandH = (t: Translator, i: Insn): Slot => t.xmm(i.vex ? i.vvvv :
 
 /** First thing in every MMX instruction: a pending x87 exception is reported. */
 export function mmxBegin(t: Translator): void {
-  t.pendingFpuException();
+  const v = t.vtemp(0);
+  if ((t.mode & Mode.fpe) !== 0) t.call('fwait', v, v, v);
 }
 export function mmxOperandQ(t: Translator, i: Insn, bits = 64): Slot {
   return i.mod === 3 ? t.mm(i.rm) : t.loadMem(bits, t.vtemp(0));
