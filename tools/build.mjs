@@ -1,61 +1,56 @@
-/** Builds everything that changed: TypeScript to dist/, generated constants, the AssemblyScript runtime to dist/runtime/. */
-import { spawnSync } from 'node:child_process';
+/** Builds what changed: TypeScript to dist/, generated constants, the AssemblyScript runtime to dist/runtime/. */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ensureInstalled, root, runNode } from './bootstrap.mjs';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-process.chdir(root);
-const run = (script, args) => {
-  const done = spawnSync(process.execPath, [script, ...args], { stdio: 'inherit' });
-  if (done.status !== 0) process.exit(done.status ?? 1);
-};
-
-run('node_modules/typescript/bin/tsc', ['-p', '.']);
-run('dist/tools/generate-runtime.js', [root]);
-
-const files = (dir) =>
-  readdirSync(dir, { withFileTypes: true, recursive: true })
-    .filter((f) => f.isFile() && f.name.endsWith('.ts'))
-    .map((f) => join(f.parentPath, f.name))
-    .sort();
-const options = [
+const SOURCES = ['src', 'tests', 'tools', 'bench', 'examples'];
+const ASC_OPTIONS = [
   'src/runtime/x86/entry.ts',
-  '--outFile',
-  'dist/runtime/x86.wasm',
-  '-O3',
-  '--noAssert',
-  '--runtime',
-  'stub',
-  '--exportTable',
-  '--importMemory',
-  '--sharedMemory',
-  '--initialMemory',
-  '64',
-  '--maximumMemory',
-  '65536',
-  '--memoryBase',
-  '1024',
-  '--enable',
-  'threads',
-  '--enable',
-  'simd',
-  '--enable',
-  'bulk-memory',
-  '--enable',
-  'sign-extension',
-  '--enable',
-  'nontrapping-f2i',
-  '--enable',
-  'mutable-globals',
+  ...['--outFile', 'dist/runtime/x86.wasm', '-O3', '--noAssert', '--runtime', 'stub', '--exportTable'],
+  ...['--importMemory', '--sharedMemory', '--initialMemory', '64', '--maximumMemory', '65536', '--memoryBase', '1024'],
+  ...['threads', 'simd', 'bulk-memory', 'sign-extension', 'nontrapping-f2i', 'mutable-globals'].flatMap((f) => [
+    '--enable',
+    f,
+  ]),
 ];
-const hash = createHash('sha256').update(options.join());
-for (const f of files('src/runtime')) hash.update(f).update(readFileSync(f));
-const digest = hash.digest('hex');
-const stamp = 'dist/runtime/x86.stamp';
-if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== digest || !existsSync('dist/runtime/x86.wasm')) {
-  mkdirSync('dist/runtime', { recursive: true });
-  run('node_modules/assemblyscript/bin/asc.js', options);
-  writeFileSync(stamp, digest);
+
+const filesUnder = (dir) =>
+  existsSync(join(root, dir))
+    ? readdirSync(join(root, dir), { withFileTypes: true, recursive: true })
+        .filter((f) => f.isFile() && (f.name.endsWith('.ts') || f.name.endsWith('.mjs')))
+        .map((f) => join(f.parentPath, f.name))
+        .sort()
+    : [];
+
+/** Runs `make` unless `stamp` says that it ran for these inputs. */
+function unlessDone(stamp, digest, outputs, make) {
+  const path = join(root, 'dist', stamp);
+  const current = existsSync(path) && readFileSync(path, 'utf8') === digest;
+  if (current && outputs.every((o) => existsSync(join(root, o)))) return;
+  make();
+  mkdirSync(join(root, 'dist'), { recursive: true });
+  writeFileSync(path, digest);
 }
+
+export function build() {
+  ensureInstalled();
+  const sources = createHash('sha256').update(readFileSync(join(root, 'tsconfig.json')));
+  for (const f of SOURCES.flatMap(filesUnder)) {
+    if (f.includes('/generated/')) continue;
+    const { mtimeMs, size } = statSync(f);
+    sources.update(`${f} ${mtimeMs} ${size}\n`);
+  }
+  unlessDone('build.stamp', sources.digest('hex'), ['dist/src', 'dist/runtime/x86.wasm'], () => {
+    runNode(['node_modules/typescript/bin/tsc', '-p', '.']);
+    runNode(['dist/tools/generate-runtime.js', root]);
+    const runtime = createHash('sha256').update(ASC_OPTIONS.join());
+    for (const f of filesUnder('src/runtime')) runtime.update(f).update(readFileSync(f));
+    mkdirSync(join(root, 'dist/runtime'), { recursive: true });
+    unlessDone('runtime/x86.stamp', runtime.digest('hex'), ['dist/runtime/x86.wasm'], () =>
+      runNode(['node_modules/assemblyscript/bin/asc.js', ...ASC_OPTIONS]),
+    );
+  });
+}
+
+if (process.argv[1] === import.meta.filename) build();
