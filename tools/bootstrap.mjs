@@ -1,7 +1,7 @@
 /** Runs before anything is installed: brings node_modules up to the lockfile. Plain JavaScript without dependencies. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -15,6 +15,9 @@ if (major < 20 || (major === 20 && minor < 19)) {
 
 /** Installs the locked dependencies unless they are there. */
 export function ensureInstalled() {
+  // A linked folder belongs to another checkout: not ours to change.
+  const folder = join(root, 'node_modules');
+  if (existsSync(folder) && lstatSync(folder).isSymbolicLink()) return;
   const lock = join(root, 'package-lock.json');
   const stamp = join(root, 'node_modules/.tinamou-lock');
   const digest = createHash('sha256').update(readFileSync(lock)).digest('hex');

@@ -32,7 +32,7 @@ const consts = (prefix: string, values: Readonly<Record<string, number>>, type: 
     .map(([k, v]) => `export const ${prefix}${upper(k)}: ${type} = ${v};\n`)
     .join('');
 const fieldConsts = (l: L.Layout, prefix: string): string =>
-  consts(`${prefix}_`, l.at, 'usize') + `export const ${prefix}_SIZE: usize = ${l.size};\n`;
+  `${consts(`${prefix}_`, l.at, 'usize')}export const ${prefix}_SIZE: usize = ${l.size};\n`;
 
 write(
   'ops.ts',
@@ -115,7 +115,7 @@ ${cases(true)}    default: return;
 );
 write(
   'x86-exports.ts',
-  HELPER_TABLES.filter((t) => t.helpers.length > 0)
+  `${HELPER_TABLES.filter((t) => t.helpers.length > 0)
     .map((t) => `export { ${t.helpers.map(([n]) => `${n} as h_${n}`).join(', ')} } from '../${t.module}';\n`)
-    .join('') + 'export const HELPERS_END: u32 = 0;\n',
+    .join('')}export const HELPERS_END: u32 = 0;\n`,
 );

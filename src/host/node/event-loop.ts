@@ -1,5 +1,5 @@
 /** Node's event loop as the machine thread uses it. */
-import type { EventLoop } from '../../machine/run-loop.js';
+import type { EventLoop } from '../../accel/run-loop.js';
 
 const LONGEST_MS = 2 ** 31 - 1;
 
