@@ -1,0 +1,212 @@
+/** Guest memory accesses: the inline TLB lookup, with the region's side exit as the way out of every other case. */
+// hot path
+import { TLB_ENTRIES, TLB_ENTRY, VCPU } from '../ir/layout.js';
+import { OP, OPS } from '../ir/ops.js';
+import { KIND, Kind } from './lower-alu.js';
+import { Local, type Values } from './values.js';
+import { V, W } from './wasm/opcodes.js';
+
+const READ = TLB_ENTRY.at['read'] as number;
+const WRITE = TLB_ENTRY.at['write'] as number;
+const ADDEND = TLB_ENTRY.at['addend'] as number;
+/** log2 of an entry's size: the index is scaled by shifting the address less. */
+const ENTRY_SHIFT = 31 - Math.clz32(TLB_ENTRY.size);
+const TABLE_BYTES = TLB_ENTRIES * TLB_ENTRY.size;
+
+/** By op code: bytes accessed. */
+const SIZE = new Uint8Array(OPS.length);
+/** By op code: offset in a TLB entry of the tag to compare with. */
+const TAG = new Uint8Array(OPS.length);
+/** By op code: the load or store instruction, and the log2 of its width. */
+const ACCESS = new Uint8Array(OPS.length);
+const ALIGN = new Uint8Array(OPS.length);
+/** By op code: the loaded value's high half is zero. */
+const ZERO_EXTENDS = new Uint8Array(OPS.length);
+/** By op code: a misaligned address is a fault. */
+const ALIGNED = new Uint8Array(OPS.length);
+
+const LOADS: Readonly<Record<string, number>> = {
+  '8u': W.i64Load8U,
+  '8s': W.i64Load8S,
+  '16u': W.i64Load16U,
+  '16s': W.i64Load16S,
+  '32u': W.i64Load32U,
+  '32s': W.i64Load32S,
+  '64': W.i64Load,
+};
+const STORES: Readonly<Record<string, number>> = {
+  '8': W.i64Store8,
+  '16': W.i64Store16,
+  '32': W.i64Store32,
+  '64': W.i64Store,
+};
+for (const [code, o] of OPS.entries()) {
+  const parts = /^(ldm|ld|st)(8|16|32|64|128|256)([usa]?)$/.exec(o.name);
+  if (parts === null) continue;
+  const [, what, bits, suffix] = parts as unknown as [string, string, string, string];
+  const bytes = Number(bits) / 8;
+  SIZE[code] = bytes;
+  TAG[code] = what === 'ld' ? READ : WRITE;
+  ALIGN[code] = Math.min(4, Math.log2(bytes));
+  if (bytes > 8) {
+    KIND[code] = what === 'st' ? Kind.storeVector : Kind.loadVector;
+    ALIGNED[code] = suffix === 'a' ? 1 : 0;
+  } else if (what === 'st') {
+    KIND[code] = Kind.store;
+    ACCESS[code] = STORES[bits] as number;
+  } else {
+    KIND[code] = Kind.load;
+    ACCESS[code] = LOADS[what === 'ldm' && bytes < 8 ? `${bits}u` : `${bits}${suffix}`] as number;
+    ZERO_EXTENDS[code] = suffix !== 's' && bytes < 8 ? 1 : 0;
+  }
+}
+
+/** (Re-)reads what the TLB lookup keeps in locals. */
+export function loadTlbBase(v: Values): void {
+  v.getLocal(Local.cpu);
+  v.memory(W.i32Load, 2, VCPU.at['tlb'] as number);
+  v.getLocal(Local.cpu);
+  v.memory(W.i32Load, 2, VCPU.at['mmuIndex'] as number);
+  v.i32(TABLE_BYTES);
+  v.op(W.i32Mul);
+  v.op(W.i32Add);
+  v.setLocal(Local.tlb);
+  v.getLocal(Local.cpu);
+  v.memory(W.i64Load32U, 2, VCPU.at['tlbGeneration'] as number);
+  v.setLocal(Local.generation);
+}
+
+/**
+ * Leaves the linear-memory address of guest address slot[a] + imm in `Local.address`, or takes the side exit: `exit` is its
+ * value for this instruction, `label` the distance to it.
+ */
+function translate(v: Values, a: number, imm: number, size: number, tag: number, exit: number, label: number): void {
+  v.i32(exit);
+  v.get(a);
+  if (imm !== 0) {
+    v.i64(imm, imm >> 31);
+    v.op(W.i64Add);
+  }
+  v.teeLocal(Local.linear);
+  if (size > 1) {
+    v.i64(size - 1, 0);
+    v.op(W.i64Add);
+  }
+  v.i64(-4096, -1);
+  v.op(W.i64And);
+  v.getLocal(Local.generation);
+  v.op(W.i64Or);
+  v.getLocal(Local.linear);
+  v.op(W.i32WrapI64);
+  v.teeLocal(Local.address);
+  v.i32(12 - ENTRY_SHIFT);
+  v.op(W.i32ShrU);
+  v.i32((TLB_ENTRIES - 1) << ENTRY_SHIFT);
+  v.op(W.i32And);
+  v.getLocal(Local.tlb);
+  v.op(W.i32Add);
+  v.teeLocal(Local.entry);
+  v.memory(W.i64Load, 3, tag);
+  v.op(W.i64Ne);
+  v.op(W.brIf);
+  v.code.uleb(label);
+  v.op(W.drop);
+}
+
+function pushAddress(v: Values): void {
+  v.getLocal(Local.address);
+  v.getLocal(Local.entry);
+  v.memory(W.i32Load, 2, ADDEND);
+  v.op(W.i32Add);
+}
+
+export function load(v: Values, op: number, dst: number, a: number, imm: number, exit: number, label: number): void {
+  translate(v, a, imm, SIZE[op] as number, TAG[op] as number, exit, label);
+  v.open(dst);
+  pushAddress(v);
+  v.memory(ACCESS[op] as number, 0, 0);
+  v.set(dst, ZERO_EXTENDS[op] === 1);
+}
+
+export function store(v: Values, op: number, a: number, b: number, imm: number, exit: number, label: number): void {
+  translate(v, a, imm, SIZE[op] as number, TAG[op] as number, exit, label);
+  pushAddress(v);
+  v.get(b);
+  v.memory(ACCESS[op] as number, 0, 0);
+}
+
+/** Vector loads and stores between guest memory and the vector field at `slot`. */
+export function moveVector(v: Values, op: number, slot: number, a: number, imm: number, exit: number, label: number) {
+  const size = SIZE[op] as number;
+  translate(v, a, imm, size, TAG[op] as number, exit, label);
+  if (ALIGNED[op] === 1) {
+    v.i32(exit);
+    v.getLocal(Local.address);
+    v.i32(size - 1);
+    v.op(W.i32And);
+    v.op(W.brIf);
+    v.code.uleb(label);
+    v.op(W.drop);
+  }
+  pushAddress(v);
+  v.setLocal(Local.address);
+  const isLoad = KIND[op] === Kind.loadVector;
+  for (let at = 0; at < size; at += 16) {
+    v.getLocal(isLoad ? Local.cpu : Local.address);
+    v.getLocal(isLoad ? Local.address : Local.cpu);
+    v.op(W.simd);
+    v.memory(V.load, 0, isLoad ? at : slot * 8 + at);
+    v.op(W.simd);
+    v.memory(V.store, 0, isLoad ? slot * 8 + at : at);
+  }
+}
+
+/** Takes the side exit unless `bytes` bytes at slot[a] + imm can be written without a check. */
+export function probeWrite(v: Values, a: number, bytes: number, imm: number, exit: number, label: number): void {
+  if (bytes > 0) translate(v, a, imm, bytes, WRITE, exit, label);
+}
+
+/** Reads of vCPU state by byte offset: a slot that lives in a local is read there. */
+export function loadState(v: Values, op: number, dst: number, offset: number): void {
+  const bits = op === OP.env_ld8u ? 8 : op === OP.env_ld16u ? 16 : 32;
+  const local = v.local(offset >>> 3);
+  v.open(dst);
+  if (local === 0) {
+    v.getLocal(Local.cpu);
+    v.memory(bits === 8 ? W.i64Load8U : bits === 16 ? W.i64Load16U : W.i64Load32U, 0, offset);
+  } else {
+    v.getLocal(local);
+    v.i64((offset & 7) * 8, 0);
+    v.op(W.i64ShrU);
+    v.i64(bits === 32 ? -1 : (1 << bits) - 1, 0);
+    v.op(W.i64And);
+  }
+  v.set(dst, true);
+}
+
+export function storeState(v: Values, op: number, offset: number, a: number): void {
+  const bits = op === OP.env_st8 ? 8 : op === OP.env_st16 ? 16 : 32;
+  const slot = offset >>> 3;
+  const local = v.local(slot);
+  if (local === 0) {
+    v.getLocal(Local.cpu);
+    v.get(a);
+    v.memory(bits === 8 ? W.i64Store8 : bits === 16 ? W.i64Store16 : W.i64Store32, 0, offset);
+    return;
+  }
+  // local = local with the field's bits replaced, by ((local rotated so that the field is lowest) & ~mask | a & mask)
+  const shift = (offset & 7) * 8;
+  const mask = bits === 32 ? -1 : (1 << bits) - 1;
+  v.get(slot);
+  v.i64(shift, 0);
+  v.op(W.i64Rotr);
+  v.i64(~mask, -1);
+  v.op(W.i64And);
+  v.get(a);
+  v.i64(mask, 0);
+  v.op(W.i64And);
+  v.op(W.i64Or);
+  v.i64(shift, 0);
+  v.op(W.i64Rotl);
+  v.set(slot);
+}

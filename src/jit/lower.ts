@@ -1,0 +1,704 @@
+/**
+ * Lowers a region to one WebAssembly function `(cpu: i32) => i32`. It returns 0: go on at the pc in the header; 1: side
+ * exit, the interpreter must run the block at that pc first; 2: a guest fault is pending, deliver it.
+ *
+ * The body is two nested blocks around the structured code. Their ends are the shared exits:
+ *
+ *     block $fault (result i32)        value: offset of the faulting instruction from the region's head
+ *       block $side (result i32)       value: offset << 2 | what to return
+ *         load guest slots; code
+ *       end
+ *       store guest slots; pc = head + offset; return
+ *     end
+ *     pc = head + offset; return 2
+ */
+// hot path
+import { Bug } from '../base/errors.js';
+import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2 } from '../ir/builder.js';
+import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
+import { BLOCK, VCPU } from '../ir/layout.js';
+import { OP, PcMask } from '../ir/ops.js';
+import type { Edge } from './flow.js';
+import * as alu from './lower-alu.js';
+import { KIND, Kind } from './lower-alu.js';
+import * as mem from './lower-memory.js';
+import { type Region, terminates } from './region.js';
+import { LOCALS_I32, Local, Values } from './values.js';
+import { Bytes } from './wasm/bytes.js';
+import type { FunctionType, ModuleWriter } from './wasm/module.js';
+import { ValType, VOID, W } from './wasm/opcodes.js';
+
+export const REGION_TYPE: FunctionType = { params: ['i32'], results: ['i32'] };
+const HELPER_TYPE: FunctionType = { params: ['i32', 'i64', 'i64', 'i32'], results: ['i64'] };
+const VECTOR_HELPER_TYPE: FunctionType = { params: ['i32', 'i32', 'i32', 'i32', 'i32'], results: [] };
+const CONDITION_TYPE: FunctionType = { params: ['i64', 'i64', 'i64', 'i64', 'i32'], results: ['i64'] };
+
+export const RegionExit = { next: 0, side: 1, fault: 2 } as const;
+
+const PC = VCPU.at['pc'] as number;
+const FAULT_PENDING = VCPU.at['faultPending'] as number;
+const EXIT_REQUEST = VCPU.at['exitRequest'] as number;
+
+export interface LowerOptions {
+  /** Slots from here on are never kept in locals. */
+  readonly vectorBaseSlot: number;
+  /** Names of helpers by number. The runtime exports helper `x` as `h_x`. */
+  readonly helperNames: readonly string[];
+  /** Whether in this mode the linear address of an instruction is not simply its pc. */
+  readonly hasCodeBase: (mode: number) => boolean;
+}
+
+export class Lowering {
+  private readonly v: Values;
+  private readonly body = new Bytes(1 << 16);
+  private words: Int32Array = new Int32Array(0);
+  private region!: Region;
+  private module!: ModuleWriter;
+  private readonly options: LowerOptions;
+
+  /** Nesting depth of WebAssembly constructs; a label is the depth inside its construct. */
+  private depth = 0;
+  private sideLabel = 0;
+  private faultLabel = 0;
+  /** Depth of a node's label: its loop when it is a header, for backward edges; its block for forward edges. */
+  private loopLabel = new Int32Array(0);
+  private blockLabel = new Int32Array(0);
+  private dirtyInLow = new Int32Array(0);
+  private dirtyInHigh = new Int32Array(0);
+  private hasMemoryOps = false;
+  /** Whether a helper that may invalidate code has run since the last check of the region's validity. */
+  private mayBeStale = false;
+
+  constructor(options: LowerOptions) {
+    this.options = options;
+    this.v = new Values(options.vectorBaseSlot);
+  }
+
+  /** The function's body, valid until the next call. */
+  lower(region: Region, words: Int32Array, module: ModuleWriter): Bytes {
+    const { v, body } = this;
+    this.region = region;
+    this.words = words;
+    this.module = module;
+    this.mayBeStale = false;
+    v.reset();
+    this.collectSlots();
+
+    v.op(W.block);
+    v.op(ValType.i32);
+    this.depth = this.faultLabel = 1;
+    v.op(W.block);
+    v.op(ValType.i32);
+    this.depth = this.sideLabel = 2;
+    this.enter();
+    const nodes = region.flow.nodeCount;
+    this.loopLabel = new Int32Array(nodes);
+    this.blockLabel = new Int32Array(nodes);
+    this.tree(0);
+    v.op(W.end);
+    this.sideExit();
+    v.op(W.end);
+    this.faultExit();
+    v.op(W.end);
+
+    body.clear();
+    body.uleb(2);
+    body.uleb(LOCALS_I32);
+    body.u8(ValType.i32);
+    body.uleb(v.wideLocals);
+    body.u8(ValType.i64);
+    body.append(v.code);
+    return body;
+  }
+
+  // --- what the region touches
+
+  private collectSlots(): void {
+    const { region, words, v } = this;
+    const { flow } = region;
+    const writtenLow = new Int32Array(flow.nodeCount);
+    const writtenHigh = new Int32Array(flow.nodeCount);
+    this.hasMemoryOps = false;
+    for (let b = 0; b < region.blocks.length; b++) {
+      const first = region.firstWord[b] as number;
+      const end = first + (region.opCount[b] as number) * 4;
+      v.writtenLow = v.writtenHigh = 0;
+      for (let w = first; w < end; w += 4) this.declareOperands(w);
+      writtenLow[b] = v.writtenLow;
+      writtenHigh[b] = v.writtenHigh;
+    }
+    // State written by byte offset counts as written when its slot is in a local; only now is that known.
+    for (let b = 0; b < region.blocks.length; b++) {
+      v.writtenLow = writtenLow[b] as number;
+      v.writtenHigh = writtenHigh[b] as number;
+      const first = region.firstWord[b] as number;
+      const end = first + (region.opCount[b] as number) * 4;
+      for (let w = first; w < end; w += 4) {
+        const op = (words[w] as number) & 0xffff;
+        if (op !== OP.env_st8 && op !== OP.env_st16 && op !== OP.env_st32) continue;
+        const slot = (words[w + 2] as number) >>> 3;
+        if (v.local(slot) !== 0) v.declare(slot, true);
+      }
+      writtenLow[b] = v.writtenLow;
+      writtenHigh[b] = v.writtenHigh;
+    }
+    this.dirtyInLow = new Int32Array(flow.nodeCount);
+    this.dirtyInHigh = new Int32Array(flow.nodeCount);
+    v.writtenLow = v.writtenHigh = 0;
+    for (let b = 0; b < region.blocks.length; b++) {
+      v.writtenLow |= writtenLow[b] as number;
+      v.writtenHigh |= writtenHigh[b] as number;
+    }
+    for (let changed = true; changed; ) {
+      changed = false;
+      for (const e of flow.edges) {
+        if (e.to < 0) continue;
+        const low = (this.dirtyInLow[e.from] as number) | (writtenLow[e.from] as number);
+        const high = (this.dirtyInHigh[e.from] as number) | (writtenHigh[e.from] as number);
+        if ((low & ~(this.dirtyInLow[e.to] as number)) !== 0 || (high & ~(this.dirtyInHigh[e.to] as number)) !== 0) {
+          this.dirtyInLow[e.to] = (this.dirtyInLow[e.to] as number) | low;
+          this.dirtyInHigh[e.to] = (this.dirtyInHigh[e.to] as number) | high;
+          changed = true;
+        }
+      }
+    }
+  }
+
+  private declareOperands(w: number): void {
+    const { words, v } = this;
+    const op = (words[w] as number) & 0xffff;
+    const ab = words[w + 1] as number;
+    const effects = EFFECTS[op] as number;
+    const kind = KIND[op] as number;
+    if (kind >= Kind.load || op === OP.probew) this.hasMemoryOps = true;
+    if ((effects & Effect.readsA) !== 0) v.declare(ab & 0xffff, false);
+    if ((effects & Effect.readsB) !== 0) v.declare(ab >>> 16, false);
+    if ((effects & Effect.readsImmSlot) !== 0) v.declare(words[w + 2] as number, false);
+    if ((effects & Effect.writesDst) !== 0) v.declare((words[w] as number) >>> 16, true);
+    if (op === OP.flags) {
+      v.declare(FLAG_OP, true);
+      v.declare(FLAG_RES, true);
+      v.declare(FLAG_SRC, true);
+    } else if ((effects & Effect.readsFlags) !== 0) {
+      v.declare(FLAG_OP, false);
+      v.declare(FLAG_RES, false);
+      v.declare(FLAG_SRC, false);
+      v.declare(FLAG_SRC2, false);
+    }
+  }
+
+  // --- entry and shared exits
+
+  private enter(): void {
+    const { v } = this;
+    v.getLocal(Local.cpu);
+    v.memory(W.i64Load, 3, PC);
+    v.setLocal(Local.pc);
+    this.checkNoWrap();
+    v.reloadAll();
+    if (this.hasMemoryOps) mem.loadTlbBase(v);
+  }
+
+  /** Where the pc may wrap inside the page (a code segment with a base, 16-bit ip), such an entry is the interpreter's. */
+  private checkNoWrap(): void {
+    const { v, region } = this;
+    if (!region.narrow && !this.options.hasCodeBase(region.mode)) return;
+    for (const delta of [region.minDelta, region.maxDelta]) {
+      v.getLocal(Local.pc);
+      v.i64(delta, delta >> 31);
+      v.op(W.i64Add);
+      v.i64(region.narrow ? 0xffff : -1, 0);
+      v.op(W.i64GtU);
+      v.op(W.if);
+      v.op(VOID);
+      v.i32(RegionExit.side);
+      v.op(W.return);
+      v.op(W.end);
+    }
+  }
+
+  private sideExit(): void {
+    const { v } = this;
+    v.setLocal(Local.scratch);
+    v.spillWritten();
+    v.getLocal(Local.cpu);
+    v.getLocal(Local.pc);
+    v.getLocal(Local.scratch);
+    v.i32(2);
+    v.op(W.i32ShrS);
+    v.op(W.i64ExtendI32S);
+    v.op(W.i64Add);
+    v.memory(W.i64Store, 3, PC);
+    v.getLocal(Local.scratch);
+    v.i32(3);
+    v.op(W.i32And);
+    v.op(W.return);
+  }
+
+  private faultExit(): void {
+    const { v } = this;
+    v.setLocal(Local.scratch);
+    v.getLocal(Local.cpu);
+    v.getLocal(Local.pc);
+    v.getLocal(Local.scratch);
+    v.op(W.i64ExtendI32S);
+    v.op(W.i64Add);
+    v.memory(W.i64Store, 3, PC);
+    v.i32(RegionExit.fault);
+  }
+
+  // --- structure
+
+  /** Emits a node and everything it dominates. */
+  private tree(node: number): void {
+    const { v } = this;
+    const { flow } = this.region;
+    const single = flow.merge[node] === 0 && flow.loopHeader[node] === 0;
+    const epoch = single ? 0 : v.forget();
+    if (flow.loopHeader[node] === 1) {
+      v.op(W.loop);
+      v.op(VOID);
+      this.loopLabel[node] = ++this.depth;
+      this.within(node, 0);
+      v.op(W.end);
+      this.depth--;
+    } else this.within(node, 0);
+    if (!single) v.restoreEpoch(epoch);
+  }
+
+  /** Emits the node inside a block for each of its merge children from number `child` on, and those children after them. */
+  private within(node: number, child: number): void {
+    const { v } = this;
+    const children = this.region.flow.mergeChildren[node] as number[];
+    if (child === children.length) {
+      if (node >= this.region.flow.blockCount) this.dispatch(node);
+      else this.block(node);
+      return;
+    }
+    const after = children[child] as number;
+    v.op(W.block);
+    v.op(VOID);
+    this.blockLabel[after] = ++this.depth;
+    this.within(node, child + 1);
+    v.op(W.end);
+    this.depth--;
+    this.tree(after);
+  }
+
+  private dispatch(node: number): void {
+    const { v } = this;
+    const edges = this.region.flow.dispatchEdges(node);
+    for (let i = 0; i < edges.length; i++) {
+      v.op(W.block);
+      v.op(VOID);
+      this.depth++;
+    }
+    v.getLocal(Local.dispatch);
+    v.op(W.brTable);
+    v.code.uleb(edges.length - 1);
+    for (let i = 0; i < edges.length; i++) v.code.uleb(i);
+    for (const e of edges) {
+      v.op(W.end);
+      this.depth--;
+      const epoch = v.forget();
+      this.follow(e);
+      v.restoreEpoch(epoch);
+    }
+  }
+
+  /** The label an edge leads to, or 0 when its destination's code goes right here. */
+  private labelOf(e: Edge): number {
+    const { flow } = this.region;
+    if (flow.isBackward(e)) return this.loopLabel[e.to] as number;
+    return flow.merge[e.to] === 1 ? (this.blockLabel[e.to] as number) : 0;
+  }
+
+  private follow(e: Edge): void {
+    const { v } = this;
+    if (e.label >= 0) {
+      v.i32(e.label);
+      v.setLocal(Local.dispatch);
+    }
+    const label = this.labelOf(e);
+    if (label === 0) {
+      this.tree(e.to);
+      return;
+    }
+    v.op(W.br);
+    v.code.uleb(this.depth - label);
+  }
+
+  private block(b: number): void {
+    const { v, region } = this;
+    v.dirtyLow = this.dirtyInLow[b] as number;
+    v.dirtyHigh = this.dirtyInHigh[b] as number;
+    this.mayBeStale = false;
+    if (region.flow.loopHeader[b] === 1) this.poll(region.delta[b] as number);
+    this.edge = region.firstEdge[b] as number;
+    if (this.ops(b, 0, region.opCount[b] as number)) throw new Bug('block without a terminator');
+  }
+
+  /** Leaves when the run loop was asked to return: at loop headers. */
+  private poll(delta: number): void {
+    const { v } = this;
+    v.i32((delta << 2) | RegionExit.next);
+    v.getLocal(Local.cpu);
+    v.memory(W.i32Load, 2, EXIT_REQUEST);
+    v.op(W.brIf);
+    v.code.uleb(this.depth - this.sideLabel);
+    v.op(W.drop);
+  }
+
+  // --- ops
+
+  /** Edge of the next `goto` of the block being lowered. */
+  private edge = 0;
+
+  /** Lowers ops [from, to) of block b; true when control may reach `to`. */
+  private ops(b: number, from: number, to: number): boolean {
+    const { v, words } = this;
+    const first = this.region.firstWord[b] as number;
+    const delta = this.region.delta[b] as number;
+    for (let i = from; i < to; i++) {
+      const w = first + i * 4;
+      const op = (words[w] as number) & 0xffff;
+      const dst = (words[w] as number) >>> 16;
+      const a = (words[w + 1] as number) & 0xffff;
+      const second = (words[w + 1] as number) >>> 16;
+      const imm = words[w + 2] as number;
+      const aux = words[w + 3] as number;
+      switch (KIND[op]) {
+        case Kind.binary:
+          alu.binary(v, op, dst, a, second);
+          continue;
+        case Kind.binaryImm:
+          alu.binaryImm(v, op, dst, a, imm);
+          continue;
+        case Kind.binary32:
+          alu.binary32(v, op, dst, a, second);
+          continue;
+        case Kind.binaryImm32:
+          alu.binaryImm32(v, op, dst, a, imm);
+          continue;
+        case Kind.set:
+          v.open(dst);
+          alu.compare(v, op, a, second);
+          v.set32(dst);
+          continue;
+        case Kind.setImm:
+          v.open(dst);
+          alu.compareImm(v, op, a, imm);
+          v.set32(dst);
+          continue;
+        case Kind.set32:
+          v.open(dst);
+          alu.compare32(v, op, a, second);
+          v.set32(dst);
+          continue;
+        case Kind.setImm32:
+          v.open(dst);
+          alu.compareImm32(v, op, a, imm);
+          v.set32(dst);
+          continue;
+        case Kind.if:
+        case Kind.ifImm:
+        case Kind.if32:
+        case Kind.ifImm32:
+          i = this.conditional(b, i);
+          continue;
+        case Kind.load:
+          mem.load(v, op, dst, a, imm, this.sideValue(delta, aux), this.depth - this.sideLabel);
+          continue;
+        case Kind.store:
+          mem.store(v, op, a, second, imm, this.sideValue(delta, aux), this.depth - this.sideLabel);
+          continue;
+        case Kind.loadVector:
+          mem.moveVector(v, op, dst, a, imm, this.sideValue(delta, aux), this.depth - this.sideLabel);
+          continue;
+        case Kind.storeVector:
+          mem.moveVector(v, op, second, a, imm, this.sideValue(delta, aux), this.depth - this.sideLabel);
+          continue;
+      }
+      if (alu.lowerUnary(v, op, dst, a, second, imm, aux)) continue;
+      switch (op) {
+        case OP.nop:
+          continue;
+        case OP.probew:
+          mem.probeWrite(v, a, second, imm, this.sideValue(delta, aux), this.depth - this.sideLabel);
+          continue;
+        case OP.env_ld8u:
+        case OP.env_ld16u:
+        case OP.env_ld32u:
+          mem.loadState(v, op, dst, imm);
+          continue;
+        case OP.env_st8:
+        case OP.env_st16:
+        case OP.env_st32:
+          mem.storeState(v, op, imm, a);
+          continue;
+        case OP.pcrel:
+          v.open(dst);
+          this.pushPc(delta + imm, aux);
+          v.set(dst, aux !== PcMask.m64);
+          continue;
+        case OP.flags:
+          this.setFlags(a, second);
+          v.setConst(FLAG_OP, imm, imm >> 31);
+          continue;
+        case OP.cond:
+          v.open(dst);
+          v.get(FLAG_OP);
+          v.get(FLAG_RES);
+          v.get(FLAG_SRC);
+          v.get(FLAG_SRC2);
+          v.i32(imm);
+          v.op(W.call);
+          v.code.uleb(this.module.importFunction('h', 'flagCondition', CONDITION_TYPE));
+          v.set(dst, true);
+          continue;
+        case OP.call:
+          this.pushHelperCall(dst, a, second, imm, aux);
+          v.set(dst);
+          continue;
+        case OP.callf:
+          this.impureCall(delta, dst, a, second, imm, aux);
+          continue;
+        case OP.vcall:
+          this.vectorCall(dst, a, second, imm, aux);
+          continue;
+        case OP.vcallf:
+          this.vectorCall(dst, a, second, imm, aux);
+          // Unlike before a callf nothing was stored: the side exit does that.
+          this.checkFault(((delta + (aux & 0xffff)) << 2) | RegionExit.fault, this.sideLabel);
+          continue;
+        case OP.goto:
+          this.goto(delta, dst, imm);
+          return false;
+        case OP.jmp:
+          v.spillDirty();
+          v.getLocal(Local.cpu);
+          v.get(a);
+          v.memory(W.i64Store, 3, PC);
+          v.i32(RegionExit.next);
+          v.op(W.return);
+          return false;
+        case OP.leave:
+          v.spillDirty();
+          v.i32(RegionExit.next);
+          v.op(W.return);
+          return false;
+        default:
+          throw new Bug(`op ${op} cannot be compiled`);
+      }
+    }
+    return true;
+  }
+
+  private setFlags(res: number, src: number): void {
+    const { v } = this;
+    if (src === FLAG_RES && res !== FLAG_RES) {
+      v.get(src);
+      v.setLocal(Local.wide);
+      this.setFlag(FLAG_RES, res);
+      v.open(FLAG_SRC);
+      v.getLocal(Local.wide);
+      v.set(FLAG_SRC);
+      return;
+    }
+    this.setFlag(FLAG_RES, res);
+    this.setFlag(FLAG_SRC, src);
+  }
+
+  private setFlag(slot: number, from: number): void {
+    const { v } = this;
+    if (v.isConst(from)) v.setConst(slot, v.constLow(from), v.constHigh(from));
+    else {
+      v.open(slot);
+      v.get(from);
+      v.set(slot);
+    }
+  }
+
+  private sideValue(delta: number, aux: number): number {
+    return ((delta + (aux & 0xffff)) << 2) | RegionExit.side;
+  }
+
+  /** Lowers the `if_…` op at i with its body; gives the index of the last op it covered. */
+  private conditional(b: number, i: number): number {
+    const { v, words } = this;
+    const first = this.region.firstWord[b] as number;
+    const w = first + i * 4;
+    const op = (words[w] as number) & 0xffff;
+    const bodyEnd = i + 1 + (words[w + (SKIP_WORD[op] as number)] as number);
+    const falls = !terminates(words, first, i + 1, bodyEnd);
+    if (falls) this.materialiseWritten(first, i + 1, bodyEnd);
+    const a = (words[w + 1] as number) & 0xffff;
+    switch (KIND[op]) {
+      case Kind.if:
+        alu.compare(v, op, a, (words[w + 1] as number) >>> 16);
+        break;
+      case Kind.ifImm:
+        alu.compareImm(v, op, a, words[w + 2] as number);
+        break;
+      case Kind.if32:
+        alu.compare32(v, op, a, (words[w + 1] as number) >>> 16);
+        break;
+      default:
+        alu.compareImm32(v, op, a, words[w + 2] as number);
+    }
+    if (bodyEnd === i + 2 && ((words[w + 4] as number) & 0xffff) === OP.goto && !this.mayBeStale) {
+      const e = this.region.flow.edges[this.edge] as Edge;
+      const label = e.to >= 0 && e.label < 0 ? this.labelOf(e) : 0;
+      if (label !== 0) {
+        v.op(W.brIf);
+        v.code.uleb(this.depth - label);
+        this.edge++;
+        return i + 1;
+      }
+    }
+    v.op(W.if);
+    v.op(VOID);
+    this.depth++;
+    const mark = v.mark();
+    const { dirtyLow, dirtyHigh } = v;
+    const stale = this.mayBeStale;
+    const reached = this.ops(b, i + 1, bodyEnd);
+    if (reached !== falls) throw new Bug('body end disagrees with its scan');
+    if (falls) {
+      v.materialiseSince(mark);
+      v.undoAndForget(mark);
+      v.dirtyLow |= dirtyLow;
+      v.dirtyHigh |= dirtyHigh;
+      this.mayBeStale ||= stale;
+    } else {
+      v.undo(mark);
+      v.dirtyLow = dirtyLow;
+      v.dirtyHigh = dirtyHigh;
+      this.mayBeStale = stale;
+    }
+    v.op(W.end);
+    this.depth--;
+    return bodyEnd - 1;
+  }
+
+  /** Constant temporaries that ops [from, to) write get their value into their local first. */
+  private materialiseWritten(first: number, from: number, to: number): void {
+    const { v, words } = this;
+    for (let i = from; i < to; i++) {
+      const word = words[first + i * 4] as number;
+      if (((EFFECTS[word & 0xffff] as number) & Effect.writesDst) !== 0) v.materialise(word >>> 16);
+    }
+  }
+
+  /** Pushes mask(head pc + delta). */
+  private pushPc(delta: number, mask: number): void {
+    const { v } = this;
+    v.getLocal(Local.pc);
+    if (delta !== 0) {
+      v.i64(delta, delta >> 31);
+      v.op(W.i64Add);
+    }
+    if (mask !== PcMask.m64) alu.maskTo(v, mask === PcMask.m16 ? 16 : 32);
+  }
+
+  private goto(delta: number, kindAndMask: number, imm: number): void {
+    const { v, region } = this;
+    const e = region.flow.edges[this.edge++] as Edge;
+    const next = this.edge;
+    if (e.to >= 0) {
+      if (this.mayBeStale) {
+        v.i32(region.blocks[0] as number);
+        v.memory(W.i32Load, 2, BLOCK.at['entry'] as number);
+        v.op(W.i32Eqz);
+        v.op(W.if);
+        v.op(VOID);
+        this.leaveTo(delta + imm, kindAndMask >>> 4);
+        v.op(W.end);
+        this.mayBeStale = false;
+      }
+      this.follow(e);
+      this.edge = next;
+      return;
+    }
+    this.leaveTo(delta + imm, kindAndMask >>> 4);
+  }
+
+  /** Leaves the region for mask(head pc + delta). */
+  private leaveTo(delta: number, mask: number): void {
+    const { v } = this;
+    v.spillDirty();
+    v.getLocal(Local.cpu);
+    this.pushPc(delta, mask);
+    v.memory(W.i64Store, 3, PC);
+    v.i32(RegionExit.next);
+    v.op(W.return);
+  }
+
+  // --- helpers
+
+  private helperName(aux: number): string {
+    const name = this.options.helperNames[aux >>> 16];
+    if (name === undefined) throw new Bug(`no helper ${aux >>> 16}`);
+    return `h_${name}`;
+  }
+
+  /** Opens `dst` and pushes the helper's result. */
+  private pushHelperCall(dst: number, a: number, b: number, imm: number, aux: number): void {
+    const { v } = this;
+    v.open(dst);
+    v.getLocal(Local.cpu);
+    v.get(a);
+    v.get(b);
+    v.i32(imm);
+    v.op(W.call);
+    v.code.uleb(this.module.importFunction('h', this.helperName(aux), HELPER_TYPE));
+  }
+
+  private impureCall(delta: number, dst: number, a: number, b: number, imm: number, aux: number): void {
+    const { v } = this;
+    v.spillDirty();
+    v.getLocal(Local.cpu);
+    v.get(a);
+    v.get(b);
+    v.i32(imm);
+    v.op(W.call);
+    v.code.uleb(this.module.importFunction('h', this.helperName(aux), HELPER_TYPE));
+    v.setLocal(Local.wide);
+    this.checkFault(delta + (aux & 0xffff), this.faultLabel);
+    v.forgetGuestSlots();
+    v.reloadAll();
+    if (this.hasMemoryOps) mem.loadTlbBase(v);
+    v.dirtyLow = v.dirtyHigh = 0;
+    this.mayBeStale = true;
+    v.open(dst);
+    v.getLocal(Local.wide);
+    v.set(dst);
+  }
+
+  /** Leaves through a shared exit with `value` when the helper just called raised a guest fault. */
+  private checkFault(value: number, label: number): void {
+    const { v } = this;
+    v.i32(value);
+    v.getLocal(Local.cpu);
+    v.memory(W.i32Load, 2, FAULT_PENDING);
+    v.op(W.brIf);
+    v.code.uleb(this.depth - label);
+    v.op(W.drop);
+  }
+
+  private vectorCall(dst: number, a: number, b: number, imm: number, aux: number): void {
+    const { v } = this;
+    // Operands are fields from vectorBase on as a rule; a slot that lives in a local passes through memory.
+    for (const slot of [dst, a, b]) v.store(slot);
+    v.getLocal(Local.cpu);
+    for (const slot of [dst, a, b]) {
+      v.getLocal(Local.cpu);
+      v.i32(slot * 8);
+      v.op(W.i32Add);
+    }
+    v.i32(imm);
+    v.op(W.call);
+    v.code.uleb(this.module.importFunction('h', this.helperName(aux), VECTOR_HELPER_TYPE));
+    v.fetch(dst);
+  }
+}

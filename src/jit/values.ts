@@ -1,0 +1,397 @@
+/**
+ * Where values live while a region is lowered: slots in WebAssembly locals or in memory, what is known about them, which
+ * guest slots a local holds newer than memory does.
+ */
+// hot path
+import { Bug } from '../base/errors.js';
+import { FLAG_OP, FLAG_SRC2, TEMP0 } from '../ir/builder.js';
+import { TEMP_COUNT, VCPU } from '../ir/layout.js';
+import { Bytes } from './wasm/bytes.js';
+import { W } from './wasm/opcodes.js';
+
+/** Locals every region has. `cpu` is the parameter. */
+export const Local = {
+  cpu: 0,
+  /** Address of the TLB of the current MMU index. */
+  tlb: 1,
+  /** Address of a TLB entry. */
+  entry: 2,
+  /** A linear-memory address. */
+  address: 3,
+  dispatch: 4,
+  scratch: 5,
+  /** pc of the region's head. */
+  pc: 6,
+  /** The TLB generation. */
+  generation: 7,
+  /** A linear guest address. */
+  linear: 8,
+  wide: 9,
+  wide2: 10,
+  wide3: 11,
+  wide4: 12,
+  firstSlot: 13,
+} as const;
+export const LOCALS_I32 = Local.pc - Local.tlb;
+
+/** What is known of a slot's value. */
+const Known = { nothing: 0, zext32: 1, constant: 2 } as const;
+
+const FIRST_STATE = VCPU.size / 8;
+const LAST_TEMP = TEMP0 + TEMP_COUNT - 1;
+/** Guest slots a region keeps in locals; any further ones stay in memory. */
+export const MAX_GUEST_LOCALS = 64;
+
+export function isTemp(slot: number): boolean {
+  return slot >= TEMP0 && slot <= LAST_TEMP;
+}
+
+export class Values {
+  readonly code = new Bytes(1 << 16);
+  /** Slots from here on are always in memory. */
+  private readonly limit: number;
+  /** Local of a slot, 0: none yet or none ever. */
+  private readonly localOf: Uint16Array;
+  /** Bit number (0..63) of a guest slot that lives in a local. */
+  private readonly bitOf: Int8Array;
+  /** Guest slots in locals, by bit number. */
+  readonly guestSlots: number[] = [];
+  private readonly temps: number[] = [];
+  private locals = 0;
+
+  private readonly epochOf: Int32Array;
+  private readonly known: Uint8Array;
+  private readonly low: Int32Array;
+  private readonly high: Int32Array;
+  private epoch = 1;
+  private nextEpoch = 2;
+  /** Undo log of knowledge: slot, epoch, known, low, high. */
+  private log = new Int32Array(5 * 1024);
+  private logged = 0;
+
+  /** Guest slots whose local may be newer than memory at the point being lowered, as two words of bits. */
+  dirtyLow = 0;
+  dirtyHigh = 0;
+  /** Guest slots written anywhere in the region: what a side exit stores. */
+  writtenLow = 0;
+  writtenHigh = 0;
+
+  constructor(vectorBaseSlot: number) {
+    this.limit = vectorBaseSlot;
+    this.localOf = new Uint16Array(vectorBaseSlot);
+    this.bitOf = new Int8Array(vectorBaseSlot).fill(-1);
+    this.epochOf = new Int32Array(vectorBaseSlot);
+    this.known = new Uint8Array(vectorBaseSlot);
+    this.low = new Int32Array(vectorBaseSlot);
+    this.high = new Int32Array(vectorBaseSlot);
+  }
+
+  reset(): void {
+    this.code.clear();
+    for (const s of this.guestSlots) {
+      this.localOf[s] = 0;
+      this.bitOf[s] = -1;
+    }
+    for (const s of this.temps) this.localOf[s] = 0;
+    this.guestSlots.length = 0;
+    this.temps.length = 0;
+    this.locals = Local.firstSlot;
+    this.dirtyLow = this.dirtyHigh = this.writtenLow = this.writtenHigh = 0;
+    this.logged = 0;
+    this.forget();
+  }
+
+  /** Locals of type i64 in use, the fixed ones included. */
+  get wideLocals(): number {
+    return this.locals - Local.pc;
+  }
+
+  /** Whether a slot may live in a local at all. */
+  cacheable(slot: number): boolean {
+    return slot < this.limit && (slot >= FIRST_STATE || (slot >= FLAG_OP && slot <= FLAG_SRC2) || isTemp(slot));
+  }
+
+  /** Announces a slot that an op of the region reads or writes as a whole. */
+  declare(slot: number, written: boolean): void {
+    if (!this.cacheable(slot)) return;
+    if (this.localOf[slot] === 0) {
+      if (isTemp(slot)) this.temps.push(slot);
+      else {
+        if (this.guestSlots.length === MAX_GUEST_LOCALS) return;
+        this.bitOf[slot] = this.guestSlots.push(slot) - 1;
+      }
+      this.localOf[slot] = this.locals++;
+    }
+    if (written) this.markWritten(this.bitOf[slot] as number);
+  }
+
+  private markWritten(bit: number): void {
+    if (bit < 0) return;
+    if (bit < 32) this.writtenLow |= 1 << bit;
+    else this.writtenHigh |= 1 << (bit - 32);
+  }
+
+  /** The slot's local, 0 when it is in memory. */
+  local(slot: number): number {
+    return slot < this.limit ? (this.localOf[slot] as number) : 0;
+  }
+
+  bit(slot: number): number {
+    return this.bitOf[slot] as number;
+  }
+
+  // --- emission of small things
+
+  op(code: number): void {
+    this.code.u8(code);
+  }
+  getLocal(local: number): void {
+    this.code.u8(W.localGet);
+    this.code.uleb(local);
+  }
+  setLocal(local: number): void {
+    this.code.u8(W.localSet);
+    this.code.uleb(local);
+  }
+  teeLocal(local: number): void {
+    this.code.u8(W.localTee);
+    this.code.uleb(local);
+  }
+  i32(value: number): void {
+    this.code.u8(W.i32Const);
+    this.code.sleb(value);
+  }
+  i64(low: number, high: number): void {
+    this.code.u8(W.i64Const);
+    this.code.sleb64(low, high);
+  }
+  /** A load or store; `align` is the log2 hint, `offset` constant. */
+  memory(code: number, align: number, offset: number): void {
+    this.code.u8(code);
+    this.code.u8(align);
+    this.code.uleb(offset);
+  }
+
+  // --- slots
+
+  /** Pushes the value as i64. */
+  get(slot: number): void {
+    if (this.isConst(slot)) {
+      this.i64(this.low[slot] as number, this.high[slot] as number);
+      return;
+    }
+    const local = this.local(slot);
+    if (local !== 0) this.getLocal(local);
+    else {
+      this.getLocal(Local.cpu);
+      this.memory(W.i64Load, 3, slot * 8);
+    }
+  }
+
+  /** Pushes the low half as i32. */
+  get32(slot: number): void {
+    if (this.isConst(slot)) {
+      this.i32(this.low[slot] as number);
+      return;
+    }
+    const local = this.local(slot);
+    if (local !== 0) {
+      this.getLocal(local);
+      this.op(W.i32WrapI64);
+    } else {
+      this.getLocal(Local.cpu);
+      this.memory(W.i32Load, 2, slot * 8);
+    }
+  }
+
+  /** Must come before the value that `set`/`set32` stores is pushed. */
+  open(slot: number): void {
+    if (this.local(slot) === 0) this.getLocal(Local.cpu);
+  }
+
+  /** Stores the i64 on the stack. `zext32`: its high half is known to be zero. */
+  set(slot: number, zext32 = false): void {
+    const local = this.local(slot);
+    if (local === 0) {
+      this.memory(W.i64Store, 3, slot * 8);
+      return;
+    }
+    this.setLocal(local);
+    this.learn(slot, zext32 ? Known.zext32 : Known.nothing, 0, 0);
+    this.touch(slot);
+  }
+
+  /** Stores the i32 on the stack, zero-extended. */
+  set32(slot: number): void {
+    this.op(W.i64ExtendI32U);
+    this.set(slot, true);
+  }
+
+  /** A constant into a slot; a temporary gets none of it until `materialise`. */
+  setConst(slot: number, low: number, high: number): void {
+    const local = this.local(slot);
+    if (local === 0 || !isTemp(slot)) {
+      this.open(slot);
+      this.i64(low, high);
+      this.set(slot);
+      if (local === 0) return;
+    }
+    this.learn(slot, Known.constant, low, high);
+  }
+
+  private touch(slot: number): void {
+    const bit = this.bitOf[slot] as number;
+    if (bit < 0) return;
+    if (bit < 32) this.dirtyLow |= 1 << bit;
+    else this.dirtyHigh |= 1 << (bit - 32);
+  }
+
+  // --- knowledge
+
+  private learn(slot: number, known: number, low: number, high: number): void {
+    if (this.logged + 5 > this.log.length) {
+      const bigger = new Int32Array(this.log.length * 2);
+      bigger.set(this.log);
+      this.log = bigger;
+    }
+    const { log } = this;
+    log[this.logged++] = slot;
+    log[this.logged++] = this.epochOf[slot] as number;
+    log[this.logged++] = this.known[slot] as number;
+    log[this.logged++] = this.low[slot] as number;
+    log[this.logged++] = this.high[slot] as number;
+    this.epochOf[slot] = this.epoch;
+    this.known[slot] = known;
+    this.low[slot] = low;
+    this.high[slot] = high;
+  }
+
+  isConst(slot: number): boolean {
+    return slot < this.limit && this.epochOf[slot] === this.epoch && this.known[slot] === Known.constant;
+  }
+  constLow(slot: number): number {
+    return this.low[slot] as number;
+  }
+  constHigh(slot: number): number {
+    return this.high[slot] as number;
+  }
+  isZext32(slot: number): boolean {
+    if (slot >= this.limit || this.epochOf[slot] !== this.epoch) return false;
+    return this.known[slot] === Known.zext32 || (this.known[slot] === Known.constant && this.high[slot] === 0);
+  }
+
+  /** Nothing is known of any slot any more; gives the epoch to return to with `restoreEpoch`. */
+  forget(): number {
+    const before = this.epoch;
+    this.epoch = this.nextEpoch++;
+    return before;
+  }
+  restoreEpoch(epoch: number): void {
+    this.epoch = epoch;
+  }
+
+  /** State may have changed behind the locals' back: what was known of guest slots is void. */
+  forgetGuestSlots(): void {
+    for (const s of this.guestSlots) this.learn(s, Known.nothing, 0, 0);
+  }
+
+  /** Before code that may or may not run: a mark for `undo` / `undoAndForget`. */
+  mark(): number {
+    return this.logged;
+  }
+  /** The code since the mark never continues here: what was known at the mark holds again. */
+  undo(mark: number): void {
+    const { log } = this;
+    while (this.logged > mark) {
+      this.logged -= 5;
+      const i = this.logged;
+      const slot = log[i] as number;
+      this.epochOf[slot] = log[i + 1] as number;
+      this.known[slot] = log[i + 2] as number;
+      this.low[slot] = log[i + 3] as number;
+      this.high[slot] = log[i + 4] as number;
+    }
+  }
+  /** The code since the mark may have run: of slots it wrote nothing is known; others are as at the mark. */
+  undoAndForget(mark: number): void {
+    const end = this.logged;
+    this.undo(mark);
+    for (let i = mark; i < end; i += 5) {
+      // Entries are overwritten in place by `learn`; each is read before its own place is written.
+      this.learn(this.log[i] as number, Known.nothing, 0, 0);
+    }
+  }
+
+  /** A temporary that is only known as a constant gets it into its local, before code that may overwrite it. */
+  materialise(slot: number): void {
+    if (!isTemp(slot) || !this.isConst(slot)) return;
+    const local = this.local(slot);
+    if (local === 0) throw new Bug('constant temporary without a local');
+    this.i64(this.low[slot] as number, this.high[slot] as number);
+    this.setLocal(local);
+  }
+
+  /** The same for all that was learnt since the mark. */
+  materialiseSince(mark: number): void {
+    for (let i = mark; i < this.logged; i += 5) this.materialise(this.log[i] as number);
+  }
+
+  /** Brings a slot's memory up to date with its local, if it has one. */
+  store(slot: number): void {
+    if (this.local(slot) === 0) return;
+    this.getLocal(Local.cpu);
+    this.get(slot);
+    this.memory(W.i64Store, 3, slot * 8);
+  }
+  /** Brings a slot's local, if it has one, up to date with memory. */
+  fetch(slot: number): void {
+    if (this.local(slot) === 0) return;
+    this.getLocal(Local.cpu);
+    this.memory(W.i64Load, 3, slot * 8);
+    this.set(slot);
+  }
+
+  // --- memory image of guest slots
+
+  private eachBit(low: number, high: number, visit: (slot: number) => void): void {
+    for (let bits = low; bits !== 0; bits &= bits - 1) visit(this.guestSlots[31 - Math.clz32(bits & -bits)] as number);
+    for (let bits = high; bits !== 0; bits &= bits - 1) visit(this.guestSlots[63 - Math.clz32(bits & -bits)] as number);
+  }
+
+  private readonly storeSlot = (slot: number): void => {
+    this.getLocal(Local.cpu);
+    this.getLocal(this.localOf[slot] as number);
+    this.memory(W.i64Store, 3, slot * 8);
+  };
+
+  private readonly loadSlot = (slot: number): void => {
+    this.getLocal(Local.cpu);
+    this.memory(W.i64Load, 3, slot * 8);
+    this.setLocal(this.localOf[slot] as number);
+  };
+
+  /** Stores the given guest slots. */
+  spill(low: number, high: number): void {
+    this.eachBit(low, high, this.storeSlot);
+  }
+
+  /** Stores what may be newer than memory. */
+  spillDirty(): void {
+    this.spill(this.dirtyLow, this.dirtyHigh);
+  }
+
+  /** Stores what a side exit anywhere in the region must store. */
+  spillWritten(): void {
+    this.spill(this.writtenLow, this.writtenHigh);
+  }
+
+  /** Loads the given guest slots. */
+  reload(low: number, high: number): void {
+    this.eachBit(low, high, this.loadSlot);
+  }
+
+  reloadAll(): void {
+    const n = this.guestSlots.length;
+    this.reload(n >= 32 ? -1 : (1 << n) - 1, n <= 32 ? 0 : n === 64 ? -1 : (1 << (n - 32)) - 1);
+  }
+}

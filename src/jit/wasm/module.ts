@@ -1,0 +1,129 @@
+/** Assembles WebAssembly modules (core specification 2.0, section 5.5): imported shared memory and functions, own functions, exports. */
+import { Bytes } from './bytes.js';
+import { ValType } from './opcodes.js';
+
+export interface FunctionType {
+  readonly params: readonly ('i32' | 'i64')[];
+  readonly results: readonly ('i32' | 'i64')[];
+}
+
+const MAX_PAGES = 65536;
+const Section = { type: 1, import: 2, function: 3, export: 7, code: 10 } as const;
+
+/**
+ * One module under construction. Imports may be added while bodies are written (their indices come first and bodies call
+ * nothing else), so a body can import what it needs as it goes.
+ */
+export class ModuleWriter {
+  private readonly types: FunctionType[] = [];
+  private readonly imports: { module: string; name: string; type: number }[] = [];
+  private readonly importIndex = new Map<string, number>();
+  private readonly functions: number[] = [];
+  private readonly bodies = new Bytes(1 << 16);
+  private readonly out = new Bytes(1 << 16);
+  private readonly scratch = new Bytes(1 << 12);
+
+  reset(): void {
+    this.types.length = 0;
+    this.imports.length = 0;
+    this.importIndex.clear();
+    this.functions.length = 0;
+    this.bodies.clear();
+  }
+
+  private type(t: FunctionType): number {
+    let i = this.types.indexOf(t);
+    if (i < 0) i = this.types.push(t) - 1;
+    return i;
+  }
+
+  /** Index of an imported function. Pass the same `type` object for the same type. */
+  importFunction(module: string, name: string, type: FunctionType): number {
+    const key = `${module}.${name}`;
+    let i = this.importIndex.get(key);
+    if (i === undefined) {
+      i = this.imports.push({ module, name, type: this.type(type) }) - 1;
+      this.importIndex.set(key, i);
+    }
+    return i;
+  }
+
+  /** Names of imported functions, by index. */
+  importNames(): readonly string[] {
+    return this.imports.map((i) => i.name);
+  }
+
+  /** Adds a function with a body (locals declaration and code, without its size). It is exported under its number, from "0" on. */
+  addFunction(type: FunctionType, body: Bytes): number {
+    this.bodies.uleb(body.length);
+    this.bodies.append(body);
+    return this.functions.push(this.type(type)) - 1;
+  }
+
+  get functionCount(): number {
+    return this.functions.length;
+  }
+
+  private section(id: number, content: Bytes): void {
+    this.out.u8(id);
+    this.out.uleb(content.length);
+    this.out.append(content);
+  }
+
+  /** The finished module. The view is valid until the next use of this writer. */
+  finish(): Uint8Array<ArrayBuffer> {
+    const { out, scratch: s } = this;
+    out.clear();
+    for (const b of [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.u8(b);
+
+    s.clear();
+    s.uleb(this.types.length);
+    for (const t of this.types) {
+      s.u8(0x60);
+      s.uleb(t.params.length);
+      for (const p of t.params) s.u8(ValType[p]);
+      s.uleb(t.results.length);
+      for (const r of t.results) s.u8(ValType[r]);
+    }
+    this.section(Section.type, s);
+
+    s.clear();
+    s.uleb(this.imports.length + 1);
+    s.name('env');
+    s.name('memory');
+    s.u8(2); // memory
+    s.u8(3); // shared, with a maximum
+    s.uleb(1);
+    s.uleb(MAX_PAGES);
+    for (const i of this.imports) {
+      s.name(i.module);
+      s.name(i.name);
+      s.u8(0); // function
+      s.uleb(i.type);
+    }
+    this.section(Section.import, s);
+
+    s.clear();
+    s.uleb(this.functions.length);
+    for (const t of this.functions) s.uleb(t);
+    this.section(Section.function, s);
+
+    s.clear();
+    s.uleb(this.functions.length);
+    for (let i = 0; i < this.functions.length; i++) {
+      s.name(String(i));
+      s.u8(0); // function
+      s.uleb(this.imports.length + i);
+    }
+    this.section(Section.export, s);
+
+    // The code section: its content would be a second copy of every body, so it is written in place.
+    s.clear();
+    s.uleb(this.functions.length);
+    out.u8(Section.code);
+    out.uleb(s.length + this.bodies.length);
+    out.append(s);
+    out.append(this.bodies);
+    return out.data.subarray(0, out.length);
+  }
+}
