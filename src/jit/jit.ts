@@ -1,6 +1,6 @@
 /** The hot tier: queues hot region heads, compiles them in batches, installs and drops their code. */
 import { BLOCK, BlockFlag } from '../ir/layout.js';
-import { type LowerOptions, Lowering, REGION_TYPE } from './lower.js';
+import { Lowering, type LowerOptions, REGION_TYPE } from './lower.js';
 import { type BlockLookup, Region } from './region.js';
 import { ModuleWriter } from './wasm/module.js';
 import { functionText } from './wasm/text.js';
@@ -126,7 +126,10 @@ export class Jit {
       regions.push(region);
       if (this.outAsm !== undefined) {
         const names = writer.importNames();
-        this.outAsm(head, functionText(body.data.subarray(0, body.length), (i) => names[i] ?? String(i)));
+        this.outAsm(
+          head,
+          functionText(body.data.subarray(0, body.length), (i) => names[i] ?? String(i)),
+        );
       }
     }
     if (regions.length > 0) {

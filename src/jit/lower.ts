@@ -95,6 +95,7 @@ export class Lowering {
     this.loopLabel = new Int32Array(nodes);
     this.blockLabel = new Int32Array(nodes);
     this.tree(0);
+    v.op(W.unreachable);
     v.op(W.end);
     this.sideExit();
     v.op(W.end);

@@ -544,7 +544,7 @@ export function interpret(cpu: usize, block: usize): u32 {
           set(cpu, ip, <u64>~(<u32>a(cpu, ip)));
           break;
         case OP_NEG32:
-          set(cpu, ip, <u64>(0 - <u32>a(cpu, ip)));
+          set(cpu, ip, <u64>(<u32>(0 - a(cpu, ip))));
           break;
         case OP_CLZ:
           set(cpu, ip, clz<u64>(a(cpu, ip)));
@@ -1057,9 +1057,12 @@ export function interpret(cpu: usize, block: usize): u32 {
           set(cpu, ip, maskPc(blockPc + <u64>(<i64>load<i32>(ip, 8)), load<u32>(ip, 12)));
           break;
         case OP_FLAGS:
-          store<u64>(cpu + VCPU_FLAG_RES, a(cpu, ip));
-          store<u64>(cpu + VCPU_FLAG_SRC, b(cpu, ip));
-          store<u64>(cpu + VCPU_FLAG_OP, <u64>load<u32>(ip, 8));
+          {
+            const src = b(cpu, ip); // may be the slot FLAG_RES
+            store<u64>(cpu + VCPU_FLAG_RES, a(cpu, ip));
+            store<u64>(cpu + VCPU_FLAG_SRC, src);
+            store<u64>(cpu + VCPU_FLAG_OP, <u64>load<u32>(ip, 8));
+          }
           break;
         case OP_COND:
           set(

@@ -1,0 +1,295 @@
+/** Interpreter against compiled regions: random ops in random control-flow graphs. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { helper } from '../../src/guest/x86/helpers/index.js';
+import { X86 } from '../../src/guest/x86/state.js';
+import { BlockBuilder, FLAG_OP, TEMP0 } from '../../src/ir/builder.js';
+import { VCPU } from '../../src/ir/layout.js';
+import { OPS, type OpInfo, PcMask } from '../../src/ir/ops.js';
+import { CPU, RAM, Rig, VECTOR_BASE_SLOT } from './rig.js';
+
+/** xorshift32: the same sequence for the same seed everywhere. */
+class Random {
+  constructor(private state: number) {}
+  next(below: number): number {
+    let x = this.state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.state = x;
+    return (x >>> 0) % below;
+  }
+  pick<T>(list: readonly T[]): T {
+    return list[this.next(list.length)] as T;
+  }
+}
+
+const GPR0 = (X86.at['rax'] as number) / 8;
+const COUNTER = GPR0 + 15;
+const ZMM0 = (X86.at['zmm'] as number) / 8;
+const EFLAGS_AT = X86.at['eflags'] as number;
+const INTERESTING = [0, 1, -1, 2, 7, 8, 31, 32, 63, 64, 0xff, 0x7fff, 0x8000, 0x7fffffff, -0x80000000, 4095, 4096];
+/** Linear addresses of mapped memory start here; the fourth page misses the TLB at first. */
+const DATA = 0x10000;
+
+const PURE: readonly OpInfo[] = OPS.filter(
+  (o) => o.effect === 'pure' && !['nop', 'movi', 'sel', 'lea', 'lea32', 'pcrel', 'flags', 'cond'].includes(o.name),
+);
+const MEMORY = OPS.filter((o) => o.effect === 'fault' && o.name !== 'probew');
+const IFS = OPS.filter((o) => o.effect === 'if');
+
+class Generator {
+  readonly b = new BlockBuilder();
+  private temps = 0;
+  constructor(private readonly r: Random) {}
+
+  private source(): number {
+    const n = this.r.next(20);
+    if (n < 6 && this.temps > 0) return TEMP0 + this.r.next(this.temps);
+    if (n === 19) return ZMM0 + this.r.next(16);
+    if (n === 18) return FLAG_OP + this.r.next(4);
+    return GPR0 + this.r.next(6);
+  }
+  private target(): number {
+    const n = this.r.next(20);
+    if (n < 8) {
+      if (this.temps < 12 && this.r.next(2) === 0) this.temps++;
+      return this.temps > 0 ? TEMP0 + this.r.next(this.temps) : GPR0;
+    }
+    if (n === 19) return ZMM0 + this.r.next(16);
+    return GPR0 + this.r.next(6);
+  }
+  /** A temporary that is certainly defined: targets may only name those, so each is written once first. */
+  beginInstruction(offset: number): void {
+    this.b.beginInstruction(offset);
+    this.temps = 0;
+  }
+  private defineTemps(): void {
+    for (; this.temps < 4; this.temps++) {
+      if (this.r.next(2) === 0)
+        this.b.movi(TEMP0 + this.temps, this.immediate(), this.r.next(2) ? 0 : this.immediate());
+      else this.b.mov(TEMP0 + this.temps, GPR0 + this.r.next(6));
+    }
+  }
+  private immediate(): number {
+    return this.r.next(3) === 0 ? (this.r.next(0xffffffff) + this.r.next(2)) | 0 : this.r.pick(INTERESTING);
+  }
+
+  private pure(): void {
+    const { b, r } = this;
+    switch (r.next(12)) {
+      case 0:
+        b.movi(this.fixedTarget(), this.immediate(), this.immediate());
+        return;
+      case 1:
+        b.lea(this.fixedTarget(), this.source(), this.source(), r.next(4), this.immediate(), r.next(2) === 0);
+        return;
+      case 2:
+        b.sel(this.fixedTarget(), this.source(), this.source(), this.source());
+        return;
+      case 3:
+        b.pcrel(this.fixedTarget(), r.next(200) - 100, r.next(3));
+        return;
+      case 4:
+        b.flags((r.next(13) << 2) | r.next(4), this.source(), this.source());
+        return;
+      case 5:
+        b.cond(this.fixedTarget(), r.next(17));
+        return;
+      case 6:
+        if (r.next(2) === 0)
+          b.envLoad(this.fixedTarget(), r.pick([8, 16, 32] as const), r.next(2) ? EFLAGS_AT : GPR0 * 8 + r.next(4) * 4);
+        else b.envStore(r.pick([8, 16, 32] as const), r.next(2) ? EFLAGS_AT : GPR0 * 8 + r.next(4) * 4, this.source());
+        return;
+      case 7: {
+        const [dst, a, c] = [0, 1, 2].map(() => ZMM0 + r.next(4) * 8) as [number, number, number];
+        if (r.next(2) === 0) b.call('vcall', helper('paddb').id, dst, a, c);
+        else b.call('call', helper('crc32').id, this.fixedTarget(), this.source(), this.source(), r.pick([1, 2, 4]));
+        return;
+      }
+    }
+    const o = r.pick(PURE);
+    b.emit(OPS.indexOf(o), this.fixedTarget(), this.source(), this.source(), this.immediate(), 0);
+  }
+  private fixedTarget(): number {
+    const before = this.temps;
+    const t = this.target();
+    this.temps = before;
+    return t >= TEMP0 + before && t < TEMP0 + 96 ? GPR0 : t;
+  }
+
+  /** One guest instruction: loads first, then computation with conditional bodies. */
+  instruction(offset: number): void {
+    const { b, r } = this;
+    this.beginInstruction(offset);
+    this.defineTemps();
+    const kind = r.next(24);
+    if (kind < 8) {
+      const o = r.pick(MEMORY);
+      const address = TEMP0 + 0;
+      b.dai('andi', address, GPR0 + r.next(6), 0x3fff);
+      b.dai('addi', address, address, DATA);
+      const vector = o.name.includes('128') || o.name.includes('256');
+      const field = vector ? ZMM0 + r.next(4) * 8 : GPR0 + r.next(6);
+      if (o.name.startsWith('st')) b.store(o.name, address, vector ? field : this.source(), r.next(9) * 8 - 32);
+      else b.load(o.name, field, address, r.next(9) * 8 - 32);
+    } else if (kind === 8) {
+      b.probeWrite(TEMP0 + 1, 0, 1 + r.next(16));
+    } else if (kind === 9) {
+      b.call('callf', helper('pause').id, GPR0 + r.next(6), this.source(), this.source(), 1);
+    }
+    for (let n = r.next(6); n > 0; n--) {
+      if (r.next(5) === 0) this.conditional(2);
+      else this.pure();
+    }
+  }
+
+  private condition(): number {
+    const { b, r } = this;
+    const o = r.pick(IFS);
+    const immediate = o.format === 'ifi';
+    return b.emit(
+      OPS.indexOf(o),
+      immediate ? 1 : 0,
+      this.source(),
+      immediate ? 0 : this.source(),
+      immediate ? this.immediate() : 0,
+      0,
+    );
+  }
+  private conditional(depth: number): void {
+    const handle = this.condition();
+    for (let n = this.r.next(4); n > 0; n--) {
+      if (depth > 0 && this.r.next(4) === 0) this.conditional(depth - 1);
+      else this.pure();
+    }
+    this.b.endIf(handle);
+  }
+
+  /** A block that leaves to `out` when the counter is used up, else to one of `targets` (offsets from the block). */
+  block(targets: readonly number[], out: number, instructions: number, starts: Map<number, number>, at: number): void {
+    const { b, r } = this;
+    b.reset();
+    this.beginInstruction(0);
+    b.dai('subi', COUNTER, COUNTER, 1);
+    const handle = b.beginIfImm('les', COUNTER, 0);
+    b.goto(out, PcMask.m64);
+    b.endIf(handle);
+    let offset = 1;
+    for (; offset <= instructions; offset++) {
+      starts.set(at + offset, b.count);
+      this.instruction(offset);
+    }
+    starts.set(at + offset, b.count);
+    this.beginInstruction(offset);
+    this.defineTemps();
+    if (r.next(8) === 0) {
+      b.pcrel(TEMP0 + 1, targets[0] as number, PcMask.m64);
+      b.jmp(TEMP0 + 1, 0);
+      return;
+    }
+    for (const target of targets.slice(1)) {
+      const h = this.condition();
+      if (r.next(3) === 0) this.pure();
+      b.goto(target, r.pick([PcMask.m64, PcMask.m32]));
+      b.endIf(h);
+    }
+    b.goto(targets[0] as number, PcMask.m64);
+  }
+}
+
+const BLOCK_BYTES = 32;
+const CODE = 0x4000;
+
+function randomState(rig: Rig, r: Random): void {
+  for (let s = GPR0; s < GPR0 + 16; s++) {
+    const value =
+      r.next(3) === 0 ? BigInt(r.pick(INTERESTING)) : (BigInt(r.next(0xffffffff)) << 32n) | BigInt(r.next(0xffffffff));
+    rig.view.setBigUint64(CPU + s * 8, BigInt.asUintN(64, value), true);
+  }
+  for (let i = 0; i < 16 * 64; i += 4) rig.view.setUint32(CPU + ZMM0 * 8 + i, r.next(0xffffffff), true);
+  for (let i = 0; i < 0x4000; i += 4) rig.view.setUint32(RAM + DATA + i, r.next(0xffffffff), true);
+  for (let s = FLAG_OP; s < FLAG_OP + 4; s++) rig.view.setBigUint64(CPU + s * 8, BigInt(r.next(52)), true);
+}
+
+function compare(rig: Rig, starts: ReadonlyMap<number, number>, what: string): void {
+  const restore = rig.snapshot();
+  const expected = rig.run(false, starts);
+  restore();
+  const actual = rig.run(true, starts);
+  assert.equal(actual.end, expected.end, what);
+  for (const [slot, value] of expected.state.entries()) {
+    if (actual.state[slot] !== value)
+      assert.fail(
+        `${what}: slot ${slot}: compiled ${actual.state[slot]?.toString(16)}, interpreter ${value.toString(16)}`,
+      );
+  }
+  assert.ok(Buffer.from(actual.ram).equals(Buffer.from(expected.ram)), `${what}: memory`);
+}
+
+test('random regions agree with the interpreter', () => {
+  const rig = new Rig();
+  for (let seed = 1; seed <= 400; seed++) {
+    const r = new Random(seed * 7919);
+    rig.reset();
+    const count = 1 + r.next(seed % 3 === 0 ? 24 : 6);
+    const starts = new Map<number, number>();
+    const g = new Generator(r);
+    const blocks: number[] = [];
+    const instructions = 1 + r.next(10);
+    for (let i = 0; i < count; i++) {
+      const here = CODE + i * BLOCK_BYTES;
+      const targets = Array.from({ length: 1 + r.next(3) }, () => (r.next(count) - i) * BLOCK_BYTES);
+      if (i + 1 < count) targets[0] = BLOCK_BYTES;
+      g.block(targets, 0x8000 - here, instructions, starts, here);
+      blocks.push(rig.place(here, g.b, BLOCK_BYTES));
+    }
+    randomState(rig, r);
+    rig.view.setBigUint64(CPU + COUNTER * 8, BigInt(20 + r.next(200)), true);
+    rig.pc = CODE;
+    for (const block of blocks) if (r.next(2) === 0 || block === blocks[0]) rig.jit.request(block);
+    assert.ok(rig.jit.flushQueue() > 0);
+    compare(rig, starts, `seed ${seed}`);
+  }
+  assert.ok(rig.sideExits > 100, 'TLB misses were seen');
+});
+
+test('a loop header polls the exit request', () => {
+  const rig = new Rig();
+  const b = new BlockBuilder();
+  b.dai('addi', GPR0, GPR0, 1);
+  b.goto(0, PcMask.m64);
+  const block = rig.place(CODE, b, 4);
+  rig.jit.request(block);
+  rig.jit.flushQueue();
+  rig.pc = CODE;
+  rig.view.setUint32(CPU + (VCPU.at['exitRequest'] as number), 1, true);
+  const outcome = rig.run(true, undefined, 1);
+  assert.equal(outcome.end, 'limit');
+  assert.equal(rig.pc, CODE);
+});
+
+test('vectorBase is a slot', () => {
+  assert.equal(VECTOR_BASE_SLOT % 8, 0);
+});
+
+test('every pure op agrees with the interpreter on edge values', () => {
+  const rig = new Rig();
+  const r = new Random(42);
+  for (const o of PURE) {
+    rig.reset();
+    const b = new BlockBuilder();
+    // All pairs of edge values would be long: each op gets some in a row, into registers of their own.
+    for (let n = 0; n < 10; n++)
+      b.emit(OPS.indexOf(o), GPR0 + 6 + (n % 9), GPR0 + r.next(6), GPR0 + r.next(6), r.pick(INTERESTING), 0);
+    b.goto(0x100, PcMask.m64);
+    const block = rig.place(CODE, b, BLOCK_BYTES);
+    rig.jit.request(block);
+    rig.jit.flushQueue();
+    for (let n = 0; n < 20; n++) {
+      randomState(rig, r);
+      rig.pc = CODE;
+      compare(rig, new Map(), o.name);
+    }
+  }
+});

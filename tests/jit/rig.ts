@@ -1,0 +1,233 @@
+/** A bare runtime with hand-made blocks: runs them on the interpreter or as compiled regions, for comparing the two. */
+import { readFileSync } from 'node:fs';
+import { HELPERS } from '../../src/guest/x86/helpers/index.js';
+import { Mode, X86 } from '../../src/guest/x86/state.js';
+import { type BlockBuilder, TEMP0 } from '../../src/ir/builder.js';
+import { EFFECTS, Effect } from '../../src/ir/effects.js';
+import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, TEMP_COUNT, TLB_ENTRIES, TLB_ENTRY, VCPU } from '../../src/ir/layout.js';
+import { OP } from '../../src/ir/ops.js';
+import { Jit } from '../../src/jit/jit.js';
+import { RegionExit } from '../../src/jit/lower.js';
+
+const module = new WebAssembly.Module(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
+
+const MB = 1 << 20;
+export const CPU = MB;
+const MACHINE_AT = MB + 0x40000;
+const FLAT_AT = MACHINE_AT + 0x1000;
+const TLB_AT = 2 * MB;
+const JUMP_CACHE_AT = 3 * MB;
+const BLOCK_HASH_AT = 4 * MB;
+const CODE_PAGES_AT = 5 * MB;
+const GRANULES_AT = 5 * MB + 0x80000;
+const DIRTY_AT = 5 * MB + 0x180000;
+const BLOCKS_AT = 8 * MB;
+/** Guest RAM: linear = physical address 0 is here. */
+export const RAM = 16 * MB;
+const RAM_BYTES = 2 * MB;
+const MEMORY_PAGES = (RAM + RAM_BYTES) / 65536;
+
+export const GENERATION = 5;
+export const VECTOR_BASE_SLOT = (X86.at['vectorBase'] as number) / 8;
+const at = (layout: { at: Readonly<Record<string, number>> }, field: string): number => layout.at[field] as number;
+
+/** What interpreter and compiled code must agree on: state slots by number, RAM, what ended the run. */
+export interface Outcome {
+  readonly state: BigUint64Array;
+  readonly ram: Uint8Array;
+  readonly end: string;
+}
+
+interface Placed {
+  readonly block: number;
+  readonly offset: number;
+  readonly words: Int32Array;
+}
+
+export class Rig {
+  readonly memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: 65536, shared: true });
+  readonly words = new Int32Array(this.memory.buffer);
+  readonly bytes = new Uint8Array(this.memory.buffer);
+  readonly view = new DataView(this.memory.buffer);
+  readonly jit: Jit;
+  readonly exports: Readonly<Record<string, WebAssembly.ExportedFunction>>;
+  readonly table: WebAssembly.Table;
+  readonly mode: number = Mode.cs64 | Mode.lma | Mode.protected | Mode.osfxsr;
+  private nextBlock = BLOCKS_AT;
+  private readonly placed = new Map<number, Placed>();
+  /** Blocks made from the end of another, for going on after a side exit. */
+  private readonly parts = new Map<number, number>();
+  sideExits = 0;
+
+  constructor() {
+    const zero = (): number => 0;
+    const env = new Proxy<Record<string, WebAssembly.ImportValue>>(
+      { memory: this.memory },
+      { get: (have, name: string) => have[name] ?? zero },
+    );
+    const { exports } = new WebAssembly.Instance(module, { env });
+    this.exports = exports as Readonly<Record<string, WebAssembly.ExportedFunction>>;
+    this.table = exports['table'] as WebAssembly.Table;
+    this.jit = new Jit({
+      memory: this.memory,
+      table: this.table,
+      runtime: this.exports,
+      helperNames: HELPERS.map((h) => h.name),
+      vectorBaseSlot: VECTOR_BASE_SLOT,
+      lookup: (host) => this.placed.get(host - RAM)?.block ?? 0,
+      hasCodeBase: (mode) => (mode & Mode.csBase) !== 0,
+      now: () => 0,
+    });
+    this.reset();
+  }
+
+  /** Forgets blocks and puts the machine into a known state; RAM of pages 16 to 18 but not 19 is in the TLB. */
+  reset(): void {
+    this.jit.reset();
+    this.placed.clear();
+    this.parts.clear();
+    this.nextBlock = BLOCKS_AT;
+    this.bytes.fill(0, CPU, BLOCKS_AT);
+    const set = (base: number, layout: typeof VCPU, field: string, value: number): void =>
+      this.view.setUint32(base + at(layout, field), value, true);
+    set(CPU, VCPU, 'machine', MACHINE_AT);
+    set(CPU, VCPU, 'tlb', TLB_AT);
+    set(CPU, VCPU, 'mmuIndex', 1);
+    set(CPU, VCPU, 'tlbGeneration', GENERATION);
+    set(CPU, VCPU, 'jumpCache', JUMP_CACHE_AT);
+    set(CPU, VCPU, 'mode', this.mode);
+    set(MACHINE_AT, MACHINE, 'flat', FLAT_AT);
+    set(MACHINE_AT, MACHINE, 'flatCount', 1);
+    set(MACHINE_AT, MACHINE, 'codePages', CODE_PAGES_AT);
+    set(MACHINE_AT, MACHINE, 'codeGranules', GRANULES_AT);
+    set(MACHINE_AT, MACHINE, 'dirty', DIRTY_AT);
+    set(MACHINE_AT, MACHINE, 'blockHash', BLOCK_HASH_AT);
+    set(MACHINE_AT, MACHINE, 'hotThreshold', 0xffffffff);
+    set(MACHINE_AT, MACHINE, 'vcpuCount', 1);
+    set(MACHINE_AT, MACHINE, 'vcpus', CPU);
+    this.view.setBigUint64(FLAT_AT + at(FLAT_RANGE, 'last'), BigInt(RAM_BYTES - 1), true);
+    set(FLAT_AT, FLAT_RANGE, 'flags', FlatFlag.ramRead | FlatFlag.ramWrite);
+    set(FLAT_AT, FLAT_RANGE, 'host', RAM);
+    this.exports['flatViewChanged']?.();
+    for (const page of [16, 17, 18]) this.mapPage(page);
+  }
+
+  mapPage(page: number): void {
+    const entry = TLB_AT + (TLB_ENTRIES + (page & (TLB_ENTRIES - 1))) * TLB_ENTRY.size;
+    const tag = BigInt(page) * 4096n + BigInt(GENERATION);
+    this.view.setBigUint64(entry + at(TLB_ENTRY, 'read'), tag, true);
+    this.view.setBigUint64(entry + at(TLB_ENTRY, 'write'), tag, true);
+    this.view.setUint32(entry + at(TLB_ENTRY, 'addend'), RAM, true);
+  }
+
+  /** Enters what the builder holds as the block at guest address `offset`. */
+  place(offset: number, builder: BlockBuilder, bytes: number): number {
+    const words = builder.words.slice(0, builder.count * 4);
+    const block = this.placeWords(offset, words, bytes);
+    this.placed.set(offset, { block, offset, words });
+    return block;
+  }
+
+  private placeWords(offset: number, words: Int32Array, bytes: number): number {
+    const block = this.nextBlock;
+    this.nextBlock += BLOCK.size + words.length * 4;
+    const head = block / 4;
+    this.words.fill(0, head, head + BLOCK.size / 4);
+    this.words[head + at(BLOCK, 'host') / 4] = RAM + offset;
+    this.words[head + at(BLOCK, 'mode') / 4] = this.mode;
+    this.view.setUint16(block + at(BLOCK, 'bytes'), bytes, true);
+    this.view.setUint16(block + at(BLOCK, 'instructions'), 1, true);
+    this.words[head + at(BLOCK, 'ops') / 4] = words.length / 4;
+    this.words[head + at(BLOCK, 'valid') / 4] = 1;
+    this.words.set(words, head + BLOCK.size / 4);
+    return block;
+  }
+
+  /**
+   * The block at `offset`; inside a block, the rest of it from the first op of the instruction there (ops that may fault
+   * carry their instruction's offset; `starts` has the op index of each instruction).
+   */
+  private blockAt(offset: number, starts: ReadonlyMap<number, number>): number {
+    const whole = this.placed.get(offset);
+    if (whole !== undefined) return whole.block;
+    const part = this.parts.get(offset);
+    if (part !== undefined) return part;
+    const start = starts.get(offset);
+    if (start === undefined) return 0;
+    let owner: Placed | undefined;
+    for (const p of this.placed.values()) {
+      if (p.offset < offset && (owner === undefined || p.offset > owner.offset)) owner = p;
+    }
+    if (owner === undefined) return 0;
+    const words = owner.words.slice(start * 4);
+    const shift = offset - owner.offset;
+    for (let w = 0; w < words.length; w += 4) {
+      const op = (words[w] as number) & 0xffff;
+      if (op === OP.goto || op === OP.pcrel) words[w + 2] = (words[w + 2] as number) - shift;
+      else if (((EFFECTS[op] as number) & Effect.observes) !== 0 && ((EFFECTS[op] as number) & Effect.end) === 0)
+        words[w + 3] = (words[w + 3] as number) - shift;
+    }
+    const block = this.placeWords(offset, words, 1);
+    this.parts.set(offset, block);
+    return block;
+  }
+
+  get pc(): number {
+    return Number(this.view.getBigUint64(CPU + at(VCPU, 'pc'), true));
+  }
+  set pc(value: number) {
+    this.view.setBigUint64(CPU + at(VCPU, 'pc'), BigInt(value), true);
+  }
+
+  /** Runs from the pc in the header until it names no block, at most `limit` blocks; compiled regions only when `compiled`. */
+  run(compiled: boolean, starts: ReadonlyMap<number, number> = new Map(), limit = 100000): Outcome {
+    let cold = !compiled;
+    let end = 'limit';
+    for (let n = 0; n < limit; n++) {
+      const block = this.blockAt(this.pc, starts);
+      if (block === 0) {
+        end = 'left';
+        break;
+      }
+      const entry = this.words[(block + at(BLOCK, 'entry')) / 4] as number;
+      let result: number;
+      if (entry !== 0 && !cold) {
+        result = (this.table.get(entry) as WebAssembly.ExportedFunction)(CPU) as number;
+        if (result === RegionExit.side) {
+          this.sideExits++;
+          cold = true;
+          continue;
+        }
+        if (result === RegionExit.fault) result = 1;
+      } else {
+        result = this.exports['interpret']?.(CPU, block) as number;
+        cold = !compiled;
+      }
+      if (result !== 0) {
+        end = `result ${result}`;
+        break;
+      }
+    }
+    return { state: this.comparedState(), ram: this.bytes.slice(RAM, RAM + RAM_BYTES), end };
+  }
+
+  /** State without temporaries and statistics. */
+  private comparedState(): BigUint64Array {
+    const state = new BigUint64Array(this.bytes.slice(CPU, CPU + X86.size).buffer);
+    state.fill(0n, TEMP0, TEMP0 + TEMP_COUNT);
+    state.fill(0n, at(VCPU, 'instructionBudget') / 8, VCPU.size / 8);
+    return state;
+  }
+
+  /** Saves state and RAM; the function given back restores them (not the TLB: both runs may fill it alike). */
+  snapshot(): () => void {
+    const state = this.bytes.slice(CPU, CPU + X86.size);
+    const tlb = this.bytes.slice(TLB_AT, JUMP_CACHE_AT);
+    const ram = this.bytes.slice(RAM, RAM + RAM_BYTES);
+    return () => {
+      this.bytes.set(state, CPU);
+      this.bytes.set(tlb, TLB_AT);
+      this.bytes.set(ram, RAM);
+    };
+  }
+}
