@@ -37,5 +37,6 @@ export const SSE_HELPER_TABLES: readonly HelperTable[] = [
     `aesenc aesenclast aesdec aesdeclast aesimc aeskeygenassist pclmulqdq
      sha1rnds4 sha1nexte sha1msg1 sha1msg2 sha256rnds2 sha256msg1 sha256msg2`,
   ),
+  table('x86/sse-memory', 'vcallf', 'maskedLoad maskedStore gather'),
   table('x86/sse-crypto', 'call', 'crc32'),
 ];

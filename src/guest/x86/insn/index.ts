@@ -2,12 +2,14 @@
 import { CRYPTO_ROWS } from './crypto.js';
 import type { Row } from './row.js';
 import { VECTOR_INT_ROWS } from './vector-int.js';
+import { VECTOR_MEMORY_ROWS } from './vector-memory.js';
 import { VECTOR_MOVE_ROWS } from './vector-move.js';
 import { VECTOR_SHUFFLE_ROWS } from './vector-shuffle.js';
 import { VECTOR_TEST_ROWS } from './vector-test.js';
 
 export const ROWS: readonly Row[] = [
   ...VECTOR_INT_ROWS,
+  ...VECTOR_MEMORY_ROWS,
   ...VECTOR_MOVE_ROWS,
   ...VECTOR_SHUFFLE_ROWS,
   ...VECTOR_TEST_ROWS,
