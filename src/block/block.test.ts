@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Drive } from './drive.js';
+import { MemoryNode } from './memory.js';
+import { BlockError, type BlockNode, type Completion } from './node.js';
+import { type BlockHost, openImage } from './open.js';
+import { OverlayNode } from './overlay.js';
+import { RawNode } from './raw.js';
+
+const MIB = 1 << 20;
+const ramp = (length: number, start = 0) => Uint8Array.from({ length }, (_, i) => start + i);
+
+/** Answers later, one turn of the event loop per operation. */
+class LateNode extends MemoryNode {
+  override read(offset: number, into: Uint8Array): Completion {
+    return new Promise((resolve) => setImmediate(resolve)).then(() => super.read(offset, into));
+  }
+  override write(offset: number, from: Uint8Array): Completion {
+    return new Promise((resolve) => setImmediate(resolve)).then(() => super.write(offset, from));
+  }
+}
+
+async function contents(node: BlockNode, offset: number, length: number): Promise<Uint8Array> {
+  const into = new Uint8Array(length).fill(0xee);
+  await node.read(offset, into);
+  return into;
+}
+
+test('raw rounds up to whole sectors, with zeroes', async () => {
+  const raw = new RawNode(MemoryNode.of(ramp(700)));
+  assert.equal(raw.length, 1024);
+  const tail = await contents(raw, 512, 512);
+  assert.deepEqual(tail.subarray(0, 188), ramp(700).subarray(512));
+  assert.ok(tail.subarray(188).every((b) => b === 0));
+});
+
+test('raw can show a window of its file', async () => {
+  const raw = new RawNode(MemoryNode.of(ramp(4096)), { offset: 1024, size: 512 });
+  assert.equal(raw.length, 512);
+  assert.deepEqual(await contents(raw, 0, 512), ramp(4096).slice(1024, 1536));
+  assert.throws(() => new RawNode(MemoryNode.of(ramp(100)), { offset: 200 }), /do not fit/);
+});
+
+for (const [name, make] of [
+  ['at once', (n: number) => new MemoryNode(n)],
+  ['later', (n: number) => new LateNode(n)],
+] as const) {
+  test(`an overlay keeps writes from the base until they are committed (nodes that answer ${name})`, async () => {
+    const base = make(MIB);
+    await base.write(0, new Uint8Array(MIB).fill(7));
+    const overlay = new OverlayNode(base, make(0));
+    const shadow = new Uint8Array(MIB).fill(7);
+    // Overlapping writes in flight at the same time, across cluster boundaries.
+    const writes: Completion[] = [];
+    for (const [offset, length, value] of [
+      [65000, 2000, 1],
+      [65536, 65536, 2],
+      [131000, 100000, 3],
+      [70000, 10, 4],
+      [MIB - 100, 100, 5],
+    ] as const) {
+      const data = new Uint8Array(length).fill(value);
+      shadow.set(data, offset);
+      writes.push(overlay.write(offset, data));
+    }
+    await Promise.all(writes);
+    assert.deepEqual(await contents(overlay, 0, MIB), shadow);
+    assert.deepEqual(await contents(overlay, 64000, 70000), shadow.slice(64000, 134000));
+    assert.ok((await contents(base, 0, MIB)).every((b) => b === 7));
+    await overlay.commit();
+    assert.deepEqual(await contents(base, 0, MIB), shadow);
+    assert.deepEqual(await contents(overlay, 0, MIB), shadow);
+  });
+}
+
+test('a drive checks ranges, medium and write protection', () => {
+  const drive = new Drive(MemoryNode.of(new Uint8Array(1024), true), { id: 'd' });
+  const errno = (start: () => Completion) => {
+    try {
+      start();
+    } catch (error) {
+      return (error as BlockError).errno;
+    }
+    return null;
+  };
+  const sector = new Uint8Array(512);
+  assert.equal(
+    errno(() => drive.read(512, sector)),
+    null,
+  );
+  assert.equal(
+    errno(() => drive.read(1024, sector)),
+    'EINVAL',
+  );
+  assert.equal(
+    errno(() => drive.write(0, sector)),
+    'EROFS',
+  );
+  drive.eject();
+  assert.equal(
+    errno(() => drive.read(0, sector)),
+    'ENOMEDIUM',
+  );
+});
+
+test('werror=stop holds the write until the machine goes on', async () => {
+  const node = new MemoryNode(1024);
+  const write = node.write.bind(node);
+  node.write = () => {
+    throw new BlockError('ENOSPC', 'full');
+  };
+  const drive = new Drive(node, { id: 'd' });
+  let stops = 0;
+  drive.onStop = () => stops++;
+  const done = drive.write(0, ramp(512));
+  assert.ok(done, 'enospc is the default');
+  assert.equal(stops, 1);
+  node.write = write;
+  drive.resume();
+  await done;
+  assert.deepEqual(await contents(node, 0, 512), ramp(512));
+});
+
+test('a locked tray gives its medium only by force', () => {
+  const drive = new Drive(new MemoryNode(512), { id: 'cd' });
+  const seen: string[] = [];
+  const user = {
+    removable: true,
+    locked: true,
+    trayOpen: false,
+    mediumChanged: () => seen.push('changed'),
+    ejectRequested: () => seen.push('requested'),
+  };
+  drive.attach(user);
+  assert.throws(() => drive.changeMedium(null), /locked/);
+  drive.changeMedium(null, true);
+  assert.deepEqual(seen, ['requested', 'changed']);
+  assert.equal(drive.inserted, false);
+});
+
+test('opening: formats are probed, unknown ones refused, the file is closed again', () => {
+  let open = 0;
+  const host = (bytes: Uint8Array): BlockHost => ({
+    openFile(_name, readOnly) {
+      open++;
+      const node = MemoryNode.of(bytes, readOnly);
+      node.close = () => {
+        open--;
+      };
+      return node;
+    },
+  });
+  const qcow2 = new Uint8Array(512);
+  qcow2.set([0x51, 0x46, 0x49, 0xfb]);
+  assert.throws(() => openImage(host(qcow2), { file: 'a' }), /'a': format 'qcow2' is not supported yet/);
+  assert.throws(() => openImage(host(qcow2), { file: 'a', format: 'nonsense' }), /Unknown driver 'nonsense'/);
+  assert.equal(open, 0);
+  assert.equal(openImage(host(qcow2), { file: 'a', format: 'raw' }).driver, 'raw');
+  const overlay = openImage(host(new Uint8Array(1024)), { file: 'a', snapshot: true });
+  assert.equal(overlay.readOnly, false);
+  overlay.write(0, ramp(512));
+});

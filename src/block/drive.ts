@@ -1,0 +1,236 @@
+/** A drive: what a disk controller's device works with. It has a medium or not, and a policy for errors. */
+import { UserError } from '../base/errors.js';
+import { BlockError, type BlockNode, type Completion } from './node.js';
+import { OverlayNode } from './overlay.js';
+
+/** What happens when the host fails: tell the guest, pretend success, or pause the machine and retry when it goes on. */
+export type ErrorPolicy = 'report' | 'ignore' | 'stop' | 'enospc';
+
+export interface DriveOptions {
+  readonly id: string;
+  readonly rerror?: ErrorPolicy;
+  readonly werror?: ErrorPolicy;
+  /** False makes every write wait for a flush (cache=writethrough). The guest may change it. */
+  readonly writeCache?: boolean;
+  /** Flushes do nothing (cache=unsafe). */
+  readonly unsafe?: boolean;
+}
+
+/** The device that a drive is plugged into. */
+export interface DriveUser {
+  /** Whether media come and go. */
+  readonly removable: boolean;
+  /** The guest keeps the tray shut. */
+  readonly locked?: boolean;
+  readonly trayOpen?: boolean;
+  /** The medium was changed or taken out. */
+  mediumChanged?(): void;
+  /** The user asks for the medium of a locked tray. */
+  ejectRequested?(): void;
+}
+
+/** What a device may do with its drive. Ranges outside the medium fail with EINVAL; no medium fails with ENOMEDIUM. */
+export interface BlockBackend {
+  readonly id: string;
+  /** Bytes of the medium; 0 without one. */
+  readonly length: number;
+  readonly readOnly: boolean;
+  readonly inserted: boolean;
+  writeCache: boolean;
+  attach(user: DriveUser | null): void;
+  read(offset: number, into: Uint8Array): Completion;
+  write(offset: number, from: Uint8Array): Completion;
+  flush(): Completion;
+  discard(offset: number, length: number): Completion;
+  /** The guest opens the tray: takes the medium out. */
+  eject(): void;
+}
+
+/** What a device with a `drive` property is given. */
+export interface DriveContext {
+  /** The drive with this id; '' gives an empty one. Throws UserError for unknown ids. */
+  drive(id: string): BlockBackend;
+}
+
+export interface DriveStatistics {
+  readBytes: number;
+  readOperations: number;
+  writtenBytes: number;
+  writeOperations: number;
+  flushOperations: number;
+}
+
+export class Drive implements BlockBackend {
+  readonly id: string;
+  writeCache: boolean;
+  readonly statistics: DriveStatistics = {
+    readBytes: 0,
+    readOperations: 0,
+    writtenBytes: 0,
+    writeOperations: 0,
+    flushOperations: 0,
+  };
+  /** Called when the error policy wants the machine paused. */
+  onStop: (error: BlockError) => void = () => {};
+
+  readonly #rerror: ErrorPolicy;
+  readonly #werror: ErrorPolicy;
+  readonly #unsafe: boolean;
+  #node: BlockNode | null;
+  #user: DriveUser | null = null;
+  #inFlight = 0;
+  #idle: (() => void)[] = [];
+  /** Operations that failed and wait for `resume`. */
+  #stopped: (() => void)[] = [];
+
+  constructor(node: BlockNode | null, options: DriveOptions) {
+    this.#node = node;
+    this.id = options.id;
+    this.#rerror = options.rerror ?? 'report';
+    this.#werror = options.werror ?? 'enospc';
+    this.writeCache = options.writeCache ?? true;
+    this.#unsafe = options.unsafe ?? false;
+  }
+
+  get length(): number {
+    return this.#node?.length ?? 0;
+  }
+
+  get readOnly(): boolean {
+    return this.#node?.readOnly ?? false;
+  }
+
+  get inserted(): boolean {
+    return this.#node !== null;
+  }
+
+  /** The root of the drive's graph. */
+  get node(): BlockNode | null {
+    return this.#node;
+  }
+
+  get user(): DriveUser | null {
+    return this.#user;
+  }
+
+  attach(user: DriveUser | null): void {
+    if (user && this.#user) throw new UserError(`Drive '${this.id}' is already in use by another device`);
+    this.#user = user;
+  }
+
+  read(offset: number, into: Uint8Array): Completion {
+    this.statistics.readOperations++;
+    this.statistics.readBytes += into.length;
+    return this.#run(this.#rerror, (node) => {
+      this.#check(node, offset, into.length);
+      return node.read(offset, into);
+    });
+  }
+
+  write(offset: number, from: Uint8Array): Completion {
+    this.statistics.writeOperations++;
+    this.statistics.writtenBytes += from.length;
+    const written = this.#run(this.#werror, (node) => {
+      if (node.readOnly) throw new BlockError('EROFS', `'${node.filename}' is read-only`);
+      this.#check(node, offset, from.length);
+      return node.write(offset, from);
+    });
+    if (this.writeCache) return written;
+    return written ? written.then(() => this.flush()) : this.flush();
+  }
+
+  flush(): Completion {
+    this.statistics.flushOperations++;
+    if (this.#unsafe || !this.#node) return undefined;
+    return this.#run(this.#werror, (node) => node.flush());
+  }
+
+  discard(offset: number, length: number): Completion {
+    return this.#run(this.#werror, (node) => {
+      this.#check(node, offset, length);
+      return node.discard(offset, length);
+    });
+  }
+
+  eject(): void {
+    this.#setMedium(null);
+  }
+
+  /** `change` and `eject` of the monitor. Throws UserError when the guest has the tray locked, unless forced. */
+  changeMedium(node: BlockNode | null, force = false): void {
+    if (!this.#user?.removable) throw new UserError(`Device '${this.id}' is not removable`);
+    if (this.#user.locked && !this.#user.trayOpen && !force) {
+      this.#user.ejectRequested?.();
+      throw new UserError(
+        `Device '${this.id}' is locked and force was not specified, wait for tray to open and try again`,
+      );
+    }
+    this.#setMedium(node);
+    this.#user.mediumChanged?.();
+  }
+
+  /** Writes a temporary overlay back; does nothing without one. */
+  commit(): Completion {
+    return this.#node instanceof OverlayNode ? this.#node.commit() : undefined;
+  }
+
+  /** The machine goes on: what failed is tried again. */
+  resume(): void {
+    const waiting = this.#stopped;
+    this.#stopped = [];
+    for (const retry of waiting) retry();
+  }
+
+  /** Settles when no operation is under way (those that wait for `resume` aside). */
+  drained(): Promise<void> {
+    return this.#inFlight === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  dispose(): void {
+    this.#node?.close();
+    this.#node = null;
+  }
+
+  #setMedium(node: BlockNode | null): void {
+    this.#node?.close();
+    this.#node = node;
+  }
+
+  #check(node: BlockNode, offset: number, length: number): void {
+    if (offset < 0 || offset + length > node.length)
+      throw new BlockError('EINVAL', `bytes ${offset} to ${offset + length} are outside '${node.filename}'`);
+  }
+
+  #run(policy: ErrorPolicy, operation: (node: BlockNode) => Completion): Completion {
+    const node = this.#node;
+    if (!node) throw new BlockError('ENOMEDIUM', `there is no medium in '${this.id}'`);
+    let completion: Completion;
+    try {
+      completion = operation(node);
+    } catch (error) {
+      return this.#failed(policy, operation, error);
+    }
+    if (!completion) return undefined;
+    this.#inFlight++;
+    return completion
+      .finally(() => {
+        if (--this.#inFlight > 0) return;
+        const idle = this.#idle;
+        this.#idle = [];
+        for (const tell of idle) tell();
+      })
+      .catch((error: unknown) => this.#failed(policy, operation, error));
+  }
+
+  #failed(policy: ErrorPolicy, operation: (node: BlockNode) => Completion, error: unknown): Completion {
+    if (!(error instanceof BlockError)) throw error;
+    // Ranges and write protection are the guest's mistakes; no policy applies.
+    const hosts = error.errno === 'ENOSPC' || error.errno === 'EACCES' || error.errno === 'EIO';
+    if (hosts && policy === 'ignore') return undefined;
+    if (hosts && (policy === 'stop' || (policy === 'enospc' && error.errno === 'ENOSPC'))) {
+      this.onStop(error);
+      return new Promise<void>((resolve) => this.#stopped.push(resolve)).then(() => this.#run(policy, operation));
+    }
+    throw error;
+  }
+}
