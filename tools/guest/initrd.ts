@@ -18,7 +18,7 @@ const INITTAB = `::sysinit:/etc/rc
 ttyS0::respawn:/etc/console ttyS0
 tty1::respawn:/etc/console tty1
 ::ctrlaltdel:/sbin/reboot
-::shutdown:/bin/umount -a -r
+::shutdown:/bin/umount -a -r 2>/dev/null
 `;
 
 const RC = `#!/bin/sh
@@ -48,7 +48,7 @@ case $1 in ttyS*) TERM=vt102 ;; esac
 cd /
 echo
 echo "Welcome to $(uname -sr) on Tinamou. Type poweroff to end."
-exec -sh
+exec /bin/sh -l
 `;
 
 /** BusyBox carries its applets' names as one run of NUL-terminated strings that begins with `[` and `[[`. */
