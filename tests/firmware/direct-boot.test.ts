@@ -67,7 +67,7 @@ for (const [name, longMode] of [
       assert.match(said, /AT Translated Set 2 keyboard/);
       assert.match(said, /IO-APIC +2-edge +timer/);
       assert.match(said, /ACPI PM1a_EVT_BLK/);
-      assert.match(said, /0000:00:02\.0\n/, 'the display adapter has memory');
+      assert.match(said, /0000:00:02\.0\r?\n/, 'the display adapter has memory');
     } finally {
       await machine.dispose();
     }

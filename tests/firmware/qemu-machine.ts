@@ -127,10 +127,15 @@ export class QemuMachine {
     },
   };
 
+  /** Gives the monitor a command. */
+  monitor(command: string): void {
+    writeSync(this.toMonitor, `${command}\n`);
+  }
+
   /** Lets the processor run from `state`. */
   start(state: BootState): void {
     this.memory.write(CODE_SEGMENT << 4, startCode(state));
-    writeSync(this.toMonitor, 'cont\n');
+    this.monitor('cont');
   }
 
   /** Waits until the serial port has said `pattern`, or the machine ended. */

@@ -81,11 +81,18 @@ function setUpFunction(config: PciConfig, ports: PortIo, f: PciFunction): void {
   }
 }
 
+/** 8042: interrupt of the keyboard on, its scan codes translated to set 1, both ports closed until a driver opens them. */
+function keyboardController(ports: PortIo): void {
+  ports.write(0x64, 1, 0x60);
+  ports.write(0x60, 1, 0x75);
+}
+
 /** Everything but tables and text console. */
 export function setUpChipset(ports: PortIo, p: PlatformDescription): void {
   interruptControllers(ports);
   timers(ports);
   clock(ports);
+  if (p.ps2) keyboardController(ports);
   ports.write(0x92, 1, (ports.read(0x92, 1) & 0xfe) | 0x02); // A20 open
   if (!p.pci) return;
   const config = new PciConfig(ports);

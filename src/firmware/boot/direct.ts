@@ -12,6 +12,7 @@ import { isBzImage, loadBzImage } from './bzimage.js';
 import { setUpChipset, shadowRam } from './chipset-setup.js';
 import { type BootModule, type ImageFile, type LoadRequest, malformed } from './image.js';
 import { Low, tablesBase } from './memory-map.js';
+import { setTextMode } from './text-mode.js';
 
 export interface DirectBoot {
   readonly memory: GuestMemory;
@@ -75,6 +76,7 @@ export function directBoot(boot: DirectBoot): BootState {
   if (platform.ram.below4g < SMALLEST_RAM) throw new UserError('a kernel needs at least 4 MiB of RAM: raise -m');
   shadowRam(ports, 'open');
   setUpChipset(ports, platform);
+  if (platform.vga) setTextMode(ports, memory);
   writeBiosData(memory, platform);
   writeTables(memory, platform);
   shadowRam(ports, 'lock');
