@@ -1,12 +1,11 @@
 /**
- * Intel 440FX PCI host bridge: configuration mechanism 1, shadow RAM (PAM) and system management RAM.
+ * Intel 440FX PCI host bridge: shadow RAM (PAM) and system management RAM.
  * Intel 440FX PCIset data sheet (290549-001), 3.2.
  */
 
 import type { Device } from '../../machine/device.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
 import type { AddressSpace } from '../../memory/address-space.js';
-import type { AccessSize, IoHandler } from '../../memory/io.js';
 import type { Memory } from '../../memory/memory.js';
 import type { MemoryRegion } from '../../memory/region.js';
 import type { PciBus } from './pci-bus.js';
@@ -60,7 +59,6 @@ export interface I440fxWiring {
   readonly smm: MemoryRegion;
   /** Everything that is not RAM. */
   readonly pciMemory: MemoryRegion;
-  readonly ioSpace: MemoryRegion;
   /** RAM from 0 on (at least 1 MiB). */
   readonly ram: MemoryRegion;
 }
@@ -68,25 +66,28 @@ export interface I440fxWiring {
 export class I440fx implements Device {
   readonly type = 'i440FX';
   readonly pci: PciFunction<(typeof CONFIG)[number]['name']>;
-  configAddress = 0;
   readonly #segments: readonly Segment[];
   readonly #vgaHole: MemoryRegion;
   readonly #smmRam: MemoryRegion;
   readonly #pciView: AddressSpace;
-  readonly #state = stateOf<I440fx>(this, 1, ['pci', 'configAddress'], () => this.#update());
+  readonly #state = stateOf<I440fx>(this, 1, ['pci'], () => this.#update());
 
   constructor(private readonly wiring: I440fxWiring) {
-    const { memory, bus, system, smm, pciMemory, ioSpace, ram } = wiring;
+    const { memory, bus, system, smm, pciMemory, ram } = wiring;
     this.#pciView = memory.addressSpace('pci-memory', pciMemory);
     system.add(pciMemory, 0, -1);
     smm.add(memory.alias('smm-system', system, 0, system.size), 0);
+    // Accesses that the bridge sends to PCI never reach the RAM behind: without a taker they end in a master abort.
+    const unclaimed = memory.io('pci-unclaimed', SHADOW_BASE + SHADOW_BYTES - SMRAM_BASE, {
+      read: () => 0xffff_ffff,
+      write: () => {},
+    });
+    pciMemory.add(unclaimed, SMRAM_BASE, -1);
     this.#vgaHole = memory.alias('smram-region', pciMemory, SMRAM_BASE, SMRAM_BYTES);
     system.add(this.#vgaHole, SMRAM_BASE, 1);
     this.#smmRam = memory.alias('smram', ram, SMRAM_BASE, SMRAM_BYTES);
     smm.add(this.#smmRam, SMRAM_BASE, 1);
     this.#segments = this.#makeSegments();
-    ioSpace.add(memory.io('pci-conf-idx', 4, this.#addressHandler()), 0xcf8);
-    ioSpace.add(memory.io('pci-conf-data', 4, this.#dataHandler()), 0xcfc);
     const update = (): void => this.#update();
     this.pci = new PciFunction(
       bus.slot(0),
@@ -117,7 +118,6 @@ export class I440fx implements Device {
 
   reset(): void {
     this.pci.reset();
-    this.configAddress = 0;
     this.#update();
   }
 
@@ -190,28 +190,5 @@ export class I440fx implements Device {
       this.pci.set('SMRAM', (previous & ~SMRAM.closed) | (value & SMRAM.closed));
     } else if (value & SMRAM.locked) this.pci.set('SMRAM', value & ~SMRAM.open);
     this.#update();
-  }
-
-  /** CONFADD answers 32-bit accesses only; others go to whatever else has these ports. */
-  #addressHandler(): IoHandler {
-    return {
-      read: (offset, size) => (offset === 0 && size === 4 ? this.configAddress : 0xffff_ffff),
-      write: (offset, size, value) => {
-        if (offset === 0 && size === 4) this.configAddress = (value & 0x80ff_fffc) >>> 0;
-      },
-    };
-  }
-
-  #dataHandler(): IoHandler {
-    const devfn = (): number => (this.configAddress >>> 8) & 0xff;
-    const onBus = (): boolean => this.configAddress >>> 31 === 1 && ((this.configAddress >>> 16) & 0xff) === 0;
-    const all: Readonly<Record<AccessSize, number>> = { 1: 0xff, 2: 0xffff, 4: 0xffff_ffff };
-    return {
-      read: (offset, size) =>
-        onBus() ? this.wiring.bus.configRead(devfn(), (this.configAddress & 0xfc) + offset, size) : all[size],
-      write: (offset, size, value) => {
-        if (onBus()) this.wiring.bus.configWrite(devfn(), (this.configAddress & 0xfc) + offset, size, value);
-      },
-    };
   }
 }

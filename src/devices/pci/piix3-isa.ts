@@ -40,7 +40,6 @@ const RESET_CPU = 4;
 export interface Piix3Wiring {
   /** ISA interrupts 0..15, as drivers of this bridge's own. */
   readonly isa: readonly IrqLine[];
-  /** I/O APIC inputs 16..19, where each PIRQ arrives too on boards that wire them so; may be empty. */
   readonly requests: SystemRequests;
 }
 

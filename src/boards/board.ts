@@ -1,0 +1,58 @@
+/** What a machine type is, and what it is given. */
+import type { Accelerator } from '../accel/accelerator.js';
+import type { CharContext } from '../char/context.js';
+import type { LifecycleOptions } from '../machine/lifecycle.js';
+import type { Machine } from '../machine/machine.js';
+import type { MachineClocks } from '../machine/machine-clocks.js';
+
+/** A device that the user asked for with `-device`. */
+export interface DeviceRequest {
+  readonly type: string;
+  readonly id: string;
+  /** As text, still to be parsed. */
+  readonly properties: Readonly<Record<string, string>>;
+}
+
+export interface RtcOptions {
+  /** Calendar that the guest sees at power-on, ms since 1970 as if UTC; undefined: UTC as the clock has it. */
+  readonly startMs?: number;
+  /** `host` follows wall time, `rt` the host's monotonic clock, `vm` virtual time. */
+  readonly clock: 'host' | 'rt' | 'vm';
+}
+
+/** The user's wishes, as plain data; the command line and the library fill it. */
+export interface MachineOptions {
+  readonly ramBytes: number;
+  readonly cpus: number;
+  /** System firmware image; undefined for none (direct boot). */
+  readonly firmware?: Uint8Array;
+  readonly rtc: RtcOptions;
+  readonly bootOrder: string;
+  /** Ids of character backends; '' gives the port with nothing connected, undefined omits it. */
+  readonly serials: readonly (string | undefined)[];
+  readonly parallels: readonly (string | undefined)[];
+  readonly hpet: boolean;
+  readonly devices: readonly DeviceRequest[];
+  readonly lifecycle: LifecycleOptions;
+}
+
+/** What the composition root hands to a board. */
+export interface BoardHost extends CharContext {
+  readonly accelerator: Accelerator;
+  readonly clocks: MachineClocks;
+  /** 32 random bits. */
+  random(): number;
+  /** Something happened that a sleeping machine thread must see. */
+  wake(): void;
+}
+
+export interface BoardType {
+  /** QEMU's name, its versioned alias of ours and a line for `-machine help`. */
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly description: string;
+  readonly maxCpus: number;
+  readonly defaultRamBytes: number;
+  /** Throws UserError when the options cannot be had. */
+  create(options: MachineOptions, host: BoardHost): Machine;
+}

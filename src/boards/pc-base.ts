@@ -1,0 +1,232 @@
+/** What `pc` and `isapc` have in common: memory, interrupt and timer chips, keyboard, the ISA bus. */
+import { UserError } from '../base/errors.js';
+import { I8042 } from '../devices/input/i8042.js';
+import { Ps2Keyboard } from '../devices/input/ps2-keyboard.js';
+import { Ps2Mouse } from '../devices/input/ps2-mouse.js';
+import { I8259Pair } from '../devices/intc/i8259.js';
+import { IOAPIC_BASE, IOAPIC_BYTES, Ioapic } from '../devices/intc/ioapic.js';
+import { Port92 } from '../devices/misc/port92.js';
+import { I8254 } from '../devices/timer/i8254.js';
+import { Mc146818 } from '../devices/timer/mc146818.js';
+import type { Clock } from '../machine/clock.js';
+import type { Device } from '../machine/device.js';
+import { fanOut, IrqInput, type IrqLine } from '../machine/irq.js';
+import { IsaBusHub } from '../machine/isa-bus-hub.js';
+import { type BusNode, type DeviceNode, Machine } from '../machine/machine.js';
+import { Memory } from '../memory/memory.js';
+import type { MemoryRegion } from '../memory/region.js';
+import { SystemBus } from '../memory/system-bus.js';
+import type { BoardHost, MachineOptions } from './board.js';
+import { fillCmos } from './cmos.js';
+
+const MIB = 2 ** 20;
+const FOUR_GIB = 2 ** 32;
+const PORTS = 0x10000;
+const SMALLEST_RAM = MIB;
+/** Of RAM that reaches it, the part from here on lies above 4 GiB. */
+const LOWMEM_LIMIT = 0xe000_0000;
+const ISA_BIOS_BYTES = 128 * 1024;
+const FIRMWARE_GRANULE = 64 * 1024;
+const GSI_COUNT = 24;
+const TIMER_GSI = 2;
+const FPU_IRQ = 13;
+
+export interface PcBase {
+  readonly machine: Machine;
+  readonly memory: Memory;
+  readonly systemRoot: MemoryRegion;
+  readonly smmRoot: MemoryRegion;
+  readonly ioRoot: MemoryRegion;
+  readonly ram: MemoryRegion;
+  readonly below4g: number;
+  readonly above4g: number;
+  readonly isa: IsaBusHub;
+  /** Interrupt inputs 0..23 of the board: both 8259s and the I/O APIC. */
+  readonly gsis: readonly IrqLine[];
+  readonly pic: I8259Pair;
+  readonly ioapic: Ioapic | undefined;
+  readonly keyboard: Ps2Keyboard;
+  readonly mouse: Ps2Mouse;
+  readonly rtc: Mc146818;
+  readonly pit: I8254;
+  readonly isaNode: BusNode;
+}
+
+export interface PcBaseSpec {
+  readonly board: string;
+  readonly ioapic: boolean;
+  /** Everything that is not RAM is put here; the system root itself on a board without PCI. */
+  otherMemory(base: { memory: Memory; systemRoot: MemoryRegion }): MemoryRegion;
+}
+
+export function node(type: string, device: Device, more: Partial<DeviceNode> = {}): DeviceNode {
+  return { type, id: '', device, properties: [], buses: [], ...more };
+}
+
+export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: BoardHost): PcBase {
+  const { accelerator, clocks } = host;
+  if (options.ramBytes < SMALLEST_RAM) throw new UserError(`a PC needs at least 1 MiB of RAM: raise -m`);
+  const memory = new Memory(accelerator);
+  const systemRoot = memory.container('system');
+  const smmRoot = memory.container('memory-smm');
+  const ioRoot = memory.container('io', PORTS);
+
+  const below4g = Math.min(options.ramBytes, LOWMEM_LIMIT);
+  const above4g = options.ramBytes - below4g;
+  const ram = memory.ram('pc.ram', options.ramBytes);
+  systemRoot.add(memory.alias('ram-below-4g', ram, 0, below4g), 0);
+  if (above4g > 0) systemRoot.add(memory.alias('ram-above-4g', ram, below4g, above4g), FOUR_GIB);
+
+  const system = memory.addressSpace('memory', systemRoot);
+  const smm = memory.addressSpace('cpu-smm', smmRoot);
+  const ports = memory.addressSpace('I/O', ioRoot);
+  const io = new SystemBus(memory, ports);
+
+  const root: BusNode = { name: 'main-system-bus', type: 'System', devices: [] };
+  const machine = new Machine({
+    board: spec.board,
+    accelerator,
+    memory,
+    clocks,
+    system,
+    ports,
+    io,
+    root,
+    lifecycle: options.lifecycle,
+  });
+  const requests = machine.lifecycle;
+  const otherMemory = spec.otherMemory({ memory, systemRoot });
+  if (options.firmware) mapFirmware(memory, otherMemory, options.firmware);
+
+  const ioapic = spec.ioapic ? new Ioapic((message) => accelerator.deliverApic(message)) : undefined;
+  if (ioapic) otherMemory.add(memory.io('ioapic', IOAPIC_BYTES, ioapic), IOAPIC_BASE, 1);
+  // The 8259s need ports before there is an ISA bus, whose interrupts need the 8259s.
+  const early = new IsaBusHub({ memory, ioSpace: ioRoot, memorySpace: otherMemory, irqs: [] });
+  const boot = accelerator.vcpus[0]!;
+  const pic = new I8259Pair(early, new IrqInput((level) => boot.setInterruptLine(level)));
+  const gsis = Array.from({ length: GSI_COUNT }, (_, gsi) => gsiLine(gsi, pic, ioapic));
+  const isa = new IsaBusHub({ memory, ioSpace: ioRoot, memorySpace: otherMemory, irqs: gsis.slice(0, 16) });
+
+  const fpuError = isa.irq(FPU_IRQ);
+  isa.mapPorts('fpu-error', 0xf0, 1, {
+    sizes: { min: 1, max: 1 },
+    read: () => 0xff,
+    write: () => fpuError.set(false),
+  });
+  accelerator.connect({
+    portRead: (port, size) => io.portRead(port, size),
+    portWrite: (port, size, value) => io.portWrite(port, size, value),
+    mmioRead: (region, offset, size) => io.mmioRead(region, offset, size),
+    mmioWrite: (region, offset, size, value) => io.mmioWrite(region, offset, size, value),
+    virtualNow: () => clocks.virtual.now(),
+    random: () => host.random(),
+    picAcknowledge: () => pic.acknowledge(),
+    ioapicEoi: (vector) => ioapic?.eoi(vector),
+    fpuError: (level) => fpuError.set(level),
+    wake: () => host.wake(),
+  });
+  accelerator.setFlatView(0, system.ranges);
+  accelerator.setFlatView(1, smm.ranges);
+  system.changed.subscribe((ranges) => accelerator.setFlatView(0, ranges));
+  smm.changed.subscribe((ranges) => accelerator.setFlatView(1, ranges));
+
+  const a20: IrqLine = { set: (level) => accelerator.setA20(level) };
+  const pit = new I8254(isa, clocks.virtual, isa.irq(0));
+  const clock = rtcClock(options, host);
+  const start = options.rtc.startMs;
+  const rtc = new Mc146818(
+    isa,
+    clock,
+    isa.irq(8),
+    start === undefined ? rtcDrift(options, host) : start - clock.now() / 1e6,
+  );
+  fillCmos(rtc, {
+    below4g,
+    above4g,
+    cpus: options.cpus,
+    bootOrder: options.bootOrder,
+    floppies: ['none', 'none'],
+  });
+  const keyboard = new Ps2Keyboard();
+  const mouse = new Ps2Mouse();
+  const i8042 = new I8042({
+    keyboardIrq: isa.irq(1),
+    mouseIrq: isa.irq(12),
+    keyboard,
+    mouse,
+    a20,
+    requestReset: () => requests.reset('guest-reset'),
+  });
+  isa.mapPorts('i8042-data', 0x60, 1, i8042);
+  isa.mapPorts('i8042-cmd', 0x64, 1, {
+    sizes: { min: 1, max: 1 },
+    read: (offset, size) => i8042.read(4 + offset, size),
+    write: (offset, size, value) => i8042.write(4 + offset, size, value),
+  });
+  const port92 = new Port92(isa, { a20, requests });
+
+  if (ioapic) root.devices.push(node('ioapic', ioapic, { properties: [['version', '32 (0x20)']] }));
+  const isaNode: BusNode = { name: 'isa.0', type: 'ISA', devices: [] };
+  isaNode.devices.push(
+    node('isa-i8259', pic),
+    node('isa-pit', pit, { properties: [['iobase', '64 (0x40)']] }),
+    node('mc146818rtc', rtc, {
+      properties: [
+        ['iobase', '112 (0x70)'],
+        ['irq', '8 (0x8)'],
+      ],
+    }),
+    node('i8042', i8042),
+    node('port92', port92),
+  );
+  return {
+    machine,
+    memory,
+    systemRoot,
+    smmRoot,
+    ioRoot,
+    ram,
+    below4g,
+    above4g,
+    isa,
+    gsis,
+    pic,
+    ioapic,
+    keyboard,
+    mouse,
+    rtc,
+    pit,
+    isaNode,
+  };
+}
+
+/** GSI 0 is the timer: 8259 input 0, I/O APIC input 2, as the MADT's override says. */
+function gsiLine(gsi: number, pic: I8259Pair, ioapic: Ioapic | undefined): IrqLine {
+  const lines: IrqLine[] = [];
+  if (gsi < 16 && gsi !== 2) lines.push(pic.inputs[gsi]!);
+  if (ioapic) lines.push(ioapic.pins[gsi === 0 ? TIMER_GSI : gsi]!);
+  return fanOut(...(gsi === TIMER_GSI ? [] : lines));
+}
+
+function rtcClock(options: MachineOptions, { clocks }: BoardHost): Clock {
+  return { host: clocks.host, rt: clocks.realtime, vm: clocks.virtual }[options.rtc.clock];
+}
+
+/** What brings a clock that does not count from 1970 to UTC. */
+function rtcDrift(options: MachineOptions, host: BoardHost): number {
+  return (host.clocks.host.now() - rtcClock(options, host).now()) / 1e6;
+}
+
+/** Firmware ends at 4 GiB, and its last 128 KiB are seen below 1 MiB too. */
+function mapFirmware(memory: Memory, space: MemoryRegion, image: Uint8Array): void {
+  const size = Math.ceil(image.length / FIRMWARE_GRANULE) * FIRMWARE_GRANULE;
+  if (image.length === 0 || size > 16 * MIB) {
+    throw new UserError('the firmware image must be between 1 byte and 16 MiB long: check -bios');
+  }
+  const bios = memory.rom('pc.bios', size);
+  // The reset vector is at the image's end, so a short image is padded in front.
+  bios.ram!.bytes.set(image, size - image.length);
+  space.add(bios, FOUR_GIB - size, 1);
+  const low = Math.min(size, ISA_BIOS_BYTES);
+  space.add(memory.alias('isa-bios', bios, size - low, low), MIB - low, 1);
+}

@@ -1,0 +1,97 @@
+/** Standard PC (i440FX + PIIX, 1996): the layout of QEMU's pc-i440fx machines. */
+import { Piix4Pm } from '../devices/acpi/piix4-pm.js';
+import { isaSerial } from '../devices/char/isa-serial.js';
+import { ConfigMechanism1 } from '../devices/pci/config-mechanism1.js';
+import { I440fx } from '../devices/pci/i440fx.js';
+import { PciBus } from '../devices/pci/pci-bus.js';
+import { Piix3Isa } from '../devices/pci/piix3-isa.js';
+import { decodeMsi } from '../machine/apic-message.js';
+import type { BusNode, Machine } from '../machine/machine.js';
+import { defaults } from '../machine/property.js';
+import type { MemoryRegion } from '../memory/region.js';
+import type { BoardHost, BoardType, MachineOptions } from './board.js';
+import { buildPcBase, node } from './pc-base.js';
+
+const devfn = (device: number, fn: number): number => 8 * device + fn;
+
+export const pc: BoardType = {
+  name: 'pc',
+  aliases: ['pc-i440fx-7.2'],
+  description: 'Standard PC (i440FX + PIIX, 1996)',
+  maxCpus: 8,
+  defaultRamBytes: 128 * 2 ** 20,
+  create: createPc,
+};
+
+function createPc(options: MachineOptions, host: BoardHost): Machine {
+  let pciMemory!: MemoryRegion;
+  const base = buildPcBase(
+    {
+      board: 'pc',
+      ioapic: true,
+      otherMemory: ({ memory }) => {
+        pciMemory = memory.container('pci');
+        return pciMemory;
+      },
+    },
+    options,
+    host,
+  );
+  const { machine, memory, isa, ioRoot, isaNode } = base;
+  const requests = machine.lifecycle;
+  let piix3: Piix3Isa | undefined;
+  const bus = new PciBus({
+    memory,
+    dma: machine.system,
+    memorySpace: pciMemory,
+    ioSpace: ioRoot,
+    setIntx: (device, pin, level) => piix3?.setIntx(device, pin, level),
+    sendMsi: (address, data) => host.accelerator.deliverApic(decodeMsi(address, data)),
+  });
+  const configPorts = new ConfigMechanism1('i440FX-pcihost', bus, memory, ioRoot);
+  const hostBridge = new I440fx({
+    memory,
+    bus,
+    system: base.systemRoot,
+    smm: base.smmRoot,
+    pciMemory,
+    ram: base.ram,
+  });
+  piix3 = new Piix3Isa(bus.slot(devfn(1, 0)), {
+    isa: Array.from({ length: 16 }, (_, irq) => isa.irq(irq)),
+    requests,
+  });
+  const pm = new Piix4Pm(bus.slot(devfn(1, 3)), {
+    clock: host.clocks.virtual,
+    sci: isa.irq(9),
+    requests,
+    raiseSmi: () => host.accelerator.vcpus[0]!.raiseSmi(),
+  });
+  machine.lifecycle.powerdownRequested.subscribe(() => pm.pressPowerButton());
+  machine.lifecycle.wakeupRequested.subscribe(() => pm.wake());
+
+  const context = {
+    clocks: host.clocks,
+    memory,
+    requests,
+    chardev: (id: string) => host.chardev(id),
+  };
+  options.serials.forEach((chardev, index) => {
+    if (chardev === undefined) return;
+    const device = isaSerial.create(isa, { ...defaults(isaSerial.properties), index, chardev }, context);
+    isaNode.devices.push(node(isaSerial.name, device, { id: `serial${index}` }));
+  });
+
+  const pciNode: BusNode = {
+    name: 'pci.0',
+    type: 'PCI',
+    devices: [
+      node('i440FX', hostBridge, { properties: [['addr', '00.0']] }),
+      node('PIIX3', piix3, { properties: [['addr', '01.0']], buses: [isaNode] }),
+      node('PIIX4_PM', pm, { properties: [['addr', '01.3']] }),
+    ],
+  };
+  machine.root.devices.push(node('i440FX-pcihost', configPorts, { buses: [pciNode] }));
+  machine.reset();
+  return machine;
+}

@@ -1,0 +1,73 @@
+/** PCI configuration mechanism 1: address at CF8h, data at CFCh. PCI Local Bus Specification 3.0, 3.2.2.3.2. */
+import type { Device } from '../../machine/device.js';
+import { type DeviceState, stateOf } from '../../machine/state.js';
+import type { AccessSize, IoHandler } from '../../memory/io.js';
+import type { Memory } from '../../memory/memory.js';
+import type { MemoryRegion } from '../../memory/region.js';
+import type { PciBus } from './pci-bus.js';
+
+const ADDRESS_PORT = 0xcf8;
+const DATA_PORT = 0xcfc;
+const ENABLE = 0x8000_0000;
+const WRITABLE = 0x80ff_fffc;
+const ALL_ONES: Readonly<Record<AccessSize, number>> = { 1: 0xff, 2: 0xffff, 4: 0xffff_ffff };
+
+export class ConfigMechanism1 implements Device {
+  configAddress = 0;
+  readonly #state = stateOf<ConfigMechanism1>(this, 1, ['configAddress']);
+
+  /** `type`: what QEMU calls the host bridge that has these ports. */
+  constructor(
+    readonly type: string,
+    private readonly bus: PciBus,
+    memory: Memory,
+    ioSpace: MemoryRegion,
+  ) {
+    ioSpace.add(memory.io('pci-conf-idx', 4, this.#addressPort()), ADDRESS_PORT);
+    ioSpace.add(memory.io('pci-conf-data', 4, this.#dataPort()), DATA_PORT);
+  }
+
+  reset(): void {
+    this.configAddress = 0;
+  }
+
+  save(): DeviceState {
+    return this.#state.save();
+  }
+
+  load(state: DeviceState): void {
+    this.#state.load(state);
+  }
+
+  /** CONFADD takes 32-bit accesses only. */
+  #addressPort(): IoHandler {
+    return {
+      read: (offset, size) => (offset === 0 && size === 4 ? this.configAddress : ALL_ONES[size]),
+      write: (offset, size, value) => {
+        if (offset === 0 && size === 4) this.configAddress = (value & WRITABLE) >>> 0;
+      },
+    };
+  }
+
+  #dataPort(): IoHandler {
+    return {
+      read: (offset, size) =>
+        this.#selected() ? this.bus.configRead(this.#devfn(), this.#register() + offset, size) : ALL_ONES[size],
+      write: (offset, size, value) => {
+        if (this.#selected()) this.bus.configWrite(this.#devfn(), this.#register() + offset, size, value);
+      },
+    };
+  }
+
+  #selected(): boolean {
+    return this.configAddress >= ENABLE && ((this.configAddress >>> 16) & 0xff) === this.bus.number;
+  }
+
+  #devfn(): number {
+    return (this.configAddress >>> 8) & 0xff;
+  }
+
+  #register(): number {
+    return this.configAddress & 0xfc;
+  }
+}

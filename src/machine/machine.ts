@@ -1,0 +1,147 @@
+/**
+ * One machine: what its board wired together, and how to reset, save and describe it. The board fills the tree of buses
+ * and devices; `info qtree`, reset and snapshots walk it.
+ */
+import type { Accelerator } from '../accel/accelerator.js';
+import { Bug } from '../base/errors.js';
+import { Event } from '../base/event.js';
+import type { AddressSpace } from '../memory/address-space.js';
+import type { Memory } from '../memory/memory.js';
+import type { SystemBus } from '../memory/system-bus.js';
+import type { Device } from './device.js';
+import { Lifecycle, type LifecycleOptions } from './lifecycle.js';
+import type { MachineClocks } from './machine-clocks.js';
+import type { DeviceState } from './state.js';
+
+/** A device in the tree, and the buses that it offers. */
+export interface DeviceNode {
+  /** QEMU's name of the type. */
+  readonly type: string;
+  /** The user's `id=`, or ''. */
+  readonly id: string;
+  readonly device: Device;
+  /** Properties as shown by `info qtree`: name and text. */
+  readonly properties: readonly (readonly [name: string, value: string])[];
+  readonly buses: readonly BusNode[];
+}
+
+export interface BusNode {
+  readonly name: string;
+  /** `System`, `PCI`, `ISA`, `IDE`. */
+  readonly type: string;
+  readonly devices: DeviceNode[];
+}
+
+export interface MachineParts {
+  /** The board's name: `pc`. */
+  readonly board: string;
+  readonly accelerator: Accelerator;
+  readonly memory: Memory;
+  readonly clocks: MachineClocks;
+  readonly system: AddressSpace;
+  readonly ports: AddressSpace;
+  readonly io: SystemBus;
+  readonly root: BusNode;
+  readonly lifecycle?: LifecycleOptions;
+}
+
+export class Machine {
+  readonly board: string;
+  readonly accelerator: Accelerator;
+  readonly memory: Memory;
+  readonly clocks: MachineClocks;
+  /** Guest physical memory and the I/O ports, as a debugger or a loader reaches them. */
+  readonly system: AddressSpace;
+  readonly ports: AddressSpace;
+  /** Port and memory-mapped accesses as the processor makes them. */
+  readonly io: SystemBus;
+  readonly root: BusNode;
+  readonly lifecycle: Lifecycle;
+  /** Devices and processors have been reset; whoever boots a kernel without firmware puts it in place now. */
+  readonly afterReset = new Event<void>();
+
+  constructor(parts: MachineParts) {
+    this.board = parts.board;
+    this.accelerator = parts.accelerator;
+    this.memory = parts.memory;
+    this.clocks = parts.clocks;
+    this.system = parts.system;
+    this.ports = parts.ports;
+    this.io = parts.io;
+    this.root = parts.root;
+    this.lifecycle = new Lifecycle(
+      {
+        reset: () => this.reset(),
+        setRunning: (running) => {
+          if (running) this.clocks.start();
+          else this.clocks.stop();
+        },
+        kick: () => this.accelerator.kick(),
+      },
+      parts.lifecycle,
+    );
+  }
+
+  /** Every device with its path, parents before children. */
+  devices(): { readonly path: string; readonly node: DeviceNode }[] {
+    const found: { path: string; node: DeviceNode }[] = [];
+    const walk = (bus: BusNode, above: string): void => {
+      bus.devices.forEach((node, i) => {
+        const path = `${above}/${bus.name}/${node.id || `${node.type}[${i}]`}`;
+        found.push({ path, node });
+        for (const below of node.buses) walk(below, path);
+      });
+    };
+    walk(this.root, '');
+    return found;
+  }
+
+  /** The bus with this name (`pci.0`); undefined when there is none. */
+  bus(name: string): BusNode | undefined {
+    const find = (bus: BusNode): BusNode | undefined => {
+      if (bus.name === name) return bus;
+      for (const node of bus.devices) {
+        for (const below of node.buses) {
+          const found = find(below);
+          if (found) return found;
+        }
+      }
+      return undefined;
+    };
+    return find(this.root);
+  }
+
+  /** Power-on and system reset: devices first, then the processors, then whoever boots without firmware. */
+  reset(): void {
+    this.memory.transaction(() => {
+      for (const { node } of this.devices()) node.device.reset();
+    });
+    this.accelerator.setA20(true);
+    for (const vcpu of this.accelerator.vcpus) vcpu.reset();
+    this.afterReset.fire();
+  }
+
+  /** Monitor command `nmi`. */
+  nmi(): void {
+    for (const vcpu of this.accelerator.vcpus) vcpu.raiseNmi();
+  }
+
+  saveDevices(): Readonly<Record<string, DeviceState>> {
+    return Object.fromEntries(this.devices().map(({ path, node }) => [path, node.device.save()]));
+  }
+
+  loadDevices(states: Readonly<Record<string, DeviceState>>): void {
+    this.memory.transaction(() => {
+      for (const { path, node } of this.devices()) {
+        const state = states[path];
+        if (!state) throw new Bug(`saved machine lacks device ${path}`);
+        node.device.load(state);
+      }
+    });
+  }
+
+  dispose(): void {
+    for (const { node } of this.devices().reverse()) node.device.dispose?.();
+    this.accelerator.dispose();
+  }
+}
