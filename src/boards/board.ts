@@ -1,6 +1,10 @@
 /** What a machine type is, and what it is given. */
 import type { Accelerator } from '../accel/accelerator.js';
 import type { CharContext } from '../char/context.js';
+import type { KeyboardSink, PointerSink } from '../display/input.js';
+import type { BootState } from '../firmware/boot/boot-state.js';
+import type { BootModule, ImageFile } from '../firmware/boot/image.js';
+import type { PlatformDescription } from '../firmware/platform.js';
 import type { LifecycleOptions } from '../machine/lifecycle.js';
 import type { Machine } from '../machine/machine.js';
 import type { MachineClocks } from '../machine/machine-clocks.js';
@@ -20,12 +24,23 @@ export interface RtcOptions {
   readonly clock: 'host' | 'rt' | 'vm';
 }
 
+/** A kernel to start without firmware. */
+export interface KernelOptions {
+  readonly image: ImageFile;
+  /** Initial RAM disks and multiboot modules. */
+  readonly modules: readonly BootModule[];
+  readonly commandLine: string;
+  /** Whether the processor model has long mode. */
+  readonly longMode: boolean;
+}
+
 /** The user's wishes, as plain data; the command line and the library fill it. */
 export interface MachineOptions {
   readonly ramBytes: number;
   readonly cpus: number;
   /** System firmware image; undefined for none (direct boot). */
   readonly firmware?: Uint8Array;
+  readonly kernel?: KernelOptions;
   readonly rtc: RtcOptions;
   readonly bootOrder: string;
   /** Ids of character backends; '' gives the port with nothing connected, undefined omits it. */
@@ -40,10 +55,21 @@ export interface MachineOptions {
 export interface BoardHost extends CharContext {
   readonly accelerator: Accelerator;
   readonly clocks: MachineClocks;
+  /** Puts the boot processor, just reset, into the state in which a kernel starts. */
+  enter(state: BootState): void;
   /** 32 random bits. */
   random(): number;
   /** Something happened that a sleeping machine thread must see. */
   wake(): void;
+}
+
+/** What a board gives back. */
+export interface BuiltBoard {
+  readonly machine: Machine;
+  /** What firmware tables say about it; undefined for boards without firmware. */
+  readonly platform?: PlatformDescription;
+  readonly keyboard?: KeyboardSink;
+  readonly pointer?: PointerSink;
 }
 
 export interface BoardType {
@@ -54,5 +80,5 @@ export interface BoardType {
   readonly maxCpus: number;
   readonly defaultRamBytes: number;
   /** Throws UserError when the options cannot be had. */
-  create(options: MachineOptions, host: BoardHost): Machine;
+  create(options: MachineOptions, host: BoardHost): BuiltBoard;
 }

@@ -1,5 +1,6 @@
 /** What `pc` and `isapc` have in common: memory, interrupt and timer chips, keyboard, the ISA bus. */
 import { UserError } from '../base/errors.js';
+import { isaSerial, SERIAL_PORTS } from '../devices/char/isa-serial.js';
 import { I8042 } from '../devices/input/i8042.js';
 import { Ps2Keyboard } from '../devices/input/ps2-keyboard.js';
 import { Ps2Mouse } from '../devices/input/ps2-mouse.js';
@@ -8,15 +9,19 @@ import { IOAPIC_BASE, IOAPIC_BYTES, Ioapic } from '../devices/intc/ioapic.js';
 import { Port92 } from '../devices/misc/port92.js';
 import { I8254 } from '../devices/timer/i8254.js';
 import { Mc146818 } from '../devices/timer/mc146818.js';
+import { directBoot } from '../firmware/boot/direct.js';
+import type { PlatformDescription, PortIo, SerialPort } from '../firmware/platform.js';
 import type { Clock } from '../machine/clock.js';
 import type { Device } from '../machine/device.js';
+import type { SystemRequests } from '../machine/device-type.js';
 import { fanOut, IrqInput, type IrqLine } from '../machine/irq.js';
 import { IsaBusHub } from '../machine/isa-bus-hub.js';
 import { type BusNode, type DeviceNode, Machine } from '../machine/machine.js';
+import { defaults } from '../machine/property.js';
 import { Memory } from '../memory/memory.js';
 import type { MemoryRegion } from '../memory/region.js';
 import { SystemBus } from '../memory/system-bus.js';
-import type { BoardHost, MachineOptions } from './board.js';
+import type { BoardHost, BuiltBoard, MachineOptions } from './board.js';
 import { fillCmos } from './cmos.js';
 
 const MIB = 2 ** 20;
@@ -50,6 +55,8 @@ export interface PcBase {
   readonly rtc: Mc146818;
   readonly pit: I8254;
   readonly isaNode: BusNode;
+  /** Serial ports as the tables describe them, COM1 first. */
+  readonly serial: readonly SerialPort[];
 }
 
 export interface PcBaseSpec {
@@ -197,7 +204,51 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
     rtc,
     pit,
     isaNode,
+    serial: addSerialPorts(options, host, { isa, isaNode, memory, requests }),
   };
+}
+
+function addSerialPorts(
+  options: MachineOptions,
+  host: BoardHost,
+  { isa, isaNode, memory, requests }: Pick<PcBase, 'isa' | 'isaNode' | 'memory'> & { requests: SystemRequests },
+): SerialPort[] {
+  const found: SerialPort[] = [];
+  options.serials.forEach((chardev, index) => {
+    const port = SERIAL_PORTS[index];
+    if (!port) throw new UserError(`Max. supported number of ISA serial ports is ${SERIAL_PORTS.length}.`);
+    if (chardev === undefined) return;
+    const properties = { ...defaults(isaSerial.properties), index, chardev };
+    const context = { clocks: host.clocks, memory, requests, chardev: (id: string) => host.chardev(id) };
+    isaNode.devices.push(node(isaSerial.name, isaSerial.create(isa, properties, context), { id: `serial${index}` }));
+    found.push({ port: port[0], irq: port[1] });
+  });
+  return found;
+}
+
+/** Powers the machine on: resets it and, when a kernel is to be started without firmware, puts it in place. */
+export function powerOn(
+  base: PcBase,
+  platform: PlatformDescription,
+  options: MachineOptions,
+  host: BoardHost,
+): BuiltBoard {
+  const { machine, keyboard, mouse } = base;
+  const { kernel } = options;
+  if (kernel) {
+    const ports: PortIo = {
+      read: (port, size) => machine.io.portRead(port, size),
+      write: (port, size, value) => machine.io.portWrite(port, size, value),
+    };
+    machine.afterReset.subscribe(() => {
+      const { image, modules, commandLine, longMode } = kernel;
+      host.enter(
+        directBoot({ memory: machine.system, ports, platform, kernel: image, modules, commandLine, longMode }),
+      );
+    });
+  }
+  machine.reset();
+  return { machine, platform, keyboard, pointer: mouse };
 }
 
 /** GSI 0 is the timer: 8259 input 0, I/O APIC input 2, as the MADT's override says. */

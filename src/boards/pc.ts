@@ -1,16 +1,16 @@
 /** Standard PC (i440FX + PIIX, 1996): the layout of QEMU's pc-i440fx machines. */
 import { Piix4Pm } from '../devices/acpi/piix4-pm.js';
-import { isaSerial } from '../devices/char/isa-serial.js';
+import { PiixIde } from '../devices/ide/piix-ide.js';
 import { ConfigMechanism1 } from '../devices/pci/config-mechanism1.js';
 import { I440fx } from '../devices/pci/i440fx.js';
 import { PciBus } from '../devices/pci/pci-bus.js';
 import { Piix3Isa } from '../devices/pci/piix3-isa.js';
+import type { PlatformDescription } from '../firmware/platform.js';
 import { decodeMsi } from '../machine/apic-message.js';
-import type { BusNode, Machine } from '../machine/machine.js';
-import { defaults } from '../machine/property.js';
+import type { BusNode } from '../machine/machine.js';
 import type { MemoryRegion } from '../memory/region.js';
-import type { BoardHost, BoardType, MachineOptions } from './board.js';
-import { buildPcBase, node } from './pc-base.js';
+import type { BoardHost, BoardType, BuiltBoard, MachineOptions } from './board.js';
+import { buildPcBase, node, powerOn } from './pc-base.js';
 
 const devfn = (device: number, fn: number): number => 8 * device + fn;
 
@@ -23,7 +23,7 @@ export const pc: BoardType = {
   create: createPc,
 };
 
-function createPc(options: MachineOptions, host: BoardHost): Machine {
+function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
   let pciMemory!: MemoryRegion;
   const base = buildPcBase(
     {
@@ -61,6 +61,7 @@ function createPc(options: MachineOptions, host: BoardHost): Machine {
     isa: Array.from({ length: 16 }, (_, irq) => isa.irq(irq)),
     requests,
   });
+  const ide = new PiixIde(bus.slot(devfn(1, 1)), isa);
   const pm = new Piix4Pm(bus.slot(devfn(1, 3)), {
     clock: host.clocks.virtual,
     sci: isa.irq(9),
@@ -70,28 +71,29 @@ function createPc(options: MachineOptions, host: BoardHost): Machine {
   machine.lifecycle.powerdownRequested.subscribe(() => pm.pressPowerButton());
   machine.lifecycle.wakeupRequested.subscribe(() => pm.wake());
 
-  const context = {
-    clocks: host.clocks,
-    memory,
-    requests,
-    chardev: (id: string) => host.chardev(id),
-  };
-  options.serials.forEach((chardev, index) => {
-    if (chardev === undefined) return;
-    const device = isaSerial.create(isa, { ...defaults(isaSerial.properties), index, chardev }, context);
-    isaNode.devices.push(node(isaSerial.name, device, { id: `serial${index}` }));
-  });
-
   const pciNode: BusNode = {
     name: 'pci.0',
     type: 'PCI',
     devices: [
       node('i440FX', hostBridge, { properties: [['addr', '00.0']] }),
       node('PIIX3', piix3, { properties: [['addr', '01.0']], buses: [isaNode] }),
+      node('piix3-ide', ide, { properties: [['addr', '01.1']] }),
       node('PIIX4_PM', pm, { properties: [['addr', '01.3']] }),
     ],
   };
   machine.root.devices.push(node('i440FX-pcihost', configPorts, { buses: [pciNode] }));
-  machine.reset();
-  return machine;
+  const platform: PlatformDescription = {
+    ram: { below4g: base.below4g, above4g: base.above4g },
+    apicIds: Array.from({ length: options.cpus }, (_, i) => i),
+    ioApicId: 0,
+    serial: base.serial,
+    parallel: [],
+    hpet: false,
+    floppy: false,
+    ps2: true,
+    fwCfg: false,
+    vga: false,
+    pci: true,
+  };
+  return powerOn(base, platform, options, host);
 }

@@ -27,14 +27,16 @@ export class TestMachine {
   constructor(board: BoardType, options: Partial<MachineOptions> = {}, host: Partial<BoardHost> = {}) {
     const all = { ...TEST_OPTIONS, ...options };
     this.accelerator = new FakeAccelerator(all.cpus);
-    this.machine = board.create(all, {
+    const built = board.create(all, {
       accelerator: this.accelerator,
       clocks: this.clocks,
       random: () => 4,
       wake: () => {},
       chardev: () => new NullBackend(),
+      enter: () => {},
       ...host,
     });
+    this.machine = built.machine;
     this.machine.lifecycle.start();
   }
 

@@ -6,7 +6,7 @@ import { prop } from '../../machine/property.js';
 import { trace, Uart16550 } from './uart16550.js';
 
 /** By index: base port and interrupt. */
-const PORTS = [
+export const SERIAL_PORTS = [
   [0x3f8, 4],
   [0x2f8, 3],
   [0x3e8, 4],
@@ -29,8 +29,8 @@ export const isaSerial: IsaDeviceType<typeof properties, CharContext> = {
   properties,
   trace,
   create(bus, { index, iobase, irq, chardev }, context) {
-    const fixed = PORTS[index === UNSET ? 0 : index];
-    if (!fixed) throw new UserError(`Max. supported number of ISA serial ports is ${PORTS.length}.`);
+    const fixed = SERIAL_PORTS[index === UNSET ? 0 : index];
+    if (!fixed) throw new UserError(`Max. supported number of ISA serial ports is ${SERIAL_PORTS.length}.`);
     const line = irq === UNSET ? fixed[1] : irq;
     if (line > 15) throw new UserError(`isa-serial: there is no ISA interrupt ${line} (0 to 15)`);
     const uart = new Uart16550({
