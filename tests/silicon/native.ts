@@ -32,8 +32,7 @@ export class Sample {
   }
   static of(code: readonly number[]): Sample {
     const s = new Sample();
-    s.view.setUint32(AT.length, code.length, true);
-    s.bytes.set(code, AT.code);
+    s.code = code;
     s.view.setUint16(AT.xsave + XSAVE.fcw, 0x37f, true);
     s.mxcsr = 0x1f80;
     s.view.setUint32(AT.xsave + XSAVE.bv, 7, true);
@@ -54,6 +53,16 @@ export class Sample {
   /** CF, PF and ZF. */
   get flags(): number {
     return this.view.getUint32(AT.flags, true) & 0x45;
+  }
+  get eflags(): number {
+    return this.view.getUint32(AT.flags, true);
+  }
+  set eflags(value: number) {
+    this.view.setUint32(AT.flags, value, true);
+  }
+  set code(bytes: readonly number[]) {
+    this.view.setUint32(AT.length, bytes.length, true);
+    this.bytes.set(bytes, AT.code);
   }
   get mxcsr(): number {
     return this.view.getUint32(AT.xsave + XSAVE.mxcsr, true);

@@ -1,0 +1,143 @@
+/** Runs single instructions through decoder, translator and interpreter, from and to the state of a native sample. */
+import { readFileSync } from 'node:fs';
+import { LinearMemory } from '../../src/accel/tcg/linear-memory.js';
+import { Decoded, Decoder } from '../../src/guest/x86/decode.js';
+import { ROWS } from '../../src/guest/x86/insn/index.js';
+import { Mode, X86 } from '../../src/guest/x86/state.js';
+import { Translator } from '../../src/guest/x86/translator.js';
+import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, VCPU } from '../../src/ir/layout.js';
+import { ExitReason } from '../../src/ir/ops.js';
+import type { Sample } from './native.js';
+
+const MODE = Mode.cs64 | Mode.protected | Mode.lma | Mode.avx | Mode.osfxsr | 3;
+const RAM_BYTES = 1 << 16;
+/** Linear addresses of the code and of the sample's memory (aligned as natively). */
+const CODE = 0x1000;
+const MEMORY = 0x2030;
+const ARITHMETIC = 0x8d5n;
+
+type Exports = Readonly<Record<string, (...args: (number | bigint)[]) => number | bigint | undefined>>;
+
+export class RowBench {
+  readonly decoder = new Decoder(ROWS);
+  readonly #layout = new LinearMemory(1, X86.size);
+  readonly #cpu = this.#layout.vcpus[0]!;
+  readonly #ram = this.#layout.allocate(RAM_BYTES, 4096);
+  readonly #bytes = new Uint8Array(this.#layout.memory.buffer);
+  readonly #view = new DataView(this.#layout.memory.buffer);
+  readonly #words = new Int32Array(this.#layout.memory.buffer);
+  readonly #translator = new Translator(() => true);
+  readonly #runtime: Exports;
+
+  constructor() {
+    const module = new WebAssembly.Module(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
+    const env: Record<string, WebAssembly.ImportValue> = {};
+    for (const i of WebAssembly.Module.imports(module)) {
+      env[i.name] = i.kind === 'memory' ? this.#layout.memory : (): number => 0;
+    }
+    this.#runtime = new WebAssembly.Instance(module, { env }).exports as Exports;
+    const { machine } = this.#layout;
+    const set = (at: number, value: number): void => this.#view.setUint32(at, value, true);
+    const machineField = (name: string): number => machine + MACHINE.at[name]!;
+    for (const name of ['codePages', 'codeGranules', 'dirty', 'blockHash'] as const) {
+      set(machineField(name), this.#layout[name]);
+    }
+    set(machineField('vcpuCount'), 1);
+    set(machineField('vcpus'), this.#cpu);
+    set(machineField('hotThreshold'), 0xffffffff);
+    set(machineField('flat'), this.#layout.flat[0]);
+    set(machineField('flatCount'), 1);
+    const range = this.#layout.flat[0];
+    this.#view.setBigUint64(range + FLAT_RANGE.at['last']!, BigInt(RAM_BYTES - 1), true);
+    set(range + FLAT_RANGE.at['flags']!, FlatFlag.ramRead | FlatFlag.ramWrite);
+    set(range + FLAT_RANGE.at['host']!, this.#ram);
+    set(this.#at('machine'), machine);
+    set(this.#at('tlb'), this.#layout.tlbs[0]!);
+    set(this.#at('jumpCache'), this.#layout.jumpCaches[0]!);
+    this.#set64('a20Mask', 0xffffffffffffffffn);
+    this.#runtime['flatViewChanged']!();
+    this.#runtime['tlbFlush']!(this.#cpu);
+  }
+
+  #at(field: string): number {
+    return this.#cpu + ((X86.at[field] ?? VCPU.at[field]) as number);
+  }
+  #set64(field: string, value: bigint): void {
+    this.#view.setBigUint64(this.#at(field), value, true);
+  }
+  get rcx(): bigint {
+    return this.#view.getBigUint64(this.#at('rcx'), true);
+  }
+
+  /** Runs `code` on a copy of the sample. `fault` is the vector raised, or -1. */
+  run(code: readonly number[], sample: Sample): { after: Sample; fault: number } {
+    this.#load(sample);
+    this.#bytes.set(code, this.#ram + CODE);
+    const t = this.#translator;
+    t.beginBlock(MODE);
+    const i = t.i;
+    const decoded = this.decoder.decode(i, this.#bytes, this.#ram + CODE, this.#ram + CODE + code.length, MODE);
+    if (decoded !== Decoded.ok) return { after: sample.clone(), fault: 6 };
+    i.offset = 0;
+    i.end = i.length;
+    t.b.beginInstruction(0);
+    t.instruction(i.form);
+    if (!t.ended) t.b.exit(ExitReason.debug);
+    const block = this.#layout.code;
+    this.#words.fill(0, block / 4, (block + BLOCK.size) / 4);
+    this.#words[(block + BLOCK.at['host']!) / 4] = this.#ram + CODE;
+    this.#words[(block + BLOCK.at['mode']!) / 4] = MODE;
+    this.#view.setUint16(block + BLOCK.at['bytes']!, code.length, true);
+    this.#view.setUint16(block + BLOCK.at['instructions']!, 1, true);
+    this.#words[(block + BLOCK.at['ops']!) / 4] = t.b.count;
+    this.#words.set(t.b.words.subarray(0, t.b.count * 4), (block + BLOCK.size) / 4);
+    this.#set64('pc', BigInt(CODE));
+    this.#view.setUint32(this.#at('mode'), MODE, true);
+    this.#view.setUint32(this.#at('faultPending'), 0, true);
+    this.#runtime['interpret']!(this.#cpu, block);
+    const faulted = this.#view.getUint32(this.#at('faultPending'), true) !== 0;
+    return { after: this.#store(sample), fault: faulted ? this.#view.getUint32(this.#at('faultVector'), true) : -1 };
+  }
+
+  #load(s: Sample): void {
+    const zmm = this.#at('zmm');
+    const fpr = this.#at('fpr');
+    for (let i = 0; i < 16; i++) {
+      this.#bytes.set(s.xmm(i), zmm + 64 * i);
+      this.#bytes.set(s.ymmHigh(i), zmm + 64 * i + 16);
+    }
+    for (let i = 0; i < 8; i++) this.#bytes.set(s.st(i), fpr + 16 * i);
+    this.#view.setUint32(this.#at('fpTop'), 0, true);
+    this.#view.setUint32(this.#at('fpTags'), ~s.ftw & 0xff, true);
+    this.#view.setUint32(this.#at('mxcsr'), s.mxcsr, true);
+    this.#view.setUint32(this.#at('fcw'), s.fcw, true);
+    this.#view.setUint32(this.#at('fsw'), s.fsw & ~0x3800, true);
+    this.#set64('rax', s.rax);
+    this.#set64('rdx', 0n);
+    this.#set64('rdi', BigInt(MEMORY));
+    this.#runtime['writeEflags']!(this.#cpu, BigInt(s.eflags), ARITHMETIC);
+    this.#bytes.set(s.memory, this.#ram + MEMORY);
+  }
+
+  #store(before: Sample): Sample {
+    const s = before.clone();
+    const zmm = this.#at('zmm');
+    const fpr = this.#at('fpr');
+    for (let i = 0; i < 16; i++) {
+      s.xmm(i).set(this.#bytes.subarray(zmm + 64 * i, zmm + 64 * i + 16));
+      s.ymmHigh(i).set(this.#bytes.subarray(zmm + 64 * i + 16, zmm + 64 * i + 32));
+    }
+    const top = this.#view.getUint32(this.#at('fpTop'), true);
+    for (let i = 0; i < 8; i++) {
+      const r = fpr + 16 * ((i + top) & 7);
+      s.st(i).set(this.#bytes.subarray(r, r + 10));
+    }
+    s.ftw = ~this.#view.getUint32(this.#at('fpTags'), true) & 0xff;
+    s.mxcsr = this.#view.getUint32(this.#at('mxcsr'), true);
+    s.fsw = (this.#view.getUint32(this.#at('fsw'), true) & ~0x3800) | (top << 11);
+    s.rax = this.#view.getBigUint64(this.#at('rax'), true);
+    s.eflags = Number(BigInt(this.#runtime['readEflags']!(this.#cpu) as bigint) & 0xffffffffn);
+    s.memory.set(this.#bytes.subarray(this.#ram + MEMORY, this.#ram + MEMORY + 64));
+    return s;
+  }
+}
