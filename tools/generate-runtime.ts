@@ -5,6 +5,7 @@ import { FEATURE } from '../src/guest/x86/features.js';
 import { EFLAGS, FlagKind } from '../src/guest/x86/flags.js';
 import { HELPER_TABLES, HELPERS } from '../src/guest/x86/helpers/index.js';
 import { ClockRate, DebuggerFlag, IntReq, LAPIC, Mode, SEG, X86 } from '../src/guest/x86/state.js';
+import { XsaveArea } from '../src/guest/x86/xsave-layout.js';
 import * as L from '../src/ir/layout.js';
 import { ExitReason, GotoKind, JumpKind, OP, PcMask } from '../src/ir/ops.js';
 import { cryptoTables } from './crypto-tables.js';
@@ -73,6 +74,7 @@ write(
     fieldConsts(LAPIC, 'LAPIC') +
     consts('MODE_', Mode, 'u32') +
     consts('INT_', IntReq, 'u32') +
+    consts('XSAVE_', XsaveArea, 'u32') +
     consts('SEG_', Object.fromEntries(SEG.map((s, i) => [s, i])), 'u32') +
     consts('CLOCK_', ClockRate, 'u32') +
     consts('DEBUGGER_', DebuggerFlag, 'u32') +

@@ -8,6 +8,8 @@ export declare function portOut(cpu: usize, port: u32, size: u32, value: u32): v
 /** Nanoseconds of the machine's virtual clock. */
 export declare function virtualNs(): f64;
 export declare function hostRandom(): u32;
+/** FERR#: the x87 error line, for CR0.NE = 0. */
+export declare function fpuError(level: u32): void;
 /**
  * Translates the code at linear-memory address `host` under `mode`; returns the new block. `page2` is the linear-memory
  * address where the code goes on after its page when that is known to be needed, else 0. Returns 0 when the instruction

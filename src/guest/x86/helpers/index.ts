@@ -6,13 +6,13 @@ import { SSE_FLOAT_HELPER_TABLES } from './sse-float.js';
 import { STRING_HELPERS } from './string.js';
 import { SYSTEM_HELPERS } from './system.js';
 import type { HelperKind, HelperTable } from './table.js';
-import { X87_HELPERS } from './x87.js';
+import { X87_HELPER_TABLES } from './x87.js';
 
 export const HELPER_TABLES: readonly HelperTable[] = [
   INTEGER_HELPERS,
   SYSTEM_HELPERS,
   STRING_HELPERS,
-  X87_HELPERS,
+  ...X87_HELPER_TABLES,
   ...SSE_HELPER_TABLES,
   ...SSE_FLOAT_HELPER_TABLES,
 ];

@@ -3,7 +3,6 @@ import type { Slot } from '../../../ir/builder.js';
 import type { Insn } from '../decode.js';
 import { X86 } from '../state.js';
 import type { Translator } from '../translator.js';
-import { Vector } from '../translator.js';
 import type { Meaning, Row } from './row.js';
 
 const MXCSR = X86.at['mxcsr'] as number;
@@ -24,12 +23,6 @@ function source(t: Translator, i: Insn, bits: number): Slot {
   if (bits === 128) return t.loadMemVector(i.vex ? 'ld128' : 'ld128a', v);
   return t.loadMem(bits, v);
 }
-/** False (and #UD) when VEX.vvvv names a register that the instruction does not have. */
-function noVvvv(t: Translator, i: Insn): boolean {
-  if (!i.vex || i.vvvv === 0) return true;
-  t.raise(Vector.ud);
-  return false;
-}
 /** First source: VEX.vvvv, or the destination in legacy forms. */
 const first = (t: Translator, i: Insn): Slot => t.xmm(i.vex ? i.vvvv : i.reg);
 
@@ -44,7 +37,6 @@ const packed =
 const packedUnary =
   (helper: string, extra: (i: Insn) => number = () => 0, bits = 128): Meaning =>
   (t, i) => {
-    if (!noVvvv(t, i)) return;
     const b = source(t, i, bits << i.l);
     t.call(helper, t.xmm(i.reg), t.xmm(i.reg), b, formBits(i) | extra(i));
   };
@@ -86,7 +78,6 @@ const control = (i: Insn): number => (i.imm & 15) << 8;
 const compareFlags =
   (bits: 32 | 64, quiet: boolean): Meaning =>
   (t, i) => {
-    if (!noVvvv(t, i)) return;
     const b = source(t, i, bits);
     const flags = t.vtemp(1);
     t.call(bits === 64 ? 'comisd' : 'comiss', flags, t.xmm(i.reg), b, quiet ? 256 : 0);
@@ -107,7 +98,6 @@ const fromInteger =
 const toInteger =
   (helper: string, bits: 32 | 64, truncate: boolean): Meaning =>
   (t, i) => {
-    if (!noVvvv(t, i)) return;
     const b = source(t, i, bits);
     const v = t.vtemp(1);
     const long = i.opSize === 64;
@@ -152,25 +142,25 @@ const rounding: readonly Row[] = (
 
 /** VCVTPS2PH: to memory, the result goes by way of scratch 1. */
 const storeHalves: Meaning = (t, i) => {
-  if (!noVvvv(t, i)) return;
   const imm = formBits(i) | ((i.imm & 7) << 8);
   if (i.mod === 3) {
     t.call('cvtps2ph', t.xmm(i.rm), t.xmm(i.reg), t.xmm(i.reg), imm);
     return;
   }
   const v = t.vtemp(1);
+  t.b.probeWrite(t.address(8 << i.l, true), 0, 8 << i.l);
   t.call('cvtps2ph', v, t.xmm(i.reg), t.xmm(i.reg), imm | 0x800);
   if (i.l === 1) t.storeMemVector('st128', v);
   else t.storeMem(64, v);
 };
 
 const loadMxcsr: Meaning = (t, i) => {
-  if (!noVvvv(t, i) || !t.unitCheck(i.vex ? 'avx' : 'sse')) return;
+  if (!t.unitCheck(i.vex ? 'avx' : 'sse')) return;
   const v = t.loadMem(32, t.vtemp(0));
   t.call('ldmxcsr', v, v, v);
 };
 const storeMxcsr: Meaning = (t, i) => {
-  if (!noVvvv(t, i) || !t.unitCheck(i.vex ? 'avx' : 'sse')) return;
+  if (!t.unitCheck(i.vex ? 'avx' : 'sse')) return;
   t.storeMem(32, t.b.envLoad(t.b.temp(), 32, MXCSR));
 };
 
