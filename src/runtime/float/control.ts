@@ -37,38 +37,30 @@ let up: u32 = 0;
 let signExponent: u32 = 0;
 
 /** Exceptions raised since `clearFlags`. */
-@inline
 export function floatFlags(): u32 {
   return flags;
 }
-@inline
 export function clearFlags(): void {
   flags = 0;
   up = 0;
 }
-@inline
 export function raise(bits: u32): void {
   flags |= bits;
 }
 /** 1 when the last inexact result was rounded away from zero (x87 condition code C1). */
-@inline
 export function roundedUp(): u32 {
   return up;
 }
-@inline
 export function setRoundedUp(value: u32): void {
   up = value;
 }
 /** Sign and exponent of the last F80 result, whose significand was returned. */
-@inline
 export function resultSe(): u32 {
   return signExponent;
 }
-@inline
 export function setResultSe(value: u32): void {
   signExponent = value;
 }
-@inline
 export function rounding(ctl: u32): u32 {
   return (ctl >> 13) & 3;
 }

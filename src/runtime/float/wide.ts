@@ -1,11 +1,9 @@
 /** 128-bit integer arithmetic on pairs of u64. Two-word results: the high word is returned, the low one is `lowWord()`. */
 let low: u64 = 0;
 
-@inline
 export function lowWord(): u64 {
   return low;
 }
-@inline
 export function setLowWord(value: u64): void {
   low = value;
 }
@@ -26,27 +24,27 @@ export function multiply(a: u64, b: u64): u64 {
 
 /** Shifts right by any count; bits lost are or-ed into bit 0. */
 export function shiftRightJam(hi: u64, lo: u64, count: u32): u64 {
-  if (count == 0) {
+  if (count === 0) {
     low = lo;
     return hi;
   }
   if (count < 64) {
     const lost = lo << (64 - count);
-    low = (hi << (64 - count)) | (lo >> count) | u64(lost != 0);
+    low = (hi << (64 - count)) | (lo >> count) | u64(lost !== 0);
     return hi >> count;
   }
   if (count < 128) {
-    const lost = count == 64 ? lo : (hi << (128 - count)) | lo;
-    low = (hi >> (count - 64)) | u64(lost != 0);
+    const lost = count === 64 ? lo : (hi << (128 - count)) | lo;
+    low = (hi >> (count - 64)) | u64(lost !== 0);
     return 0;
   }
-  low = u64((hi | lo) != 0);
+  low = u64((hi | lo) !== 0);
   return 0;
 }
 
 /** Shifts left by 0..127; bits pushed out are lost. */
 export function shiftLeft(hi: u64, lo: u64, count: u32): u64 {
-  if (count == 0) {
+  if (count === 0) {
     low = lo;
     return hi;
   }
@@ -87,8 +85,8 @@ export function divide(hi: u64, lo: u64, d: u64): u64 {
  */
 export function squareRoot(hi: u64, lo: u64): u64 {
   const estimate = Math.sqrt(f64(hi)) * 4294967296.0;
-  let r: u64 = estimate >= 18446744073709549568.0 ? 0xffffffffffffffff : u64(estimate);
-  if (r <= hi) r = hi + 1 == 0 ? hi : hi + 1;
+  let r: u64 = estimate >= 18446744073709551615.0 ? 0xffffffffffffffff : u64(estimate);
+  if (r <= hi) r = hi + 1 === 0 ? hi : hi + 1;
   if (r > hi) {
     const q = divideAny(hi, lo, r);
     // (r + q) / 2 without losing the carry
@@ -96,7 +94,7 @@ export function squareRoot(hi: u64, lo: u64): u64 {
   }
   let sh = multiply(r, r);
   let sl = low;
-  while (sh > hi || (sh == hi && sl > lo)) {
+  while (sh > hi || (sh === hi && sl > lo)) {
     r--;
     sh = multiply(r, r);
     sl = low;
@@ -104,20 +102,20 @@ export function squareRoot(hi: u64, lo: u64): u64 {
   // rest = N - r * r; one more fits as long as rest > 2r
   let restHigh = hi - sh - u64(lo < sl);
   let rest = lo - sl;
-  while (restHigh > r >> 63 || (restHigh == r >> 63 && rest > r << 1)) {
+  while (restHigh > r >> 63 || (restHigh === r >> 63 && rest > r << 1)) {
     const step = (r << 1) + 1;
     restHigh = restHigh - (r >> 63) - u64(rest < step);
     rest -= step;
     r++;
   }
-  low = (rest | restHigh) == 0 ? 0 : restHigh != 0 || rest > r ? 0xc000000000000000 : 0x4000000000000000;
+  low = (rest | restHigh) === 0 ? 0 : restHigh !== 0 || rest > r ? 0xc000000000000000 : 0x4000000000000000;
   return r;
 }
 
 /** `divide` for a divisor with bit 63 possibly clear (hi < d). */
 function divideAny(hi: u64, lo: u64, d: u64): u64 {
   const shift = u32(clz(d));
-  if (shift == 0) return divide(hi, lo, d);
+  if (shift === 0) return divide(hi, lo, d);
   const nh = shiftLeft(hi, lo, shift);
   const q = divide(nh, low, d << u64(shift));
   low >>= u64(shift);

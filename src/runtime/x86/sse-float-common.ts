@@ -18,12 +18,10 @@ const VECTOR_XM: u32 = 19;
 const CR4_OSXMMEXCPT: u64 = 1 << 10;
 
 /** Where results wait until it is known that no exception keeps them out (the last 64 bytes of vtemp). */
-@inline
 export function scratch(cpu: usize): usize {
   return cpu + X86_VTEMP + 7 * 64;
 }
 
-@inline
 export function begin(cpu: usize): u32 {
   clearFlags();
   return load<u32>(cpu + X86_MXCSR);
@@ -32,13 +30,13 @@ export function begin(cpu: usize): u32 {
 /** Puts the exceptions raised since `begin` into MXCSR; false when one is unmasked and the instruction must not complete. */
 export function commit(cpu: usize, ctl: u32): bool {
   let flags = floatFlags();
-  if (flags == 0) return true;
+  if (flags === 0) return true;
   const unmasked = flags & ~(ctl >> 7);
   // An unmasked exception found before computing keeps the ones found by computing from being seen.
-  if ((unmasked & (IE | DE | ZE)) != 0) flags &= IE | DE | ZE;
+  if ((unmasked & (IE | DE | ZE)) !== 0) flags &= IE | DE | ZE;
   store<u32>(cpu + X86_MXCSR, ctl | flags);
-  if (unmasked == 0) return true;
-  const enabled = (load<u64>(cpu + X86_CR4) & CR4_OSXMMEXCPT) != 0;
+  if (unmasked === 0) return true;
+  const enabled = (load<u64>(cpu + X86_CR4) & CR4_OSXMMEXCPT) !== 0;
   store<u32>(cpu + VCPU_FAULT_VECTOR, enabled ? VECTOR_XM : VECTOR_UD);
   store<u32>(cpu + VCPU_FAULT_CODE, 0);
   store<u32>(cpu + VCPU_FAULT_PENDING, 1);
@@ -46,14 +44,12 @@ export function commit(cpu: usize, ctl: u32): bool {
 }
 
 /** Clears bits 128..511 of a register. */
-@inline
 export function clearUpper(d: usize): void {
   const zero = i64x2.splat(0);
   v128.store(d, zero, 16);
   v128.store(d, zero, 32);
   v128.store(d, zero, 48);
 }
-@inline
 export function clearUpper256(d: usize): void {
   const zero = i64x2.splat(0);
   v128.store(d, zero, 32);
@@ -61,27 +57,24 @@ export function clearUpper256(d: usize): void {
 }
 
 /** Stores `bytes` (16 or 32) from scratch as a packed result. */
-@inline
 export function storePacked(cpu: usize, d: usize, imm: u32): void {
   const s = scratch(cpu);
   v128.store(d, v128.load(s));
-  if ((imm & WIDE) != 0) {
+  if ((imm & WIDE) !== 0) {
     v128.store(d, v128.load(s, 16), 16);
     clearUpper256(d);
-  } else if ((imm & VEX) != 0) clearUpper(d);
+  } else if ((imm & VEX) !== 0) clearUpper(d);
 }
 
 /** Bits 64..127 of a scalar double's destination, and above. */
-@inline
 export function finishScalar64(d: usize, a: usize, imm: u32): void {
-  if ((imm & VEX) != 0) {
+  if ((imm & VEX) !== 0) {
     store<u64>(d, load<u64>(a, 8), 8);
     clearUpper(d);
   }
 }
-@inline
 export function finishScalar32(d: usize, a: usize, imm: u32): void {
-  if ((imm & VEX) != 0) {
+  if ((imm & VEX) !== 0) {
     store<u32>(d, load<u32>(a, 4), 4);
     store<u64>(d, load<u64>(a, 8), 8);
     clearUpper(d);

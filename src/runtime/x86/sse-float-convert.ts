@@ -25,14 +25,13 @@ const FAST_MASK: u32 = 0x7000;
 const FAST: u32 = 0x1000;
 const MXCSR_RESERVED: u32 = 0xffff0000;
 
-@inline
 function modeOf(imm: u32, ctl: u32): u32 {
-  return (imm & TRUNCATE) != 0 ? ZERO : rounding(ctl);
+  return (imm & TRUNCATE) !== 0 ? ZERO : rounding(ctl);
 }
 
 /** CVTSI2SD: b is the integer's field. */
 export function cvtsi2sd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if ((imm & LONG) == 0) store<f64>(d, f64(load<i32>(b)));
+  if ((imm & LONG) === 0) store<f64>(d, f64(load<i32>(b)));
   else {
     const ctl = begin(cpu);
     const r = fromSigned(F64, load<i64>(b), ctl);
@@ -43,7 +42,7 @@ export function cvtsi2sd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
 }
 export function cvtsi2ss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
-  const value = (imm & LONG) == 0 ? i64(load<i32>(b)) : load<i64>(b);
+  const value = (imm & LONG) === 0 ? i64(load<i32>(b)) : load<i64>(b);
   const r = fromSigned(F32, value, ctl);
   if (!commit(cpu, ctl)) return;
   store<u32>(d, u32(r));
@@ -56,24 +55,24 @@ export function cvtsd2si(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
   if (abs(x) < 2147483648.0) {
     // Exact, or truncation with PE already sticky and masked.
     const n = i32(x);
-    if (f64(n) == x || ((imm & TRUNCATE) != 0 && (load<u32>(cpu + X86_MXCSR) & (PE | FAST)) == (PE | FAST))) {
-      store<u64>(d, (imm & LONG) != 0 ? u64(i64(n)) : u64(u32(n)));
+    if (f64(n) === x || ((imm & TRUNCATE) !== 0 && (load<u32>(cpu + X86_MXCSR) & (PE | FAST)) === (PE | FAST))) {
+      store<u64>(d, (imm & LONG) !== 0 ? u64(i64(n)) : u64(u32(n)));
       return;
     }
   }
   const ctl = begin(cpu);
-  const r = toSigned(F64, load<u64>(b), (imm & LONG) != 0 ? 64 : 32, modeOf(imm, ctl), ctl);
-  if (commit(cpu, ctl)) store<u64>(d, (imm & LONG) != 0 ? r : r & 0xffffffff);
+  const r = toSigned(F64, load<u64>(b), (imm & LONG) !== 0 ? 64 : 32, modeOf(imm, ctl), ctl);
+  if (commit(cpu, ctl)) store<u64>(d, (imm & LONG) !== 0 ? r : r & 0xffffffff);
 }
 export function cvtss2si(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
-  const r = toSigned(F32, load<u32>(b), (imm & LONG) != 0 ? 64 : 32, modeOf(imm, ctl), ctl);
-  if (commit(cpu, ctl)) store<u64>(d, (imm & LONG) != 0 ? r : r & 0xffffffff);
+  const r = toSigned(F32, load<u32>(b), (imm & LONG) !== 0 ? 64 : 32, modeOf(imm, ctl), ctl);
+  if (commit(cpu, ctl)) store<u64>(d, (imm & LONG) !== 0 ? r : r & 0xffffffff);
 }
 
 export function cvtss2sd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const x = load<f32>(b);
-  if ((abs(x) >= <f32>1.1754943508222875e-38) | (x == 0)) store<f64>(d, f64(x));
+  if ((abs(x) >= <f32>1.1754943508222875e-38) | (x === 0)) store<f64>(d, f64(x));
   else {
     const ctl = begin(cpu);
     const r = convert(F32, F64, load<u32>(b), ctl);
@@ -88,10 +87,10 @@ export function cvtsd2ss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
   const mxcsr = load<u32>(cpu + X86_MXCSR);
   const size = abs(r);
   if (
-    (mxcsr & FAST_MASK) == FAST &&
-    (x == 0) | ((size > <f32>1.1754943508222875e-38) & (size <= <f32>3.4028234663852886e38))
+    (mxcsr & FAST_MASK) === FAST &&
+    (x === 0) | ((size > <f32>1.1754943508222875e-38) & (size <= <f32>3.4028234663852886e38))
   ) {
-    if (f64(r) != x && (mxcsr & PE) == 0) store<u32>(cpu + X86_MXCSR, mxcsr | PE);
+    if (f64(r) !== x && (mxcsr & PE) === 0) store<u32>(cpu + X86_MXCSR, mxcsr | PE);
     store<f32>(d, r);
   } else {
     const ctl = begin(cpu);
@@ -106,29 +105,28 @@ export function cvtsd2ss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
 export function cvtps2pd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
   const s = scratch(cpu);
-  const lanes: usize = (imm & WIDE) != 0 ? 4 : 2;
+  const lanes: usize = (imm & WIDE) !== 0 ? 4 : 2;
   for (let i: usize = 0; i < lanes; i++) store<u64>(s + i * 8, convert(F32, F64, load<u32>(b + i * 4), ctl));
   if (commit(cpu, ctl)) storePacked(cpu, d, imm);
 }
 /** Packed results of half the width: the rest of bits 0..127 is zero, and bits above under VEX. */
-@inline
 function storeNarrow(cpu: usize, d: usize, imm: u32): void {
   const s = scratch(cpu);
-  if ((imm & WIDE) == 0) store<u64>(s, 0, 8);
+  if ((imm & WIDE) === 0) store<u64>(s, 0, 8);
   v128.store(d, v128.load(s));
-  if ((imm & VEX) != 0) clearUpper(d);
+  if ((imm & VEX) !== 0) clearUpper(d);
 }
 export function cvtpd2ps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
   const s = scratch(cpu);
-  const lanes: usize = (imm & WIDE) != 0 ? 4 : 2;
+  const lanes: usize = (imm & WIDE) !== 0 ? 4 : 2;
   for (let i: usize = 0; i < lanes; i++) store<u32>(s + i * 4, u32(convert(F64, F32, load<u64>(b + i * 8), ctl)));
   if (commit(cpu, ctl)) storeNarrow(cpu, d, imm);
 }
 export function cvtdq2ps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
   const s = scratch(cpu);
-  const bytes: usize = (imm & WIDE) != 0 ? 32 : 16;
+  const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
   for (let i: usize = 0; i < bytes; i += 4) store<u32>(s + i, u32(fromSigned(F32, i64(load<i32>(b + i)), ctl)));
   if (commit(cpu, ctl)) storePacked(cpu, d, imm);
 }
@@ -137,13 +135,13 @@ export function cvtps2dq(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
   const ctl = begin(cpu);
   const s = scratch(cpu);
   const mode = modeOf(imm, ctl);
-  const bytes: usize = (imm & WIDE) != 0 ? 32 : 16;
+  const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
   for (let i: usize = 0; i < bytes; i += 4) store<u32>(s + i, u32(toSigned(F32, load<u32>(b + i), 32, mode, ctl)));
   if (commit(cpu, ctl)) storePacked(cpu, d, imm);
 }
 export function cvtdq2pd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const s = scratch(cpu);
-  const lanes: usize = (imm & WIDE) != 0 ? 4 : 2;
+  const lanes: usize = (imm & WIDE) !== 0 ? 4 : 2;
   for (let i: usize = 0; i < lanes; i++) store<f64>(s + i * 8, f64(load<i32>(b + i * 4)));
   storePacked(cpu, d, imm);
 }
@@ -152,9 +150,8 @@ export function cvtpd2dq(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
   const ctl = begin(cpu);
   const s = scratch(cpu);
   const mode = modeOf(imm, ctl);
-  const lanes: usize = (imm & WIDE) != 0 ? 4 : 2;
-  for (let i: usize = 0; i < lanes; i++)
-    store<u32>(s + i * 4, u32(toSigned(F64, load<u64>(b + i * 8), 32, mode, ctl)));
+  const lanes: usize = (imm & WIDE) !== 0 ? 4 : 2;
+  for (let i: usize = 0; i < lanes; i++) store<u32>(s + i * 4, u32(toSigned(F64, load<u64>(b + i * 8), 32, mode, ctl)));
   if (commit(cpu, ctl)) storeNarrow(cpu, d, imm);
 }
 
@@ -194,7 +191,7 @@ export function cvtpd2pi(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
 export function cvtph2ps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
   const s = scratch(cpu);
-  const lanes: usize = (imm & WIDE) != 0 ? 8 : 4;
+  const lanes: usize = (imm & WIDE) !== 0 ? 8 : 4;
   for (let i: usize = 0; i < lanes; i++) store<u32>(s + i * 4, u32(convert(F16, F32, load<u16>(b + i * 2), ctl)));
   if (commit(cpu, ctl)) storePacked(cpu, d, imm);
 }
@@ -206,31 +203,30 @@ export function cvtps2ph(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
   const ctl = begin(cpu);
   const s = scratch(cpu);
   const control = imm >> 8;
-  const used = (control & 4) != 0 ? ctl : (ctl & ~0x6000) | ((control & 3) << 13);
-  const lanes: usize = (imm & WIDE) != 0 ? 8 : 4;
+  const used = (control & 4) !== 0 ? ctl : (ctl & ~0x6000) | ((control & 3) << 13);
+  const lanes: usize = (imm & WIDE) !== 0 ? 8 : 4;
   for (let i: usize = 0; i < lanes; i++) store<u16>(s + i * 2, u16(convert(F32, F16, load<u32>(b + i * 4), used)));
   if (!commit(cpu, ctl)) return;
-  if ((imm & 0x800) == 0) storeNarrow(cpu, d, imm);
+  if ((imm & 0x800) === 0) storeNarrow(cpu, d, imm);
   else v128.store(d, v128.load(s));
 }
 
 /** ROUNDxx: imm bits 8..11 are the instruction's immediate. */
-@inline
 function roundMode(imm: u32, ctl: u32): u32 {
   const control = imm >> 8;
-  return (control & 4) != 0 ? rounding(ctl) : control & 3;
+  return (control & 4) !== 0 ? rounding(ctl) : control & 3;
 }
 const SUPPRESS: u32 = 8 << 8;
 export function roundsd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
-  const r = roundToIntegral(F64, load<u64>(b), roundMode(imm, ctl), (imm & SUPPRESS) != 0, ctl);
+  const r = roundToIntegral(F64, load<u64>(b), roundMode(imm, ctl), (imm & SUPPRESS) !== 0, ctl);
   if (!commit(cpu, ctl)) return;
   store<u64>(d, r);
   finishScalar64(d, a, imm);
 }
 export function roundss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
-  const r = roundToIntegral(F32, load<u32>(b), roundMode(imm, ctl), (imm & SUPPRESS) != 0, ctl);
+  const r = roundToIntegral(F32, load<u32>(b), roundMode(imm, ctl), (imm & SUPPRESS) !== 0, ctl);
   if (!commit(cpu, ctl)) return;
   store<u32>(d, u32(r));
   finishScalar32(d, a, imm);
@@ -239,25 +235,25 @@ export function roundpd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): voi
   const ctl = begin(cpu);
   const s = scratch(cpu);
   const mode = roundMode(imm, ctl);
-  const bytes: usize = (imm & WIDE) != 0 ? 32 : 16;
+  const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
   for (let i: usize = 0; i < bytes; i += 8)
-    store<u64>(s + i, roundToIntegral(F64, load<u64>(b + i), mode, (imm & SUPPRESS) != 0, ctl));
+    store<u64>(s + i, roundToIntegral(F64, load<u64>(b + i), mode, (imm & SUPPRESS) !== 0, ctl));
   if (commit(cpu, ctl)) storePacked(cpu, d, imm);
 }
 export function roundps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
   const s = scratch(cpu);
   const mode = roundMode(imm, ctl);
-  const bytes: usize = (imm & WIDE) != 0 ? 32 : 16;
+  const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
   for (let i: usize = 0; i < bytes; i += 4)
-    store<u32>(s + i, u32(roundToIntegral(F32, load<u32>(b + i), mode, (imm & SUPPRESS) != 0, ctl)));
+    store<u32>(s + i, u32(roundToIntegral(F32, load<u32>(b + i), mode, (imm & SUPPRESS) !== 0, ctl)));
   if (commit(cpu, ctl)) storePacked(cpu, d, imm);
 }
 
 /** LDMXCSR from a scratch field; #GP for reserved bits. */
 export function ldmxcsr(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const value = load<u32>(b);
-  if ((value & MXCSR_RESERVED) != 0) {
+  if ((value & MXCSR_RESERVED) !== 0) {
     store<u32>(cpu + VCPU_FAULT_VECTOR, 13);
     store<u32>(cpu + VCPU_FAULT_CODE, 0);
     store<u32>(cpu + VCPU_FAULT_PENDING, 1);

@@ -28,6 +28,18 @@ const MIN: u32 = 4;
 const DIV: u32 = 5;
 const MAX: u32 = 6;
 
+/** The operations with a fast path as types: a generic function is compiled once for each, its tests of `opOf` are free. */
+type Sqrt = i8;
+type Add = u8;
+type Sub = i16;
+type Mul = u16;
+type Div = i32;
+function opOf<Op>(): u32 {
+  if (sizeof<Op>() === 1) return isSigned<Op>() ? SQRT : ADD;
+  if (sizeof<Op>() === 2) return isSigned<Op>() ? SUB : MUL;
+  return DIV;
+}
+
 /** MXCSR: rounding and the precision mask; the value that allows the fast path. */
 const FAST_MASK: u32 = 0x7000;
 const FAST: u32 = 0x1000;
@@ -73,14 +85,14 @@ function softScalar32(op: u32, cpu: usize, d: usize, a: usize, b: usize, imm: u3
 function softPacked64(op: u32, cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
   const s = scratch(cpu);
-  const bytes: usize = (imm & WIDE) != 0 ? 32 : 16;
+  const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
   for (let i: usize = 0; i < bytes; i += 8) store<u64>(s + i, soft(op, F64, load<u64>(a + i), load<u64>(b + i), ctl));
   if (commit(cpu, ctl)) storePacked(cpu, d, imm);
 }
 function softPacked32(op: u32, cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
   const s = scratch(cpu);
-  const bytes: usize = (imm & WIDE) != 0 ? 32 : 16;
+  const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
   for (let i: usize = 0; i < bytes; i += 4)
     store<u32>(s + i, u32(soft(op, F32, load<u32>(a + i), load<u32>(b + i), ctl)));
   if (commit(cpu, ctl)) storePacked(cpu, d, imm);
@@ -100,93 +112,90 @@ function productInexact(x: f64, y: f64, p: f64): bool {
   c = SPLITTER * y;
   const yh = c - (c - y);
   const yl = y - yh;
-  return xl * yl - (p - xh * yh - xl * yh - xh * yl) != 0;
+  return xl * yl - (p - xh * yh - xl * yh - xh * yl) !== 0;
 }
-@inline
 function safe(x: f64): bool {
   return (abs(x) <= SAFE_HIGH) & (abs(x) >= SAFE_LOW);
 }
 
 /** 0 exact, 1 inexact, 2 cannot tell: for finite operands and a finite result, none of them denormal. */
 function inexact64(op: u32, x: f64, y: f64, r: f64): u32 {
-  if (op == SUB) y = -y;
-  if (op == ADD || op == SUB) {
+  if (op === SUB) y = -y;
+  if (op === ADD || op === SUB) {
     if (!((abs(x) <= SAFE_HIGH) & (abs(y) <= SAFE_HIGH))) return 2;
     const t = r - x;
-    return u32(x - (r - t) + (y - t) != 0);
+    return u32(x - (r - t) + (y - t) !== 0);
   }
-  if (r == 0) return 0;
-  if (op == MUL) return safe(x) && safe(y) && safe(r) ? u32(productInexact(x, y, r)) : 2;
-  if (op == DIV) return safe(x) && safe(y) && safe(r) ? u32(r * y != x || productInexact(r, y, x)) : 2;
-  return safe(y) && safe(r) ? u32(r * r != y || productInexact(r, r, y)) : 2;
+  if (r === 0) return 0;
+  if (op === MUL) return safe(x) && safe(y) && safe(r) ? u32(productInexact(x, y, r)) : 2;
+  if (op === DIV) return safe(x) && safe(y) && safe(r) ? u32(r * y !== x || productInexact(r, y, x)) : 2;
+  return safe(y) && safe(r) ? u32(r * r !== y || productInexact(r, r, y)) : 2;
 }
 function inexact32(op: u32, x: f32, y: f32, r: f32): u32 {
-  if (op == SUB) y = -y;
-  if (op == ADD || op == SUB) {
+  if (op === SUB) y = -y;
+  if (op === ADD || op === SUB) {
     // r is exact when the sum is exact in f64 (its error is zero) and fits f32.
     const sum = f64(x) + f64(y);
     const t = sum - f64(x);
-    return u32(sum != f64(r) || f64(x) - (sum - t) + (f64(y) - t) != 0);
+    return u32(sum !== f64(r) || f64(x) - (sum - t) + (f64(y) - t) !== 0);
   }
-  if (op == MUL) return u32(f64(x) * f64(y) != f64(r));
-  if (op == DIV) return u32(f64(r) * f64(y) != f64(x));
-  return u32(f64(r) * f64(r) != f64(y));
+  if (op === MUL) return u32(f64(x) * f64(y) !== f64(r));
+  if (op === DIV) return u32(f64(r) * f64(y) !== f64(x));
+  return u32(f64(r) * f64(r) !== f64(y));
 }
 
-@inline
-function hard64(op: u32, x: f64, y: f64): f64 {
-  if (op == ADD) return x + y;
-  if (op == SUB) return x - y;
-  if (op == MUL) return x * y;
-  if (op == DIV) return x / y;
+function hard64<Op>(x: f64, y: f64): f64 {
+  const op = opOf<Op>();
+  if (op === ADD) return x + y;
+  if (op === SUB) return x - y;
+  if (op === MUL) return x * y;
+  if (op === DIV) return x / y;
   return Math.sqrt(y);
 }
-@inline
-function hard32(op: u32, x: f32, y: f32): f32 {
-  if (op == ADD) return x + y;
-  if (op == SUB) return x - y;
-  if (op == MUL) return x * y;
-  if (op == DIV) return x / y;
+function hard32<Op>(x: f32, y: f32): f32 {
+  const op = opOf<Op>();
+  if (op === ADD) return x + y;
+  if (op === SUB) return x - y;
+  if (op === MUL) return x * y;
+  if (op === DIV) return x / y;
   return Mathf.sqrt(y);
 }
 /** Zero or normal (or infinite); a NaN is neither. */
-@inline
 function plain64(x: f64): bool {
-  return (abs(x) >= MIN64) | (x == 0);
+  return (abs(x) >= MIN64) | (x === 0);
 }
-@inline
 function plain32(x: f32): bool {
-  return (abs(x) >= MIN32) | (x == 0);
+  return (abs(x) >= MIN32) | (x === 0);
 }
 /**
  * Nothing but PE can have been raised. A result equal to the smallest normal number may have been tiny before it was
  * rounded, hence `>`. Zero results are exact for sums, and for the others when an operand is zero.
  */
-@inline
-function clean64(op: u32, x: f64, y: f64, r: f64): bool {
-  const zero = op == ADD || op == SUB ? r == 0 : op == MUL ? (x == 0) | (y == 0) : op == DIV ? x == 0 : y == 0;
-  return (op == SQRT || plain64(x)) & plain64(y) & (abs(r) <= MAX64) & ((abs(r) > MIN64) | zero);
+function clean64<Op>(x: f64, y: f64, r: f64): bool {
+  const op = opOf<Op>();
+  const zero = op === ADD || op === SUB ? r === 0 : op === MUL ? (x === 0) | (y === 0) : op === DIV ? x === 0 : y === 0;
+  return (op === SQRT || plain64(x)) & plain64(y) & (abs(r) <= MAX64) & ((abs(r) > MIN64) | zero);
 }
-@inline
-function clean32(op: u32, x: f32, y: f32, r: f32): bool {
-  const zero = op == ADD || op == SUB ? r == 0 : op == MUL ? (x == 0) | (y == 0) : op == DIV ? x == 0 : y == 0;
-  return (op == SQRT || plain32(x)) & plain32(y) & (abs(r) <= MAX32) & ((abs(r) > MIN32) | zero);
+function clean32<Op>(x: f32, y: f32, r: f32): bool {
+  const op = opOf<Op>();
+  const zero = op === ADD || op === SUB ? r === 0 : op === MUL ? (x === 0) | (y === 0) : op === DIV ? x === 0 : y === 0;
+  return (op === SQRT || plain32(x)) & plain32(y) & (abs(r) <= MAX32) & ((abs(r) > MIN32) | zero);
 }
 
-@inline
-function scalar64(op: u32, cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+function scalar64<Op>(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const op = opOf<Op>();
   const x = load<f64>(a);
   const y = load<f64>(b);
-  const r = hard64(op, x, y);
+  const r = hard64<Op>(x, y);
   const mxcsr = load<u32>(cpu + X86_MXCSR);
-  if ((mxcsr & FAST_MASK) == FAST && clean64(op, x, y, r)) {
-    if ((mxcsr & PE) == 0) {
+  if ((mxcsr & FAST_MASK) === FAST && clean64<Op>(x, y, r)) {
+    if ((mxcsr & PE) === 0) {
       const e = inexact64(op, x, y, r);
-      if (e == 2) {
+      if (e === 2) {
         softScalar64(op, cpu, d, a, b, imm);
         return;
       }
-      if (e == 1) store<u32>(cpu + X86_MXCSR, mxcsr | PE);
+      if (e === 1) store<u32>(cpu + X86_MXCSR, mxcsr | PE);
     }
     store<f64>(d, r);
     finishScalar64(d, a, imm);
@@ -194,14 +203,14 @@ function scalar64(op: u32, cpu: usize, d: usize, a: usize, b: usize, imm: u32): 
   }
   softScalar64(op, cpu, d, a, b, imm);
 }
-@inline
-function scalar32(op: u32, cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+function scalar32<Op>(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const op = opOf<Op>();
   const x = load<f32>(a);
   const y = load<f32>(b);
-  const r = hard32(op, x, y);
+  const r = hard32<Op>(x, y);
   const mxcsr = load<u32>(cpu + X86_MXCSR);
-  if ((mxcsr & FAST_MASK) == FAST && clean32(op, x, y, r)) {
-    if ((mxcsr & PE) == 0 && inexact32(op, x, y, r) != 0) store<u32>(cpu + X86_MXCSR, mxcsr | PE);
+  if ((mxcsr & FAST_MASK) === FAST && clean32<Op>(x, y, r)) {
+    if ((mxcsr & PE) === 0 && inexact32(op, x, y, r) !== 0) store<u32>(cpu + X86_MXCSR, mxcsr | PE);
     store<f32>(d, r);
     finishScalar32(d, a, imm);
     return;
@@ -209,72 +218,70 @@ function scalar32(op: u32, cpu: usize, d: usize, a: usize, b: usize, imm: u32): 
   softScalar32(op, cpu, d, a, b, imm);
 }
 
-@inline
-function hardV64(op: u32, x: v128, y: v128): v128 {
-  if (op == ADD) return f64x2.add(x, y);
-  if (op == SUB) return f64x2.sub(x, y);
-  if (op == MUL) return f64x2.mul(x, y);
-  if (op == DIV) return f64x2.div(x, y);
+function hardV64<Op>(x: v128, y: v128): v128 {
+  const op = opOf<Op>();
+  if (op === ADD) return f64x2.add(x, y);
+  if (op === SUB) return f64x2.sub(x, y);
+  if (op === MUL) return f64x2.mul(x, y);
+  if (op === DIV) return f64x2.div(x, y);
   return f64x2.sqrt(y);
 }
-@inline
-function hardV32(op: u32, x: v128, y: v128): v128 {
-  if (op == ADD) return f32x4.add(x, y);
-  if (op == SUB) return f32x4.sub(x, y);
-  if (op == MUL) return f32x4.mul(x, y);
-  if (op == DIV) return f32x4.div(x, y);
+function hardV32<Op>(x: v128, y: v128): v128 {
+  const op = opOf<Op>();
+  if (op === ADD) return f32x4.add(x, y);
+  if (op === SUB) return f32x4.sub(x, y);
+  if (op === MUL) return f32x4.mul(x, y);
+  if (op === DIV) return f32x4.div(x, y);
   return f32x4.sqrt(y);
 }
-@inline
 function plainV64(x: v128): v128 {
   return v128.or(f64x2.ge(f64x2.abs(x), f64x2.splat(MIN64)), f64x2.eq(x, f64x2.splat(0)));
 }
-@inline
 function plainV32(x: v128): v128 {
   return v128.or(f32x4.ge(f32x4.abs(x), f32x4.splat(MIN32)), f32x4.eq(x, f32x4.splat(0)));
 }
-@inline
-function cleanV64(op: u32, x: v128, y: v128, r: v128): bool {
+function cleanV64<Op>(x: v128, y: v128, r: v128): bool {
+  const op = opOf<Op>();
   const none = f64x2.splat(0);
   const zx = f64x2.eq(x, none);
   const zy = f64x2.eq(y, none);
-  const zero = op == ADD || op == SUB ? f64x2.eq(r, none) : op == MUL ? v128.or(zx, zy) : op == DIV ? zx : zy;
+  const zero = op === ADD || op === SUB ? f64x2.eq(r, none) : op === MUL ? v128.or(zx, zy) : op === DIV ? zx : zy;
   const size = f64x2.abs(r);
   let ok = v128.and(f64x2.le(size, f64x2.splat(MAX64)), v128.or(f64x2.gt(size, f64x2.splat(MIN64)), zero));
   ok = v128.and(ok, plainV64(y));
-  if (op != SQRT) ok = v128.and(ok, plainV64(x));
+  if (op !== SQRT) ok = v128.and(ok, plainV64(x));
   return i64x2.all_true(ok);
 }
-@inline
-function cleanV32(op: u32, x: v128, y: v128, r: v128): bool {
+function cleanV32<Op>(x: v128, y: v128, r: v128): bool {
+  const op = opOf<Op>();
   const none = f32x4.splat(0);
   const zx = f32x4.eq(x, none);
   const zy = f32x4.eq(y, none);
-  const zero = op == ADD || op == SUB ? f32x4.eq(r, none) : op == MUL ? v128.or(zx, zy) : op == DIV ? zx : zy;
+  const zero = op === ADD || op === SUB ? f32x4.eq(r, none) : op === MUL ? v128.or(zx, zy) : op === DIV ? zx : zy;
   const size = f32x4.abs(r);
   let ok = v128.and(f32x4.le(size, f32x4.splat(MAX32)), v128.or(f32x4.gt(size, f32x4.splat(MIN32)), zero));
   ok = v128.and(ok, plainV32(y));
-  if (op != SQRT) ok = v128.and(ok, plainV32(x));
+  if (op !== SQRT) ok = v128.and(ok, plainV32(x));
   return i32x4.all_true(ok);
 }
 
 /** Only once PE is sticky: a packed operation seldom stays exact in all lanes. */
-@inline
-function packed64(op: u32, cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if ((load<u32>(cpu + X86_MXCSR) & (FAST_MASK | PE)) == (FAST | PE)) {
+function packed64<Op>(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const op = opOf<Op>();
+  if ((load<u32>(cpu + X86_MXCSR) & (FAST_MASK | PE)) === (FAST | PE)) {
     const x = v128.load(a);
     const y = v128.load(b);
-    const r = hardV64(op, x, y);
-    if (cleanV64(op, x, y, r)) {
-      if ((imm & WIDE) == 0) {
+    const r = hardV64<Op>(x, y);
+    if (cleanV64<Op>(x, y, r)) {
+      if ((imm & WIDE) === 0) {
         v128.store(d, r);
-        if ((imm & VEX) != 0) clearUpper(d);
+        if ((imm & VEX) !== 0) clearUpper(d);
         return;
       }
       const x1 = v128.load(a, 16);
       const y1 = v128.load(b, 16);
-      const r1 = hardV64(op, x1, y1);
-      if (cleanV64(op, x1, y1, r1)) {
+      const r1 = hardV64<Op>(x1, y1);
+      if (cleanV64<Op>(x1, y1, r1)) {
         v128.store(d, r);
         v128.store(d, r1, 16);
         clearUpper256(d);
@@ -284,22 +291,22 @@ function packed64(op: u32, cpu: usize, d: usize, a: usize, b: usize, imm: u32): 
   }
   softPacked64(op, cpu, d, a, b, imm);
 }
-@inline
-function packed32(op: u32, cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if ((load<u32>(cpu + X86_MXCSR) & (FAST_MASK | PE)) == (FAST | PE)) {
+function packed32<Op>(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const op = opOf<Op>();
+  if ((load<u32>(cpu + X86_MXCSR) & (FAST_MASK | PE)) === (FAST | PE)) {
     const x = v128.load(a);
     const y = v128.load(b);
-    const r = hardV32(op, x, y);
-    if (cleanV32(op, x, y, r)) {
-      if ((imm & WIDE) == 0) {
+    const r = hardV32<Op>(x, y);
+    if (cleanV32<Op>(x, y, r)) {
+      if ((imm & WIDE) === 0) {
         v128.store(d, r);
-        if ((imm & VEX) != 0) clearUpper(d);
+        if ((imm & VEX) !== 0) clearUpper(d);
         return;
       }
       const x1 = v128.load(a, 16);
       const y1 = v128.load(b, 16);
-      const r1 = hardV32(op, x1, y1);
-      if (cleanV32(op, x1, y1, r1)) {
+      const r1 = hardV32<Op>(x1, y1);
+      if (cleanV32<Op>(x1, y1, r1)) {
         v128.store(d, r);
         v128.store(d, r1, 16);
         clearUpper256(d);
@@ -311,64 +318,64 @@ function packed32(op: u32, cpu: usize, d: usize, a: usize, b: usize, imm: u32): 
 }
 
 export function addss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  scalar32(ADD, cpu, d, a, b, imm);
+  scalar32<Add>(cpu, d, a, b, imm);
 }
 export function addsd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  scalar64(ADD, cpu, d, a, b, imm);
+  scalar64<Add>(cpu, d, a, b, imm);
 }
 export function addps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  packed32(ADD, cpu, d, a, b, imm);
+  packed32<Add>(cpu, d, a, b, imm);
 }
 export function addpd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  packed64(ADD, cpu, d, a, b, imm);
+  packed64<Add>(cpu, d, a, b, imm);
 }
 export function subss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  scalar32(SUB, cpu, d, a, b, imm);
+  scalar32<Sub>(cpu, d, a, b, imm);
 }
 export function subsd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  scalar64(SUB, cpu, d, a, b, imm);
+  scalar64<Sub>(cpu, d, a, b, imm);
 }
 export function subps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  packed32(SUB, cpu, d, a, b, imm);
+  packed32<Sub>(cpu, d, a, b, imm);
 }
 export function subpd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  packed64(SUB, cpu, d, a, b, imm);
+  packed64<Sub>(cpu, d, a, b, imm);
 }
 export function mulss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  scalar32(MUL, cpu, d, a, b, imm);
+  scalar32<Mul>(cpu, d, a, b, imm);
 }
 export function mulsd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  scalar64(MUL, cpu, d, a, b, imm);
+  scalar64<Mul>(cpu, d, a, b, imm);
 }
 export function mulps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  packed32(MUL, cpu, d, a, b, imm);
+  packed32<Mul>(cpu, d, a, b, imm);
 }
 export function mulpd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  packed64(MUL, cpu, d, a, b, imm);
+  packed64<Mul>(cpu, d, a, b, imm);
 }
 export function divss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  scalar32(DIV, cpu, d, a, b, imm);
+  scalar32<Div>(cpu, d, a, b, imm);
 }
 export function divsd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  scalar64(DIV, cpu, d, a, b, imm);
+  scalar64<Div>(cpu, d, a, b, imm);
 }
 export function divps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  packed32(DIV, cpu, d, a, b, imm);
+  packed32<Div>(cpu, d, a, b, imm);
 }
 export function divpd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  packed64(DIV, cpu, d, a, b, imm);
+  packed64<Div>(cpu, d, a, b, imm);
 }
 export function sqrtss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  scalar32(SQRT, cpu, d, a, b, imm);
+  scalar32<Sqrt>(cpu, d, a, b, imm);
 }
 export function sqrtsd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  scalar64(SQRT, cpu, d, a, b, imm);
+  scalar64<Sqrt>(cpu, d, a, b, imm);
 }
 export function sqrtps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  packed32(SQRT, cpu, d, a, b, imm);
+  packed32<Sqrt>(cpu, d, a, b, imm);
 }
 export function sqrtpd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  packed64(SQRT, cpu, d, a, b, imm);
+  packed64<Sqrt>(cpu, d, a, b, imm);
 }
 
 /** MIN and MAX of two plain numbers raise nothing. */
@@ -406,10 +413,9 @@ export function maxss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
 }
 
 /** pmin(y, x) is x < y ? x : y, which is MINPS's rule. */
-@inline
 function extreme(op: u32, wide: bool, cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const s = scratch(cpu);
-  const bytes: usize = (imm & WIDE) != 0 ? 32 : 16;
+  const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
   for (let i: usize = 0; i < bytes; i += 16) {
     const x = v128.load(a + i);
     const y = v128.load(b + i);
@@ -418,13 +424,13 @@ function extreme(op: u32, wide: bool, cpu: usize, d: usize, a: usize, b: usize, 
         softPacked64(op, cpu, d, a, b, imm);
         return;
       }
-      v128.store(s + i, op == MIN ? f64x2.pmin(y, x) : f64x2.pmax(y, x));
+      v128.store(s + i, op === MIN ? f64x2.pmin(y, x) : f64x2.pmax(y, x));
     } else {
       if (!i32x4.all_true(v128.and(plainV32(x), plainV32(y)))) {
         softPacked32(op, cpu, d, a, b, imm);
         return;
       }
-      v128.store(s + i, op == MIN ? f32x4.pmin(y, x) : f32x4.pmax(y, x));
+      v128.store(s + i, op === MIN ? f32x4.pmin(y, x) : f32x4.pmax(y, x));
     }
   }
   storePacked(cpu, d, imm);
@@ -449,14 +455,12 @@ export function maxpd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
 const PREDICATES: u64 = 0xf4650b9a7ced8312;
 const SIGNALING: u32 = 0x6666;
 
-@inline
 function holds(relation: i32, predicate: u32): bool {
-  const bit: u32 = relation == 2 ? 8 : relation < 0 ? 1 : relation == 0 ? 2 : 4;
-  return ((u32(PREDICATES >> u64((predicate & 15) * 4)) & 15) & bit) != 0;
+  const bit: u32 = relation === 2 ? 8 : relation < 0 ? 1 : relation === 0 ? 2 : 4;
+  return (u32(PREDICATES >> u64((predicate & 15) * 4)) & 15 & bit) !== 0;
 }
-@inline
 function quietPredicate(predicate: u32): bool {
-  return ((SIGNALING >> (predicate & 15)) & 1) == ((predicate >> 4) & 1);
+  return ((SIGNALING >> (predicate & 15)) & 1) === ((predicate >> 4) & 1);
 }
 
 /** CMPxx: the predicate is in imm bits 8..12. */
@@ -481,7 +485,7 @@ export function cmppd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
   const s = scratch(cpu);
   const predicate = imm >> 8;
   const quiet = quietPredicate(predicate);
-  const bytes: usize = (imm & WIDE) != 0 ? 32 : 16;
+  const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
   for (let i: usize = 0; i < bytes; i += 8)
     store<u64>(s + i, 0 - u64(holds(compare(F64, load<u64>(a + i), load<u64>(b + i), ctl, quiet), predicate)));
   if (commit(cpu, ctl)) storePacked(cpu, d, imm);
@@ -491,7 +495,7 @@ export function cmpps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
   const s = scratch(cpu);
   const predicate = imm >> 8;
   const quiet = quietPredicate(predicate);
-  const bytes: usize = (imm & WIDE) != 0 ? 32 : 16;
+  const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
   for (let i: usize = 0; i < bytes; i += 4)
     store<u32>(s + i, 0 - u32(holds(compare(F32, load<u32>(a + i), load<u32>(b + i), ctl, quiet), predicate)));
   if (commit(cpu, ctl)) storePacked(cpu, d, imm);
@@ -501,9 +505,8 @@ const CF: u64 = 1;
 const PF: u64 = 4;
 const ZF: u64 = 0x40;
 
-@inline
 function conditionCodes(relation: i32): u64 {
-  return relation == 2 ? ZF | PF | CF : relation == 0 ? ZF : relation < 0 ? CF : 0;
+  return relation === 2 ? ZF | PF | CF : relation === 0 ? ZF : relation < 0 ? CF : 0;
 }
 /** (U)COMISD: `d` receives the flags of a compared to b; imm bit 8: quiet (UCOMI). */
 export function comisd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
@@ -514,7 +517,7 @@ export function comisd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void
     return;
   }
   const ctl = begin(cpu);
-  const relation = compare(F64, load<u64>(a), load<u64>(b), ctl, (imm & 256) != 0);
+  const relation = compare(F64, load<u64>(a), load<u64>(b), ctl, (imm & 256) !== 0);
   if (commit(cpu, ctl)) store<u64>(d, conditionCodes(relation));
 }
 export function comiss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
@@ -525,6 +528,6 @@ export function comiss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void
     return;
   }
   const ctl = begin(cpu);
-  const relation = compare(F32, load<u32>(a), load<u32>(b), ctl, (imm & 256) != 0);
+  const relation = compare(F32, load<u32>(a), load<u32>(b), ctl, (imm & 256) !== 0);
   if (commit(cpu, ctl)) store<u64>(d, conditionCodes(relation));
 }

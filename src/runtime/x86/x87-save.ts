@@ -2,7 +2,19 @@
  * Saving and restoring x87, SSE, AVX and PKRU state: FSTENV/FSAVE, FXSAVE, the XSAVE family and their inverses (SDM vol. 1
  * chapters 8.1.10, 10.5 and 13). All are `callf` with the linear address in `a`.
  */
-import { bulkRead, bulkWrite, ldU16, ldU32, ldU64, probeRead, probeWrite, stU16, stU32, stU64, tlbFlush } from '../core/memory';
+import {
+  bulkRead,
+  bulkWrite,
+  ldU16,
+  ldU32,
+  ldU64,
+  probeRead,
+  probeWrite,
+  stU16,
+  stU32,
+  stU64,
+  tlbFlush,
+} from '../core/memory';
 import { VCPU_FAULT_PENDING, VCPU_MMU_INDEX } from '../generated/layout';
 import {
   X86_CPL,
@@ -75,28 +87,28 @@ function openArea(cpu: usize, linear: u64, bytes: u32, write: bool): bool {
   if (!(write ? probeWrite(cpu, linear, bytes, areaMmu) : probeRead(cpu, linear, bytes, areaMmu))) return false;
   if ((linear & 0xfff) + u64(bytes) <= 4096)
     areaHost = write ? bulkWrite(cpu, linear, areaMmu) : bulkRead(cpu, linear, areaMmu);
-  return load<u32>(cpu + VCPU_FAULT_PENDING) == 0;
+  return load<u32>(cpu + VCPU_FAULT_PENDING) === 0;
 }
 function put16(at: u32, value: u32): void {
-  if (areaHost != 0) store<u16>(areaHost + at, <u16>value);
+  if (areaHost !== 0) store<u16>(areaHost + at, <u16>value);
   else stU16(areaCpu, areaLinear + u64(at), u64(value), areaMmu);
 }
 function put32(at: u32, value: u32): void {
-  if (areaHost != 0) store<u32>(areaHost + at, value);
+  if (areaHost !== 0) store<u32>(areaHost + at, value);
   else stU32(areaCpu, areaLinear + u64(at), u64(value), areaMmu);
 }
 function put64(at: u32, value: u64): void {
-  if (areaHost != 0) store<u64>(areaHost + at, value);
+  if (areaHost !== 0) store<u64>(areaHost + at, value);
   else stU64(areaCpu, areaLinear + u64(at), value, areaMmu);
 }
 function get16(at: u32): u32 {
-  return areaHost != 0 ? <u32>load<u16>(areaHost + at) : <u32>ldU16(areaCpu, areaLinear + u64(at), areaMmu);
+  return areaHost !== 0 ? <u32>load<u16>(areaHost + at) : <u32>ldU16(areaCpu, areaLinear + u64(at), areaMmu);
 }
 function get32(at: u32): u32 {
-  return areaHost != 0 ? load<u32>(areaHost + at) : <u32>ldU32(areaCpu, areaLinear + u64(at), areaMmu);
+  return areaHost !== 0 ? load<u32>(areaHost + at) : <u32>ldU32(areaCpu, areaLinear + u64(at), areaMmu);
 }
 function get64(at: u32): u64 {
-  return areaHost != 0 ? load<u64>(areaHost + at) : ldU64(areaCpu, areaLinear + u64(at), areaMmu);
+  return areaHost !== 0 ? load<u64>(areaHost + at) : ldU64(areaCpu, areaLinear + u64(at), areaMmu);
 }
 
 function initX87(cpu: usize): void {
@@ -133,7 +145,7 @@ export function fldcw(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
 
 /** Environments of real and virtual-8086 mode hold linear addresses. */
 function realLayout(cpu: usize): bool {
-  return (load<u64>(cpu + X86_CR0) & CR0_PE) == 0 || (load<u64>(cpu + X86_EFLAGS) & EFLAGS_VM) != 0;
+  return (load<u64>(cpu + X86_CR0) & CR0_PE) === 0 || (load<u64>(cpu + X86_EFLAGS) & EFLAGS_VM) !== 0;
 }
 function linearPointer(selector: u32, offset: u32): u32 {
   return (selector << 4) + offset;
@@ -149,7 +161,7 @@ function putEnvironment(cpu: usize, size: u32): void {
   const real = realLayout(cpu);
   const ip = real ? linearPointer(fcs, fip) : fip;
   const dp = real ? linearPointer(fds, fdp) : fdp;
-  if (size == 2) {
+  if (size === 2) {
     put16(0, load<u32>(cpu + X86_FCW));
     put16(2, statusWord(cpu));
     put16(4, tagWord(cpu));
@@ -183,7 +195,7 @@ function getEnvironment(cpu: usize, size: u32): void {
   let dp: u32 = 0;
   let high: u32 = 0;
   let dataHigh: u32 = 0;
-  if (size == 2) {
+  if (size === 2) {
     word = get16(0);
     status = get16(2);
     tags = get16(4);
@@ -218,9 +230,8 @@ function getEnvironment(cpu: usize, size: u32): void {
   setStatusWord(cpu, status);
   setControlWord(cpu, word);
 }
-@inline
 function environmentBytes(size: u32): u32 {
-  return size == 2 ? 14 : 28;
+  return size === 2 ? 14 : 28;
 }
 
 export function fnstenv(cpu: usize, a: u64, b: u64, imm: u32): u64 {
@@ -268,7 +279,7 @@ function putX87(cpu: usize, imm: u32): void {
   put16(2, statusWord(cpu));
   put16(4, ~load<u32>(cpu + X86_FP_TAGS) & 0xff);
   put16(6, load<u32>(cpu + X86_FOP) & 0x7ff);
-  if ((imm & REX_W) != 0) {
+  if ((imm & REX_W) !== 0) {
     put64(8, load<u64>(cpu + X86_FIP));
     put64(16, load<u64>(cpu + X86_FDP));
   } else {
@@ -289,7 +300,7 @@ function getX87(cpu: usize, imm: u32): void {
   setControlWord(cpu, get16(0));
   store<u32>(cpu + X86_FP_TAGS, ~get16(4) & 0xff);
   store<u32>(cpu + X86_FOP, get16(6) & 0x7ff);
-  if ((imm & REX_W) != 0) {
+  if ((imm & REX_W) !== 0) {
     store<u64>(cpu + X86_FIP, get64(8));
     store<u64>(cpu + X86_FDP, get64(16));
     store<u32>(cpu + X86_FCS, 0);
@@ -306,9 +317,8 @@ function getX87(cpu: usize, imm: u32): void {
     store<u64>(r, get64(40 + 16 * i) & 0xffff, 8);
   }
 }
-@inline
 function xmmCount(imm: u32): u32 {
-  return (imm & LONG) != 0 ? 16 : 8;
+  return (imm & LONG) !== 0 ? 16 : 8;
 }
 /** 16 bytes at `offset` of each vector register, from or to `at` on. */
 function putVectors(cpu: usize, count: u32, offset: usize, at: u32): void {
@@ -335,16 +345,16 @@ function clearVectors(cpu: usize, count: u32, offset: usize): void {
 
 /** EFER.FFXSR: FXSAVE and FXRSTOR of the kernel leave the XMM registers out in 64-bit mode. */
 function fastFxsave(cpu: usize, imm: u32): bool {
-  return (load<u64>(cpu + X86_EFER) & EFER_FFXSR) != 0 && (imm & LONG) != 0 && load<u32>(cpu + X86_CPL) == 0;
+  return (load<u64>(cpu + X86_EFER) & EFER_FFXSR) !== 0 && (imm & LONG) !== 0 && load<u32>(cpu + X86_CPL) === 0;
 }
 export function fxsave(cpu: usize, a: u64, b: u64, imm: u32): u64 {
-  if ((a & 15) != 0) {
+  if ((a & 15) !== 0) {
     fault(cpu, GP);
     return 0;
   }
   if (!openArea(cpu, a, 512, true)) return 0;
   putX87(cpu, imm);
-  if ((load<u64>(cpu + X86_CR4) & CR4_OSFXSR) != 0) {
+  if ((load<u64>(cpu + X86_CR4) & CR4_OSFXSR) !== 0) {
     put32(24, load<u32>(cpu + X86_MXCSR));
     put32(28, MXCSR_MASK);
     if (!fastFxsave(cpu, imm)) putVectors(cpu, xmmCount(imm), 0, 160);
@@ -352,14 +362,14 @@ export function fxsave(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   return 0;
 }
 export function fxrstor(cpu: usize, a: u64, b: u64, imm: u32): u64 {
-  if ((a & 15) != 0) {
+  if ((a & 15) !== 0) {
     fault(cpu, GP);
     return 0;
   }
   if (!openArea(cpu, a, 512, false)) return 0;
-  const sse = (load<u64>(cpu + X86_CR4) & CR4_OSFXSR) != 0;
+  const sse = (load<u64>(cpu + X86_CR4) & CR4_OSFXSR) !== 0;
   const mxcsr = get32(24);
-  if (sse && (mxcsr & ~MXCSR_MASK) != 0) {
+  if (sse && (mxcsr & ~MXCSR_MASK) !== 0) {
     fault(cpu, GP);
     return 0;
   }
@@ -379,9 +389,8 @@ const AVX: u64 = 4;
 const PKRU: u64 = 512;
 const COMPACT: u64 = 0x8000000000000000;
 
-/** imm bits 8..9: what kind of save. */
+/** imm bits 8..9: what kind of save; 1 is XSAVEOPT. */
 const KIND: u32 = 3 << 8;
-const KIND_OPT: u32 = 1 << 8;
 const KIND_C: u32 = 2 << 8;
 const KIND_S: u32 = 3 << 8;
 
@@ -391,68 +400,67 @@ function anyVector(cpu: usize, offset: usize): bool {
     const r = cpu + X86_ZMM + 64 * i + offset;
     all |= load<u64>(r) | load<u64>(r, 8);
   }
-  return all != 0;
+  return all !== 0;
 }
 /** XINUSE: components that are not in their initial state. */
 export function xinuse(cpu: usize): u64 {
   let bits: u64 = 0;
   let x87 = u64(
-    load<u32>(cpu + X86_FCW) != 0x37f ||
-      statusWord(cpu) != 0 ||
-      load<u32>(cpu + X86_FP_TAGS) != 0xff ||
-      load<u32>(cpu + X86_FOP) != 0,
+    load<u32>(cpu + X86_FCW) !== 0x37f ||
+      statusWord(cpu) !== 0 ||
+      load<u32>(cpu + X86_FP_TAGS) !== 0xff ||
+      load<u32>(cpu + X86_FOP) !== 0,
   );
   x87 |= load<u64>(cpu + X86_FIP) | load<u64>(cpu + X86_FDP) | u64(load<u32>(cpu + X86_FCS) | load<u32>(cpu + X86_FDS));
-  for (let n: usize = 0; n < 8; n++) x87 |= load<u64>(cpu + X86_FPR + 16 * n) | u64(load<u16>(cpu + X86_FPR + 16 * n, 8));
-  if (x87 != 0) bits |= X87;
+  for (let n: usize = 0; n < 8; n++)
+    x87 |= load<u64>(cpu + X86_FPR + 16 * n) | u64(load<u16>(cpu + X86_FPR + 16 * n, 8));
+  if (x87 !== 0) bits |= X87;
   if (anyVector(cpu, 0)) bits |= SSE;
   if (anyVector(cpu, 16)) bits |= AVX;
-  if (load<u64>(cpu + X86_PKRU) != 0) bits |= PKRU;
+  if (load<u64>(cpu + X86_PKRU) !== 0) bits |= PKRU;
   return bits;
 }
-@inline
 function requested(cpu: usize): u64 {
   return (load<u64>(cpu + X86_RAX) & 0xffffffff) | (load<u64>(cpu + X86_RDX) << 32);
 }
 function allowed(cpu: usize, linear: u64): bool {
-  if ((load<u64>(cpu + X86_CR4) & CR4_OSXSAVE) == 0) fault(cpu, UD);
-  else if ((linear & 63) != 0) fault(cpu, GP);
+  if ((load<u64>(cpu + X86_CR4) & CR4_OSXSAVE) === 0) fault(cpu, UD);
+  else if ((linear & 63) !== 0) fault(cpu, GP);
   else return true;
   return false;
 }
 /** Bytes of the whole area; in the compacted form `bits` are the components it has. */
 function areaBytes(bits: u64, compact: bool): u32 {
-  if (compact) return XSAVE_BASE + ((bits & AVX) != 0 ? 256 : 0) + ((bits & PKRU) != 0 ? 8 : 0);
-  return (bits & PKRU) != 0 ? XSAVE_PKRU + 8 : (bits & AVX) != 0 ? XSAVE_AVX + 256 : XSAVE_BASE;
+  if (compact) return XSAVE_BASE + ((bits & AVX) !== 0 ? 256 : 0) + ((bits & PKRU) !== 0 ? 8 : 0);
+  return (bits & PKRU) !== 0 ? XSAVE_PKRU + 8 : (bits & AVX) !== 0 ? XSAVE_AVX + 256 : XSAVE_BASE;
 }
-@inline
 function pkruOffset(bits: u64, compact: bool): u32 {
-  return compact ? XSAVE_BASE + ((bits & AVX) != 0 ? 256 : 0) : XSAVE_PKRU;
+  return compact ? XSAVE_BASE + ((bits & AVX) !== 0 ? 256 : 0) : XSAVE_PKRU;
 }
 
 /** XSAVE, XSAVEOPT, XSAVEC, XSAVES. */
 export function xsave(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   if (!allowed(cpu, a)) return 0;
   const kind = imm & KIND;
-  if (kind == KIND_S && load<u32>(cpu + X86_CPL) != 0) {
+  if (kind === KIND_S && load<u32>(cpu + X86_CPL) !== 0) {
     fault(cpu, GP);
     return 0;
   }
   const compact = kind >= KIND_C;
-  const bits = requested(cpu) & (load<u64>(cpu + X86_XCR0) | (kind == KIND_S ? load<u64>(cpu + X86_XSS) : 0));
+  const bits = requested(cpu) & (load<u64>(cpu + X86_XCR0) | (kind === KIND_S ? load<u64>(cpu + X86_XSS) : 0));
   if (!openArea(cpu, a, areaBytes(bits, compact), true)) return 0;
   let used = xinuse(cpu);
   // The compacting forms count MXCSR as part of the SSE component.
-  if (compact && load<u32>(cpu + X86_MXCSR) != MXCSR_INIT) used |= SSE;
-  const write = kind == 0 ? bits : bits & used;
-  if ((write & X87) != 0) putX87(cpu, imm);
-  if (compact ? (write & SSE) != 0 : (bits & (SSE | AVX)) != 0) {
+  if (compact && load<u32>(cpu + X86_MXCSR) !== MXCSR_INIT) used |= SSE;
+  const write = kind === 0 ? bits : bits & used;
+  if ((write & X87) !== 0) putX87(cpu, imm);
+  if (compact ? (write & SSE) !== 0 : (bits & (SSE | AVX)) !== 0) {
     put32(24, load<u32>(cpu + X86_MXCSR));
     put32(28, MXCSR_MASK);
   }
-  if ((write & SSE) != 0) putVectors(cpu, xmmCount(imm), 0, 160);
-  if ((write & AVX) != 0) putVectors(cpu, xmmCount(imm), 16, XSAVE_AVX);
-  if ((write & PKRU) != 0) put64(pkruOffset(bits, compact), load<u64>(cpu + X86_PKRU));
+  if ((write & SSE) !== 0) putVectors(cpu, xmmCount(imm), 0, 160);
+  if ((write & AVX) !== 0) putVectors(cpu, xmmCount(imm), 16, XSAVE_AVX);
+  if ((write & PKRU) !== 0) put64(pkruOffset(bits, compact), load<u64>(cpu + X86_PKRU));
   if (compact) {
     put64(XSAVE_HEADER, bits & used);
     put64(XSAVE_HEADER + 8, bits | COMPACT);
@@ -463,8 +471,8 @@ export function xsave(cpu: usize, a: u64, b: u64, imm: u32): u64 {
 /** XRSTOR; imm kind S: XRSTORS. */
 export function xrstor(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   if (!allowed(cpu, a)) return 0;
-  const supervisor = (imm & KIND) == KIND_S;
-  if (supervisor && load<u32>(cpu + X86_CPL) != 0) {
+  const supervisor = (imm & KIND) === KIND_S;
+  if (supervisor && load<u32>(cpu + X86_CPL) !== 0) {
     fault(cpu, GP);
     return 0;
   }
@@ -473,24 +481,24 @@ export function xrstor(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   if (!openArea(cpu, a, XSAVE_BASE, false)) return 0;
   const present = get64(XSAVE_HEADER);
   const layout = get64(XSAVE_HEADER + 8);
-  const compact = (layout & COMPACT) != 0;
-  let bad = (supervisor && !compact) || get64(XSAVE_HEADER + 16) != 0;
+  const compact = (layout & COMPACT) !== 0;
+  let bad = (supervisor && !compact) || get64(XSAVE_HEADER + 16) !== 0;
   if (compact) {
-    for (let at: u32 = 24; at < 64; at += 8) bad = bad || get64(XSAVE_HEADER + at) != 0;
+    for (let at: u32 = 24; at < 64; at += 8) bad = bad || get64(XSAVE_HEADER + at) !== 0;
     const has = layout & ~COMPACT;
-    bad = bad || (has & ~enabled) != 0 || (present & ~has) != 0;
-  } else bad = bad || layout != 0 || (present & ~enabled) != 0;
+    bad = bad || (has & ~enabled) !== 0 || (present & ~has) !== 0;
+  } else bad = bad || layout !== 0 || (present & ~enabled) !== 0;
   const has = compact ? layout & ~COMPACT : bits;
   const loaded = bits & present & has;
   if (!bad && !openArea(cpu, a, areaBytes(compact ? has : loaded, compact), false)) return 0;
-  const loadMxcsr = compact ? (loaded & SSE) != 0 : (bits & (SSE | AVX)) != 0;
+  const loadMxcsr = compact ? (loaded & SSE) !== 0 : (bits & (SSE | AVX)) !== 0;
   const mxcsr = get32(24);
-  if (bad || (loadMxcsr && (mxcsr & ~MXCSR_MASK) != 0)) {
+  if (bad || (loadMxcsr && (mxcsr & ~MXCSR_MASK) !== 0)) {
     fault(cpu, GP);
     return 0;
   }
-  if ((loaded & X87) != 0) getX87(cpu, imm);
-  else if ((bits & X87) != 0) {
+  if ((loaded & X87) !== 0) getX87(cpu, imm);
+  else if ((bits & X87) !== 0) {
     initX87(cpu);
     for (let n: usize = 0; n < 8; n++) {
       store<u64>(cpu + X86_FPR + 16 * n, 0);
@@ -498,14 +506,14 @@ export function xrstor(cpu: usize, a: u64, b: u64, imm: u32): u64 {
     }
   }
   if (loadMxcsr) store<u32>(cpu + X86_MXCSR, mxcsr);
-  else if ((bits & SSE) != 0) store<u32>(cpu + X86_MXCSR, MXCSR_INIT);
-  if ((loaded & SSE) != 0) getVectors(cpu, xmmCount(imm), 0, 160);
-  else if ((bits & SSE) != 0) clearVectors(cpu, xmmCount(imm), 0);
-  if ((loaded & AVX) != 0) getVectors(cpu, xmmCount(imm), 16, XSAVE_AVX);
-  else if ((bits & AVX) != 0) clearVectors(cpu, xmmCount(imm), 16);
-  if ((bits & PKRU) != 0) {
-    const pkru = (loaded & PKRU) != 0 ? u64(get32(pkruOffset(has, compact))) : 0;
-    if (pkru != load<u64>(cpu + X86_PKRU)) {
+  else if ((bits & SSE) !== 0) store<u32>(cpu + X86_MXCSR, MXCSR_INIT);
+  if ((loaded & SSE) !== 0) getVectors(cpu, xmmCount(imm), 0, 160);
+  else if ((bits & SSE) !== 0) clearVectors(cpu, xmmCount(imm), 0);
+  if ((loaded & AVX) !== 0) getVectors(cpu, xmmCount(imm), 16, XSAVE_AVX);
+  else if ((bits & AVX) !== 0) clearVectors(cpu, xmmCount(imm), 16);
+  if ((bits & PKRU) !== 0) {
+    const pkru = (loaded & PKRU) !== 0 ? u64(get32(pkruOffset(has, compact))) : 0;
+    if (pkru !== load<u64>(cpu + X86_PKRU)) {
       store<u64>(cpu + X86_PKRU, pkru);
       tlbFlush(cpu);
     }

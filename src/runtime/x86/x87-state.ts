@@ -6,6 +6,8 @@
  * the opcode for FOP.
  */
 // hot path
+
+import { fpuError } from '../core/env';
 import { clearFlags, DE, floatFlags, IE, OE, PE, resultSe, roundedUp, UE, ZE } from '../float/control';
 import { VCPU_FAULT_CODE, VCPU_FAULT_PENDING, VCPU_FAULT_VECTOR } from '../generated/layout';
 import {
@@ -21,7 +23,6 @@ import {
   X86_FPR,
   X86_FSW,
 } from '../generated/x86';
-import { fpuError } from '../core/env';
 
 // Status word.
 export const SF: u32 = 0x40;
@@ -47,7 +48,7 @@ export function fault(cpu: usize, vector: u32): void {
 
 /** An unmasked exception is pending: #MF, or FERR# and going on where CR0.NE is clear. */
 function pendingError(cpu: usize): bool {
-  if ((load<u64>(cpu + X86_CR0) & CR0_NE) != 0) {
+  if ((load<u64>(cpu + X86_CR0) & CR0_NE) !== 0) {
     fault(cpu, VECTOR_MF);
     return false;
   }
@@ -55,12 +56,10 @@ function pendingError(cpu: usize): bool {
   return true;
 }
 /** Waits for pending exceptions; false when there is one. For control instructions. */
-@inline
 export function waited(cpu: usize): bool {
-  return (load<u32>(cpu + X86_FSW) & ES) == 0 || pendingError(cpu);
+  return (load<u32>(cpu + X86_FSW) & ES) === 0 || pendingError(cpu);
 }
 /** Begins a non-control instruction. */
-@inline
 export function ready(cpu: usize, imm: u32): bool {
   if (!waited(cpu)) return false;
   store<u32>(cpu + X86_FOP, imm >> 16);
@@ -69,7 +68,6 @@ export function ready(cpu: usize, imm: u32): bool {
   return true;
 }
 /** The same for one with a memory operand. */
-@inline
 export function readyMemory(cpu: usize, imm: u32): bool {
   if (!ready(cpu, imm)) return false;
   store<u32>(cpu + X86_FDS, load<u32>(cpu + X86_ES_SELECTOR + SEGMENT_BYTES * ((imm >> 12) & 7)));
@@ -77,46 +75,37 @@ export function readyMemory(cpu: usize, imm: u32): bool {
 }
 
 /** Rounding, precision and masks in the form of float/control.ts. */
-@inline
 export function control(cpu: usize): u32 {
   const fcw = load<u32>(cpu + X86_FCW);
   return ((fcw & 0xc00) << 3) | ((fcw & 0x300) << 8) | ((fcw & 0x3f) << 7);
 }
 /** The same with 64-bit precision whatever PC says. */
-@inline
 export function controlFull(cpu: usize): u32 {
   return control(cpu) | 0x30000;
 }
 
 /** Number of the physical register that is ST(i). */
-@inline
 export function physical(cpu: usize, i: u32): u32 {
   return (load<u32>(cpu + X86_FP_TOP) + i) & 7;
 }
-@inline
 export function registerAt(cpu: usize, number: u32): usize {
   return cpu + X86_FPR + (number << 4);
 }
-@inline
 export function isEmpty(cpu: usize, number: u32): bool {
-  return ((load<u32>(cpu + X86_FP_TAGS) >> number) & 1) != 0;
+  return ((load<u32>(cpu + X86_FP_TAGS) >> number) & 1) !== 0;
 }
-@inline
 export function significand(r: usize): u64 {
   return load<u64>(r);
 }
-@inline
 export function signExponent(r: usize): u32 {
   return load<u16>(r, 8);
 }
-@inline
 export function put(cpu: usize, number: u32, s: u32, m: u64): void {
   const r = registerAt(cpu, number);
   store<u64>(r, m);
   store<u16>(r, <u16>s, 8);
   store<u32>(cpu + X86_FP_TAGS, load<u32>(cpu + X86_FP_TAGS) & ~(1 << number));
 }
-@inline
 export function pop(cpu: usize): void {
   const top = load<u32>(cpu + X86_FP_TOP);
   store<u32>(cpu + X86_FP_TAGS, load<u32>(cpu + X86_FP_TAGS) | (1 << top));
@@ -124,11 +113,9 @@ export function pop(cpu: usize): void {
 }
 
 /** Sets condition codes. */
-@inline
 export function setCodes(cpu: usize, codes: u32): void {
   store<u32>(cpu + X86_FSW, (load<u32>(cpu + X86_FSW) & ~(C0 | C1 | C2 | C3)) | codes);
 }
-@inline
 export function setC1(cpu: usize, on: bool): void {
   const fsw = load<u32>(cpu + X86_FSW);
   store<u32>(cpu + X86_FSW, on ? fsw | C1 : fsw & ~C1);
@@ -141,35 +128,33 @@ export function setC1(cpu: usize, on: bool): void {
 export function commit(cpu: usize): u32 {
   let flags = floatFlags();
   const fsw = load<u32>(cpu + X86_FSW) & ~C1;
-  if (flags == 0) {
+  if (flags === 0) {
     store<u32>(cpu + X86_FSW, fsw);
     return 0;
   }
   const fcw = load<u32>(cpu + X86_FCW);
   const unmasked = flags & ~fcw & 0x3f;
-  if ((unmasked & (IE | DE | ZE)) != 0) flags &= IE | DE | ZE;
-  const c1 = (flags & PE) != 0 && roundedUp() != 0 ? C1 : 0;
-  store<u32>(cpu + X86_FSW, fsw | flags | c1 | (unmasked != 0 ? ES | B : 0));
+  if ((unmasked & (IE | DE | ZE)) !== 0) flags &= IE | DE | ZE;
+  const c1 = (flags & PE) !== 0 && roundedUp() !== 0 ? C1 : 0;
+  store<u32>(cpu + X86_FSW, fsw | flags | c1 | (unmasked !== 0 ? ES | B : 0));
   return unmasked;
 }
 /** Commits and, unless an unmasked exception forbids it, writes the result (resultSe, m) to a register. */
-@inline
 export function deliver(cpu: usize, number: u32, m: u64): bool {
   const s = resultSe();
   const unmasked = commit(cpu);
-  if ((unmasked & (IE | DE | ZE)) != 0) return false;
+  if ((unmasked & (IE | DE | ZE)) !== 0) return false;
   put(cpu, number, s, m);
   return true;
 }
 /** True when the exceptions that `commit` returned keep a result out of memory. */
-@inline
 export function blocksStore(unmasked: u32): bool {
-  return (unmasked & (IE | DE | ZE | OE | UE)) != 0;
+  return (unmasked & (IE | DE | ZE | OE | UE)) !== 0;
 }
 
 /** Stack fault: IE and SF, C1 telling overflow; true when IE is masked, so that the default response follows. */
 export function stackFault(cpu: usize, over: bool): bool {
-  const masked = (load<u32>(cpu + X86_FCW) & IE) != 0;
+  const masked = (load<u32>(cpu + X86_FCW) & IE) !== 0;
   const fsw = load<u32>(cpu + X86_FSW) & ~C1;
   store<u32>(cpu + X86_FSW, fsw | SF | IE | (over ? C1 : 0) | (masked ? 0 : ES | B));
   return masked;
@@ -195,11 +180,10 @@ export function push(cpu: usize, s: u32, m: u64): void {
 /** ES and B follow from the flags and the masks. */
 export function updateSummary(cpu: usize): void {
   const fsw = load<u32>(cpu + X86_FSW) & ~(ES | B);
-  const pending = (fsw & ~load<u32>(cpu + X86_FCW) & 0x3f) != 0;
-  if (!pending && (load<u32>(cpu + X86_FSW) & ES) != 0 && (load<u64>(cpu + X86_CR0) & CR0_NE) == 0) fpuError(0);
+  const pending = (fsw & ~load<u32>(cpu + X86_FCW) & 0x3f) !== 0;
+  if (!pending && (load<u32>(cpu + X86_FSW) & ES) !== 0 && (load<u64>(cpu + X86_CR0) & CR0_NE) === 0) fpuError(0);
   store<u32>(cpu + X86_FSW, pending ? fsw | ES | B : fsw);
 }
-@inline
 export function statusWord(cpu: usize): u32 {
   return load<u32>(cpu + X86_FSW) | (load<u32>(cpu + X86_FP_TOP) << 11);
 }
@@ -220,13 +204,13 @@ export function tagWord(cpu: usize): u32 {
     const r = registerAt(cpu, n);
     const e = signExponent(r) & 0x7fff;
     const m = significand(r);
-    const tag: u32 = isEmpty(cpu, n) ? 3 : e == 0 && m == 0 ? 1 : e == 0 || e == 0x7fff || i64(m) >= 0 ? 2 : 0;
+    const tag: u32 = isEmpty(cpu, n) ? 3 : e === 0 && m === 0 ? 1 : e === 0 || e === 0x7fff || i64(m) >= 0 ? 2 : 0;
     word |= tag << (n * 2);
   }
   return word;
 }
 export function setTagWord(cpu: usize, word: u32): void {
   let tags: u32 = 0;
-  for (let n: u32 = 0; n < 8; n++) if (((word >> (n * 2)) & 3) == 3) tags |= 1 << n;
+  for (let n: u32 = 0; n < 8; n++) if (((word >> (n * 2)) & 3) === 3) tags |= 1 << n;
   store<u32>(cpu + X86_FP_TAGS, tags);
 }

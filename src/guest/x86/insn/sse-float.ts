@@ -135,7 +135,12 @@ const rounding: readonly Row[] = (
   const meaning = bits === 0 ? packedUnary(name, control) : scalar(name, bits, control);
   const operands = bits === 0 ? 'Vx,Wx,Ib' : bits === 32 ? 'Vss,Hx,Wss,Ib' : 'Vsd,Hx,Wsd,Ib';
   return [
-    [`66 0F 3A ${opcode} /r`, `ROUND${form} Vx,${bits === 0 ? 'Wx' : bits === 32 ? 'Wss' : 'Wsd'},Ib`, 'sse4.1', meaning],
+    [
+      `66 0F 3A ${opcode} /r`,
+      `ROUND${form} Vx,${bits === 0 ? 'Wx' : bits === 32 ? 'Wss' : 'Wsd'},Ib`,
+      'sse4.1',
+      meaning,
+    ],
     [`VEX.LIG.66.0F3A.WIG ${opcode} /r`, `VROUND${form} ${operands}`, 'avx', meaning],
   ];
 });
@@ -172,7 +177,13 @@ export const SSE_FLOAT_ROWS: readonly Row[] = [
   ...allForms('div', '5E', '', packed, scalar),
   ...allForms('max', '5F', '', packed, scalar),
   ...allForms('sqrt', '51', '', (h) => packedUnary(h), scalar, true),
-  ...allForms('cmp', 'C2', ',Ib', (h) => packed(h, predicate), (h, bits) => scalar(h, bits, predicate)),
+  ...allForms(
+    'cmp',
+    'C2',
+    ',Ib',
+    (h) => packed(h, predicate),
+    (h, bits) => scalar(h, bits, predicate),
+  ),
 
   ['NP 0F 2E /r', 'UCOMISS Vss,Wss', 'sse', compareFlags(32, true)],
   ['66 0F 2E /r', 'UCOMISD Vsd,Wsd', 'sse2', compareFlags(64, true)],

@@ -1,6 +1,5 @@
 /** x87 control instructions, and saving and restoring of vector and floating-point state. */
-import { X86 } from '../state.js';
-import { Mode } from '../state.js';
+import { Mode, X86 } from '../state.js';
 import { type Translator, Vector } from '../translator.js';
 import type { Meaning, Row } from './row.js';
 
