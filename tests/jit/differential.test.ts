@@ -6,6 +6,7 @@ import { X86 } from '../../src/guest/x86/state.js';
 import { BlockBuilder, FLAG_OP, TEMP0 } from '../../src/ir/builder.js';
 import { VCPU } from '../../src/ir/layout.js';
 import { OPS, type OpInfo, PcMask } from '../../src/ir/ops.js';
+import { optimise } from '../../src/ir/passes.js';
 import { CPU, RAM, Rig, VECTOR_BASE_SLOT } from './rig.js';
 
 /** xorshift32: the same sequence for the same seed everywhere. */
@@ -252,6 +253,35 @@ test('random regions agree with the interpreter', () => {
     compare(rig, starts, `seed ${seed}`);
   }
   assert.ok(rig.sideExits > 100, 'TLB misses were seen');
+});
+
+test('optimised blocks do what they did before', () => {
+  const rig = new Rig();
+  let removed = 0;
+  for (let seed = 1; seed <= 150; seed++) {
+    const outcomes = [false, true].map((optimised) => {
+      const r = new Random(seed * 104729);
+      rig.reset();
+      const g = new Generator(r);
+      for (let i = 0; i < 4; i++) {
+        const here = CODE + i * BLOCK_BYTES;
+        const targets = Array.from({ length: 1 + r.next(3) }, () => (r.next(4) - i) * BLOCK_BYTES);
+        g.block(targets, 0x8000 - here, 6, new Map(), here);
+        const { count } = g.b;
+        if (optimised) optimise(g.b);
+        removed += count - g.b.count;
+        rig.place(here, g.b, BLOCK_BYTES);
+      }
+      randomState(rig, r);
+      rig.view.setBigUint64(CPU + COUNTER * 8, 50n, true);
+      rig.pc = CODE;
+      return rig.run(false);
+    });
+    assert.equal(outcomes[0]?.end, outcomes[1]?.end, `seed ${seed}`);
+    assert.deepEqual(outcomes[1]?.state, outcomes[0]?.state, `seed ${seed}`);
+    assert.ok(Buffer.from(outcomes[1]?.ram ?? []).equals(Buffer.from(outcomes[0]?.ram ?? [])), `seed ${seed}: memory`);
+  }
+  assert.ok(removed > 1000, `${removed} ops removed`);
 });
 
 test('a loop header polls the exit request', () => {

@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { BlockBuilder } from './builder.js';
+import { optimise } from './passes.js';
+import { TEST_LIMITS, TEST_NAMES } from './testing.js';
+import { parseOps, printOps } from './text.js';
+import { verifyOps } from './verify.js';
+
+const file = readFileSync(new URL('../../../src/ir/testdata/passes.ir', import.meta.url), 'utf8');
+
+for (const section of file.split(/^= /m).slice(1)) {
+  const [name = '', ...lines] = section.split('\n');
+  const [before = '', after = ''] = lines.join('\n').split('---\n');
+  test(name, () => {
+    const words = parseOps(before, TEST_NAMES);
+    assert.deepEqual(verifyOps(words, words.length / 4, TEST_LIMITS), []);
+    const b = new BlockBuilder();
+    b.words.set(words);
+    b.count = words.length / 4;
+    optimise(b);
+    assert.equal(printOps(b.words, b.count, TEST_NAMES).trim(), after.trim());
+    assert.deepEqual(verifyOps(b.words, b.count, TEST_LIMITS), []);
+  });
+}
