@@ -16,6 +16,7 @@
  * | shr      | result          | operand >> (count - 1)     |          | CF = its bit 0; SAR too; OF as above         |
  * | mul      | low half        | non-zero: CF = OF = 1      |          |                                              |
  * | carry    | for ZF, SF, PF  | bit 0 is CF                |          | OF = AF = 0; BT*, LZCNT, TZCNT, BMI1         |
+ * | imul     | low half        | one factor                 | other    | CF = OF = the signed product does not fit    |
  * | popcnt   | zero: ZF = 1    |                            |          | all others 0                                 |
  */
 export const FlagKind = {
@@ -32,6 +33,7 @@ export const FlagKind = {
   mul: 10,
   carry: 11,
   popcnt: 12,
+  imul: 13,
 } as const;
 export type FlagKindName = keyof typeof FlagKind;
 

@@ -187,11 +187,15 @@ export class Translator {
 
   /** A fault at this instruction. Ends the block. */
   raise(vector: number, code = -1): void {
+    this.raiseHere(vector, code);
+    this.ended = true;
+  }
+  /** The same inside a conditional body. */
+  raiseHere(vector: number, code = -1): void {
     const a = this.b.temp();
     if (code >= 0) this.b.movi(a, code);
     this.callVoid('raise', a, a, vector | (code >= 0 ? 256 : 0));
     this.b.leave();
-    this.ended = true;
   }
 
   // ---------------------------------------------------------------- registers
@@ -274,11 +278,13 @@ export class Translator {
     return seg === Seg.cs ? (this.mode & Mode.csBase) !== 0 : (this.mode & Mode.addSeg) !== 0;
   }
 
-  /** Effective address of the memory operand (no segment base), cut to the address size. */
-  effective(dst: Slot = this.b.temp()): Slot {
+  /**
+   * Effective address of the memory operand (no segment base), cut to the address size, and to 32 bits unless `wide`.
+   * The result is `dst`, or a register that holds it already.
+   */
+  effective(dst: Slot = this.b.temp(), wide = this.i.addrSize === 64): Slot {
     const b = this.b;
     const i = this.i;
-    const wide = i.addrSize === 64;
     if (i.ripRelative) return b.pcrel(dst, i.end + i.disp, wide ? PcMask.m64 : PcMask.m32);
     if (i.addrSize === 16) {
       if (i.base < 0) return b.movi(dst, i.disp & 0xffff);
@@ -349,6 +355,12 @@ export class Translator {
       if (based) slot = b.dab('add', slot, slot, SEG_BASE[seg] as Slot);
     }
     this.memSlot = slot;
+  }
+
+  /** Makes a linear address in a slot the memory operand of this instruction. */
+  useAddress(linear: Slot): void {
+    this.memSlot = linear;
+    this.memDisp = 0;
   }
 
   /** Linear address of the memory operand in one slot, checked for an access of `bytes`. */
@@ -498,6 +510,12 @@ export class Translator {
     const r = this.operandRegister(k);
     return r >= 0 && this.operandSize(k) >= 32 ? GPR0 + r : this.b.temp();
   }
+  /** Writes operand `k`; a 32-bit value is known to be zero-extended. */
+  writeClean(k: number, value: Slot): void {
+    const r = this.operandRegister(k);
+    if (r >= 0 && this.operandSize(k) >= 32) this.b.mov(GPR0 + r, value);
+    else this.write(k, value);
+  }
   /** Writes operand `k`. A 32-bit value computed into `target(k)` must be zero-extended already. */
   write(k: number, value: Slot): void {
     const r = this.operandRegister(k);
@@ -574,6 +592,21 @@ export class Translator {
   setFlagCarryIn(carry: Slot): void {
     this.b.mov(FLAG_SRC2, carry);
   }
+  /** CF = bit 0 of a slot; ZF stays, the others become undefined (BT and its kin). */
+  setCarryKeepZero(bit: Slot): void {
+    const known = this.knownFlags;
+    if (known > 3) {
+      const op = (FlagKind.carry << 2) | (known & 3);
+      this.b.flags(op, FLAG_RES, bit);
+      this.knownFlags = op;
+      this.compareAt = -1;
+    } else this.setFlags('carry', 64, this.setCondition(Cc.ne, this.b.temp()), bit);
+  }
+  /** Replaces the flags in `mask` (EFLAGS bits) by those of a slot that has no others set. */
+  mergeFlags(bits: Slot, mask: number): void {
+    const t = this.b.dai('andi32', this.b.temp(), this.flagBits(), ~mask);
+    this.setFlagBits(this.b.dab('or', t, t, bits));
+  }
   /** Sets CF PF AF ZF SF OF from a slot that holds them as EFLAGS bits (others are ignored). */
   setFlagBits(bits: Slot): void {
     this.setFlags('explicit', 64, bits, bits);
@@ -589,6 +622,11 @@ export class Translator {
   }
   /** CF as 0 or 1. */
   carry(): Slot {
+    const kind = this.knownFlags >> 2;
+    if (this.knownFlags >= 0) {
+      if (kind === FlagKind.logic || kind === FlagKind.popcnt) return this.constant(0);
+      if (kind === FlagKind.inc || kind === FlagKind.dec) return FLAG_SRC;
+    }
     return this.setCondition(Cc.b, this.b.temp());
   }
 
@@ -644,7 +682,7 @@ export class Translator {
           even === Cc.b ? 'ltu' : even === Cc.e ? 'eq' : even === Cc.be ? 'leu' : even === Cc.l ? 'lts' : 'les';
         const direct = this.compareStillThere();
         let a = direct && this.isLasting(this.compareA) ? this.compareA : FLAG_SRC;
-        if (even === Cc.e && !(direct && (this.compareImm || this.isLasting(this.compareB)))) {
+        if (even === Cc.e && (small || !(direct && (this.compareImm || this.isLasting(this.compareB))))) {
           this.zeroTest('eq', size, FLAG_RES, set);
         } else if (direct && this.compareImm) {
           const v = this.compareB;

@@ -16,6 +16,7 @@ import {
   FLAG_CARRY,
   FLAG_DEC,
   FLAG_EXPLICIT,
+  FLAG_IMUL,
   FLAG_INC,
   FLAG_LOGIC,
   FLAG_MUL,
@@ -27,6 +28,17 @@ import {
   X86_DF,
   X86_EFLAGS,
 } from '../generated/x86';
+
+/** High half of the signed 128-bit product. */
+function mulHighSigned(x: i64, y: i64): i64 {
+  const xl = <u64>x & 0xffffffff;
+  const yl = <u64>y & 0xffffffff;
+  const xh = x >> 32;
+  const yh = y >> 32;
+  const mid = xh * <i64>yl + <i64>((xl * yl) >> 32);
+  const mid2 = <i64>xl * yh + (mid & 0xffffffff);
+  return xh * yh + (mid >> 32) + (mid2 >> 32);
+}
 
 /** The lazy flags as EFLAGS bits. */
 export function flagBits(op: u64, res: u64, src: u64, src2: u64): u64 {
@@ -85,6 +97,14 @@ export function flagBits(op: u64, res: u64, src: u64, src2: u64): u64 {
     case FLAG_CARRY:
       f |= src & 1;
       break;
+    case FLAG_IMUL: {
+      const up = 64 - width;
+      const x = <i64>(src << up) >> up;
+      const y = <i64>(src2 << up) >> up;
+      const fits = width < 64 ? x * y === <i64>((x * y) << up) >> up : mulHighSigned(x, y) === (x * y) >> 63;
+      if (!fits) f |= EFLAGS_CF | EFLAGS_OF;
+      break;
+    }
   }
   return f;
 }
