@@ -353,4 +353,3 @@ export const ARITHMETIC_ROWS: readonly Row[] = [
   ['66 0F 38 F6 /r', 'ADCX Gy,Ey', 'adx', addWithFlag(EFLAGS.cf)],
   ['F3 0F 38 F6 /r', 'ADOX Gy,Ey', 'adx', addWithFlag(EFLAGS.of)],
 ];
-

@@ -165,7 +165,8 @@ export function parseEncoding(text: string, operands: readonly Operand[]): Encod
   for (const [bit, value] of constrained.entries()) {
     if (value < 0) continue;
     dims |= 1 << bit;
-    specific++;
+    // A mandatory prefix outweighs everything else: F2 0F 38 F0 is CRC32, not MOVBE.
+    specific += bit === 0 ? 8 : 1;
   }
   return { ...e, dims, specific };
 }

@@ -1,0 +1,71 @@
+/** Translates x86 code at an address of linear memory into one block of IR. */
+// hot path
+import type { BlockBuilder } from '../../ir/builder.js';
+import { GotoKind } from '../../ir/ops.js';
+import type { GuestTranslator } from '../guest.js';
+import { Decoded, Decoder } from './decode.js';
+import { ROWS } from './insn/index.js';
+import { Mode } from './state.js';
+import { ONE_INSTRUCTION, Translator, Vector } from './translator.js';
+
+const PAGE = 4096;
+const MAX_INSTRUCTIONS = 64;
+/** A block is cut when it comes near the builder's room; one instruction takes at most a few hundred ops. */
+const ENOUGH_OPS = 1400;
+
+export class X86Translator implements GuestTranslator {
+  bytes = 0;
+  instructions = 0;
+  private readonly t: Translator;
+  private readonly decoder = new Decoder(ROWS);
+  /** An instruction that straddles two pages, put together. */
+  private readonly joined = new Uint8Array(32);
+
+  /** `memory` is the linear memory; `hasFeature` asks the CPU model by a feature's name. */
+  constructor(
+    private readonly memory: Uint8Array,
+    hasFeature: (name: string) => boolean,
+  ) {
+    this.t = new Translator(hasFeature);
+  }
+
+  get builder(): BlockBuilder {
+    return this.t.b;
+  }
+
+  translate(host: number, mode: number, page2: number): boolean {
+    const t = this.t;
+    const i = t.i;
+    const single = (mode & ONE_INSTRUCTION) !== 0;
+    const pageEnd = (Math.floor(host / PAGE) + 1) * PAGE;
+    t.beginBlock(mode);
+    this.instructions = 0;
+    let at = host;
+    for (;;) {
+      let code = this.decoder.decode(i, this.memory, at, pageEnd, mode);
+      if (code === Decoded.truncated) {
+        // The instruction goes on in the next page: it gets a block of its own.
+        if (this.instructions > 0) break;
+        if (page2 === 0) return false;
+        const first = pageEnd - at;
+        this.joined.set(this.memory.subarray(at, pageEnd));
+        this.joined.set(this.memory.subarray(page2, page2 + 15), first);
+        code = this.decoder.decode(i, this.joined, 0, first + 15, mode);
+      }
+      i.offset = at - host;
+      i.end = i.offset + i.length;
+      t.b.beginInstruction(i.offset);
+      if ((mode & Mode.trap) !== 0) t.callVoid('armSingleStep');
+      if (code === Decoded.ok) t.instruction(i.form);
+      else if (code === Decoded.tooLong) t.raise(Vector.gp, 0);
+      else t.raise(Vector.ud);
+      this.instructions++;
+      at += i.length;
+      if (t.ended) break;
+      if (single || at >= pageEnd || this.instructions >= MAX_INSTRUCTIONS || t.b.count >= ENOUGH_OPS) break;
+    }
+    this.bytes = at - host;
+    if (!t.ended) t.jump(at - host, t.pcMask, GotoKind.jump);
+    return true;
+  }
+}
