@@ -289,22 +289,7 @@ export function rotateThroughCarry(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   return r;
 }
 
-// ---------------------------------------------------------------- CRC32 and BMI
-
-/** CRC-32C (reflected 0x1EDC6F41) of each 4-bit value. */
-const CRC_NIBBLES = memory.data<u32>([
-  0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d, 0x82f63b78,
-  0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
-]);
-
-export function crc32c(cpu: usize, a: u64, b: u64, imm: u32): u64 {
-  let crc = <u32>a;
-  for (let n: u32 = 0; n < imm * 2; n++) {
-    crc = (crc >> 4) ^ load<u32>(CRC_NIBBLES + ((<usize>((crc ^ <u32>b) & 15)) << 2));
-    b >>= 4;
-  }
-  return <u64>crc;
-}
+// ---------------------------------------------------------------- BMI
 
 export function bextr(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   const start = b & 0xff;

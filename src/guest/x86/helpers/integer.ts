@@ -20,8 +20,6 @@ export const INTEGER_HELPERS: HelperTable = {
     ['rotateFlags', 'call'],
     // RCL, RCR: a = value, b = count (unmasked), imm = size | 256 for right; result; changes CF and OF.
     ['rotateThroughCarry', 'callf'],
-    // a = CRC so far, b = data, imm = bytes of it.
-    ['crc32c', 'call'],
     // a = value (zero-extended), b = start | length << 8.
     ['bextr', 'call'],
     // a = value, b = mask.

@@ -1,4 +1,4 @@
-/** Bit tests and scans, POPCNT, LZCNT, TZCNT, BMI1, BMI2, CRC32. */
+/** Bit tests and scans, POPCNT, LZCNT, TZCNT, BMI1, BMI2. */
 import type { Slot } from '../../../ir/builder.js';
 import { RDX, type Translator } from '../translator.js';
 import type { Meaning, Row } from './row.js';
@@ -83,12 +83,6 @@ const popcnt: Meaning = (t, i) => {
   const r = t.b.da('popcnt', t.b.temp(), t.readZ(1));
   t.setReg(i.reg, i.opSize, r);
   t.setFlags('popcnt', i.opSize, r);
-};
-
-const crc32: Meaning = (t, i) => {
-  const dst = t.gpr(i.reg);
-  const bytes = t.operandSize(1) / 8;
-  t.call('crc32c', dst, dst, t.readZ(1), bytes);
 };
 
 // ---------------------------------------------------------------- BMI: operand size 32 or 64 by VEX.W
@@ -189,8 +183,6 @@ export const BIT_ROWS: readonly Row[] = [
   ['F3 0F BC /r', 'TZCNT Gv,Ev', '', count(true)],
   ['F3 0F BD /r', 'LZCNT Gv,Ev', '', count(false)],
   ['F3 0F B8 /r', 'POPCNT Gv,Ev', 'popcnt', popcnt],
-  ['F2 0F 38 F0 /r', 'CRC32 Gy,Eb', 'sse4_2', crc32],
-  ['F2 0F 38 F1 /r', 'CRC32 Gy,Ev', 'sse4_2', crc32],
   ['VEX.LZ.NP.0F38.WIG F2 /r', 'ANDN Gy,By,Ey', 'bmi1', andn],
   ['VEX.LZ.NP.0F38.WIG F3 /1', 'BLSR By,Ey', 'bmi1', lowest('blsr')],
   ['VEX.LZ.NP.0F38.WIG F3 /2', 'BLSMSK By,Ey', 'bmi1', lowest('blsmsk')],
