@@ -1,7 +1,8 @@
 /** The machine thread: guest code in slices, timers and requests between them, the host's events whenever it yields. */
-import type { Accelerator, SliceEnd } from './accelerator.js';
+
 import type { Lifecycle } from '../machine/lifecycle.js';
 import type { MachineClocks } from '../machine/machine-clocks.js';
+import type { Accelerator, SliceEnd } from './accelerator.js';
 
 /** How the host's event loop gets its turn. */
 export interface EventLoop {

@@ -13,6 +13,7 @@ export const MAX_REGION_OPS = 12000;
 const HOST = (BLOCK.at['host'] as number) / 4;
 const MODE = (BLOCK.at['mode'] as number) / 4;
 const OPS_COUNT = (BLOCK.at['ops'] as number) / 4;
+const HOST2 = (BLOCK.at['host2'] as number) / 4;
 const BYTES = (BLOCK.at['bytes'] as number) / 4;
 
 /** Finds (perhaps translates) the block at a linear-memory address for a mode: its address, or 0. */
@@ -49,7 +50,8 @@ export class Region {
       const ops = words[w + OPS_COUNT] as number;
       const first = w + BLOCK.size / 4;
       if (this.blocks.length >= MAX_REGION_BLOCKS || totalOps + ops > MAX_REGION_OPS) return -1;
-      if (!compilable(words, first, ops)) return -1;
+      // A block that goes on in a second page holds only as long as that is mapped where it was: the dispatcher checks.
+      if (words[w + HOST2] !== 0 || !compilable(words, first, ops)) return -1;
       totalOps += ops;
       const index = this.blocks.push(block) - 1;
       indexOf.set(block, index);

@@ -3,6 +3,8 @@ import { Bug, UserError } from '../../base/errors.js';
 import type { GuestArchitecture, GuestTranslator } from '../../guest/guest.js';
 import { BLOCK, FLAT_RANGE, MACHINE, VCPU } from '../../ir/layout.js';
 import { ExitReason } from '../../ir/ops.js';
+import { optimise } from '../../ir/passes.js';
+import { Jit } from '../../jit/jit.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import type { Accelerator, ApicMessage, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
 import { LinearMemory, MAX_FLAT_RANGES } from './linear-memory.js';
@@ -34,6 +36,8 @@ const REQUEST_POLL = 1;
 const REQUEST_RETURN = 2;
 /** With several processors on one thread, each runs this long before the next. */
 const TURN_NS = 1_000_000;
+/** So many hot region heads are compiled at once; fewer when a slice ends. */
+const COMPILE_BATCH = 16;
 
 const at = (layout: { readonly at: Readonly<Record<string, number>> }, field: string): number => {
   const offset = layout.at[field];
@@ -47,6 +51,7 @@ export class TcgAccelerator implements Accelerator {
   readonly vcpus: readonly Vcpu[];
   readonly layout: LinearMemory;
   readonly runtime: Runtime;
+  readonly jit: Jit;
   readonly #guest: GuestArchitecture;
   readonly #options: TcgOptions;
   readonly #ticker: Ticker;
@@ -65,6 +70,7 @@ export class TcgAccelerator implements Accelerator {
     this.#view = new DataView(this.memory.buffer);
     this.#words = new Int32Array(this.memory.buffer);
     this.runtime = this.#instantiate(options.runtime);
+    this.jit = this.#createJit();
     this.#initialise();
     this.vcpus = this.layout.vcpus.map((state, index) => this.#vcpu(state, index));
     this.#ticker = options.startTicker(
@@ -178,6 +184,7 @@ export class TcgAccelerator implements Accelerator {
       this.#ticker.arm(Math.ceil((count === 1 ? left : Math.min(left, TURN_NS)) / 1000));
       const reason = this.runtime.run(state);
       this.#ticker.disarm();
+      this.jit.flushQueue();
       this.#turn = (index + 1) % count;
       switch (reason) {
         case ExitReason.halt:
@@ -212,6 +219,21 @@ export class TcgAccelerator implements Accelerator {
   resetCode(): void {
     this.runtime.resetCode(this.layout.machine, this.layout.pages);
     this.#next = this.layout.code;
+    this.jit.reset();
+  }
+
+  #createJit(): Jit {
+    const { runtime, layout } = this;
+    return new Jit({
+      memory: this.memory,
+      table: runtime.table,
+      runtime: runtime as unknown as Record<string, WebAssembly.ExportedFunction>,
+      helperNames: this.#guest.helpers.map((h) => h.name),
+      vectorBaseSlot: this.#guest.vectorBaseSlot,
+      hasCodeBase: (mode) => !this.#guest.linearIsPc(mode),
+      lookup: (host, mode) => runtime.findBlock(layout.machine, host, mode) >>> 0,
+      now: () => this.#options.monotonic(),
+    });
   }
 
   #connected(): MachineServices {
@@ -287,8 +309,11 @@ export class TcgAccelerator implements Accelerator {
       fpuError: (level: number) => services().fpuError(level !== 0),
       translate: (_cpu: number, host: number, mode: number, page2: number) =>
         this.#translate(host >>> 0, mode, page2 >>> 0),
-      hot: () => {},
-      blockInvalidated: () => {},
+      hot: (block: number) => {
+        this.jit.request(block >>> 0);
+        if (this.jit.pending >= COMPILE_BATCH) this.jit.flushQueue();
+      },
+      blockInvalidated: (block: number) => this.jit.invalidated(block >>> 0),
       traceBlock: () => {},
     };
     const instance = new WebAssembly.Instance(module, { env });
@@ -300,6 +325,7 @@ export class TcgAccelerator implements Accelerator {
     this.#translator ??= this.#guest.createTranslator(new Uint8Array(this.memory.buffer), this.layout.vcpus[0]!);
     const translator = this.#translator;
     if (!translator.translate(host, mode, page2)) return 0;
+    optimise(translator.builder);
     const { words, count } = translator.builder;
     const bytes = BLOCK.size + count * 16;
     if (this.#next + bytes > this.layout.codeEnd) this.resetCode();
