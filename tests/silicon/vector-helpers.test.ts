@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import { SIMD_INLINE, SIMD_INLINE_IMM } from '../../src/guest/x86/helpers/simd-inline.js';
+import { SIMD_INLINE, SIMD_INLINE_IMM, SIMD_INLINE_SCALAR } from '../../src/guest/x86/helpers/simd-inline.js';
 import { SSE_HELPER_TABLES } from '../../src/guest/x86/helpers/sse.js';
 import { X86 } from '../../src/guest/x86/state.js';
 import { INPUT_BYTES, nativeUnavailable, OUTPUT_BYTES, runNative } from './run-native.js';
@@ -88,6 +88,18 @@ for (let imm = 0; imm < 128; imm++) {
   add('pcmpestri', `pcmpestri $${imm}, %xmm2, %xmm1; mov %ecx, %eax`, imm, 'rax', 16);
   add('pcmpestrm', `pcmpestrm $${imm}, %xmm2, %xmm1; movdqa %xmm0, %xmm1`, imm, 'vector', 16);
 }
+for (const [length, index] of [
+  [0, 0],
+  [8, 4],
+  [32, 31],
+  [1, 63],
+  [63, 1],
+]) {
+  const imm = (length as number) | ((index as number) << 8);
+  add('extrqi', `extrq $${index}, $${length}, %xmm1`, imm, 'half');
+  add('insertqi', `insertq $${index}, $${length}, %xmm2, %xmm1`, imm, 'half');
+}
+add('extrq', 'mov $0x1405, %ecx; movd %ecx, %xmm2; extrq %xmm2, %xmm1', -0x1405 - 1, 'half');
 // MMX: the operands are the low halves.
 const MMX = (text: string): string => `movdq2q %xmm1, %mm1; movdq2q %xmm2, %mm2; ${text}; movq2dq %mm1, %xmm1`;
 for (const n of words(`phaddw phaddd phaddsw phsubw phsubd phsubsw packsswb packssdw packuswb punpckhbw punpckhwd punpckhdq
@@ -194,12 +206,12 @@ test('vector helpers agree with the processor', { skip: nativeUnavailable() }, a
 
 test('every vector helper is compared', () => {
   // These need guest memory or belong to whole instructions; tests/silicon runs them as guest code.
-  const elsewhere = new Set(words('mmxWritten mmxUsed emms vpermq vpermd vperm2x128'));
+  const elsewhere = new Set(words('mmxWritten mmxUsed emms vpermq vpermd vperm2x128 insertq'));
   const compared = new Set(cases.map((c) => c.helper));
   const missing = SSE_HELPER_TABLES.flatMap((t) => t.helpers)
     .filter(([name, kind]) => kind === 'vcall' && !compared.has(name) && !elsewhere.has(name))
     .map(([name]) => name);
   assert.deepEqual(missing, []);
-  for (const name of [...Object.keys(SIMD_INLINE), ...Object.keys(SIMD_INLINE_IMM)])
-    assert.ok(compared.has(name), name);
+  const inline = [...Object.keys(SIMD_INLINE), ...Object.keys(SIMD_INLINE_IMM), ...Object.keys(SIMD_INLINE_SCALAR)];
+  for (const name of inline) assert.ok(compared.has(name), name);
 });

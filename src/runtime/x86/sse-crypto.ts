@@ -1,5 +1,5 @@
-/** AES (FIPS 197), carry-less multiplication, SHA-1 and SHA-256 (FIPS 180-4) and CRC-32C, as the x86 instructions cut them. */
-import { AES_INVERSE_SBOX, AES_SBOX, CRC32C } from '../generated/crypto-tables';
+/** AES (FIPS 197), carry-less multiplication, SHA-1 and SHA-256 (FIPS 180-4), as the x86 instructions cut them. */
+import { AES_INVERSE_SBOX, AES_SBOX } from '../generated/crypto-tables';
 
 function substitute(v: v128, box: usize): v128 {
   let r = i8x16.splat(load<u8>(box + i8x16.extract_lane_u(v, 0)));
@@ -74,12 +74,18 @@ export function aeskeygenassist(cpu: usize, d: usize, a: usize, b: usize, imm: u
   v128.store(d, i32x4(x1, rotr<u32>(x1, 8) ^ imm, x3, rotr<u32>(x3, 8) ^ imm));
 }
 
+/** 0x1111..., 0x0f0f..., 0x3333..., 0x5555...: all ones divided by 15, 17, 5, 3. */
+const EVERY_FOURTH: u64 = <u64>-1 / 15;
+const LOW_NIBBLES: u64 = <u64>-1 / 17;
+const LOW_PAIRS: u64 = <u64>-1 / 5;
+const EVEN_BITS: u64 = <u64>-1 / 3;
+
 /**
  * Low 64 bits of a carry-less product. Operands are cut into four with every fourth bit set, so that carries of the
  * integer products (at most 16 ones a column) fall into the three bits between and are masked away.
  */
 function carrylessLow(x: u64, y: u64): u64 {
-  const m0: u64 = 0x1111111111111111;
+  const m0: u64 = EVERY_FOURTH;
   const m1 = m0 << 1;
   const m2 = m0 << 2;
   const m3 = m0 << 3;
@@ -99,9 +105,9 @@ function carrylessLow(x: u64, y: u64): u64 {
 }
 function reverseBits(x: u64): u64 {
   let v = bswap<u64>(x);
-  v = ((v >> 4) & 0x0f0f0f0f0f0f0f0f) | ((v & 0x0f0f0f0f0f0f0f0f) << 4);
-  v = ((v >> 2) & 0x3333333333333333) | ((v & 0x3333333333333333) << 2);
-  return ((v >> 1) & 0x5555555555555555) | ((v & 0x5555555555555555) << 1);
+  v = ((v >> 4) & LOW_NIBBLES) | ((v & LOW_NIBBLES) << 4);
+  v = ((v >> 2) & LOW_PAIRS) | ((v & LOW_PAIRS) << 2);
+  return ((v >> 1) & EVEN_BITS) | ((v & EVEN_BITS) << 1);
 }
 /** imm bit 0 chooses the half of a, bit 4 that of b. */
 export function pclmulqdq(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
@@ -192,13 +198,4 @@ export function sha256msg2(cpu: usize, d: usize, a: usize, b: usize, imm: u32): 
   const w18 = load<u32>(a, 8) + sigma1(w16);
   const w19 = load<u32>(a, 12) + sigma1(w17);
   v128.store(d, i32x4(w16, w17, w18, w19));
-}
-
-/** CRC32: a is the checksum so far, b the data, imm its bytes. */
-export function crc32(cpu: usize, a: u64, b: u64, imm: u32): u64 {
-  let crc = <u32>a;
-  for (let i: u32 = 0; i < imm; i++) {
-    crc = load<u32>(CRC32C + <usize>((crc ^ <u32>(b >> (i << 3))) & 0xff) * 4) ^ (crc >> 8);
-  }
-  return <u64>crc;
 }

@@ -122,3 +122,32 @@ export function psrlvq(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void
   const high = load<u64>(b, 8) < 64 ? load<u64>(a, 8) >> load<u64>(b, 8) : 0;
   v128.store(d, i64x2(low, high));
 }
+
+// SSE4a (AMD APM vol. 4): bit fields of the low half. Length 0 means 64. The upper half is undefined; processors
+// clear it.
+
+function fieldMask(length: u32): u64 {
+  return (length & 63) === 0 ? <u64>-1 : ((<u64>1) << (length & 63)) - 1;
+}
+function extractField(d: usize, a: usize, length: u32, index: u32): void {
+  v128.store(d, i64x2((load<u64>(a) >> (index & 63)) & fieldMask(length), 0));
+}
+function insertField(d: usize, a: usize, b: usize, length: u32, index: u32): void {
+  const mask = fieldMask(length) << (index & 63);
+  v128.store(d, i64x2((load<u64>(a) & ~mask) | ((load<u64>(b) << (index & 63)) & mask), 0));
+}
+/** imm: length | index << 8. */
+export function extrqi(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  extractField(d, a, imm, imm >> 8);
+}
+/** Length and index in the bytes of b. */
+export function extrq(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  extractField(d, a, load<u8>(b), load<u8>(b, 1));
+}
+export function insertqi(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  insertField(d, a, b, imm, imm >> 8);
+}
+/** Length and index in the bytes of b's upper half. */
+export function insertq(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  insertField(d, a, b, load<u8>(b, 8), load<u8>(b, 9));
+}

@@ -9,6 +9,7 @@
  *   32                 push an i32 constant (shift counts)
  *   shuffle:0,1,...    i8x16.shuffle with these 16 lanes
  * The value left is stored at the destination's address. A code reads its operands before it writes, so they may alias.
+ * Codes of SIMD_INLINE_SCALAR leave an i32, which is stored zero-extended to 64 bits; `i16x8.extract_lane_u#3` names a lane.
  */
 
 const lanes = (n: number, f: (i: number) => number): string => `shuffle:${Array.from({ length: n }, (_, i) => f(i))}`;
@@ -164,6 +165,9 @@ export const SIMD_INLINE: Readonly<Record<string, string>> = {
 /** Opcodes after the 0xfd prefix of the WebAssembly instructions used above. */
 export const SIMD_OPCODES: Readonly<Record<string, number>> = {
   'i8x16.swizzle': 0x0e,
+  'i8x16.extract_lane_u': 0x16,
+  'i16x8.extract_lane_u': 0x19,
+  'i32x4.extract_lane': 0x1b,
   'i8x16.eq': 0x23,
   'i8x16.ne': 0x24,
   'i8x16.gt_s': 0x27,
@@ -178,6 +182,7 @@ export const SIMD_OPCODES: Readonly<Record<string, number>> = {
   'v128.or': 0x50,
   'v128.xor': 0x51,
   'i8x16.abs': 0x60,
+  'i8x16.bitmask': 0x64,
   'i8x16.narrow_i16x8_s': 0x65,
   'i8x16.narrow_i16x8_u': 0x66,
   'i8x16.shr_s': 0x6c,
@@ -198,6 +203,8 @@ export const SIMD_OPCODES: Readonly<Record<string, number>> = {
   'i16x8.q15mulr_sat_s': 0x82,
   'i16x8.narrow_i32x4_s': 0x85,
   'i16x8.narrow_i32x4_u': 0x86,
+  'i16x8.extend_low_i8x16_s': 0x87,
+  'i16x8.extend_low_i8x16_u': 0x89,
   'i16x8.shl': 0x8b,
   'i16x8.shr_s': 0x8c,
   'i16x8.shr_u': 0x8d,
@@ -214,6 +221,9 @@ export const SIMD_OPCODES: Readonly<Record<string, number>> = {
   'i16x8.max_u': 0x99,
   'i16x8.avgr_u': 0x9b,
   'i32x4.abs': 0xa0,
+  'i32x4.bitmask': 0xa4,
+  'i32x4.extend_low_i16x8_s': 0xa7,
+  'i32x4.extend_low_i16x8_u': 0xa9,
   'i32x4.shl': 0xab,
   'i32x4.shr_s': 0xac,
   'i32x4.shr_u': 0xad,
@@ -229,6 +239,9 @@ export const SIMD_OPCODES: Readonly<Record<string, number>> = {
   'i32x4.extmul_high_i16x8_s': 0xbd,
   'i32x4.extmul_low_i16x8_u': 0xbe,
   'i32x4.extmul_high_i16x8_u': 0xbf,
+  'i64x2.bitmask': 0xc4,
+  'i64x2.extend_low_i32x4_s': 0xc7,
+  'i64x2.extend_low_i32x4_u': 0xc9,
   'i64x2.shl': 0xcb,
   'i64x2.shr_s': 0xcc,
   'i64x2.shr_u': 0xcd,
@@ -247,6 +260,21 @@ const blend =
   (size: number): ((imm: number) => string) =>
   (imm) =>
     `a b ${lanes(16, (i) => ((imm >> Math.floor(i / size)) & 1 ? i + 16 : i))}`;
+
+const LANE_BITS: Readonly<Record<string, number>> = { b: 8, w: 16, d: 32, q: 64 };
+/** PMOVSX and PMOVZX between two element sizes; the helper's `imm` is where in b the source begins. */
+function widening(sizes: string): [string, (imm: number) => string][] {
+  const from = LANE_BITS[sizes[0] as string] as number;
+  const to = LANE_BITS[sizes[1] as string] as number;
+  return (['s', 'u'] as const).map((kind) => {
+    let steps = '';
+    for (let bits = from; bits < to; bits *= 2) {
+      steps += ` i${bits * 2}x${64 / bits}.extend_low_i${bits}x${128 / bits}_${kind}`;
+    }
+    const code = (imm: number): string => (imm === 0 ? 'b' : `b b ${lanes(16, (i) => (i + imm) & 15)}`) + steps;
+    return [`pmov${kind === 's' ? 's' : 'z'}x${sizes}`, code];
+  });
+}
 
 /** The same for helpers that take an immediate: code by helper name and the helper's `imm`. */
 export const SIMD_INLINE_IMM: Readonly<Record<string, (imm: number) => string>> = {
@@ -270,4 +298,15 @@ export const SIMD_INLINE_IMM: Readonly<Record<string, (imm: number) => string>> 
   pblendw: blend(2),
   blendps: blend(4),
   blendpd: blend(8),
+  ...Object.fromEntries(['bw', 'bd', 'bq', 'wd', 'wq', 'dq'].flatMap(widening)),
+};
+
+/** Helpers that leave a 64-bit number; undefined: not for this immediate. */
+export const SIMD_INLINE_SCALAR: Readonly<Record<string, (imm: number) => string | undefined>> = {
+  pmovmskb: (imm) => (imm === 0 ? 'b i8x16.bitmask' : undefined),
+  movmskps: (imm) => (imm === 0 ? 'b i32x4.bitmask' : undefined),
+  movmskpd: (imm) => (imm === 0 ? 'b i64x2.bitmask' : undefined),
+  pextrb: (imm) => `b i8x16.extract_lane_u#${imm & 15}`,
+  pextrw: (imm) => `b i16x8.extract_lane_u#${imm & 7}`,
+  pextrd: (imm) => `b i32x4.extract_lane#${imm & 3}`,
 };

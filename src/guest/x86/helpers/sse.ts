@@ -17,7 +17,8 @@ export const SSE_HELPER_TABLES: readonly HelperTable[] = [
     'vcall',
     `psllw pslld psllq psrlw psrld psrlq psraw psrad
      psllwi pslldi psllqi psrlwi psrldi psrlqi psrawi psradi
-     pslldqi psrldqi palignr palignr64 psllvd psllvq psrlvd psrlvq psravd`,
+     pslldqi psrldqi palignr palignr64 psllvd psllvq psrlvd psrlvq psravd
+     extrqi extrq insertqi insertq`,
   ),
   table(
     'x86/sse-shuffle',
@@ -38,5 +39,4 @@ export const SSE_HELPER_TABLES: readonly HelperTable[] = [
      sha1rnds4 sha1nexte sha1msg1 sha1msg2 sha256rnds2 sha256msg1 sha256msg2`,
   ),
   table('x86/sse-memory', 'vcallf', 'maskedLoad maskedStore gather'),
-  table('x86/sse-crypto', 'call', 'crc32'),
 ];

@@ -1,6 +1,6 @@
 /** Integer vector arithmetic, comparison, logic, packing and shifts: MMX, SSE2 to SSE4.2, AVX, AVX2. */
 import { helper } from '../helpers/index.js';
-import type { Row } from './row.js';
+import type { Meaning, Row } from './row.js';
 import { group, lanes, mmxBegin, mmxWritten, vcall, vexEncoding } from './vector.js';
 
 const SSE2 = { prefix: '66', sse: 'sse2', avx256: 'avx2' } as const;
@@ -56,6 +56,14 @@ function shiftByImmediate([opcode, reg, mnemonic]: (typeof SHIFTS_BY_IMMEDIATE)[
   }
   return rows;
 }
+
+/** SSE4a bit fields. */
+const bitField =
+  (name: string, destinationInRm = false): Meaning =>
+  (t, i) => {
+    const d = t.xmm(destinationInRm ? i.rm : i.reg);
+    vcall(t, helper(name), d, d, t.xmm(i.rm), (i.imm & 63) | ((i.imm2 & 63) << 8));
+  };
 
 export const VECTOR_INT_ROWS: readonly Row[] = [
   ...group(
@@ -200,6 +208,10 @@ export const VECTOR_INT_ROWS: readonly Row[] = [
     `VPSRLVQ 0F 38 45 psrlvq
      VPSLLVQ 0F 38 47 psllvq`,
   ),
+  ['66 0F 78 /0', 'EXTRQ Udq,Ib,Ib', 'sse4a', bitField('extrqi', true)],
+  ['66 0F 79 /r', 'EXTRQ Vdq,Udq', 'sse4a', bitField('extrq')],
+  ['F2 0F 78 /r', 'INSERTQ Vdq,Udq,Ib,Ib', 'sse4a', bitField('insertqi')],
+  ['F2 0F 79 /r', 'INSERTQ Vdq,Udq', 'sse4a', bitField('insertq')],
   // Sums of absolute differences; the upper lane of the 256-bit form uses immediate bits 5:3
   ...group({ ...SSE41, imm: 3 }, 'MPSADBW 0F 3A 42'),
 ];

@@ -284,6 +284,8 @@ export const VECTOR_MOVE_ROWS: readonly Row[] = [
   ['66 0F 38 2A /r', 'MOVNTDQA Vdq,Mdq', 'sse4.1', load(true)],
   [vexEncoding('128', '66', '0F 38 2A'), 'VMOVNTDQA Vdq,Mdq', 'avx', load(true)],
   [vexEncoding('256', '66', '0F 38 2A'), 'VMOVNTDQA Vqq,Mqq', 'avx2', load(true)],
+  ['F3 0F 2B /r', 'MOVNTSS Md,Vdq', 'sse4a', storeScalar(32)],
+  ['F2 0F 2B /r', 'MOVNTSD Mq,Vdq', 'sse4a', storeScalar(64)],
   ...scalar('MOVSS', 'F3', 'd', 32, 'sse'),
   ...scalar('MOVSD', 'F2', 'q', 64, 'sse2'),
   ...halves(false),
