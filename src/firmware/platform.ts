@@ -1,5 +1,6 @@
 /** The machine as firmware sees it: memory, ports, and what the board knows and firmware would have to find out. */
 import type { AccessSize, Dma } from '../memory/io.js';
+import type { SmbiosIdentity } from './smbios/smbios.js';
 
 /** Guest-physical memory. */
 export type GuestMemory = Dma;
@@ -41,6 +42,12 @@ export interface PlatformDescription {
   readonly pvpanicPort?: number;
   /** Whether there is a PCI bus with a PIIX3 (`pc`) or only ISA (`isapc`). */
   readonly pci: boolean;
+  /** 16 bytes in the order in which a UUID is written. */
+  readonly uuid?: Uint8Array;
+  /** What SMBIOS says about the machine where it differs from QEMU's PC. */
+  readonly identity?: Partial<SmbiosIdentity>;
+  /** CPUID leaf 1, EAX and EDX, for SMBIOS. */
+  readonly processorId?: readonly [signature: number, features: number];
 }
 
 /** Reset values and addresses of the `pc` machine that tables, loader and devices agree on. */

@@ -64,6 +64,7 @@ for (const [name, longMode] of [
       assert.match(said, /Interrupt link LNKD configured for IRQ 11/);
       assert.match(said, /00:0[0-9]: ttyS0 at I\/O 0x3f8 \(irq = 4/, 'serial port found through ACPI');
       assert.match(said, /VGA\+ 80x25/);
+      assert.match(said, /DMI: QEMU Standard PC \(i440FX/);
       assert.match(said, /AT Translated Set 2 keyboard/);
       assert.match(said, /IO-APIC +2-edge +timer/);
       assert.match(said, /ACPI PM1a_EVT_BLK/);

@@ -3,15 +3,14 @@
  * state the boot processor starts. Called at power-on and again after every reset.
  */
 import { UserError } from '../../base/errors.js';
-import { placeAt } from '../acpi/table-set.js';
-import { ACPI_RSDP_FILE, ACPI_TABLES_FILE, acpiTables } from '../acpi/tables.js';
 import { type GuestMemory, type PlatformDescription, type PortIo, pciMemoryStart } from '../platform.js';
+import { writeTables } from '../tables-in-ram.js';
 import { writeBiosData } from './bios-data.js';
 import type { BootState } from './boot-state.js';
 import { isBzImage, loadBzImage } from './bzimage.js';
 import { setUpChipset, shadowRam } from './chipset-setup.js';
 import { type BootModule, type ImageFile, type LoadRequest, malformed } from './image.js';
-import { Low, tablesBase } from './memory-map.js';
+import { Low } from './memory-map.js';
 import { setTextMode } from './text-mode.js';
 
 export interface DirectBoot {
@@ -56,13 +55,6 @@ function memoryTypes(p: PlatformDescription): BootState['msrs'] {
   ];
 }
 
-function writeTables(memory: GuestMemory, p: PlatformDescription): void {
-  const base = tablesBase(p.ram);
-  const placed = placeAt(acpiTables(p), { [ACPI_RSDP_FILE]: Low.rsdp, [ACPI_TABLES_FILE]: base });
-  memory.write(Low.rsdp, placed.get(ACPI_RSDP_FILE)!);
-  memory.write(base, placed.get(ACPI_TABLES_FILE)!);
-}
-
 const SMALLEST_RAM = 4 << 20;
 
 export function directBoot(boot: DirectBoot): BootState {
@@ -87,7 +79,7 @@ export function directBoot(boot: DirectBoot): BootState {
     modules: boot.modules,
     commandLine: boot.commandLine,
     longMode: boot.longMode,
-    rsdp: Low.rsdp,
+    rsdp: platform.pci ? Low.rsdp : 0,
     textConsole: platform.vga,
   });
   return { ...state, localApic: VIRTUAL_WIRE, msrs: memoryTypes(platform) };

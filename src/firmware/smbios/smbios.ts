@@ -63,7 +63,10 @@ class Structures {
     const strings: string[] = [];
     body(formatted, (value) => (value === '' ? 0 : strings.push(value)));
     const start = this.w.length;
-    this.w.u8(type, 4 + formatted.length).u16(handle).bytes(formatted.finish());
+    this.w
+      .u8(type, 4 + formatted.length)
+      .u16(handle)
+      .bytes(formatted.finish());
     for (const s of strings) this.w.text(s).u8(0);
     if (strings.length === 0) this.w.u8(0);
     this.w.u8(0);
@@ -92,13 +95,18 @@ function memoryStructures(s: Structures, ram: RamLayout): void {
     w.u8(1, 3, 6); // other location, system memory, multi-bit ECC
     const kib = total / KIB;
     const large = kib >= 0x80000000;
-    w.u32(large ? 0x80000000 : kib).u16(NO_ERROR_INFORMATION).u16(devices).u64(large ? total : 0);
+    w.u32(large ? 0x80000000 : kib)
+      .u16(NO_ERROR_INFORMATION)
+      .u16(devices)
+      .u64(large ? total : 0);
   });
   for (let i = 0; i < devices; i++) {
     const size = Math.min(DIMM_SIZE, total - i * DIMM_SIZE);
     s.add(17, 0x1100 + i, (w, text) => {
       w.u16(0x1000).u16(NO_ERROR_INFORMATION).u16(0xffff).u16(0xffff); // array; widths unknown
-      w.u16(Math.ceil(size / MIB)).u8(9, 0, text(`DIMM ${i}`), 0, 7).u16(2); // DIMM, no set, RAM, other
+      w.u16(Math.ceil(size / MIB))
+        .u8(9, 0, text(`DIMM ${i}`), 0, 7)
+        .u16(2); // DIMM, no set, RAM, other
       w.u16(0).u8(text(DEFAULT_IDENTITY.manufacturer), 0, 0, 0, 0).u32(0).u16(0).u16(0).u16(0).u16(0);
     });
   }
@@ -106,7 +114,10 @@ function memoryStructures(s: Structures, ram: RamLayout): void {
     s.add(19, 0x1300 + index, (w) => {
       const end = start + length;
       const wide = end > 0xffffffff * KIB;
-      w.u32(wide ? 0xffffffff : start / KIB).u32(wide ? 0xffffffff : end / KIB - 1).u16(0x1000).u8(1);
+      w.u32(wide ? 0xffffffff : start / KIB)
+        .u32(wide ? 0xffffffff : end / KIB - 1)
+        .u16(0x1000)
+        .u8(1);
       w.u64(wide ? start : 0).u64(wide ? end - 1 : 0);
     });
   range(0, 0, ram.below4g);
@@ -136,10 +147,15 @@ export function smbiosTables(options: SmbiosOptions): LinkedFiles {
   const cores = Math.min(options.cores, 0xff);
   for (let i = 0; i < options.sockets; i++)
     s.add(4, 0x400 + i, (w, text) => {
-      w.u8(text(`CPU ${i}`), 3, 1, text(id.manufacturer)).u32(signature).u32(features).u8(text(id.version), 0);
+      w.u8(text(`CPU ${i}`), 3, 1, text(id.manufacturer))
+        .u32(signature)
+        .u32(features)
+        .u8(text(id.version), 0);
       w.u16(0).u16(2000).u16(2000).u8(0x41, 1); // MHz: populated and enabled
       w.u16(NO_HANDLE).u16(NO_HANDLE).u16(NO_HANDLE).u8(0, 0, 0);
-      w.u8(cores, cores, Math.min(options.cores * options.threads, 0xff)).u16(UNKNOWN).u16(1);
+      w.u8(cores, cores, Math.min(options.cores * options.threads, 0xff))
+        .u16(UNKNOWN)
+        .u16(1);
     });
   memoryStructures(s, options.ram);
   s.add(32, 0x2000, (w) => w.zeros(6).u8(0));
