@@ -136,9 +136,14 @@ export class Translator {
 
   /** Does the CPU model have all of these features (`a,b`)? */
   feature(names: string): boolean {
-    if (!names.includes(',')) return this.hasFeature(names);
-    return names.split(',').every(this.hasFeature);
+    let has = this.features.get(names);
+    if (has === undefined) {
+      has = names.split(',').every((name) => this.hasFeature(name));
+      this.features.set(names, has);
+    }
+    return has;
   }
+  private readonly features = new Map<string, boolean>();
 
   /** Is the unit enabled? If not raises #UD or #NM and returns false. MMX and x87 leave Mode.fpe to their rows. */
   unitCheck(unit: Form['unit']): boolean {
