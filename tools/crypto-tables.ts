@@ -29,10 +29,20 @@ function invert(box: readonly number[]): number[] {
   return inverse;
 }
 
+/** Byte-wise table of CRC-32C, reflected polynomial 0x82f63b78. */
+function crc32cTable(): number[] {
+  return Array.from({ length: 256 }, (_, byte) => {
+    let crc = byte;
+    for (let k = 0; k < 8; k++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
+    return crc >>> 0;
+  });
+}
+
 /** The AssemblyScript module that holds the tables. */
 export function cryptoTables(): string {
   return (
     `export const AES_SBOX: usize = memory.data<u8>([${aesSbox()}]);\n` +
-    `export const AES_INVERSE_SBOX: usize = memory.data<u8>([${invert(aesSbox())}]);\n`
+    `export const AES_INVERSE_SBOX: usize = memory.data<u8>([${invert(aesSbox())}]);\n` +
+    `export const CRC32C: usize = memory.data<u32>([${crc32cTable()}]);\n`
   );
 }

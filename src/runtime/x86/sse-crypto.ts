@@ -1,5 +1,5 @@
-/** AES (FIPS 197), carry-less multiplication, SHA-1 and SHA-256 (FIPS 180-4), as the x86 instructions cut them. */
-import { AES_INVERSE_SBOX, AES_SBOX } from '../generated/crypto-tables';
+/** AES (FIPS 197), carry-less multiplication, SHA-1 and SHA-256 (FIPS 180-4) and CRC-32C, as the x86 instructions cut them. */
+import { AES_INVERSE_SBOX, AES_SBOX, CRC32C } from '../generated/crypto-tables';
 
 function substitute(v: v128, box: usize): v128 {
   let r = i8x16.splat(load<u8>(box + i8x16.extract_lane_u(v, 0)));
@@ -198,4 +198,13 @@ export function sha256msg2(cpu: usize, d: usize, a: usize, b: usize, imm: u32): 
   const w18 = load<u32>(a, 8) + sigma1(w16);
   const w19 = load<u32>(a, 12) + sigma1(w17);
   v128.store(d, i32x4(w16, w17, w18, w19));
+}
+
+/** CRC32: a is the checksum so far, b the data, imm its bytes. */
+export function crc32(cpu: usize, a: u64, b: u64, imm: u32): u64 {
+  let crc = <u32>a;
+  for (let i: u32 = 0; i < imm; i++) {
+    crc = load<u32>(CRC32C + ((<usize>((crc ^ <u32>(b >> (i << 3))) & 0xff)) << 2)) ^ (crc >> 8);
+  }
+  return <u64>crc;
 }

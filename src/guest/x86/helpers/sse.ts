@@ -39,4 +39,5 @@ export const SSE_HELPER_TABLES: readonly HelperTable[] = [
      sha1rnds4 sha1nexte sha1msg1 sha1msg2 sha256rnds2 sha256msg1 sha256msg2`,
   ),
   table('x86/sse-memory', 'vcallf', 'maskedLoad maskedStore gather'),
+  table('x86/sse-crypto', 'call', 'crc32'),
 ];

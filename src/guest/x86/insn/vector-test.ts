@@ -1,4 +1,4 @@
-/** Vector instructions that set EFLAGS: PTEST, VTESTPS, VTESTPD, and the SSE4.2 string comparisons. */
+/** Vector instructions that set EFLAGS: PTEST, VTESTPS, VTESTPD, and the SSE4.2 string comparisons; CRC32. */
 import type { Slot } from '../../../ir/builder.js';
 import { helper } from '../helpers/index.js';
 import { RAX, RCX, RDX, type Translator } from '../translator.js';
@@ -57,6 +57,12 @@ function stringCompareRows(mnemonic: string, opcode: string): Row[] {
   ];
 }
 
+const CRC32 = helper('crc32');
+const crc32: Meaning = (t, i) => {
+  const data = t.read(1);
+  t.b.call('call', CRC32.id, t.gpr(i.reg), t.gpr(i.reg), data, t.operandSize(1) / 8);
+};
+
 export const VECTOR_TEST_ROWS: readonly Row[] = [
   ['66 0F 38 17 /r', 'PTEST Vdq,Wdq', 'sse4.1', test('ptest')],
   ...vexTests('VPTEST', '0F 38 17', 'ptest'),
@@ -66,4 +72,6 @@ export const VECTOR_TEST_ROWS: readonly Row[] = [
   ...stringCompareRows('PCMPESTRI', '0F 3A 61'),
   ...stringCompareRows('PCMPISTRM', '0F 3A 62'),
   ...stringCompareRows('PCMPISTRI', '0F 3A 63'),
+  ['F2 0F 38 F0 /r', 'CRC32 Gy,Eb', 'sse4.2', crc32],
+  ['F2 0F 38 F1 /r', 'CRC32 Gy,Ev', 'sse4.2', crc32],
 ];
