@@ -12,6 +12,11 @@ export interface Runtime {
   flatViewChanged(): void;
   tlbFlush(cpu: number): void;
   watchWrites(machine: number, first: number, last: number): void;
+  physWrite(cpu: number, address: bigint, bytes: number, value: bigint): void;
+  readEflags(cpu: number): bigint;
+  writeEflags(cpu: number, value: bigint, mask: bigint): void;
+  updateMode(cpu: number): void;
+  h_wrmsr(cpu: number, a: bigint, b: bigint, imm: number): bigint;
   resetCpu(cpu: number, isBsp: number): void;
   setIntr(cpu: number, level: number): void;
   raiseNmi(cpu: number): void;

@@ -22,6 +22,9 @@ export interface RegisterRuntime {
   readEflags(cpu: number): bigint;
   writeEflags(cpu: number, value: bigint, mask: bigint): void;
   updateMode(cpu: number): void;
+  /** WRMSR, with its operands in the registers. */
+  h_wrmsr(cpu: number, a: bigint, b: bigint, imm: number): bigint;
+  physWrite(cpu: number, address: bigint, bytes: number, value: bigint): void;
 }
 
 const CONTROL = ['cr0', 'cr2', 'cr3', 'cr4', 'efer'] as const;
@@ -89,6 +92,29 @@ export class X86Registers {
   /** Linear-memory address of a state field. */
   address(name: string): number {
     return this.state + offset(X86, name);
+  }
+
+  /** What WRMSR does, from outside. */
+  writeMsr(index: number, value: bigint): void {
+    const operands = ['rcx', 'rax', 'rdx'] as const;
+    const saved = operands.map((name) => this.get(name));
+    this.set('rcx', BigInt(index));
+    this.set('rax', BigInt.asUintN(32, value));
+    this.set('rdx', value >> 32n);
+    this.runtime.h_wrmsr(this.state, 0n, 0n, 0);
+    operands.forEach((name, i) => {
+      this.set(name, saved[i]!);
+    });
+    const pending = this.state + offset(VCPU, 'faultPending');
+    if (this.#view.getUint32(pending, true) === 0) return;
+    this.#view.setUint32(pending, 0, true);
+    throw new Bug(`this processor has no MSR ${index.toString(16)} that can be ${value.toString(16)}`);
+  }
+
+  /** A 32-bit write to a register of the processor's local APIC. */
+  writeLocalApic(register: number, value: number): void {
+    const base = this.#view.getBigUint64(this.state + offset(X86, 'apicBase'), true) & ~0xfffn;
+    this.runtime.physWrite(this.state, base + BigInt(register), 4, BigInt(value >>> 0));
   }
 
   /** XMM (0..1) or YMM (0..3) quadword `word` of vector register `n`. */

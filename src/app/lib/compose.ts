@@ -1,0 +1,91 @@
+/** Puts a machine together from an accelerator, a board and this host: the one composition root of command and library. */
+import { getRandomValues } from 'node:crypto';
+import { runLoop } from '../../accel/run-loop.js';
+import { TcgAccelerator } from '../../accel/tcg/tcg.js';
+import type { BoardType, BuiltBoard, MachineOptions } from '../../boards/index.js';
+import type { CharBackend } from '../../char/backend.js';
+import type { GuestArchitecture } from '../../guest/guest.js';
+import { X86Registers } from '../../guest/x86/registers.js';
+import { NodeEventLoop } from '../../host/node/event-loop.js';
+import { runtimeModule } from '../../host/node/runtime-module.js';
+import { startTicker } from '../../host/node/ticker.js';
+import { monotonicNs, NODE_TIME } from '../../host/node/time-source.js';
+import { MachineClocks } from '../../machine/machine-clocks.js';
+import type { Shutdown } from '../../machine/lifecycle.js';
+import { applyBootState } from './apply-boot-state.js';
+
+/** Region head entries before a region is compiled (docs/performance.md has the measurement). */
+export const DEFAULT_HOT_THRESHOLD = 1000;
+
+export interface Composition {
+  readonly guest: GuestArchitecture;
+  readonly board: BoardType;
+  readonly machine: MachineOptions;
+  /** Backends by id. Throws UserError for an id it does not know. */
+  chardev(id: string): CharBackend;
+  /** Infinity: the interpreter alone. */
+  readonly hotThreshold?: number;
+}
+
+export interface Composed extends BuiltBoard {
+  readonly accelerator: TcgAccelerator;
+  /** One per vCPU. */
+  readonly registers: readonly X86Registers[];
+  /** Runs until the machine has ended, and says why. */
+  run(): Promise<Shutdown>;
+  /** Ends `run` (as `quit` does). */
+  quit(exitCode?: number): void;
+}
+
+export function compose(c: Composition): Composed {
+  const events = new NodeEventLoop();
+  const clocks = new MachineClocks(NODE_TIME, () => events.wake());
+  const accelerator = new TcgAccelerator({
+    guest: c.guest,
+    runtime: runtimeModule(),
+    vcpus: c.machine.cpus,
+    hotThreshold: c.hotThreshold ?? DEFAULT_HOT_THRESHOLD,
+    startTicker,
+    monotonic: monotonicNs,
+  });
+  const registers = accelerator.vcpus.map((v) => new X86Registers(accelerator.memory, v.state, accelerator.runtime));
+  const entropy = new Uint32Array(1);
+  const built = c.board.create(c.machine, {
+    accelerator,
+    clocks,
+    chardev: (id) => c.chardev(id),
+    enter: (state) => applyBootState(registers[0]!, state),
+    random: () => getRandomValues(entropy)[0]!,
+    wake: () => events.wake(),
+  });
+  const { lifecycle } = built.machine;
+  let ended: Shutdown | undefined;
+  lifecycle.ended.subscribe((shutdown) => {
+    ended = shutdown;
+    events.wake();
+  });
+  lifecycle.stateChanged.subscribe(() => events.wake());
+  return {
+    ...built,
+    accelerator,
+    registers,
+    async run() {
+      await runLoop(
+        {
+          accelerator,
+          clocks,
+          lifecycle,
+          events,
+          onStop: (end) => {
+            // A triple fault resets the machine, as the chipset of a PC does.
+            if (end.reason === 'shutdown') lifecycle.reset('guest-reset');
+            else lifecycle.pause(end.reason === 'debug' ? 'debug' : 'internal-error');
+          },
+        },
+        () => ended !== undefined,
+      );
+      return ended!;
+    },
+    quit: (exitCode = 0) => lifecycle.shutdown('host-qmp-quit', exitCode),
+  };
+}

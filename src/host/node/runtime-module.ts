@@ -1,0 +1,19 @@
+/** The compiled runtime, as the build leaves it. */
+import { readFileSync } from 'node:fs';
+import { UserError } from '../../base/errors.js';
+
+const FILE = new URL('../../../runtime/x86.wasm', import.meta.url);
+let loaded: WebAssembly.Module | undefined;
+
+export function runtimeModule(): WebAssembly.Module {
+  if (loaded === undefined) {
+    let bytes: Uint8Array;
+    try {
+      bytes = readFileSync(FILE);
+    } catch {
+      throw new UserError('the runtime module is missing: run `npm run build`');
+    }
+    loaded = new WebAssembly.Module(bytes);
+  }
+  return loaded;
+}
