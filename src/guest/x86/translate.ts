@@ -5,7 +5,6 @@ import { GotoKind } from '../../ir/ops.js';
 import type { GuestTranslator } from '../guest.js';
 import { Decoded, Decoder } from './decode.js';
 import { ROWS } from './insn/index.js';
-import { Mode } from './state.js';
 import { ONE_INSTRUCTION, Translator, Vector } from './translator.js';
 
 const PAGE = 4096;
@@ -55,7 +54,7 @@ export class X86Translator implements GuestTranslator {
       i.offset = at - host;
       i.end = i.offset + i.length;
       t.b.beginInstruction(i.offset);
-      if ((mode & Mode.trap) !== 0) t.callVoid('armSingleStep');
+      if (single) t.callVoid('armSingleStep');
       if (code === Decoded.ok) t.instruction(i.form);
       else if (code === Decoded.tooLong) t.raise(Vector.gp, 0);
       else t.raise(Vector.ud);

@@ -1,0 +1,125 @@
+/** A processor with flat RAM at physical 0 and nothing else: what tests of the processor run their code on. */
+import { readFileSync } from 'node:fs';
+import type { SliceEnd } from '../../src/accel/accelerator.js';
+import { TcgAccelerator } from '../../src/accel/tcg/tcg.js';
+import { x86Guest } from '../../src/guest/x86/index.js';
+import { type Segment, type SegmentName, X86Registers } from '../../src/guest/x86/registers.js';
+import { X86 } from '../../src/guest/x86/state.js';
+import { FlatFlag } from '../../src/ir/layout.js';
+import type { FlatRange } from '../../src/memory/flat-view.js';
+import type { MemoryRegion } from '../../src/memory/region.js';
+
+export type BareMode = 'real' | 'protected32' | 'long64';
+
+export interface BareOptions {
+  readonly mode: BareMode;
+  readonly ramBytes?: number;
+  readonly hotThreshold?: number;
+  /** Privilege level of long64 and protected32. */
+  readonly cpl?: 0 | 3;
+}
+
+const runtime = new WebAssembly.Module(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
+
+/** Physical addresses that `long64` uses for its identity map: the first 1 GiB, user pages. */
+const PML4 = 0x1000;
+const PDPT = 0x2000;
+
+export class BareMachine {
+  readonly ram: Uint8Array;
+  readonly view: DataView;
+  readonly accelerator: TcgAccelerator;
+  readonly registers: X86Registers;
+  /** Every port write: [port, size, value]. */
+  readonly portWrites: [number, number, number][] = [];
+  /** Answers port reads; all ones by default. */
+  onPortRead: (port: number, size: number) => number = (_port, size) => (size === 4 ? 0xffffffff : (1 << (8 * size)) - 1);
+
+  constructor(options: BareOptions) {
+    const bytes = options.ramBytes ?? 16 << 20;
+    this.accelerator = new TcgAccelerator({
+      guest: x86Guest('x86_64'),
+      runtime,
+      vcpus: 1,
+      hotThreshold: options.hotThreshold ?? Number.POSITIVE_INFINITY,
+      startTicker: () => ({ arm() {}, disarm() {}, dispose() {} }),
+      monotonic: () => Number(process.hrtime.bigint()),
+    });
+    this.accelerator.connect({
+      portRead: (port, size) => this.onPortRead(port, size),
+      portWrite: (port, size, value) => {
+        this.portWrites.push([port, size, value]);
+      },
+      mmioRead: (_region, _offset, size) => (size === 4 ? 0xffffffff : (1 << (8 * size)) - 1),
+      mmioWrite: () => {},
+      virtualNow: () => Number(process.hrtime.bigint()) % 2 ** 50,
+      random: () => 4,
+      picAcknowledge: () => 0xff,
+      ioapicEoi: () => {},
+      fpuError: () => {},
+      wake: () => {},
+    });
+    const host = this.accelerator.allocateRam(bytes, 65536);
+    this.ram = new Uint8Array(this.accelerator.memory.buffer, host, bytes);
+    this.view = new DataView(this.accelerator.memory.buffer, host, bytes);
+    const range: FlatRange = {
+      start: 0,
+      last: bytes - 1,
+      flags: FlatFlag.ramRead | FlatFlag.ramWrite,
+      host,
+      region: 0,
+      offset: 0,
+      owner: undefined as unknown as MemoryRegion,
+    };
+    this.accelerator.setFlatView(0, [range]);
+    this.accelerator.setFlatView(1, [range]);
+    const vcpu = this.accelerator.vcpus[0]!;
+    // Every feature there is, unless a model is asked for.
+    new Uint32Array(this.accelerator.memory.buffer, vcpu.state + X86.at['features']!, 16).fill(0xffffffff);
+    vcpu.reset();
+    this.registers = new X86Registers(this.accelerator.memory, vcpu.state, this.accelerator.runtime);
+    this.#enter(options.mode, options.cpl ?? 0);
+  }
+
+  /** Puts `code` at `address` and points rip there. */
+  load(address: number, code: Uint8Array | readonly number[]): void {
+    this.ram.set(code, address);
+    this.accelerator.notifyWrite(this.ram.byteOffset + address, code.length);
+    this.registers.set('rip', BigInt(address));
+  }
+
+  /** Runs until HLT with nothing to wake it, a triple fault, or a slice of `ms` is over. */
+  run(ms = 1000): SliceEnd {
+    return this.accelerator.runSlice(ms * 1e6);
+  }
+
+  #enter(mode: BareMode, cpl: number): void {
+    const r = this.registers;
+    if (mode === 'real') {
+      const segment = (attributes: number): Segment => ({ selector: 0, base: 0n, limit: 0xffff, attributes });
+      for (const name of ['cs', 'ds', 'es', 'ss', 'fs', 'gs'] as SegmentName[]) r.setSegment(name, segment(0x93));
+      r.set('rsp', 0x8000n);
+      return;
+    }
+    const long = mode === 'long64';
+    const code: Segment = { selector: 8 | cpl, base: 0n, limit: 0xffffffff, attributes: (long ? 0xa09b : 0xc09b) | (cpl << 5) };
+    const data: Segment = { selector: 16 | cpl, base: 0n, limit: 0xffffffff, attributes: 0xc093 | (cpl << 5) };
+    if (long) {
+      this.view.setBigUint64(PML4, BigInt(PDPT | 7), true);
+      this.view.setBigUint64(PDPT, 0x87n, true);
+      r.set('cr3', BigInt(PML4));
+      r.set('cr4', 0x620n | 0x40000n); // PAE, OSFXSR, OSXMMEXCPT, OSXSAVE
+      r.set('efer', 0x501n);
+      this.view.setBigUint64(this.#stateOffset('xcr0'), 7n, true);
+    } else r.set('cr4', 0x600n);
+    r.set('cr0', long ? 0x80000033n : 0x33n);
+    r.setSegment('ss', data);
+    r.setSegment('cs', code);
+    for (const name of ['ds', 'es', 'fs', 'gs'] as SegmentName[]) r.setSegment(name, data);
+    r.set('rsp', 0x8000n);
+  }
+
+  #stateOffset(field: string): number {
+    return this.registers.address(field) - this.ram.byteOffset;
+  }
+}
