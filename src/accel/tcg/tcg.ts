@@ -5,7 +5,6 @@ import { BLOCK, FLAT_RANGE, MACHINE, VCPU } from '../../ir/layout.js';
 import { ExitReason } from '../../ir/ops.js';
 import { optimise } from '../../ir/passes.js';
 import { Jit } from '../../jit/jit.js';
-import { optimise } from '../../ir/passes.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import type { Accelerator, ApicMessage, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
 import { LinearMemory, MAX_FLAT_RANGES } from './linear-memory.js';
