@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { SliceEnd } from '../../src/accel/accelerator.js';
 import { TcgAccelerator } from '../../src/accel/tcg/tcg.js';
-import { x86Guest } from '../../src/guest/x86/index.js';
+import { X86_64 } from '../../src/guest/x86/index.js';
 import { type Segment, type SegmentName, X86Registers } from '../../src/guest/x86/registers.js';
 import { X86 } from '../../src/guest/x86/state.js';
 import { FlatFlag } from '../../src/ir/layout.js';
@@ -33,12 +33,13 @@ export class BareMachine {
   /** Every port write: [port, size, value]. */
   readonly portWrites: [number, number, number][] = [];
   /** Answers port reads; all ones by default. */
-  onPortRead: (port: number, size: number) => number = (_port, size) => (size === 4 ? 0xffffffff : (1 << (8 * size)) - 1);
+  onPortRead: (port: number, size: number) => number = (_port, size) =>
+    size === 4 ? 0xffffffff : (1 << (8 * size)) - 1;
 
   constructor(options: BareOptions) {
     const bytes = options.ramBytes ?? 16 << 20;
     this.accelerator = new TcgAccelerator({
-      guest: x86Guest('x86_64'),
+      guest: X86_64,
       runtime,
       vcpus: 1,
       hotThreshold: options.hotThreshold ?? Number.POSITIVE_INFINITY,
@@ -102,7 +103,12 @@ export class BareMachine {
       return;
     }
     const long = mode === 'long64';
-    const code: Segment = { selector: 8 | cpl, base: 0n, limit: 0xffffffff, attributes: (long ? 0xa09b : 0xc09b) | (cpl << 5) };
+    const code: Segment = {
+      selector: 8 | cpl,
+      base: 0n,
+      limit: 0xffffffff,
+      attributes: (long ? 0xa09b : 0xc09b) | (cpl << 5),
+    };
     const data: Segment = { selector: 16 | cpl, base: 0n, limit: 0xffffffff, attributes: 0xc093 | (cpl << 5) };
     if (long) {
       this.view.setBigUint64(PML4, BigInt(PDPT | 7), true);

@@ -7,7 +7,12 @@ export function applyBootState(registers: X86Registers, boot: BootState): void {
   registers.set('rflags', 2n);
   if (boot.mode !== 'real') {
     for (const name of ['gdt', 'idt'] as const) {
-      registers.setSegment(`${name}r`, { selector: 0, base: BigInt(boot[name].base), limit: boot[name].limit, attributes: 0 });
+      registers.setSegment(`${name}r`, {
+        selector: 0,
+        base: BigInt(boot[name].base),
+        limit: boot[name].limit,
+        attributes: 0,
+      });
     }
     registers.set('cr3', BigInt(boot.cr3));
     registers.set('cr4', BigInt(boot.cr4));

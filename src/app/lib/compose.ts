@@ -10,8 +10,8 @@ import { NodeEventLoop } from '../../host/node/event-loop.js';
 import { runtimeModule } from '../../host/node/runtime-module.js';
 import { startTicker } from '../../host/node/ticker.js';
 import { monotonicNs, NODE_TIME } from '../../host/node/time-source.js';
-import { MachineClocks } from '../../machine/machine-clocks.js';
 import type { Shutdown } from '../../machine/lifecycle.js';
+import { MachineClocks } from '../../machine/machine-clocks.js';
 import { applyBootState } from './apply-boot-state.js';
 
 /** Region head entries before a region is compiled (docs/performance.md has the measurement). */
