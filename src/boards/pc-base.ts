@@ -6,7 +6,9 @@ import { Ps2Keyboard } from '../devices/input/ps2-keyboard.js';
 import { Ps2Mouse } from '../devices/input/ps2-mouse.js';
 import { I8259Pair } from '../devices/intc/i8259.js';
 import { IOAPIC_BASE, IOAPIC_BYTES, Ioapic } from '../devices/intc/ioapic.js';
+import { I8237Pair } from '../devices/misc/i8237.js';
 import { Port92 } from '../devices/misc/port92.js';
+import { HPET_BASE, HPET_BYTES, HPET_TIMERS, Hpet } from '../devices/timer/hpet.js';
 import { I8254 } from '../devices/timer/i8254.js';
 import { Mc146818 } from '../devices/timer/mc146818.js';
 import { directBoot } from '../firmware/boot/direct.js';
@@ -14,7 +16,7 @@ import type { PlatformDescription, PortIo, SerialPort } from '../firmware/platfo
 import type { Clock } from '../machine/clock.js';
 import type { Device } from '../machine/device.js';
 import type { SystemRequests } from '../machine/device-type.js';
-import { fanOut, IrqInput, type IrqLine } from '../machine/irq.js';
+import { fanOut, IrqInput, type IrqLine, SwitchedLine, WiredOr } from '../machine/irq.js';
 import { IsaBusHub } from '../machine/isa-bus-hub.js';
 import { type BusNode, type DeviceNode, Machine } from '../machine/machine.js';
 import { defaults } from '../machine/property.js';
@@ -62,6 +64,7 @@ export interface PcBase {
 export interface PcBaseSpec {
   readonly board: string;
   readonly ioapic: boolean;
+  readonly hpet: boolean;
   /** Everything that is not RAM is put here; the system root itself on a board without PCI. */
   otherMemory(base: { memory: Memory; systemRoot: MemoryRegion }): MemoryRegion;
 }
@@ -111,7 +114,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   const early = new IsaBusHub({ memory, ioSpace: ioRoot, memorySpace: otherMemory, irqs: [] });
   const boot = accelerator.vcpus[0]!;
   const pic = new I8259Pair(early, new IrqInput((level) => boot.setInterruptLine(level)));
-  const gsis = Array.from({ length: GSI_COUNT }, (_, gsi) => gsiLine(gsi, pic, ioapic));
+  const gsis = gsiLines(pic, ioapic);
   const isa = new IsaBusHub({ memory, ioSpace: ioRoot, memorySpace: otherMemory, irqs: gsis.slice(0, 16) });
 
   const fpuError = isa.irq(FPU_IRQ);
@@ -138,13 +141,17 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   smm.changed.subscribe((ranges) => accelerator.setFlatView(1, ranges));
 
   const a20: IrqLine = { set: (level) => accelerator.setA20(level) };
-  const pit = new I8254(isa, clocks.virtual, isa.irq(0));
+  const dma = new I8237Pair(isa, clocks.virtual, system);
+  isa.connectDma(dma.channels);
+  const pitIrq = new SwitchedLine(isa.irq(0));
+  const pit = new I8254(isa, clocks.virtual, pitIrq);
+  const rtcIrq = new SwitchedLine(isa.irq(8));
   const clock = rtcClock(options, host);
   const start = options.rtc.startMs;
   const rtc = new Mc146818(
     isa,
     clock,
-    isa.irq(8),
+    rtcIrq,
     start === undefined ? rtcDrift(options, host) : start - clock.now() / 1e6,
   );
   fillCmos(rtc, {
@@ -172,6 +179,22 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   });
   const port92 = new Port92(isa, { a20, requests });
 
+  const hpet = spec.hpet
+    ? new Hpet({
+        clock: clocks.virtual,
+        gsis,
+        irq0: isa.irq(0),
+        irq8: isa.irq(8),
+        legacyReplacement(on) {
+          pitIrq.closed = !on;
+          rtcIrq.closed = !on;
+        },
+      })
+    : undefined;
+  if (hpet) {
+    otherMemory.add(memory.io('hpet', HPET_BYTES, hpet), HPET_BASE, 1);
+    root.devices.push(node('hpet', hpet, { properties: [['timers', `${HPET_TIMERS} (0x${HPET_TIMERS})`]] }));
+  }
   if (ioapic) root.devices.push(node('ioapic', ioapic, { properties: [['version', '32 (0x20)']] }));
   const isaNode: BusNode = { name: 'isa.0', type: 'ISA', devices: [] };
   isaNode.devices.push(
@@ -183,6 +206,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
         ['irq', '8 (0x8)'],
       ],
     }),
+    node('i8237', dma),
     node('i8042', i8042),
     node('port92', port92),
   );
@@ -251,12 +275,15 @@ export function powerOn(
   return { machine, platform, keyboard, pointer: mouse };
 }
 
-/** GSI 0 is the timer: 8259 input 0, I/O APIC input 2, as the MADT's override says. */
-function gsiLine(gsi: number, pic: I8259Pair, ioapic: Ioapic | undefined): IrqLine {
-  const lines: IrqLine[] = [];
-  if (gsi < 16 && gsi !== 2) lines.push(pic.inputs[gsi]!);
-  if (ioapic) lines.push(ioapic.pins[gsi === 0 ? TIMER_GSI : gsi]!);
-  return fanOut(...(gsi === TIMER_GSI ? [] : lines));
+/** Interrupt inputs by number. 0 is the timer: 8259 input 0, but I/O APIC input 2, as the MADT's override says. */
+function gsiLines(pic: I8259Pair, ioapic: Ioapic | undefined): IrqLine[] {
+  const pins = ioapic?.pins.map((pin) => new WiredOr(pin));
+  return Array.from({ length: GSI_COUNT }, (_, gsi) => {
+    const lines: IrqLine[] = [];
+    if (gsi < 16 && gsi !== TIMER_GSI) lines.push(pic.inputs[gsi]!);
+    if (pins) lines.push(pins[gsi === 0 ? TIMER_GSI : gsi]!.input());
+    return fanOut(...lines);
+  });
 }
 
 function rtcClock(options: MachineOptions, { clocks }: BoardHost): Clock {

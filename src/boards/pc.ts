@@ -29,6 +29,7 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
     {
       board: 'pc',
       ioapic: true,
+      hpet: options.hpet,
       otherMemory: ({ memory }) => {
         pciMemory = memory.container('pci');
         return pciMemory;
@@ -88,7 +89,7 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
     ioApicId: 0,
     serial: base.serial,
     parallel: [],
-    hpet: false,
+    hpet: options.hpet,
     floppy: false,
     ps2: true,
     fwCfg: false,

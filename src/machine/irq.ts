@@ -48,3 +48,20 @@ export function fanOut(...lines: readonly IrqLine[]): IrqLine {
     },
   };
 }
+
+/** A line with a switch in it: while open, the receiver sees it low. */
+export class SwitchedLine implements IrqLine {
+  #level = false;
+  #closed = true;
+  constructor(private readonly output: IrqLine) {}
+
+  set(level: boolean): void {
+    this.#level = level;
+    if (this.#closed) this.output.set(level);
+  }
+
+  set closed(on: boolean) {
+    this.#closed = on;
+    this.output.set(on && this.#level);
+  }
+}

@@ -46,7 +46,7 @@ function integer(kind: PropertyKind, low: number, high: number) {
       }
       return value;
     },
-    show: (value) => (kind.startsWith('u') ? `${value} (0x${value.toString(16)})` : String(value)),
+    show: (value) => (kind.startsWith('u') ? showNumber(value) : String(value)),
   });
 }
 
@@ -88,6 +88,9 @@ function text(kind: 'str' | 'chardev' | 'drive', typeName: string) {
     show: (value) => `"${value}"`,
   });
 }
+
+/** A number as `info qtree` shows it. */
+export const showNumber = (value: number): string => `${value} (0x${value.toString(16)})`;
 
 /** Makers of properties: `prop.uint32(115200, 'clock of the baud rate generator in Hz')`. */
 export const prop = {

@@ -99,6 +99,14 @@ export class I8259 implements IoHandler, Stateful {
     this.update();
   }
 
+  /** The slave's INT: a request as long as it lasts, whatever the trigger mode. */
+  setCascade(level: boolean): void {
+    const bit = 1 << CASCADE;
+    this.irr = level ? this.irr | bit : this.irr & ~bit;
+    this.inputs = level ? this.inputs | bit : this.inputs & ~bit;
+    this.update();
+  }
+
   setElcr(value: number): void {
     this.elcr = value & this.elcrMask;
     // A level-triggered request is its input.
@@ -254,7 +262,7 @@ export class I8259Pair implements Device {
   /** `output`: the processor's INTR. */
   constructor(bus: Pick<IsaBus, 'mapPorts'>, output: IrqLine) {
     this.master = new I8259(true, 0xf8, output);
-    this.slave = new I8259(false, 0xde, new IrqInput((level) => this.master.setInput(CASCADE, level)));
+    this.slave = new I8259(false, 0xde, new IrqInput((level) => this.master.setCascade(level)));
     this.inputs = Array.from({ length: 16 }, (_, i) => {
       const chip = i < 8 ? this.master : this.slave;
       return new IrqInput((level) => chip.setInput(i & 7, level));

@@ -86,7 +86,7 @@ class Counter implements Stateful {
     this.statusLatch = -1;
     this.nullCount = true;
     this.held = -1;
-    this.start = this.clock.now();
+    this.start = 0;
     this.#disarm();
     this.out.set(false);
   }
@@ -302,23 +302,14 @@ export class I8254 implements Device, IoHandler {
   readonly counters: readonly Counter[];
   /** Port 61h bits 0..3: gate of counter 2, speaker data, parity and I/O check enables (kept only). */
   control = 0;
-  /** The HPET in legacy replacement mode takes the PIT off IRQ 0. */
-  #connected = true;
-  #out = false;
   readonly #state = stateOf<I8254>(this, 1, ['counters', 'control']);
 
   constructor(
     bus: Pick<IsaBus, 'mapPorts'>,
     private readonly clock: Clock,
-    private readonly irq0: IrqLine,
+    irq0: IrqLine,
   ) {
-    const output: IrqLine = {
-      set: (level) => {
-        this.#out = level;
-        if (this.#connected) this.irq0.set(level);
-      },
-    };
-    this.counters = [new Counter(clock, 0, output), new Counter(clock, 1, NO_IRQ), new Counter(clock, 2, NO_IRQ)];
+    this.counters = [new Counter(clock, 0, irq0), new Counter(clock, 1, NO_IRQ), new Counter(clock, 2, NO_IRQ)];
     bus.mapPorts('pit', 0x40, 4, this);
     bus.mapPorts('pcspk', 0x61, 1, {
       sizes: { min: 1, max: 1 },
@@ -329,13 +320,6 @@ export class I8254 implements Device, IoHandler {
       },
     });
     this.reset();
-  }
-
-  /** Whether counter 0 drives IRQ 0. */
-  set irqConnected(on: boolean) {
-    if (this.#connected === on) return;
-    this.#connected = on;
-    this.irq0.set(on && this.#out);
   }
 
   read(offset: number, _size: AccessSize): number {
