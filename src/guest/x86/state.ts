@@ -106,6 +106,7 @@ fields.push(
   ['waitForSipi', 'u32'],
   ['sipiVector', 'u32'],
   ['monitorArmed', 'u32'],
+  ['hardPending', 'u32'], // local APIC or 8259 have an interrupt that only IF may hold back
   ['pendingDr6', 'u32'], // DR6 bits of a debug trap to deliver after the running instruction
   ['debugger', 'u32'], // DebuggerFlag: a debugger's wishes for this vCPU
   ['cpuid', 'u32', 4 * 128], // leaves of the chosen model: written by cpu-models.ts, read by the CPUID helper
@@ -188,4 +189,5 @@ export const IntReq = {
   mce: 128,
   debug: 256,
   a20: 512,
+  shutdown: 1024, // a triple fault met inside a helper
 } as const;
