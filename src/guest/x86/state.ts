@@ -94,11 +94,14 @@ fields.push(
   ['xcr0', 'u64'],
   ['xss', 'u64'],
   ['pkru', 'u64'],
+  ['shadowPc', 'u64'],
   ['smbase', 'u64'],
-  ['a20Mask', 'u64'],
+  ['a20Closed', 'u64'], // physical address bits forced to zero: bit 20 while the A20 gate is closed
   ['apicBase', 'u64'],
   ['bootMsrs', 'u64', 8], // feature control, microcode revision and the like
-  ['inhibitInterrupts', 'u32'], // set for one instruction after STI, MOV SS, POP SS
+  // After STI, MOV SS, POP SS: 1 = no interrupts while pc is still shadowPc; 2 = one is waiting, Mode.inhibit is set and the
+  // next block is the one instruction in the shadow.
+  ['inhibitInterrupts', 'u32'],
   ['nmiBlocked', 'u32'],
   ['inSmm', 'u32'],
   ['cpl', 'u32'],
@@ -109,6 +112,8 @@ fields.push(
   ['hardPending', 'u32'], // local APIC or 8259 have an interrupt that only IF may hold back
   ['pendingDr6', 'u32'], // DR6 bits of a debug trap to deliver after the running instruction
   ['debugger', 'u32'], // DebuggerFlag: a debugger's wishes for this vCPU
+  ['breakpointCount', 'u32'],
+  ['breakpoints', 'u64', 32], // a debugger's instruction breakpoints: linear addresses
   ['cpuid', 'u32', 4 * 128], // leaves of the chosen model: written by cpu-models.ts, read by the CPUID helper
   ['cpuidIndex', 'u32', 2 * 128], // (leaf, subleaf) of each, 0xffffffff in subleaf: any
   ['cpuidCount', 'u32'],
@@ -174,8 +179,8 @@ export const Mode = {
   fpe: 1 << 26, //      an unmasked x87 exception is pending: waiting x87 instructions must call the check
 } as const;
 
-/** Bits of the `debugger` field: instruction breakpoints exist; stop after each instruction. */
-export const DebuggerFlag = { breakpoints: 1, single: 2 } as const;
+/** Bits of the `debugger` field: instruction breakpoints exist; stop after each instruction; run the next one regardless. */
+export const DebuggerFlag = { breakpoints: 1, single: 2, skip: 4 } as const;
 
 /** interruptRequest bits. */
 export const IntReq = {

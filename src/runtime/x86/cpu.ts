@@ -238,10 +238,18 @@ export function faulted(cpu: usize): bool {
   return load<u32>(cpu + VCPU_FAULT_PENDING) !== 0;
 }
 
+/** exitRequest bits (core/run.ts): look for requests; give the host a turn. */
+const REQUEST_POLL: u32 = 1;
+const REQUEST_RETURN: u32 = 2;
+
+/** Ends the slice soon: the host has something new to wait for. */
+export function returnToHost(cpu: usize): void {
+  atomic.or<u32>(cpu + VCPU_EXIT_REQUEST, REQUEST_RETURN);
+}
 /** Posts request bits (IntReq) to a vCPU and makes it look soon. */
 export function request(cpu: usize, bits: u32): void {
   atomic.or<u32>(cpu + VCPU_INTERRUPT_REQUEST, bits);
-  atomic.store<u32>(cpu + VCPU_EXIT_REQUEST, 1);
+  atomic.or<u32>(cpu + VCPU_EXIT_REQUEST, REQUEST_POLL);
 }
 export function unrequest(cpu: usize, bits: u32): void {
   atomic.and<u32>(cpu + VCPU_INTERRUPT_REQUEST, ~bits);

@@ -76,6 +76,7 @@ import {
   TS,
   unrequest,
 } from './cpu';
+import { clearGeneralDetect } from './debug';
 import { readEflags } from './flags';
 import { updateMode } from './mode';
 import {
@@ -350,7 +351,9 @@ export function deliver(cpu: usize, vector: u32, event: u32, hasCode: bool, code
   if (!isProtected(cpu)) deliverReal(cpu, vector, event, pc);
   else if (isLong(cpu)) deliverLong(cpu, vector, event, hasCode, code, pc);
   else deliverProtected(cpu, vector, event, hasCode, code, pc);
-  if (!faulted(cpu)) updateMode(cpu);
+  if (faulted(cpu)) return;
+  if (vector === DB && event === EVENT_EXCEPTION) clearGeneralDetect(cpu);
+  updateMode(cpu);
 }
 
 /** For double faults: 0 benign, 1 contributory, 2 page fault. */

@@ -117,7 +117,7 @@ export function updateMode(cpu: usize): void {
     mmu = 2;
   }
   if (load<u32>(cpu + X86_IN_SMM) !== 0) mode |= MODE_SMM;
-  if (load<u32>(cpu + X86_INHIBIT_INTERRUPTS) !== 0) mode |= MODE_INHIBIT;
+  if (load<u32>(cpu + X86_INHIBIT_INTERRUPTS) === 2) mode |= MODE_INHIBIT;
   const debugger = load<u32>(cpu + X86_DEBUGGER);
   if ((load<u64>(cpu + X86_DR + 7 * 8) & 0xff) !== 0 || (debugger & DEBUGGER_BREAKPOINTS) !== 0) mode |= MODE_BREAKPOINTS;
   if ((debugger & DEBUGGER_SINGLE) !== 0) mode |= MODE_SINGLE;

@@ -3,7 +3,7 @@ import { physLd32, physLd64, physSt32, physSt64 } from '../core/memory';
 import {
   FEATURE_PDPE1GB,
   FEATURE_PSE36,
-  X86_A20_MASK,
+  X86_A20_CLOSED,
   X86_CR3,
   X86_PHYS_BITS,
   X86_PKRU,
@@ -69,7 +69,7 @@ let leafError: u32 = 0; // ERR_ bits when there is none
 /** Walks the tables to the leaf for `linear`. `set`: set accessed bits on the way. False: leafError says why. */
 function findLeaf(cpu: usize, linear: u64, set: bool): bool {
   const c4 = cr4(cpu);
-  const a20 = load<u64>(cpu + X86_A20_MASK);
+  const a20 = ~load<u64>(cpu + X86_A20_CLOSED);
   const cr3 = load<u64>(cpu + X86_CR3);
   allowed = RW | US | NX;
   if ((c4 & CR4_PAE) === 0) return findLeaf32(cpu, linear, set, c4, a20, cr3);
@@ -151,7 +151,7 @@ export function walk(cpu: usize, linear: u64, access: u32, mmu: u32): u32 {
   const c0 = cr0(cpu);
   walkGlobal = 0;
   if ((c0 & CR0_PG) === 0) {
-    walkPhys = linear & 0xffffffff & load<u64>(cpu + X86_A20_MASK);
+    walkPhys = linear & 0xffffffff & ~load<u64>(cpu + X86_A20_CLOSED);
     walkProt = PROT_READ | PROT_WRITE | PROT_EXECUTE;
     if (watchesPage(cpu, linear)) walkProt = PROT_EXECUTE;
     return 0;
@@ -213,7 +213,7 @@ export function walk(cpu: usize, linear: u64, access: u32, mmu: u32): u32 {
 
 /** Translates for monitors and debuggers: no permission checks, nothing changed. Physical address, or all ones. */
 export function debugTranslate(cpu: usize, linear: u64): u64 {
-  if ((cr0(cpu) & CR0_PG) === 0) return linear & 0xffffffff & load<u64>(cpu + X86_A20_MASK);
+  if ((cr0(cpu) & CR0_PG) === 0) return linear & 0xffffffff & ~load<u64>(cpu + X86_A20_CLOSED);
   return findLeaf(cpu, linear, false) ? walkPhys : <u64>-1;
 }
 

@@ -10,7 +10,6 @@ import {
   SEG_SS,
   SEG_TR,
   X86_CPL,
-  X86_INHIBIT_INTERRUPTS,
 } from '../generated/x86';
 import {
   ATTR_ACCESSED,
@@ -45,6 +44,7 @@ import {
   UD,
 } from './cpu';
 import { writeEflags } from './flags';
+import { castShadow } from './interrupt-flag';
 import { updateMode } from './mode';
 
 /** Attributes that a segment register has in real mode and in virtual-8086 mode. */
@@ -203,7 +203,7 @@ export function loadData(cpu: usize, seg: u32, selector: u32): void {
 export function loadSegment(cpu: usize, a: u64, _b: u64, imm: u32): u64 {
   loadData(cpu, imm & 7, <u32>a);
   if (faulted(cpu)) return 0;
-  if ((imm & 256) !== 0 && (imm & 7) === SEG_SS) store<u32>(cpu + X86_INHIBIT_INTERRUPTS, 1);
+  if ((imm & 256) !== 0 && (imm & 7) === SEG_SS) castShadow(cpu);
   updateMode(cpu);
   return 0;
 }
