@@ -306,6 +306,8 @@ export class TcgAccelerator implements Accelerator {
       hostRandom: () => services().random(),
       picAcknowledge: () => services().picAcknowledge(),
       ioapicEoi: (vector: number) => services().ioapicEoi(vector),
+      smiEntered: () => {},
+      traceInterrupt: () => {},
       fpuError: (level: number) => services().fpuError(level !== 0),
       translate: (_cpu: number, host: number, mode: number, page2: number) =>
         this.#translate(host >>> 0, mode, page2 >>> 0),

@@ -18,6 +18,7 @@ import {
   VCPU_EXIT_DETAIL,
   VCPU_EXIT_REQUEST,
   VCPU_FAULT_PENDING,
+  VCPU_HALTED,
   VCPU_INTERRUPT_REQUEST,
   VCPU_JUMP_CACHE,
   VCPU_MACHINE,
@@ -83,7 +84,11 @@ export function run(cpu: usize): u32 {
   let cold = false; // a compiled region asked for the interpreter
   let from: u32 = 0; // block whose goto may be chained to the next one
   for (;;) {
-    if (atomic.load<u32>(cpu + VCPU_EXIT_REQUEST) | load<u32>(cpu + VCPU_INTERRUPT_REQUEST)) {
+    if (
+      atomic.load<u32>(cpu + VCPU_EXIT_REQUEST) |
+      load<u32>(cpu + VCPU_INTERRUPT_REQUEST) |
+      load<u32>(cpu + VCPU_HALTED)
+    ) {
       const requests = atomic.and<u32>(cpu + VCPU_EXIT_REQUEST, 0);
       if (requests & REQUEST_RETURN) return EXIT_REQUEST;
       const reason = handleRequests(cpu);

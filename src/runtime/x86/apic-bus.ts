@@ -112,7 +112,14 @@ export function commandTo(cpu: usize, low: u32, destination: u32): void {
   const level = false; // commands between processors are edges
   const shorthand = (low >> 18) & 3;
   if (shorthand === 0) {
-    send(cpu, destination === BROADCAST8 && !isX2apic(cpu) ? BROADCAST32 : destination, (low & 0x800) !== 0, mode, vector, level);
+    send(
+      cpu,
+      destination === BROADCAST8 && !isX2apic(cpu) ? BROADCAST32 : destination,
+      (low & 0x800) !== 0,
+      mode,
+      vector,
+      level,
+    );
     return;
   }
   if (shorthand === 1) {

@@ -88,8 +88,7 @@ import { readTpr, writeTpr } from './lapic';
 import { updateMode } from './mode';
 import { notKernel, TYPE_TSS16, typeOf, umipRefuses } from './segments';
 
-const CR0_BITS: u64 =
-  CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
+const CR0_BITS: u64 = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
 /** Changes of these invalidate cached translations. */
 const CR0_PAGING: u64 = CR0_PG | CR0_WP | CR0_PE;
 const CR4_PAGING: u64 = CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_LA57;
@@ -97,7 +96,11 @@ const CR3_NO_FLUSH: u64 = 0x8000000000000000;
 
 function loadCr0(cpu: usize, value: u64): void {
   const old = cr0(cpu);
-  if (value >> 32 !== 0 || ((value & CR0_PG) !== 0 && (value & CR0_PE) === 0) || ((value & CR0_NW) !== 0 && (value & CR0_CD) === 0)) {
+  if (
+    value >> 32 !== 0 ||
+    ((value & CR0_PG) !== 0 && (value & CR0_PE) === 0) ||
+    ((value & CR0_NW) !== 0 && (value & CR0_CD) === 0)
+  ) {
     fault(cpu, GP, 0);
     return;
   }
@@ -217,7 +220,7 @@ export function writeCr(cpu: usize, a: u64, _b: u64, imm: u32): u64 {
       break;
     case 8:
       if (a > 15) return fault(cpu, GP, 0);
-      writeTpr(cpu, <u32>a << 4);
+      writeTpr(cpu, (<u32>a) << 4);
       break;
     default:
       return fault(cpu, UD, 0);

@@ -102,22 +102,22 @@ export const SEG_BYTES: usize = X86_CS_BASE - X86_ES_BASE;
 
 @inline
 export function segBase(cpu: usize, seg: u32): u64 {
-  return load<u64>(cpu + X86_ES_BASE + seg * SEG_BYTES);
+  return load<u64>(cpu + X86_ES_BASE + <usize>seg * SEG_BYTES);
 }
 @inline
 export function segLimit(cpu: usize, seg: u32): u32 {
-  return load<u32>(cpu + X86_ES_LIMIT + seg * SEG_BYTES);
+  return load<u32>(cpu + X86_ES_LIMIT + <usize>seg * SEG_BYTES);
 }
 @inline
 export function segAttr(cpu: usize, seg: u32): u32 {
-  return load<u32>(cpu + X86_ES_ATTR + seg * SEG_BYTES);
+  return load<u32>(cpu + X86_ES_ATTR + <usize>seg * SEG_BYTES);
 }
 @inline
 export function segSelector(cpu: usize, seg: u32): u32 {
-  return load<u32>(cpu + X86_ES_SELECTOR + seg * SEG_BYTES);
+  return load<u32>(cpu + X86_ES_SELECTOR + <usize>seg * SEG_BYTES);
 }
 export function setSegment(cpu: usize, seg: u32, selector: u32, base: u64, limit: u32, attr: u32): void {
-  const at = cpu + seg * SEG_BYTES;
+  const at = cpu + <usize>seg * SEG_BYTES;
   store<u64>(at + X86_ES_BASE, base);
   store<u32>(at + X86_ES_LIMIT, limit);
   store<u32>(at + X86_ES_ATTR, attr);
@@ -125,15 +125,15 @@ export function setSegment(cpu: usize, seg: u32, selector: u32, base: u64, limit
 }
 @inline
 export function setSegBase(cpu: usize, seg: u32, base: u64): void {
-  store<u64>(cpu + X86_ES_BASE + seg * SEG_BYTES, base);
+  store<u64>(cpu + X86_ES_BASE + <usize>seg * SEG_BYTES, base);
 }
 @inline
 export function setSegSelector(cpu: usize, seg: u32, selector: u32): void {
-  store<u32>(cpu + X86_ES_SELECTOR + seg * SEG_BYTES, selector);
+  store<u32>(cpu + X86_ES_SELECTOR + <usize>seg * SEG_BYTES, selector);
 }
 @inline
 export function setSegAttr(cpu: usize, seg: u32, attr: u32): void {
-  store<u32>(cpu + X86_ES_ATTR + seg * SEG_BYTES, attr);
+  store<u32>(cpu + X86_ES_ATTR + <usize>seg * SEG_BYTES, attr);
 }
 
 @inline
@@ -273,9 +273,9 @@ export function isCanonical(cpu: usize, address: u64): bool {
 
 @inline
 export function vcpuCount(cpu: usize): u32 {
-  return load<u32>(load<u32>(cpu + VCPU_MACHINE) + MACHINE_VCPU_COUNT);
+  return load<u32>(<usize>load<u32>(cpu + VCPU_MACHINE) + MACHINE_VCPU_COUNT);
 }
 @inline
 export function vcpuAt(cpu: usize, index: u32): usize {
-  return load<u32>(load<u32>(cpu + VCPU_MACHINE) + MACHINE_VCPUS + (index << 2));
+  return load<u32>(<usize>load<u32>(cpu + VCPU_MACHINE) + MACHINE_VCPUS + (<usize>index << 2));
 }

@@ -22,10 +22,10 @@ const ANY: u32 = 0xffffffff;
 function find(cpu: usize, leaf: u32, subleaf: u32): usize {
   const count = load<u32>(cpu + X86_CPUID_COUNT);
   for (let i: u32 = 0; i < count; i++) {
-    const at = cpu + X86_CPUID_INDEX + (<usize>i << 3);
+    const at = cpu + X86_CPUID_INDEX + ((<usize>i) << 3);
     if (load<u32>(at) !== leaf) continue;
     const sub = load<u32>(at + 4);
-    if (sub === ANY || sub === subleaf) return cpu + X86_CPUID + (<usize>i << 4);
+    if (sub === ANY || sub === subleaf) return cpu + X86_CPUID + ((<usize>i) << 4);
   }
   return 0;
 }
@@ -69,7 +69,7 @@ export function cpuid(cpu: usize, _a: u64, _b: u64, _imm: u32): u64 {
     case 1:
       ebx = (ebx & 0xffffff) | (id << 24);
       if ((cr4(cpu) & CR4_OSXSAVE) !== 0) ecx |= 1 << 27;
-      if (!isEnabled(cpu)) edx &= ~(<u32>1 << 9);
+      if (!isEnabled(cpu)) edx &= ~((<u32>1) << 9);
       break;
     case 7:
       if (subleaf === 0 && (cr4(cpu) & CR4_PKE) !== 0) ecx |= 1 << 4;
@@ -95,7 +95,7 @@ export function cpuid(cpu: usize, _a: u64, _b: u64, _imm: u32): u64 {
 function random(cpu: usize, size: u32): u64 {
   writeEflags(cpu, EFLAGS_CF, EFLAGS_ARITHMETIC);
   const low = <u64>hostRandom();
-  if (size === 8) return low | (<u64>hostRandom() << 32);
+  if (size === 8) return low | ((<u64>hostRandom()) << 32);
   return size === 2 ? low & 0xffff : low;
 }
 export function rdrand(cpu: usize, _a: u64, _b: u64, imm: u32): u64 {

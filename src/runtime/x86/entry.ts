@@ -2,7 +2,15 @@
 
 export { addBlock, clearJumpCaches, codeRangeWritten, findBlock, invalidateBlock, resetCode } from '../core/code';
 export { interpret } from '../core/interpreter';
-export { flatViewChanged, ldU8, ldU16, ldU32, ldU64, physRead, physWrite, tlbFlush, watchWrites } from '../core/memory';
+export { flatViewChanged, ldU8, ldU16, ldU32, ldU64, physRead, physWrite, watchWrites } from '../core/memory';
 export { callEntry, run } from '../core/run';
 export * from '../generated/x86-exports';
+export { flushAll as tlbFlush } from './address-spaces';
+export { apicDeliver } from './apic-bus';
+export { deliverFault } from './exceptions';
 export { condition, flagCondition, readEflags, writeEflags } from './flags';
+export { lapicTimerExpired, localRead, setIntr } from './lapic';
+export { updateMode } from './mode';
+export { debugLeaf, debugPageMask, debugTranslate } from './paging';
+export { handleRequests, raiseNmi, raiseSmi } from './requests';
+export { resetCpu, setA20 } from './reset';

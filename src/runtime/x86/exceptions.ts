@@ -64,9 +64,9 @@ import {
   request,
   SS,
   segAttr,
+  segBase,
   segLimit,
   segSelector,
-  segBase,
   setPc,
   setSegBase,
   setSegment,
@@ -97,7 +97,17 @@ import {
   TYPE_TRAP16,
 } from './segments';
 import { commitStack, openLong, openOther, openStack, push } from './stack';
-import { clearTaskCommitted, innerSp, innerSs, innerStack, longStack, redirectsTo8086, switchThroughGate, TASK_CALL, taskCommitted } from './tasks';
+import {
+  clearTaskCommitted,
+  innerSp,
+  innerSs,
+  innerStack,
+  longStack,
+  redirectsTo8086,
+  switchThroughGate,
+  TASK_CALL,
+  taskCommitted,
+} from './tasks';
 
 /** What is being delivered. */
 export const EVENT_EXCEPTION: u32 = 0;
@@ -278,7 +288,14 @@ function deliverProtected(cpu: usize, vector: u32, event: u32, hasCode: bool, co
     setSegment(cpu, SEG_SS, (ssSelector & 0xfffc) | target, ssBase, ssLimit, ssAttr);
   }
   commitStack(cpu);
-  setSegment(cpu, SEG_CS, (selector & 0xfffc) | target, baseOf(codeLow, codeHigh), limitOf(codeLow, codeHigh), codeAttr);
+  setSegment(
+    cpu,
+    SEG_CS,
+    (selector & 0xfffc) | target,
+    baseOf(codeLow, codeHigh),
+    limitOf(codeLow, codeHigh),
+    codeAttr,
+  );
   setCpl(cpu, target);
   setPc(cpu, newPc);
   // Interrupt gates (even types) also clear IF.
@@ -337,7 +354,14 @@ function deliverLong(cpu: usize, vector: u32, event: u32, hasCode: bool, code: u
 
   if (inner) setSegment(cpu, SEG_SS, target, 0, 0, target << 5);
   commitStack(cpu);
-  setSegment(cpu, SEG_CS, (selector & 0xfffc) | target, baseOf(codeLow, codeHigh), limitOf(codeLow, codeHigh), attrOf(codeHigh));
+  setSegment(
+    cpu,
+    SEG_CS,
+    (selector & 0xfffc) | target,
+    baseOf(codeLow, codeHigh),
+    limitOf(codeLow, codeHigh),
+    attrOf(codeHigh),
+  );
   setCpl(cpu, target);
   setPc(cpu, newPc);
   setSysFlags(cpu, 0, EFLAGS_TF | EFLAGS_VM | EFLAGS_RF | EFLAGS_NT | (type === TYPE_INT ? EFLAGS_IF : 0));
@@ -345,7 +369,7 @@ function deliverLong(cpu: usize, vector: u32, event: u32, hasCode: bool, code: u
 
 /** Delivers an event through the IVT or IDT. Leaves a fault pending when that fails; otherwise the mode is up to date. */
 export function deliver(cpu: usize, vector: u32, event: u32, hasCode: bool, code: u32, pc: u64): void {
-  if ((load<u32>(load<u32>(cpu + VCPU_MACHINE) + MACHINE_TRACE_MASK) & TRACE_INT) !== 0)
+  if ((load<u32>(<usize>load<u32>(cpu + VCPU_MACHINE) + MACHINE_TRACE_MASK) & TRACE_INT) !== 0)
     traceInterrupt(cpu, event, vector, code);
   clearTaskCommitted();
   if (!isProtected(cpu)) deliverReal(cpu, vector, event, pc);

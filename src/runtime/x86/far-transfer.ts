@@ -117,7 +117,14 @@ function offsetOk(cpu: usize, offset: u64, attr: u32, limit: u32): bool {
 
 /** CS from the descriptor last fetched, at privilege `level`. */
 function setCs(cpu: usize, selector: u32, level: u32): void {
-  setSegment(cpu, SEG_CS, (selector & 0xfffc) | level, baseOf(descLow, descHigh), limitOf(descLow, descHigh), attrOf(descHigh));
+  setSegment(
+    cpu,
+    SEG_CS,
+    (selector & 0xfffc) | level,
+    baseOf(descLow, descHigh),
+    limitOf(descLow, descHigh),
+    attrOf(descHigh),
+  );
   setCpl(cpu, level);
 }
 
@@ -238,7 +245,12 @@ function classify(cpu: usize, selector: u32, reason: u32): u32 {
   }
   const code = selector & 0xfffc;
   const dpl = dplOf(attr);
-  if (long || (type !== TYPE_TSS && type !== TYPE_TSS16 && type !== TYPE_TASK) || dpl < cpl(cpu) || dpl < (selector & 3)) {
+  if (
+    long ||
+    (type !== TYPE_TSS && type !== TYPE_TSS16 && type !== TYPE_TASK) ||
+    dpl < cpl(cpu) ||
+    dpl < (selector & 3)
+  ) {
     fault(cpu, GP, code);
     return TARGET_FAULT;
   }
@@ -363,7 +375,14 @@ function callGate(cpu: usize): u64 {
     if (faulted(cpu)) return 0;
   }
   commitStack(cpu);
-  setSegment(cpu, SEG_CS, (selector & 0xfffc) | target, baseOf(codeLow, codeHigh), limitOf(codeLow, codeHigh), attr | 1);
+  setSegment(
+    cpu,
+    SEG_CS,
+    (selector & 0xfffc) | target,
+    baseOf(codeLow, codeHigh),
+    limitOf(codeLow, codeHigh),
+    attr | 1,
+  );
   setCpl(cpu, target);
   setPc(cpu, offset);
   updateMode(cpu);
@@ -550,7 +569,8 @@ function iretReal(cpu: usize, size: u32): u64 {
   if (full) mask |= EFLAGS_IF;
   else {
     // VME: IF of the image means VIF, and a pending virtual interrupt or TF is the monitor's business.
-    if ((image & EFLAGS_TF) !== 0 || ((image & EFLAGS_IF) !== 0 && (sysFlags(cpu) & EFLAGS_VIP) !== 0)) return fault(cpu, GP, 0);
+    if ((image & EFLAGS_TF) !== 0 || ((image & EFLAGS_IF) !== 0 && (sysFlags(cpu) & EFLAGS_VIP) !== 0))
+      return fault(cpu, GP, 0);
     setSysFlags(cpu, (image & EFLAGS_IF) !== 0 ? EFLAGS_VIF : 0, EFLAGS_VIF);
   }
   if (!vm86) mask |= EFLAGS_IOPL;

@@ -111,7 +111,8 @@ export function popf(cpu: usize, a: u64, _b: u64, imm: u32): u64 {
   if (imm !== 2) mask |= EFLAGS_AC | EFLAGS_ID;
   if (vm86 && io < 3) {
     if (imm !== 2 || (cr4(cpu) & CR4_VME) === 0) return fault(cpu, GP, 0);
-    if ((a & EFLAGS_TF) !== 0 || ((a & EFLAGS_IF) !== 0 && (sysFlags(cpu) & EFLAGS_VIP) !== 0)) return fault(cpu, GP, 0);
+    if ((a & EFLAGS_TF) !== 0 || ((a & EFLAGS_IF) !== 0 && (sysFlags(cpu) & EFLAGS_VIP) !== 0))
+      return fault(cpu, GP, 0);
     setSysFlags(cpu, (a & EFLAGS_IF) !== 0 ? EFLAGS_VIF : 0, EFLAGS_VIF);
   } else {
     if (level <= io || !isProtected(cpu)) mask |= EFLAGS_IF;

@@ -10,9 +10,9 @@ import {
   MODE_ALIGN,
   MODE_AVX,
   MODE_BREAKPOINTS,
+  MODE_CS_BASE,
   MODE_CS32,
   MODE_CS64,
-  MODE_CS_BASE,
   MODE_EM,
   MODE_FPE,
   MODE_INHIBIT,
@@ -37,8 +37,8 @@ import {
   X86_DEBUGGER,
   X86_DR,
   X86_FSW,
-  X86_INHIBIT_INTERRUPTS,
   X86_IN_SMM,
+  X86_INHIBIT_INTERRUPTS,
   X86_XCR0,
 } from '../generated/x86';
 import {
@@ -118,9 +118,9 @@ export function updateMode(cpu: usize): void {
   }
   if (load<u32>(cpu + X86_IN_SMM) !== 0) mode |= MODE_SMM;
   if (load<u32>(cpu + X86_INHIBIT_INTERRUPTS) === 2) mode |= MODE_INHIBIT;
-  const debugger = load<u32>(cpu + X86_DEBUGGER);
-  if ((load<u64>(cpu + X86_DR + 7 * 8) & 0xff) !== 0 || (debugger & DEBUGGER_BREAKPOINTS) !== 0) mode |= MODE_BREAKPOINTS;
-  if ((debugger & DEBUGGER_SINGLE) !== 0) mode |= MODE_SINGLE;
+  const wishes = load<u32>(cpu + X86_DEBUGGER);
+  if ((load<u64>(cpu + X86_DR + 7 * 8) & 0xff) !== 0 || (wishes & DEBUGGER_BREAKPOINTS) !== 0) mode |= MODE_BREAKPOINTS;
+  if ((wishes & DEBUGGER_SINGLE) !== 0) mode |= MODE_SINGLE;
   if ((load<u32>(cpu + X86_FSW) & FSW_ES) !== 0) mode |= MODE_FPE;
   store<u32>(cpu + VCPU_MODE, mode);
   store<u32>(cpu + VCPU_MMU_INDEX, mmu);

@@ -107,9 +107,10 @@ function plainField(cpu: usize, msr: u32): usize {
     case 0xc0010015:
       return X86_BOOT_MSRS + HWCR;
   }
-  if (msr >= 0x200 && msr < 0x200 + 2 * VARIABLE_MTRRS && has(cpu, FEATURE_MTRR)) return X86_MTRR_VAR + ((msr - 0x200) << 3);
+  if (msr >= 0x200 && msr < 0x200 + 2 * VARIABLE_MTRRS && has(cpu, FEATURE_MTRR))
+    return X86_MTRR_VAR + ((msr - 0x200) << 3);
   const fixed = fixedMtrr(msr);
-  if (fixed >= 0 && has(cpu, FEATURE_MTRR)) return X86_MTRR_FIXED + (<usize>fixed << 3);
+  if (fixed >= 0 && has(cpu, FEATURE_MTRR)) return X86_MTRR_FIXED + ((<usize>fixed) << 3);
   if (msr >= 0x400 && msr < 0x400 + 4 * MC_BANKS && has(cpu, FEATURE_MCA)) return X86_MC_BANKS + ((msr - 0x400) << 3);
   return 0;
 }

@@ -1,13 +1,6 @@
 /** Address translation (Intel SDM vol. 3A ch. 4): every paging mode, permissions, accessed and dirty bits. */
 import { physLd32, physLd64, physSt32, physSt64 } from '../core/memory';
-import {
-  FEATURE_PDPE1GB,
-  FEATURE_PSE36,
-  X86_A20_CLOSED,
-  X86_CR3,
-  X86_PHYS_BITS,
-  X86_PKRU,
-} from '../generated/x86';
+import { FEATURE_PDPE1GB, FEATURE_PSE36, X86_A20_CLOSED, X86_CR3, X86_PHYS_BITS, X86_PKRU } from '../generated/x86';
 import {
   CR0_PG,
   CR0_WP,
@@ -84,7 +77,7 @@ function findLeaf(cpu: usize, linear: u64, set: bool): bool {
   let level: i32 = long ? ((c4 & CR4_LA57) !== 0 ? 5 : 4) : 3;
   let table: u64 = long ? cr3 & addressMask : cr3 & 0xffffffe0;
   if (!long) linear &= 0xffffffff;
-  for (;;) {
+  while (true) {
     const shift: u64 = 12 + 9 * (level - 1);
     leafAt = (table + (((linear >> shift) & 511) << 3)) & a20;
     const entry = physLd64(cpu, leafAt);
@@ -124,7 +117,9 @@ function findLeaf32(cpu: usize, linear: u64, set: bool, c4: u64, a20: u64, cr3: 
   if ((pde & PS) !== 0 && (c4 & CR4_PSE) !== 0) {
     const high: u64 = has(cpu, FEATURE_PSE36) ? (pde >> 13) & 0xff : 0;
     const physBits = load<u32>(cpu + X86_PHYS_BITS);
-    const bad: u64 = has(cpu, FEATURE_PSE36) ? (pde & 0x200000) | (physBits < 40 ? high >> (physBits - 32) : 0) : pde & 0x3fe000;
+    const bad: u64 = has(cpu, FEATURE_PSE36)
+      ? (pde & 0x200000) | (physBits < 40 ? high >> (physBits - 32) : 0)
+      : pde & 0x3fe000;
     leafError = ERR_P | ERR_RSVD;
     if (bad !== 0) return false;
     leafError = 0;
@@ -161,7 +156,8 @@ export function walk(cpu: usize, linear: u64, access: u32, mmu: u32): u32 {
   const long = (e & EFER_LMA) !== 0;
   const user = mmu === 1;
   let error: u32 = (access === ACCESS_WRITE ? ERR_W : 0) | (user ? ERR_U : 0);
-  if (access === ACCESS_EXECUTE && ((c4 & CR4_SMEP) !== 0 || ((e & EFER_NXE) !== 0 && (c4 & CR4_PAE) !== 0))) error |= ERR_I;
+  if (access === ACCESS_EXECUTE && ((c4 & CR4_SMEP) !== 0 || ((e & EFER_NXE) !== 0 && (c4 & CR4_PAE) !== 0)))
+    error |= ERR_I;
   if (long && !isCanonical(cpu, linear)) {
     fault(cpu, GP, 0);
     return 1;

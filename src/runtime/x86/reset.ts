@@ -1,5 +1,11 @@
 /** Power-on, INIT and start-up (Intel SDM vol. 3A ch. 10), and the A20 gate. */
-import { VCPU_ADDRESS_SPACE, VCPU_FAULT_PENDING, VCPU_HALTED, VCPU_INDEX, VCPU_INTERRUPT_REQUEST } from '../generated/layout';
+import {
+  VCPU_ADDRESS_SPACE,
+  VCPU_FAULT_PENDING,
+  VCPU_HALTED,
+  VCPU_INDEX,
+  VCPU_INTERRUPT_REQUEST,
+} from '../generated/layout';
 import {
   LAPIC_INITIAL_ID,
   SEG_CS,
@@ -33,8 +39,8 @@ import {
   X86_FPR,
   X86_FSW,
   X86_HARD_PENDING,
-  X86_INHIBIT_INTERRUPTS,
   X86_IN_SMM,
+  X86_INHIBIT_INTERRUPTS,
   X86_KERNEL_GS_BASE,
   X86_LAPIC,
   X86_LSTAR,

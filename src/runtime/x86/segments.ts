@@ -1,5 +1,5 @@
 /** Descriptors and segment registers (Intel SDM vol. 3A ch. 3 and 5): loading with every check, table registers, LAR & co. */
-import { ldU16, ldU32, ldU64, stU16, stU32, stU64, stU8 } from '../core/memory';
+import { ldU16, ldU32, ldU64, stU8, stU16, stU32, stU64 } from '../core/memory';
 import {
   EFLAGS_ZF,
   SEG_CS,

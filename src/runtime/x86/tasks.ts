@@ -1,5 +1,5 @@
 /** Hardware task switches (Intel SDM vol. 3A ch. 8) and what else lives in a TSS: inner stacks, the I/O bitmap. */
-import { ldU16, ldU32, ldU64, ldU8, probeWrite, stU16, stU32, tlbFlush } from '../core/memory';
+import { ldU8, ldU16, ldU32, ldU64, probeWrite, stU16, stU32, tlbFlush } from '../core/memory';
 import {
   EFLAGS_NT,
   EFLAGS_VM,
@@ -46,7 +46,6 @@ import {
 } from './cpu';
 import { readEflags, writeEflags } from './flags';
 import { updateMode } from './mode';
-import { commitStack, openStack, push } from './stack';
 import {
   attrOf,
   baseOf,
@@ -66,6 +65,7 @@ import {
   setReal,
   typeOf,
 } from './segments';
+import { commitStack, openStack, push } from './stack';
 
 export const TASK_JUMP: u32 = 0;
 export const TASK_CALL: u32 = 1;
@@ -135,7 +135,8 @@ export function switchTask(cpu: usize, selector: u32, reason: u32, nextPc: u64, 
   }
   const wide = (attr & 8) !== 0;
   const limit = limitOf(low, high);
-  if (limit < (wide ? 0x67 : 0x2b)) {
+  const least: u32 = wide ? 0x67 : 0x2b;
+  if (limit < least) {
     fault(cpu, TS, selector & 0xfffc);
     return;
   }
@@ -149,7 +150,8 @@ export function switchTask(cpu: usize, selector: u32, reason: u32, nextPc: u64, 
   if (!probeWrite(cpu, old + (oldWide ? 0x20 : 0x0e), oldWide ? 0x40 : 0x1c, mmu)) return;
   if (reason === TASK_CALL && !probeWrite(cpu, tss, 2, mmu)) return;
   // 32-bit images sit at 0x1c..0x67 (19 words), 16-bit ones at 0x0e..0x2b (15 half words); read twice: once to fault early.
-  for (let i: u32 = 0; i < (wide ? <u32>19 : <u32>15); i++) {
+  const words: u32 = wide ? 19 : 15;
+  for (let i: u32 = 0; i < words; i++) {
     if (wide) ldU32(cpu, tss + 0x1c + i * 4, mmu);
     else ldU16(cpu, tss + 0x0e + i * 2, mmu);
     if (faulted(cpu)) return;
@@ -242,7 +244,15 @@ export function switchTask(cpu: usize, selector: u32, reason: u32, nextPc: u64, 
 }
 
 /** Through a task gate: checks the TSS selector in it and switches. `ext` goes into error codes. */
-export function switchThroughGate(cpu: usize, gateLow: u32, reason: u32, nextPc: u64, ext: u32, hasCode: bool, code: u32): void {
+export function switchThroughGate(
+  cpu: usize,
+  gateLow: u32,
+  reason: u32,
+  nextPc: u64,
+  ext: u32,
+  hasCode: bool,
+  code: u32,
+): void {
   const selector = gateLow >> 16;
   const error = (selector & 0xfffc) | ext;
   taskCommitted = false;
@@ -289,7 +299,7 @@ export let innerSp: u64 = 0;
 /** SS:ESP for level `level` from the TSS, with all checks; false after a fault. `ext` goes into error codes. */
 export function innerStack(cpu: usize, level: u32, ext: u32): bool {
   const wide = (segAttr(cpu, SEG_TR) & 8) !== 0;
-  const index = wide ? level * 8 + 4 : level * 4 + 2;
+  const index: u32 = wide ? level * 8 + 4 : level * 4 + 2;
   const tr = segSelector(cpu, SEG_TR);
   if ((segAttr(cpu, SEG_TR) & ATTR_P) === 0 || index + (wide ? 5 : 3) > segLimit(cpu, SEG_TR)) {
     fault(cpu, TS, (tr & 0xfffc) | ext);
@@ -320,7 +330,7 @@ export function innerStack(cpu: usize, level: u32, ext: u32): bool {
 
 /** A stack pointer of the 64-bit TSS: slot 0..2 for RSP0..2, 4..10 for IST1..7. */
 export function longStack(cpu: usize, slot: u32, ext: u32): u64 {
-  const index = 4 + slot * 8;
+  const index: u32 = 4 + slot * 8;
   if ((segAttr(cpu, SEG_TR) & ATTR_P) === 0 || index + 7 > segLimit(cpu, SEG_TR)) {
     fault(cpu, TS, (segSelector(cpu, SEG_TR) & 0xfffc) | ext);
     return 0;
