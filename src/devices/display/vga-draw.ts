@@ -152,7 +152,8 @@ export class VgaPainter {
     for (let x = 0, a = address; x < out.length; x++, a += 2) {
       const pixel = v[a & this.#mask]! | (v[(a + 1) & this.#mask]! << 8);
       const blue = pixel & 31;
-      const green = six ? (pixel >> 5) & 63 : ((pixel >> 5) & 31) << 1;
+      // Five bits of green become six as they would eight: the highest fill up from below.
+      const green = six ? (pixel >> 5) & 63 : (((pixel >> 5) & 31) << 1) | ((pixel >> 9) & 1);
       const red = (pixel >> (six ? 11 : 10)) & 31;
       out[x] = rgb((red << 3) | (red >> 2), (green << 2) | (green >> 4), (blue << 3) | (blue >> 2));
     }

@@ -12,7 +12,7 @@
 import { traceEvents } from '../../base/trace.js';
 import type { Device } from '../../machine/device.js';
 import type { IrqLine } from '../../machine/irq.js';
-import { stateOf } from '../../machine/state.js';
+import { type DeviceState, type Stateful, stateOf } from '../../machine/state.js';
 import type { AccessSize, IoHandler } from '../../memory/io.js';
 import type { Ps2Device } from './ps2-port.js';
 import { translated } from './scan-codes.js';
@@ -84,12 +84,12 @@ export class I8042 implements Device, IoHandler {
   readonly sizes = { min: 1, max: 1 } as const;
   readonly #w: I8042Wiring;
   readonly #s = powerOn();
-  readonly #stateful = stateOf(this.#s, 1, undefined, () => this.#drive());
-  readonly save = this.#stateful.save;
-  readonly load = this.#stateful.load;
+  readonly #stateful: Stateful;
 
   constructor(wiring: I8042Wiring) {
     this.#w = wiring;
+    const { keyboard, mouse } = wiring;
+    this.#stateful = stateOf({ controller: stateOf(this.#s, 1), keyboard, mouse }, 1, undefined, () => this.#drive());
     wiring.keyboard.onReady = () => this.#fill();
     wiring.mouse.onReady = () => this.#fill();
   }
@@ -99,6 +99,15 @@ export class I8042 implements Device, IoHandler {
     this.#w.keyboard.reset();
     this.#w.mouse.reset();
     this.#drive();
+  }
+
+  /** With what is plugged into it. */
+  save(): DeviceState {
+    return this.#stateful.save();
+  }
+
+  load(state: DeviceState): void {
+    this.#stateful.load(state);
   }
 
   read(offset: number, _size: AccessSize): number {

@@ -1,0 +1,93 @@
+/** The conformance suite over serial ports, keyboard controller, disk controllers and displays. */
+
+import { Drive } from '../block/drive.js';
+import { MemoryNode } from '../block/memory.js';
+import { NullBackend } from '../char/null.js';
+import type { Device } from '../machine/device.js';
+import { NO_IRQ } from '../machine/irq.js';
+import type { MachineClocks } from '../machine/machine-clocks.js';
+import { stateOf } from '../machine/state.js';
+import { type ConformanceSubject, conformance } from '../machine/testing/conformance.js';
+import { ManualTime } from '../machine/testing/manual-time.js';
+import { ProbeBus, throughRegion } from '../machine/testing/probe-bus.js';
+import { Uart16550 } from './char/uart16550.js';
+import { VgaIsa } from './display/vga-isa.js';
+import { VgaPci } from './display/vga-pci.js';
+import { AtaDisk } from './ide/ata.js';
+import { PiixIde } from './ide/piix-ide.js';
+import { I8042 } from './input/i8042.js';
+import { Ps2Keyboard } from './input/ps2-keyboard.js';
+import { Ps2Mouse } from './input/ps2-mouse.js';
+
+function subject(make: (bus: ProbeBus, clocks: MachineClocks) => Device): ConformanceSubject {
+  const time = new ManualTime();
+  const clocks = time.clocks();
+  const bus = new ProbeBus();
+  const device = make(bus, clocks);
+  device.reset();
+  return { device, regions: bus.regions(), advance: (ns) => time.advance(clocks, ns) };
+}
+
+/** A device with others that belong to its state. */
+function together(type: string, parts: { readonly [name: string]: Device }): Device {
+  return {
+    type,
+    ...stateOf(parts, 1),
+    reset() {
+      for (const part of Object.values(parts)) part.reset();
+    },
+  };
+}
+
+conformance('isa-serial', () =>
+  subject((bus, clocks) => {
+    const uart = new Uart16550({ irq: NO_IRQ, clock: clocks.virtual, backend: new NullBackend() });
+    bus.isa.mapPorts('serial', 0x3f8, Uart16550.PORTS, uart);
+    return uart;
+  }),
+);
+
+conformance('i8042', () =>
+  subject((bus) => {
+    const chip = new I8042({
+      keyboardIrq: NO_IRQ,
+      mouseIrq: NO_IRQ,
+      keyboard: new Ps2Keyboard(),
+      mouse: new Ps2Mouse(),
+      a20: NO_IRQ,
+      requestReset() {},
+    });
+    bus.isa.mapPorts('i8042', 0x60, 5, chip);
+    return chip;
+  }),
+);
+
+conformance('piix3-ide', () =>
+  subject((bus) => {
+    const ide = new PiixIde(bus.slot, bus.isa);
+    const disk = new AtaDisk(new Drive(new MemoryNode(1 << 20), { id: 'hd' }), {
+      model: 'M',
+      serial: 'S',
+      firmware: 'F',
+    });
+    ide.channels[0].attach(0, disk);
+    return together('ide', { ide, disk });
+  }),
+);
+
+/** The window at a0000h is in a container, which the guest reaches through. */
+function withWindow(make: (bus: ProbeBus, clocks: MachineClocks) => VgaPci | VgaIsa): ConformanceSubject {
+  let window: ReturnType<typeof throughRegion> | undefined;
+  const found = subject((bus, clocks) => {
+    const device = make(bus, clocks);
+    window = throughRegion(device.vga.window.subRegions.find(({ region }) => region.kind === 'io')!.region);
+    return device;
+  });
+  return { ...found, regions: [...found.regions, window!] };
+}
+
+const preferred = { width: 1280, height: 800 };
+conformance('VGA', () =>
+  withWindow((bus, clocks) => new VgaPci(bus.slot, clocks.virtual, { vramBytes: 1 << 20, rom: null, preferred })),
+);
+conformance('isa-vga', () => withWindow((bus, clocks) => new VgaIsa(bus.isa, bus.memory, clocks.virtual, 1 << 20)));
