@@ -1,5 +1,6 @@
 /** Turns the codes of simd-inline.ts into AssemblyScript helpers. */
-import { SIMD_INLINE, SIMD_OPCODES } from '../src/guest/x86/helpers/simd-inline.js';
+import { SIMD_INLINE } from '../src/guest/x86/helpers/simd-inline.js';
+import { SIMD_OPCODES } from '../src/ir/vector-code.js';
 
 /** `i16` for `i16x8`. */
 const laneType = (shape: string): string => shape.slice(0, shape.indexOf('x'));

@@ -1,5 +1,6 @@
 /** What an accelerator needs to know of a processor architecture; the architectures themselves are in the subfolders. */
 import type { BlockBuilder } from '../ir/builder.js';
+import type { VectorCode } from '../ir/vector-code.js';
 
 /** A runtime function that translated code calls; `id` is its number in `call` ops. */
 export interface HelperInfo {
@@ -29,6 +30,8 @@ export interface GuestArchitecture {
   /** First slot that the region compiler must not keep in locals. */
   readonly vectorBaseSlot: number;
   readonly helpers: readonly HelperInfo[];
+  /** WebAssembly code that does what vector helper number `helper` does with this `imm`, if it is short. */
+  inlineVector(helper: number, imm: number): VectorCode | undefined;
   /** Names of slots, for IR text. */
   slotName(slot: number): string;
   /** Is the linear pc the pc itself under this mode? */

@@ -18,6 +18,7 @@ import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2 } from '../ir/builder.js';
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import { BLOCK, VCPU } from '../ir/layout.js';
 import { OP, PcMask } from '../ir/ops.js';
+import { PUSH_A, PUSH_B, type VectorCode } from '../ir/vector-code.js';
 import type { Edge } from './flow.js';
 import * as alu from './lower-alu.js';
 import { KIND, Kind } from './lower-alu.js';
@@ -26,7 +27,7 @@ import { type Region, terminates } from './region.js';
 import { LOCALS_I32, Local, Values } from './values.js';
 import { Bytes } from './wasm/bytes.js';
 import type { FunctionType, ModuleWriter } from './wasm/module.js';
-import { ValType, VOID, W } from './wasm/opcodes.js';
+import { V, ValType, VOID, W } from './wasm/opcodes.js';
 
 export const REGION_TYPE: FunctionType = { params: ['i32'], results: ['i32'] };
 const HELPER_TYPE: FunctionType = { params: ['i32', 'i64', 'i64', 'i32'], results: ['i64'] };
@@ -44,6 +45,8 @@ export interface LowerOptions {
   readonly vectorBaseSlot: number;
   /** Names of helpers by number. The runtime exports helper `x` as `h_x`. */
   readonly helperNames: readonly string[];
+  /** Code to put in place of a vector helper, by its number and immediate. */
+  readonly inlineVector: (helper: number, imm: number) => VectorCode | undefined;
   /** Whether in this mode the linear address of an instruction is not simply its pc. */
   readonly hasCodeBase: (mode: number) => boolean;
 }
@@ -464,9 +467,12 @@ export class Lowering {
         case OP.callf:
           this.impureCall(delta, dst, a, second, imm, aux);
           continue;
-        case OP.vcall:
-          this.vectorCall(dst, a, second, imm, aux);
+        case OP.vcall: {
+          const code = this.options.inlineVector(aux >>> 16, imm);
+          if (code === undefined) this.vectorCall(dst, a, second, imm, aux);
+          else this.vectorCode(code, dst, a, second);
           continue;
+        }
         case OP.vcallf:
           this.vectorCall(dst, a, second, imm, aux);
           // Unlike before a callf nothing was stored: the side exit does that.
@@ -685,6 +691,28 @@ export class Lowering {
     v.op(W.brIf);
     v.code.uleb(this.depth - label);
     v.op(W.drop);
+  }
+
+  private vectorCode(code: VectorCode, dst: number, a: number, b: number): void {
+    const { v } = this;
+    // As for a call: slots that live in locals pass through memory.
+    for (const slot of [a, b]) v.store(slot);
+    v.getLocal(Local.cpu);
+    for (const byte of code.bytes) {
+      if (byte === PUSH_A || byte === PUSH_B) {
+        v.getLocal(Local.cpu);
+        v.op(W.simd);
+        v.memory(V.load, 0, (byte === PUSH_A ? a : b) * 8);
+      } else v.op(byte);
+    }
+    if (code.scalar) {
+      v.op(W.i64ExtendI32U);
+      v.memory(W.i64Store, 0, dst * 8);
+    } else {
+      v.op(W.simd);
+      v.memory(V.store, 0, dst * 8);
+    }
+    v.fetch(dst);
   }
 
   private vectorCall(dst: number, a: number, b: number, imm: number, aux: number): void {

@@ -1,6 +1,7 @@
 /** A bare runtime with hand-made blocks: runs them on the interpreter or as compiled regions, for comparing the two. */
 import { readFileSync } from 'node:fs';
 import { HELPERS } from '../../src/guest/x86/helpers/index.js';
+import { X86_64 } from '../../src/guest/x86/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { type BlockBuilder, TEMP0 } from '../../src/ir/builder.js';
 import { EFFECTS, Effect } from '../../src/ir/effects.js';
@@ -73,6 +74,7 @@ export class Rig {
       table: this.table,
       runtime: this.exports,
       helperNames: HELPERS.map((h) => h.name),
+      inlineVector: X86_64.inlineVector,
       vectorBaseSlot: VECTOR_BASE_SLOT,
       lookup: (host) => this.placed.get(host - RAM)?.block ?? 0,
       hasCodeBase: (mode) => (mode & Mode.csBase) !== 0,

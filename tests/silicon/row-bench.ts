@@ -1,12 +1,14 @@
-/** Runs single instructions through decoder, translator and interpreter, from and to the state of a native sample. */
+/** Runs single instructions through decoder, translator and either tier, from and to the state of a native sample. */
 import { readFileSync } from 'node:fs';
 import { LinearMemory } from '../../src/accel/tcg/linear-memory.js';
 import { Decoded, Decoder } from '../../src/guest/x86/decode.js';
+import { X86_64 } from '../../src/guest/x86/index.js';
 import { ROWS } from '../../src/guest/x86/insn/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { Translator } from '../../src/guest/x86/translator.js';
 import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, VCPU } from '../../src/ir/layout.js';
-import { ExitReason } from '../../src/ir/ops.js';
+import { Jit } from '../../src/jit/jit.js';
+import { RegionExit } from '../../src/jit/lower.js';
 import type { Sample } from './native.js';
 
 const MODE = Mode.cs64 | Mode.protected | Mode.lma | Mode.avx | Mode.osfxsr | 3;
@@ -16,7 +18,7 @@ const CODE = 0x1000;
 const MEMORY = 0x2030;
 const ARITHMETIC = 0x8d5n;
 
-type Exports = Readonly<Record<string, (...args: (number | bigint)[]) => number | bigint | undefined>>;
+type Exports = Readonly<Record<string, WebAssembly.ExportedFunction>>;
 
 export class RowBench {
   readonly decoder = new Decoder(ROWS);
@@ -28,6 +30,8 @@ export class RowBench {
   readonly #words = new Int32Array(this.#layout.memory.buffer);
   readonly #translator = new Translator(() => true);
   readonly #runtime: Exports;
+  readonly #jit: Jit;
+  readonly #table: WebAssembly.Table;
 
   constructor() {
     const module = new WebAssembly.Module(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
@@ -36,6 +40,19 @@ export class RowBench {
       env[i.name] = i.kind === 'memory' ? this.#layout.memory : (): number => 0;
     }
     this.#runtime = new WebAssembly.Instance(module, { env }).exports as Exports;
+    const table = this.#runtime['table'] as unknown as WebAssembly.Table;
+    this.#jit = new Jit({
+      memory: this.#layout.memory,
+      table,
+      runtime: this.#runtime,
+      helperNames: X86_64.helpers.map((h) => h.name),
+      inlineVector: X86_64.inlineVector,
+      vectorBaseSlot: X86_64.vectorBaseSlot,
+      lookup: () => 0,
+      hasCodeBase: () => false,
+      now: () => 0,
+    });
+    this.#table = table;
     const { machine } = this.#layout;
     const set = (at: number, value: number): void => this.#view.setUint32(at, value, true);
     const machineField = (name: string): number => machine + MACHINE.at[name]!;
@@ -69,8 +86,8 @@ export class RowBench {
     return this.#view.getBigUint64(this.#at('rcx'), true);
   }
 
-  /** Runs `code` on a copy of the sample. `fault` is the vector raised, or -1. */
-  run(code: readonly number[], sample: Sample): { after: Sample; fault: number } {
+  /** Runs `code` on a copy of the sample, interpreted or compiled. `fault` is the vector raised, or -1. */
+  run(code: readonly number[], sample: Sample, compiled = false): { after: Sample; fault: number } {
     this.#load(sample);
     this.#bytes.set(code, this.#ram + CODE);
     const t = this.#translator;
@@ -82,7 +99,7 @@ export class RowBench {
     i.end = i.length;
     t.b.beginInstruction(0);
     t.instruction(i.form);
-    if (!t.ended) t.b.exit(ExitReason.debug);
+    if (!t.ended) t.b.leave();
     const block = this.#layout.code;
     this.#words.fill(0, block / 4, (block + BLOCK.size) / 4);
     this.#words[(block + BLOCK.at['host']!) / 4] = this.#ram + CODE;
@@ -94,9 +111,20 @@ export class RowBench {
     this.#set64('pc', BigInt(CODE));
     this.#view.setUint32(this.#at('mode'), MODE, true);
     this.#view.setUint32(this.#at('faultPending'), 0, true);
-    this.#runtime['interpret']!(this.#cpu, block);
+    if (!compiled || !this.#enter(block)) this.#runtime['interpret']!(this.#cpu, block);
     const faulted = this.#view.getUint32(this.#at('faultPending'), true) !== 0;
     return { after: this.#store(sample), fault: faulted ? this.#view.getUint32(this.#at('faultVector'), true) : -1 };
+  }
+
+  /** Compiles the block and runs it; false when it has to be interpreted instead. */
+  #enter(block: number): boolean {
+    this.#words[(block + BLOCK.at['valid']!) / 4] = 1;
+    this.#jit.request(block);
+    this.#jit.flushQueue();
+    const entry = this.#words[(block + BLOCK.at['entry']!) / 4]!;
+    const result = entry === 0 ? RegionExit.side : this.#table.get(entry)!(this.#cpu);
+    this.#jit.reset();
+    return result !== RegionExit.side;
   }
 
   #load(s: Sample): void {

@@ -229,6 +229,7 @@ export class TcgAccelerator implements Accelerator {
       table: runtime.table,
       runtime: runtime as unknown as Record<string, WebAssembly.ExportedFunction>,
       helperNames: this.#guest.helpers.map((h) => h.name),
+      inlineVector: (helper, imm) => this.#guest.inlineVector(helper, imm),
       vectorBaseSlot: this.#guest.vectorBaseSlot,
       hasCodeBase: (mode) => !this.#guest.linearIsPc(mode),
       lookup: (host, mode) => runtime.findBlock(layout.machine, host, mode) >>> 0,

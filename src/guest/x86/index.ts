@@ -3,7 +3,8 @@ import { Bug } from '../../base/errors.js';
 import { VCPU } from '../../ir/layout.js';
 import type { GuestArchitecture } from '../guest.js';
 import { FEATURE, FEATURE_ALIASES } from './features.js';
-import { HELPERS } from './helpers/index.js';
+import { HELPERS, type Helper } from './helpers/index.js';
+import { inlineVector } from './helpers/simd-inline.js';
 import { Mode, X86 } from './state.js';
 import { X86Translator } from './translate.js';
 
@@ -36,6 +37,7 @@ export const X86_64: GuestArchitecture = {
   stateSize: X86.size,
   vectorBaseSlot: at('vectorBase') / 8,
   helpers: HELPERS,
+  inlineVector: (id, imm) => inlineVector((HELPERS[id] as Helper).name, imm),
   slotName: (slot) => names.get(slot) ?? `slot${slot}`,
   linearIsPc: (mode) => (mode & Mode.csBase) === 0,
   createTranslator(memory, state) {

@@ -1,6 +1,8 @@
 /** WebAssembly's binary opcodes, as the core specification 2.0 (section 5.4) numbers them; only those the compiler uses. */
 
-export type Immediate = 'none' | 'block' | 'label' | 'labels' | 'index' | 'i32' | 'i64' | 'memory' | 'lane';
+import { SHUFFLE, SIMD_OPCODES, V128_CONST } from '../../ir/vector-code.js';
+
+export type Immediate = 'none' | 'block' | 'label' | 'labels' | 'index' | 'i32' | 'i64' | 'memory' | 'lane' | 'bytes16';
 
 const rows: [number, string, Immediate][] = [];
 const op = (code: number, name: string, immediate: Immediate = 'none'): number => {
@@ -106,6 +108,10 @@ const vop = (code: number, name: string, immediate: Immediate = 'none'): number 
   vectorRows.push([code, name, immediate]);
   return code;
 };
+for (const [name, code] of Object.entries(SIMD_OPCODES))
+  vop(code, name, name.includes('extract_lane') ? 'lane' : 'none');
+vop(V128_CONST, 'v128.const', 'bytes16');
+vop(SHUFFLE, 'i8x16.shuffle', 'bytes16');
 export const V = {
   load: vop(0x00, 'v128.load', 'memory'),
   store: vop(0x0b, 'v128.store', 'memory'),

@@ -79,6 +79,8 @@ export function functionText(
       case 'i32':
       case 'i64':
         return ` ${r.sleb()}`;
+      case 'bytes16':
+        return ` ${Array.from({ length: 16 }, () => r.u8())}`;
       case 'memory': {
         r.uleb();
         const offset = r.uleb();

@@ -1,16 +1,9 @@
 /**
- * Vector helpers whose meaning is a few WebAssembly SIMD instructions, written as WebAssembly stack code. The generator
- * turns each into an AssemblyScript helper for the interpreter; the region compiler emits the same code in line.
- *
- * Words of the code, separated by blanks:
- *   a, b               push the v128 at the operand's address (a helper of one operand uses b)
- *   i16x8.add, ...     the WebAssembly instruction of that name
- *   i16x8.splat#255    push a v128 constant: the number in every lane
- *   32                 push an i32 constant (shift counts)
- *   shuffle:0,1,...    i8x16.shuffle with these 16 lanes
- * The value left is stored at the destination's address. A code reads its operands before it writes, so they may alias.
- * Codes of SIMD_INLINE_SCALAR leave an i32, which is stored zero-extended to 64 bits; `i16x8.extract_lane_u#3` names a lane.
+ * Vector helpers whose meaning is a few WebAssembly SIMD instructions, as codes in the notation of ir/vector-code.ts. The
+ * generator turns those of SIMD_INLINE into AssemblyScript helpers for the interpreter (the others are written by hand, as
+ * their immediate is a variable there); the region compiler emits the same code in line.
  */
+import { assembleVector, type VectorCode } from '../../../ir/vector-code.js';
 
 const lanes = (n: number, f: (i: number) => number): string => `shuffle:${Array.from({ length: n }, (_, i) => f(i))}`;
 /** Interleaves elements of `size` bytes of a and b, starting at byte `from`. */
@@ -162,96 +155,6 @@ export const SIMD_INLINE: Readonly<Record<string, string>> = {
   pshufb64: 'a b i8x16.splat#135 v128.and i8x16.swizzle',
 };
 
-/** Opcodes after the 0xfd prefix of the WebAssembly instructions used above. */
-export const SIMD_OPCODES: Readonly<Record<string, number>> = {
-  'i8x16.swizzle': 0x0e,
-  'i8x16.extract_lane_u': 0x16,
-  'i16x8.extract_lane_u': 0x19,
-  'i32x4.extract_lane': 0x1b,
-  'i8x16.eq': 0x23,
-  'i8x16.ne': 0x24,
-  'i8x16.gt_s': 0x27,
-  'i16x8.eq': 0x2d,
-  'i16x8.ne': 0x2e,
-  'i16x8.gt_s': 0x31,
-  'i32x4.eq': 0x37,
-  'i32x4.ne': 0x38,
-  'i32x4.gt_s': 0x3b,
-  'v128.and': 0x4e,
-  'v128.andnot': 0x4f,
-  'v128.or': 0x50,
-  'v128.xor': 0x51,
-  'i8x16.abs': 0x60,
-  'i8x16.bitmask': 0x64,
-  'i8x16.narrow_i16x8_s': 0x65,
-  'i8x16.narrow_i16x8_u': 0x66,
-  'i8x16.shr_s': 0x6c,
-  'i8x16.add': 0x6e,
-  'i8x16.add_sat_s': 0x6f,
-  'i8x16.add_sat_u': 0x70,
-  'i8x16.sub': 0x71,
-  'i8x16.sub_sat_s': 0x72,
-  'i8x16.sub_sat_u': 0x73,
-  'i8x16.min_s': 0x76,
-  'i8x16.min_u': 0x77,
-  'i8x16.max_s': 0x78,
-  'i8x16.max_u': 0x79,
-  'i8x16.avgr_u': 0x7b,
-  'i16x8.extadd_pairwise_i8x16_u': 0x7d,
-  'i32x4.extadd_pairwise_i16x8_u': 0x7f,
-  'i16x8.abs': 0x80,
-  'i16x8.q15mulr_sat_s': 0x82,
-  'i16x8.narrow_i32x4_s': 0x85,
-  'i16x8.narrow_i32x4_u': 0x86,
-  'i16x8.extend_low_i8x16_s': 0x87,
-  'i16x8.extend_low_i8x16_u': 0x89,
-  'i16x8.shl': 0x8b,
-  'i16x8.shr_s': 0x8c,
-  'i16x8.shr_u': 0x8d,
-  'i16x8.add': 0x8e,
-  'i16x8.add_sat_s': 0x8f,
-  'i16x8.add_sat_u': 0x90,
-  'i16x8.sub': 0x91,
-  'i16x8.sub_sat_s': 0x92,
-  'i16x8.sub_sat_u': 0x93,
-  'i16x8.mul': 0x95,
-  'i16x8.min_s': 0x96,
-  'i16x8.min_u': 0x97,
-  'i16x8.max_s': 0x98,
-  'i16x8.max_u': 0x99,
-  'i16x8.avgr_u': 0x9b,
-  'i32x4.abs': 0xa0,
-  'i32x4.bitmask': 0xa4,
-  'i32x4.extend_low_i16x8_s': 0xa7,
-  'i32x4.extend_low_i16x8_u': 0xa9,
-  'i32x4.shl': 0xab,
-  'i32x4.shr_s': 0xac,
-  'i32x4.shr_u': 0xad,
-  'i32x4.add': 0xae,
-  'i32x4.sub': 0xb1,
-  'i32x4.mul': 0xb5,
-  'i32x4.min_s': 0xb6,
-  'i32x4.min_u': 0xb7,
-  'i32x4.max_s': 0xb8,
-  'i32x4.max_u': 0xb9,
-  'i32x4.dot_i16x8_s': 0xba,
-  'i32x4.extmul_low_i16x8_s': 0xbc,
-  'i32x4.extmul_high_i16x8_s': 0xbd,
-  'i32x4.extmul_low_i16x8_u': 0xbe,
-  'i32x4.extmul_high_i16x8_u': 0xbf,
-  'i64x2.bitmask': 0xc4,
-  'i64x2.extend_low_i32x4_s': 0xc7,
-  'i64x2.extend_low_i32x4_u': 0xc9,
-  'i64x2.shl': 0xcb,
-  'i64x2.shr_s': 0xcc,
-  'i64x2.shr_u': 0xcd,
-  'i64x2.add': 0xce,
-  'i64x2.sub': 0xd1,
-  'i64x2.mul': 0xd5,
-  'i64x2.eq': 0xd6,
-  'i64x2.gt_s': 0xd9,
-};
-
 const pick = (imm: number, field: number): number => (imm >> (2 * field)) & 3;
 const shift = (shape: string, bits: number, op: 'shl' | 'shr_u'): ((imm: number) => string) => {
   return (imm) => (imm >= bits ? 'i64x2.splat#0' : `b ${imm} ${shape}.${op}`);
@@ -310,3 +213,16 @@ export const SIMD_INLINE_SCALAR: Readonly<Record<string, (imm: number) => string
   pextrw: (imm) => `b i16x8.extract_lane_u#${imm & 7}`,
   pextrd: (imm) => `b i32x4.extract_lane#${imm & 3}`,
 };
+
+const cache = new Map<string, VectorCode | undefined>();
+
+/** The code to put in place of a call of helper `name` with `imm`, if there is one. */
+export function inlineVector(name: string, imm: number): VectorCode | undefined {
+  const fixed = SIMD_INLINE[name];
+  const key = fixed === undefined ? `${name} ${imm}` : name;
+  if (cache.has(key)) return cache.get(key);
+  const code = fixed ?? SIMD_INLINE_IMM[name]?.(imm) ?? SIMD_INLINE_SCALAR[name]?.(imm);
+  const assembled = code === undefined ? undefined : assembleVector(code, name in SIMD_INLINE_SCALAR);
+  cache.set(key, assembled);
+  return assembled;
+}
