@@ -87,10 +87,11 @@ function casesOf(form: Form, random: Operands): Case[] {
   const cases: Case[] = [];
   const isGather = /GATHER/.test(form.mnemonics[0] as string);
   for (let n = 0; n < SAMPLES; n++) {
+    const misaligned = n % 6 === 5;
     const index = isGather ? random.below(16) : -1;
     const encoded = encode(form, random, {
-      memory: n % 2 === 0,
-      disp: ALIGNED,
+      memory: n % 2 === 0 || misaligned,
+      disp: misaligned ? ALIGNED + 1 + random.below(14) : ALIGNED * random.below(2),
       ...(isGather ? { index } : {}),
     });
     // The order of a gather's operands when they overlap is for another test: #UD.
