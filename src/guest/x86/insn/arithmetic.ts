@@ -201,13 +201,26 @@ const cmpxchg: Meaning = (t, i) => {
   const equal = b.temp();
   if (size < 32) b.dai('set_eqi32', equal, t.zext(r, size), 0);
   else b.dai(size === 64 ? 'set_eqi' : 'set_eqi32', equal, r, 0);
-  const kept = t.operandRegister(0) < 0 ? old : b.mov(b.temp(), old);
   const acc = b.mov(b.temp(), RAX);
-  t.write(0, b.sel(b.temp(), equal, t.read(1), kept));
+  if (t.operandRegister(0) < 0) {
+    // Memory is written either way.
+    t.write(0, b.sel(b.temp(), equal, t.read(1), old));
+    t.setFlags('sub', size, r, acc);
+    const failed = b.beginIfImm('eq', equal, 0);
+    t.setReg(0, size, old);
+    b.endIf(failed);
+    return;
+  }
+  // A register is not written at all when the comparison fails, not even its upper half.
+  const kept = b.mov(b.temp(), old);
+  const other = b.mov(b.temp(), t.read(1));
   t.setFlags('sub', size, r, acc);
-  const body = b.beginIfImm('eq', equal, 0);
+  const failed = b.beginIfImm('eq', equal, 0);
   t.setReg(0, size, kept);
-  b.endIf(body);
+  b.endIf(failed);
+  const done = b.beginIfImm('ne', equal, 0);
+  t.setReg(t.operandRegister(0), size, other);
+  b.endIf(done);
 };
 
 /** ZF = bit 0 of a slot, the other flags stay. */
