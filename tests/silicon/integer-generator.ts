@@ -22,7 +22,8 @@ const OF = 0x800;
 const EXCLUDED = /^(PUSHF|POPF|ENTER|INS|OUTS|BOUND)/;
 const EXCLUDED_OPERANDS = /\b(ES|CS|SS|DS|FS|GS|Ob|Ov)\b/;
 
-const usable = (row: Row): boolean => !EXCLUDED.test(row[1]) && !EXCLUDED_OPERANDS.test(row[1]) && !/\bi64\b/.test(row[0]);
+const usable = (row: Row): boolean =>
+  !EXCLUDED.test(row[1]) && !EXCLUDED_OPERANDS.test(row[1]) && !/\bi64\b/.test(row[0]);
 
 export const INTEGER_FORMS: readonly Form[] = new Decoder(
   [...ARITHMETIC_ROWS, ...MOVE_ROWS, ...SHIFT_ROWS, ...BIT_ROWS, ...STRING_ROWS].filter(usable),
@@ -148,7 +149,10 @@ export function generate(random: Operands, decoder: Decoder, length: number): Ge
       if (random.below(2) === 0) bytes.unshift(random.below(2) === 0 ? 0xf3 : 0xf2);
       if (/CMPS|SCAS/.test(name) && random.below(2) === 0) c.data.fill(random.below(4), 200, 500);
     }
-    if (decoder.decode(insn, Uint8Array.from(bytes), 0, bytes.length, Mode.cs64 | Mode.protected | Mode.lma) !== Decoded.ok)
+    if (
+      decoder.decode(insn, Uint8Array.from(bytes), 0, bytes.length, Mode.cs64 | Mode.protected | Mode.lma) !==
+      Decoded.ok
+    )
       throw new Error(`cannot decode ${form.row[0]} ${form.row[1]}: ${bytes.map((x) => x.toString(16)).join(' ')}`);
     if (/^BT/.test(name) && e.memory !== undefined && form.operands[1]?.kind === 'G') {
       if (names.length > 0) continue;

@@ -7,7 +7,7 @@ import { type Case, FLAGS, IntegerBench, nativeIntegers } from './integer-bench.
 import { type Generated, generate } from './integer-generator.js';
 import { Operands } from './operands.js';
 
-const ROUNDS = 40;
+const ROUNDS = 12;
 const PER_ROUND = 2000;
 
 const hex = (n: bigint): string => n.toString(16);

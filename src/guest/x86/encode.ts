@@ -20,7 +20,9 @@ export interface EncodeOptions {
 export interface Encoded {
   readonly bytes: number[];
   /** The memory operand: registers (-1: none), log2 of scale, displacement. */
-  readonly memory: { readonly base: number; readonly index: number; readonly scale: number; readonly disp: number } | undefined;
+  readonly memory:
+    | { readonly base: number; readonly index: number; readonly scale: number; readonly disp: number }
+    | undefined;
   /** ModRM.reg, ModRM.rm and VEX.vvvv as register numbers (rm: -1 for memory). */
   readonly reg: number;
   readonly rm: number;
@@ -47,7 +49,8 @@ export function encode(form: Form, o: EncodeOptions): Encoded {
     if (GENERAL.includes(x.kind)) return among(o.registers);
     return o.below(o.long && !'PQN'.includes(x.kind) ? 16 : 8);
   };
-  const memory = e.hasModrm && (e.mod3 === 0 || (e.mod3 === -1 && operand('EWQM') !== undefined && o.below(100) < o.memory));
+  const memory =
+    e.hasModrm && (e.mod3 === 0 || (e.mod3 === -1 && operand('EWQM') !== undefined && o.below(100) < o.memory));
   const reg = e.reg >= 0 ? e.reg : field('GVP');
   const rm = e.rm >= 0 ? e.rm : memory ? -1 : field('EWQUNR');
   const opreg = e.opReg ? field('Z') : 0;
@@ -57,7 +60,12 @@ export function encode(form: Form, o: EncodeOptions): Encoded {
   let opSize: 16 | 32 | 64 = o.long && e.size64 !== '' ? 64 : 32;
   if (e.w === 1) opSize = 64;
   else if (open && e.size64 !== 'f64' && !vex) {
-    const sizes = o.sizes.filter((s) => (s !== 64 || (o.long && e.w < 0)) && !(s === 16 && (e.pp === 0 || e.pp === 1)) && !(s === 32 && e.size64 === 'd64' && o.long));
+    const sizes = o.sizes.filter(
+      (s) =>
+        (s !== 64 || (o.long && e.w < 0)) &&
+        !(s === 16 && (e.pp === 0 || e.pp === 1)) &&
+        !(s === 32 && e.size64 === 'd64' && o.long),
+    );
     opSize = among(sizes);
   } else if (vex && o.long && e.w < 0 && open) opSize = among([32, 64] as const);
 
@@ -65,7 +73,7 @@ export function encode(form: Form, o: EncodeOptions): Encoded {
   let index = memory && o.below(2) === 0 ? among(o.pointers) : -1;
   if (index === 4 || index === base) index = -1;
   const scale = o.below(4);
-  const disp = memory ? (o.below(2) === 0 ? o.below(256) - 128 : o.below(1024) - 512) : 0;
+  const disp = memory ? (o.below(2) === 0 ? o.below(256) - 128 : o.below(800) - 400) : 0;
 
   const bytes: number[] = [];
   const lock = memory && e.lock && o.below(100) < o.lock;
@@ -107,7 +115,17 @@ export function encode(form: Form, o: EncodeOptions): Encoded {
     if (operandImm.kind === 'L') bytes.push(o.below(16) << 4);
     else {
       const count =
-        text[1] === 'b' ? 1 : text[1] === 'w' ? 2 : text[1] === 'd' ? 4 : text[1] === 'v' ? opSize / 8 : opSize === 16 ? 2 : 4;
+        text[1] === 'b'
+          ? 1
+          : text[1] === 'w'
+            ? 2
+            : text[1] === 'd'
+              ? 4
+              : text[1] === 'v'
+                ? opSize / 8
+                : opSize === 16
+                  ? 2
+                  : 4;
       for (let n = 0; n < count; n++) bytes.push(o.below(256));
     }
   }

@@ -508,8 +508,8 @@ export class Translator {
     return this.loadMemModify(this.operandSize(k));
   }
   /**
-   * Where to compute the result for operand `k`: the register itself when all of it is replaced, else a temporary. `write`
-   * then stores it. Must not be computed into before the last op that may fault.
+   * Where to compute the result for operand `k`: the register itself when all of it is replaced, else a temporary.
+   * `writeClean` then stores it. Must not be computed into before the last op that may fault.
    */
   target(k: number): Slot {
     const r = this.operandRegister(k);
@@ -521,12 +521,11 @@ export class Translator {
     if (r >= 0 && this.operandSize(k) >= 32) this.b.mov(GPR0 + r, value);
     else this.write(k, value);
   }
-  /** Writes operand `k`. A 32-bit value computed into `target(k)` must be zero-extended already. */
+  /** Writes the low bits of a value to operand `k` (`writeClean` where a 32-bit value may be in the register already). */
   write(k: number, value: Slot): void {
     const r = this.operandRegister(k);
-    const size = this.operandSize(k);
-    if (r < 0) this.storeMem(size, value);
-    else if (value !== GPR0 + r || size < 32) this.setReg(r, size, value);
+    if (r < 0) this.storeMem(this.operandSize(k), value);
+    else this.setReg(r, this.operandSize(k), value);
   }
 
   // ---------------------------------------------------------------- stack
