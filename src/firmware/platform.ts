@@ -46,6 +46,8 @@ export interface PlatformDescription {
   readonly uuid?: Uint8Array;
   /** What SMBIOS says about the machine where it differs from QEMU's PC. */
   readonly identity?: Partial<SmbiosIdentity>;
+  /** Of the processor; default 40 with long mode, 36 without. */
+  readonly physicalBits?: number;
   /** CPUID leaf 1, EAX and EDX, for SMBIOS. */
   readonly processorId?: readonly [signature: number, features: number];
 }

@@ -11,6 +11,8 @@ import { isBzImage, loadBzImage } from './bzimage.js';
 import { setUpChipset, shadowRam } from './chipset-setup.js';
 import { type BootModule, type ImageFile, type LoadRequest, malformed } from './image.js';
 import { Low } from './memory-map.js';
+import { loadMultiboot, multibootHeader } from './multiboot.js';
+import { loadPvh, pvhEntry } from './pvh.js';
 import { setTextMode } from './text-mode.js';
 
 export interface DirectBoot {
@@ -23,16 +25,19 @@ export interface DirectBoot {
   readonly longMode: boolean;
 }
 
-export type KernelKind = 'bzimage';
+export type KernelKind = 'bzimage' | 'multiboot' | 'pvh';
 
 /** What kind of kernel an image is, undefined for none that we load. */
 export function kernelKind(bytes: Uint8Array): KernelKind | undefined {
   if (isBzImage(bytes)) return 'bzimage';
-  return undefined;
+  if (multibootHeader(bytes) >= 0) return 'multiboot';
+  return pvhEntry(bytes) === undefined ? undefined : 'pvh';
 }
 
 const LOADERS: Record<KernelKind, (r: LoadRequest) => BootState> = {
   bzimage: loadBzImage,
+  multiboot: loadMultiboot,
+  pvh: loadPvh,
 };
 
 /** Local APIC LINT0 as ExtINT, LINT1 as NMI: the virtual wire mode that PC firmware sets up. */
@@ -42,7 +47,7 @@ const VIRTUAL_WIRE = [
 ] as const;
 
 /** Memory types as PC firmware sets them: RAM write-back, video memory and the PCI window uncached (SDM vol. 3, 11.11). */
-function memoryTypes(p: PlatformDescription): BootState['msrs'] {
+function memoryTypes(p: PlatformDescription, physicalBits: number): BootState['msrs'] {
   const WRITE_BACK = 0x0606060606060606n;
   const ENABLE = 0xc00n;
   const hole = BigInt(pciMemoryStart(p.ram.below4g));
@@ -50,7 +55,7 @@ function memoryTypes(p: PlatformDescription): BootState['msrs'] {
     [0x250, WRITE_BACK],
     [0x258, WRITE_BACK],
     [0x200, hole],
-    [0x201, ((0x10_0000_0000n - (0x1_0000_0000n - hole)) & 0xf_ffff_f000n) | 0x800n],
+    [0x201, ((1n << BigInt(physicalBits)) - (0x1_0000_0000n - hole)) | 0x800n],
     [0x2ff, ENABLE | 6n],
   ];
 }
@@ -82,5 +87,9 @@ export function directBoot(boot: DirectBoot): BootState {
     rsdp: platform.pci ? Low.rsdp : 0,
     textConsole: platform.vga,
   });
-  return { ...state, localApic: VIRTUAL_WIRE, msrs: memoryTypes(platform) };
+  return {
+    ...state,
+    localApic: VIRTUAL_WIRE,
+    msrs: memoryTypes(platform, platform.physicalBits ?? (boot.longMode ? 40 : 36)),
+  };
 }
