@@ -12,4 +12,14 @@ const SAVE: HelperTable = {
   ],
 };
 
-export const X87_HELPER_TABLES: readonly HelperTable[] = [SAVE];
+const INSTRUCTIONS: HelperTable = {
+  module: 'x86/x87',
+  helpers: all(
+    'vcallf',
+    ...['fadd', 'fmul', 'fsub', 'fdiv', 'faddm', 'fmulm', 'fsubm', 'fdivm', 'fcom', 'fcomm', 'fcomi', 'ftst', 'fxam'],
+    ...['fldm', 'fild64', 'fld80', 'fbld', 'fld', 'fldconst', 'fst32', 'fst64', 'fst80', 'fist', 'fbstp', 'fst'],
+    ...['fxch', 'fcmov', 'ffree', 'fincstp', 'fdecstp', 'fnop', 'fsign', 'fsqrt', 'frndint'],
+  ),
+};
+
+export const X87_HELPER_TABLES: readonly HelperTable[] = [SAVE, INSTRUCTIONS];
