@@ -60,6 +60,9 @@ export class Sample {
   set eflags(value: number) {
     this.view.setUint32(AT.flags, value, true);
   }
+  get code(): number[] {
+    return [...this.bytes.subarray(AT.code, AT.code + this.view.getUint32(AT.length, true))];
+  }
   set code(bytes: readonly number[]) {
     this.view.setUint32(AT.length, bytes.length, true);
     this.bytes.set(bytes, AT.code);
@@ -81,6 +84,12 @@ export class Sample {
   }
   set fsw(value: number) {
     this.view.setUint16(AT.xsave + XSAVE.fsw, value, true);
+  }
+  get fop(): number {
+    return this.view.getUint16(AT.xsave + XSAVE.fop, true);
+  }
+  set fop(value: number) {
+    this.view.setUint16(AT.xsave + XSAVE.fop, value, true);
   }
   /** Abridged: a bit per physical register, set when it is full. */
   get ftw(): number {

@@ -72,6 +72,8 @@ export class RowBench {
     set(this.#at('tlb'), this.#layout.tlbs[0]!);
     set(this.#at('jumpCache'), this.#layout.jumpCaches[0]!);
     this.#set64('a20Mask', 0xffffffffffffffffn);
+    this.#set64('cr0', 0x80000033n);
+    this.#set64('cr4', 0x600n);
     this.#runtime['flatViewChanged']!();
     this.#runtime['tlbFlush']!(this.#cpu);
   }
@@ -134,12 +136,14 @@ export class RowBench {
       this.#bytes.set(s.xmm(i), zmm + 64 * i);
       this.#bytes.set(s.ymmHigh(i), zmm + 64 * i + 16);
     }
-    for (let i = 0; i < 8; i++) this.#bytes.set(s.st(i), fpr + 16 * i);
-    this.#view.setUint32(this.#at('fpTop'), 0, true);
+    const top = (s.fsw >> 11) & 7;
+    for (let i = 0; i < 8; i++) this.#bytes.set(s.st(i), fpr + 16 * ((i + top) & 7));
+    this.#view.setUint32(this.#at('fpTop'), top, true);
     this.#view.setUint32(this.#at('fpTags'), ~s.ftw & 0xff, true);
     this.#view.setUint32(this.#at('mxcsr'), s.mxcsr, true);
     this.#view.setUint32(this.#at('fcw'), s.fcw, true);
     this.#view.setUint32(this.#at('fsw'), s.fsw & ~0x3800, true);
+    this.#view.setUint32(this.#at('fop'), s.fop, true);
     this.#set64('rax', s.rax);
     this.#set64('rdx', 0n);
     this.#set64('rdi', BigInt(MEMORY));
@@ -163,6 +167,8 @@ export class RowBench {
     s.ftw = ~this.#view.getUint32(this.#at('fpTags'), true) & 0xff;
     s.mxcsr = this.#view.getUint32(this.#at('mxcsr'), true);
     s.fsw = (this.#view.getUint32(this.#at('fsw'), true) & ~0x3800) | (top << 11);
+    s.fcw = this.#view.getUint32(this.#at('fcw'), true);
+    s.fop = this.#view.getUint32(this.#at('fop'), true);
     s.rax = this.#view.getBigUint64(this.#at('rax'), true);
     s.eflags = Number(BigInt(this.#runtime['readEflags']!(this.#cpu) as bigint) & 0xffffffffn);
     s.memory.set(this.#bytes.subarray(this.#ram + MEMORY, this.#ram + MEMORY + 64));

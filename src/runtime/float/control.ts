@@ -44,6 +44,11 @@ export function clearFlags(): void {
   flags = 0;
   up = 0;
 }
+/** Takes PE back, and the direction of rounding with it. */
+export function dropInexact(): void {
+  flags &= ~PE;
+  up = 0;
+}
 export function raise(bits: u32): void {
   flags |= bits;
 }

@@ -8,7 +8,7 @@
 // hot path
 
 import { fpuError } from '../core/env';
-import { clearFlags, DE, floatFlags, IE, OE, PE, resultSe, roundedUp, UE, ZE } from '../float/control';
+import { clearFlags, DE, dropInexact, floatFlags, IE, OE, PE, resultSe, roundedUp, UE, ZE } from '../float/control';
 import { VCPU_FAULT_CODE, VCPU_FAULT_PENDING, VCPU_FAULT_VECTOR } from '../generated/layout';
 import {
   X86_CR0,
@@ -147,9 +147,13 @@ export function deliver(cpu: usize, number: u32, m: u64): bool {
   put(cpu, number, s, m);
   return true;
 }
-/** True when the exceptions that `commit` returned keep a result out of memory. */
-export function blocksStore(unmasked: u32): bool {
-  return (unmasked & (IE | DE | ZE | OE | UE)) !== 0;
+/**
+ * Commits for a store to memory; false when an unmasked exception forbids it. Overflow and underflow do then, and neither PE
+ * nor C1 is reported with them.
+ */
+export function commitStore(cpu: usize): bool {
+  if ((floatFlags() & (OE | UE) & ~load<u32>(cpu + X86_FCW)) !== 0) dropInexact();
+  return (commit(cpu) & (IE | DE | ZE | OE | UE)) === 0;
 }
 
 /** Stack fault: IE and SF, C1 telling overflow; true when IE is masked, so that the default response follows. */

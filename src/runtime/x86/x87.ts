@@ -25,14 +25,14 @@ import {
   toInteger,
   toPacked,
 } from '../float/extended';
-import { X86_FP_TAGS, X86_FP_TOP } from '../generated/x86';
+import { X86_FP_TAGS, X86_FP_TOP, X86_FSW } from '../generated/x86';
 import {
-  blocksStore,
   C0,
   C1,
   C2,
   C3,
   commit,
+  commitStore,
   control,
   controlFull,
   deliver,
@@ -168,7 +168,7 @@ export function fdivm(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
 
 // ---------------------------------------------------------------- compares
 
-/** Condition codes of a relation (-1, 0, 1, 2). */
+/** Condition codes of a relation (-1, 0, 1, 2). They are set even when an unmasked exception keeps the stack from being popped. */
 function codesOf(relation: i32): u32 {
   return relation === 2 ? C3 | C2 | C0 : relation === 0 ? C3 : relation < 0 ? C0 : 0;
 }
@@ -185,28 +185,26 @@ export function fcom(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const n0 = physical(cpu, 0);
   const ni = physical(cpu, imm & 7);
   if (isEmpty(cpu, n0) || isEmpty(cpu, ni)) {
-    if (stackFault(cpu, false)) {
-      setCodes(cpu, C3 | C2 | C0);
-      popAfter(cpu, imm);
-    }
+    const masked = stackFault(cpu, false);
+    setCodes(cpu, C3 | C2 | C0);
+    if (masked) popAfter(cpu, imm);
     return;
   }
   const x = registerAt(cpu, n0);
   const y = registerAt(cpu, ni);
   const relation = compareX(signExponent(x), significand(x), signExponent(y), significand(y), (imm & QUIET) !== 0);
-  if ((commit(cpu) & (IE | DE)) !== 0) return;
+  const unmasked = commit(cpu);
   setCodes(cpu, codesOf(relation));
-  popAfter(cpu, imm);
+  if ((unmasked & (IE | DE)) === 0) popAfter(cpu, imm);
 }
 /** FCOM with memory: imm bit 8 pop, bits 6..7 the operand's type. */
 export function fcomm(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   if (!readyMemory(cpu, imm)) return;
   const n0 = physical(cpu, 0);
   if (isEmpty(cpu, n0)) {
-    if (stackFault(cpu, false)) {
-      setCodes(cpu, C3 | C2 | C0);
-      if ((imm & POP) !== 0) pop(cpu);
-    }
+    const masked = stackFault(cpu, false);
+    setCodes(cpu, C3 | C2 | C0);
+    if (masked && (imm & POP) !== 0) pop(cpu);
     return;
   }
   const mb = operand(b, imm);
@@ -216,39 +214,41 @@ export function fcomm(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
   const x = registerAt(cpu, n0);
   const relation = compareX(signExponent(x), significand(x), sb, mb, false);
   lateDenormal(denormal, signExponent(x), significand(x));
-  if ((commit(cpu) & (IE | DE)) !== 0) return;
+  const unmasked = commit(cpu);
   setCodes(cpu, codesOf(relation));
-  if ((imm & POP) !== 0) pop(cpu);
+  if ((unmasked & (IE | DE)) === 0 && (imm & POP) !== 0) pop(cpu);
 }
-/** FCOMI and FUCOMI: `d` receives the arithmetic flags; imm bits as for FCOM. */
+/** FCOMI and FUCOMI: `d` receives the arithmetic flags; imm bits as for FCOM. C1 stays unless the stack faults. */
 export function fcomi(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  store<u64>(d, 0x45);
   if (!ready(cpu, imm)) return;
   const n0 = physical(cpu, 0);
   const ni = physical(cpu, imm & 7);
   if (isEmpty(cpu, n0) || isEmpty(cpu, ni)) {
-    if (stackFault(cpu, false)) {
-      popAfter(cpu, imm);
-    }
+    store<u64>(d, 0x45);
+    if (stackFault(cpu, false)) popAfter(cpu, imm);
     return;
   }
   const x = registerAt(cpu, n0);
   const y = registerAt(cpu, ni);
   const relation = compareX(signExponent(x), significand(x), signExponent(y), significand(y), (imm & QUIET) !== 0);
-  if ((commit(cpu) & (IE | DE)) !== 0) return;
   store<u64>(d, relation === 2 ? 0x45 : relation === 0 ? 0x40 : relation < 0 ? 1 : 0);
-  popAfter(cpu, imm);
+  const c1 = load<u32>(cpu + X86_FSW) & C1;
+  const unmasked = commit(cpu);
+  store<u32>(cpu + X86_FSW, load<u32>(cpu + X86_FSW) | c1);
+  if ((unmasked & (IE | DE)) === 0) popAfter(cpu, imm);
 }
 export function ftst(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   if (!ready(cpu, imm)) return;
   const n0 = physical(cpu, 0);
   if (isEmpty(cpu, n0)) {
-    if (stackFault(cpu, false)) setCodes(cpu, C3 | C2 | C0);
+    stackFault(cpu, false);
+    setCodes(cpu, C3 | C2 | C0);
     return;
   }
   const x = registerAt(cpu, n0);
   const relation = compareX(signExponent(x), significand(x), 0, 0, false);
-  if ((commit(cpu) & (IE | DE)) === 0) setCodes(cpu, codesOf(relation));
+  commit(cpu);
+  setCodes(cpu, codesOf(relation));
 }
 export function fxam(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   if (!ready(cpu, imm)) return;
@@ -284,7 +284,8 @@ export function fldm(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
         ? fromPacked(F32, load<u32>(b))
         : fromInteger(type === 2 ? i64(load<i16>(b)) : i64(load<i32>(b)));
   const s = resultSe();
-  if ((commit(cpu) & (IE | DE)) === 0) push(cpu, s, m);
+  // An unmasked DE is reported, yet the number is pushed (so do AMD's processors).
+  if ((commit(cpu) & IE) === 0) push(cpu, s, m);
 }
 /** FILD m64. */
 export function fild64(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
@@ -302,17 +303,15 @@ export function fbld(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const m = fromInteger(decimalOf(load<u64>(b), load<u8>(b, 8)));
   push(cpu, resultSe() | (u32(load<u8>(b, 9) & 0x80) << 8), m);
 }
-/** FLD ST(i). */
+/** FLD ST(i). An empty source counts for more than a full destination. */
 export function fld(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   if (!ready(cpu, imm)) return;
   const n = physical(cpu, imm & 7);
   if (isEmpty(cpu, n)) {
-    if (isEmpty(cpu, physical(cpu, 7))) {
-      if (!stackFault(cpu, false)) return;
-      store<u32>(cpu + X86_FP_TOP, physical(cpu, 7));
-      put(cpu, physical(cpu, 0), INDEFINITE_SE, INDEFINITE_M);
-      return;
-    }
+    if (!stackFault(cpu, false)) return;
+    store<u32>(cpu + X86_FP_TOP, physical(cpu, 7));
+    put(cpu, physical(cpu, 0), INDEFINITE_SE, INDEFINITE_M);
+    return;
   }
   const r = registerAt(cpu, n);
   push(cpu, signExponent(r), significand(r));
@@ -365,7 +364,7 @@ export function fst32(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
   } else {
     const r = registerAt(cpu, n);
     const v = toPacked(F32, signExponent(r), significand(r), controlFull(cpu));
-    if (blocksStore(commit(cpu))) return;
+    if (!commitStore(cpu)) return;
     store<u32>(d, u32(v));
   }
   if ((imm & POP) !== 0) pop(cpu);
@@ -379,7 +378,7 @@ export function fst64(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
   } else {
     const r = registerAt(cpu, n);
     const v = toPacked(F64, signExponent(r), significand(r), controlFull(cpu));
-    if (blocksStore(commit(cpu))) return;
+    if (!commitStore(cpu)) return;
     store<u64>(d, v);
   }
   if ((imm & POP) !== 0) pop(cpu);
@@ -416,7 +415,7 @@ export function fist(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
     const r = registerAt(cpu, n);
     const mode = (imm & 64) !== 0 ? ZERO : (control(cpu) >> 13) & 3;
     v = toInteger(signExponent(r), significand(r), 16 << size, mode);
-    if (blocksStore(commit(cpu))) return;
+    if (!commitStore(cpu)) return;
   }
   if (size === 0) store<u16>(d, <u16>v);
   else if (size === 1) store<u32>(d, u32(v));
@@ -435,18 +434,19 @@ export function fbstp(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
   } else {
     const r = registerAt(cpu, n);
     packDecimal(d, signExponent(r), significand(r), (control(cpu) >> 13) & 3);
-    if (blocksStore(commit(cpu))) return;
+    if (!commitStore(cpu)) return;
   }
   store<u64>(d, 1, 16);
   pop(cpu);
 }
-/** FST ST(i) (imm bit 8: pop). */
+/** FST ST(i): imm bits 8 pop; 16 the undocumented D9 D8, which only pops when ST(0) is empty. */
 export function fst(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   if (!ready(cpu, imm)) return;
   const n0 = physical(cpu, 0);
   const ni = physical(cpu, imm & 7);
   if (isEmpty(cpu, n0)) {
-    if (!underflow(cpu, ni)) return;
+    if ((imm & 16) !== 0) setC1(cpu, false);
+    else if (!underflow(cpu, ni)) return;
   } else {
     const r = registerAt(cpu, n0);
     setC1(cpu, false);
@@ -482,7 +482,6 @@ export function fcmov(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
     underflow(cpu, n0);
     return;
   }
-  setC1(cpu, false);
   if (load<u64>(b) === 0) return;
   const r = registerAt(cpu, ni);
   put(cpu, n0, signExponent(r), significand(r));
@@ -491,6 +490,7 @@ export function fcmov(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
 export function ffree(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   if (!ready(cpu, imm)) return;
   store<u32>(cpu + X86_FP_TAGS, load<u32>(cpu + X86_FP_TAGS) | (1 << physical(cpu, imm & 7)));
+  setC1(cpu, false);
   if ((imm & POP) !== 0) pop(cpu);
 }
 export function fincstp(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {

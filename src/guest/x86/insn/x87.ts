@@ -177,7 +177,7 @@ export const X87_ROWS: readonly Row[] = [
   ['DD /1', 'FISTTP Mq', 'pni', store('fist', 64, 64 | (2 << 4) | POP)],
   ['DD D0+i', 'FST T', 'fpu', registers('fst')],
   ['DD D8+i', 'FSTP T', 'fpu', registers('fst', POP)],
-  ['D9 D8+i', 'FSTP1 T', 'fpu', registers('fst', POP)],
+  ['D9 D8+i', 'FSTP1 T', 'fpu', registers('fst', POP | 16)],
   ['DF D0+i', 'FSTP8 T', 'fpu', registers('fst', POP)],
   ['DF D8+i', 'FSTP9 T', 'fpu', registers('fst', POP)],
 
