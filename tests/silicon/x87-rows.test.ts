@@ -74,7 +74,7 @@ function describe(s: Sample): string {
   return [0, 1, 2, 3, 4, 5, 6, 7]
     .map((i) => hex(s.st(i)))
     .concat(
-      `ftw ${s.ftw.toString(16)} fsw ${s.fsw.toString(16)} fcw ${s.fcw.toString(16)} fop ${s.fop.toString(16)}`,
+      `ftw ${s.ftw.toString(16)} fsw ${s.fsw.toString(16)} fcw ${s.fcw.toString(16)}`,
       `flags ${(s.eflags & 0x8d5).toString(16)} ax ${(s.rax & 0xffffn).toString(16)}`,
       `mem ${hex(s.memory.subarray(DISP, DISP + 16))}`,
     )
