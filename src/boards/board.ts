@@ -1,9 +1,10 @@
 /** What a machine type is, and what it is given. */
 import type { Accelerator } from '../accel/accelerator.js';
-import type { CharContext } from '../char/context.js';
+import type { DeviceResources } from '../devices/index.js';
 import type { KeyboardSink, PointerSink } from '../display/input.js';
 import type { BootState } from '../firmware/boot/boot-state.js';
 import type { BootModule, ImageFile } from '../firmware/boot/image.js';
+import type { FirmwareOptions } from '../firmware/fw-cfg-contents.js';
 import type { PlatformDescription } from '../firmware/platform.js';
 import type { LifecycleOptions } from '../machine/lifecycle.js';
 import type { Machine } from '../machine/machine.js';
@@ -15,6 +16,21 @@ export interface DeviceRequest {
   readonly id: string;
   /** As text, still to be parsed. */
   readonly properties: Readonly<Record<string, string>>;
+}
+
+/** `-global driver.property=value`. */
+export interface GlobalProperty {
+  readonly driver: string;
+  readonly property: string;
+  readonly value: string;
+}
+
+/** A drive on the board's own controller: `-hda`, `-cdrom`, `-drive if=ide`. */
+export interface IdeDriveRequest {
+  /** Channel * 2 + unit, 0 to 3. */
+  readonly index: number;
+  readonly drive: string;
+  readonly media: 'disk' | 'cdrom';
 }
 
 export interface RtcOptions {
@@ -46,13 +62,37 @@ export interface MachineOptions {
   /** Ids of character backends; '' gives the port with nothing connected, undefined omits it. */
   readonly serials: readonly (string | undefined)[];
   readonly parallels: readonly (string | undefined)[];
+  readonly ideDrives: readonly IdeDriveRequest[];
+  readonly vga: 'std' | 'none';
   readonly hpet: boolean;
+  readonly fwCfg: FirmwareOptions;
+  /** What tables say that the board cannot know: uuid, names, processor signature. */
+  readonly identity: Pick<PlatformDescription, 'uuid' | 'identity' | 'processorId'>;
+  readonly globals: readonly GlobalProperty[];
   readonly devices: readonly DeviceRequest[];
   readonly lifecycle: LifecycleOptions;
 }
 
+/** What a user gets who wishes nothing; the size of RAM and what is connected are for the caller to say. */
+export const DEFAULT_OPTIONS: MachineOptions = {
+  ramBytes: 128 * 2 ** 20,
+  cpus: 1,
+  rtc: { clock: 'host' },
+  bootOrder: 'cad',
+  serials: [],
+  parallels: [],
+  ideDrives: [],
+  vga: 'none',
+  hpet: true,
+  fwCfg: { noGraphic: false, bootMenu: false, bootOrder: [], optionRoms: {}, files: {} },
+  identity: {},
+  globals: [],
+  devices: [],
+  lifecycle: {},
+};
+
 /** What the composition root hands to a board. */
-export interface BoardHost extends CharContext {
+export interface BoardHost extends DeviceResources {
   readonly accelerator: Accelerator;
   readonly clocks: MachineClocks;
   /** Puts the boot processor, just reset, into the state in which a kernel starts. */

@@ -1,6 +1,7 @@
 /** What `pc` and `isapc` have in common: memory, interrupt and timer chips, keyboard, the ISA bus. */
 import { UserError } from '../base/errors.js';
-import { isaSerial, SERIAL_PORTS } from '../devices/char/isa-serial.js';
+import { SERIAL_PORTS } from '../devices/char/isa-serial.js';
+import { FwCfg } from '../devices/firmware/fw-cfg.js';
 import { I8042 } from '../devices/input/i8042.js';
 import { Ps2Keyboard } from '../devices/input/ps2-keyboard.js';
 import { Ps2Mouse } from '../devices/input/ps2-mouse.js';
@@ -12,6 +13,7 @@ import { HPET_BASE, HPET_BYTES, HPET_TIMERS, Hpet } from '../devices/timer/hpet.
 import { I8254 } from '../devices/timer/i8254.js';
 import { Mc146818 } from '../devices/timer/mc146818.js';
 import { directBoot } from '../firmware/boot/direct.js';
+import { pcFwCfg } from '../firmware/fw-cfg-contents.js';
 import type { PlatformDescription, PortIo, SerialPort } from '../firmware/platform.js';
 import type { Clock } from '../machine/clock.js';
 import type { Device } from '../machine/device.js';
@@ -19,12 +21,12 @@ import type { SystemRequests } from '../machine/device-type.js';
 import { fanOut, IrqInput, type IrqLine, SwitchedLine, WiredOr } from '../machine/irq.js';
 import { IsaBusHub } from '../machine/isa-bus-hub.js';
 import { type BusNode, type DeviceNode, Machine } from '../machine/machine.js';
-import { defaults } from '../machine/property.js';
 import { Memory } from '../memory/memory.js';
 import type { MemoryRegion } from '../memory/region.js';
 import { SystemBus } from '../memory/system-bus.js';
-import type { BoardHost, BuiltBoard, MachineOptions } from './board.js';
+import type { BoardHost, BuiltBoard, DeviceRequest, IdeDriveRequest, MachineOptions } from './board.js';
 import { fillCmos } from './cmos.js';
+import { Plugs } from './plugs.js';
 
 const MIB = 2 ** 20;
 const FOUR_GIB = 2 ** 32;
@@ -56,10 +58,14 @@ export interface PcBase {
   readonly mouse: Ps2Mouse;
   readonly rtc: Mc146818;
   readonly pit: I8254;
+  readonly hpet: Hpet | undefined;
   readonly isaNode: BusNode;
-  /** Serial ports as the tables describe them, COM1 first. */
-  readonly serial: readonly SerialPort[];
+  readonly plugs: Plugs;
+  readonly requests: SystemRequests;
 }
+
+/** What differs between the boards in what tables say. */
+export type PcExtras = Pick<PlatformDescription, 'pci' | 'vga'>;
 
 export interface PcBaseSpec {
   readonly board: string;
@@ -210,6 +216,17 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
     node('i8042', i8042),
     node('port92', port92),
   );
+  const plugs = new Plugs(
+    {
+      clocks,
+      memory,
+      requests,
+      chardev: (id) => host.chardev(id),
+      drive: (id) => host.drive(id),
+    },
+    options.globals,
+  );
+  plugs.addIsa(isaNode, isa);
   return {
     machine,
     memory,
@@ -227,37 +244,54 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
     mouse,
     rtc,
     pit,
+    hpet,
     isaNode,
-    serial: addSerialPorts(options, host, { isa, isaNode, memory, requests }),
+    plugs,
+    requests,
   };
 }
 
-function addSerialPorts(
-  options: MachineOptions,
-  host: BoardHost,
-  { isa, isaNode, memory, requests }: Pick<PcBase, 'isa' | 'isaNode' | 'memory'> & { requests: SystemRequests },
-): SerialPort[] {
-  const found: SerialPort[] = [];
-  options.serials.forEach((chardev, index) => {
+/** The serial ports that the user wants, and how tables describe them. */
+function plugSerialPorts(plugs: Plugs, options: MachineOptions): SerialPort[] {
+  return options.serials.flatMap((chardev, index) => {
     const port = SERIAL_PORTS[index];
     if (!port) throw new UserError(`Max. supported number of ISA serial ports is ${SERIAL_PORTS.length}.`);
-    if (chardev === undefined) return;
-    const properties = { ...defaults(isaSerial.properties), index, chardev };
-    const context = { clocks: host.clocks, memory, requests, chardev: (id: string) => host.chardev(id) };
-    isaNode.devices.push(node(isaSerial.name, isaSerial.create(isa, properties, context), { id: `serial${index}` }));
-    found.push({ port: port[0], irq: port[1] });
+    if (chardev === undefined) return [];
+    plugs.plug({ type: 'isa-serial', id: '', properties: { index: String(index), chardev } });
+    return [{ port: port[0], irq: port[1] }];
   });
-  return found;
 }
 
-/** Powers the machine on: resets it and, when a kernel is to be started without firmware, puts it in place. */
-export function powerOn(
-  base: PcBase,
-  platform: PlatformDescription,
-  options: MachineOptions,
-  host: BoardHost,
-): BuiltBoard {
-  const { machine, keyboard, mouse } = base;
+function ideDriveRequest({ index, drive, media }: IdeDriveRequest): DeviceRequest {
+  const properties = { drive, bus: `ide.${index >> 1}`, unit: String(index & 1) };
+  return { type: media === 'cdrom' ? 'ide-cd' : 'ide-hd', id: '', properties };
+}
+
+/**
+ * Plugs in the devices that every PC has by default and those that the user asks for, tells firmware about the machine,
+ * and powers it on: resets it and, when a kernel is to be started without firmware, puts that in place.
+ */
+export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, host: BoardHost): BuiltBoard {
+  const { machine, plugs, isa, keyboard, mouse } = base;
+  const serial = plugSerialPorts(plugs, options);
+  for (const request of options.ideDrives) plugs.plug(ideDriveRequest(request));
+  for (const request of options.devices) plugs.plug(request);
+  const platform: PlatformDescription = {
+    ...options.identity,
+    ram: { below4g: base.below4g, above4g: base.above4g },
+    apicIds: Array.from({ length: options.cpus }, (_, i) => i),
+    ioApicId: 0,
+    serial,
+    parallel: [],
+    hpet: base.hpet !== undefined,
+    floppy: false,
+    ps2: true,
+    fwCfg: true,
+    ...extra,
+  };
+  const fwCfg = new FwCfg(isa, machine.system, pcFwCfg(platform, options.fwCfg));
+  machine.root.devices.push(node('fw_cfg_io', fwCfg));
+
   const { kernel } = options;
   if (kernel) {
     const ports: PortIo = {

@@ -5,12 +5,11 @@ import { ConfigMechanism1 } from '../devices/pci/config-mechanism1.js';
 import { I440fx } from '../devices/pci/i440fx.js';
 import { PciBus } from '../devices/pci/pci-bus.js';
 import { Piix3Isa } from '../devices/pci/piix3-isa.js';
-import type { PlatformDescription } from '../firmware/platform.js';
 import { decodeMsi } from '../machine/apic-message.js';
 import type { BusNode } from '../machine/machine.js';
 import type { MemoryRegion } from '../memory/region.js';
 import type { BoardHost, BoardType, BuiltBoard, MachineOptions } from './board.js';
-import { buildPcBase, node, powerOn } from './pc-base.js';
+import { buildPcBase, finish, node } from './pc-base.js';
 
 const devfn = (device: number, fn: number): number => 8 * device + fn;
 
@@ -38,8 +37,7 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
     options,
     host,
   );
-  const { machine, memory, isa, ioRoot, isaNode } = base;
-  const requests = machine.lifecycle;
+  const { machine, memory, isa, ioRoot, isaNode, requests } = base;
   let piix3: Piix3Isa | undefined;
   const bus = new PciBus({
     memory,
@@ -72,29 +70,21 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
   machine.lifecycle.powerdownRequested.subscribe(() => pm.pressPowerButton());
   machine.lifecycle.wakeupRequested.subscribe(() => pm.wake());
 
+  const ideNodes: BusNode[] = ['ide.0', 'ide.1'].map((name) => ({ name, type: 'IDE', devices: [] }));
   const pciNode: BusNode = {
     name: 'pci.0',
     type: 'PCI',
     devices: [
       node('i440FX', hostBridge, { properties: [['addr', '00.0']] }),
       node('PIIX3', piix3, { properties: [['addr', '01.0']], buses: [isaNode] }),
-      node('piix3-ide', ide, { properties: [['addr', '01.1']] }),
+      node('piix3-ide', ide, { properties: [['addr', '01.1']], buses: ideNodes }),
       node('PIIX4_PM', pm, { properties: [['addr', '01.3']] }),
     ],
   };
   machine.root.devices.push(node('i440FX-pcihost', configPorts, { buses: [pciNode] }));
-  const platform: PlatformDescription = {
-    ram: { below4g: base.below4g, above4g: base.above4g },
-    apicIds: Array.from({ length: options.cpus }, (_, i) => i),
-    ioApicId: 0,
-    serial: base.serial,
-    parallel: [],
-    hpet: options.hpet,
-    floppy: false,
-    ps2: true,
-    fwCfg: false,
-    vga: false,
-    pci: true,
-  };
-  return powerOn(base, platform, options, host);
+  base.plugs.addPci(pciNode, bus);
+  ideNodes.forEach((ideNode, i) => {
+    base.plugs.addIde(ideNode, ide.channels[i as 0 | 1], i);
+  });
+  return finish(base, { pci: true, vga: false }, options, host);
 }

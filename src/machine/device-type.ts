@@ -7,17 +7,21 @@ import type { IsaBus } from './isa-bus.js';
 import type { PciSlot } from './pci-slot.js';
 import type { PropertySpecs, PropertyValues } from './property.js';
 
-/** QEMU's groups in `-device help`. */
-export type DeviceCategory =
-  | 'Controller/Bridge/Hub devices'
-  | 'Storage devices'
-  | 'Network devices'
-  | 'Input devices'
-  | 'Display devices'
-  | 'Sound devices'
-  | 'Misc devices'
-  | 'CPU devices'
-  | 'Watchdog devices';
+/** QEMU's groups in `-device help`, in its order. */
+export const DEVICE_CATEGORIES = [
+  'Controller/Bridge/Hub devices',
+  'USB devices',
+  'Storage devices',
+  'Network devices',
+  'Input devices',
+  'Display devices',
+  'Sound devices',
+  'Misc devices',
+  'CPU devices',
+  'Watchdog devices',
+  'Uncategorized devices',
+] as const;
+export type DeviceCategory = (typeof DEVICE_CATEGORIES)[number];
 
 /** What every device may be given, whatever its bus. */
 export interface DeviceContext {
@@ -35,32 +39,36 @@ export interface SystemRequests {
   panicked(action: 'pause' | 'run'): void;
 }
 
-interface Common<P extends PropertySpecs> {
+/** What is known of a type without making one. */
+export interface DeviceTypeInfo<P extends PropertySpecs = PropertySpecs> {
   /** QEMU's name: `isa-serial`. */
   readonly name: string;
   /** QEMU's other names for it, if any: `-vga std` and the like do not count. */
   readonly aliases?: readonly string[];
   readonly description: string;
   readonly category: DeviceCategory;
+  /** The kind of bus it plugs into: `ISA`, `PCI`, `IDE`, `System` (only boards make those). */
+  readonly bus: string;
   readonly properties: P;
   /** Whether `-device` may make it; default true. */
   readonly userCreatable?: boolean;
   readonly trace?: TraceEvents;
 }
 
-export interface IsaDeviceType<P extends PropertySpecs = PropertySpecs, C = unknown> extends Common<P> {
-  readonly bus: 'ISA';
-  create(bus: IsaBus, properties: PropertyValues<P>, context: DeviceContext & C): Device;
+/**
+ * A type whose devices plug into a bus of kind `B`, which gives them an `S`. `C`: what they need besides (character
+ * backends, drives).
+ */
+export interface BusDeviceType<B extends string, S, P extends PropertySpecs = PropertySpecs, C = unknown>
+  extends DeviceTypeInfo<P> {
+  readonly bus: B;
+  create(slot: S, properties: PropertyValues<P>, context: DeviceContext & C): Device;
 }
 
-export interface PciDeviceType<P extends PropertySpecs = PropertySpecs, C = unknown> extends Common<P> {
-  readonly bus: 'PCI';
-  create(slot: PciSlot, properties: PropertyValues<P>, context: DeviceContext & C): Device;
-}
+export type IsaDeviceType<P extends PropertySpecs = PropertySpecs, C = unknown> = BusDeviceType<'ISA', IsaBus, P, C>;
+export type PciDeviceType<P extends PropertySpecs = PropertySpecs, C = unknown> = BusDeviceType<'PCI', PciSlot, P, C>;
 
-/** On no bus: only boards make it, with arguments of its own. */
-export interface SystemDeviceType<P extends PropertySpecs = PropertySpecs> extends Common<P> {
-  readonly bus: 'System';
-}
-
-export type DeviceType = IsaDeviceType<PropertySpecs, never> | PciDeviceType<PropertySpecs, never> | SystemDeviceType;
+/** Properties that every PCI function has, handled where it is plugged in. */
+export type AnyDeviceType<C> =
+  | BusDeviceType<'ISA', IsaBus, PropertySpecs, C>
+  | BusDeviceType<'PCI', PciSlot, PropertySpecs, C>;

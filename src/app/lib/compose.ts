@@ -2,6 +2,8 @@
 import { getRandomValues } from 'node:crypto';
 import { runLoop } from '../../accel/run-loop.js';
 import { TcgAccelerator } from '../../accel/tcg/tcg.js';
+import { UserError } from '../../base/errors.js';
+import type { BlockBackend } from '../../block/drive.js';
 import type { BoardType, BuiltBoard, MachineOptions } from '../../boards/index.js';
 import type { CharBackend } from '../../char/backend.js';
 import type { GuestArchitecture } from '../../guest/guest.js';
@@ -23,6 +25,7 @@ export interface Composition {
   readonly machine: MachineOptions;
   /** Backends by id. Throws UserError for an id it does not know. */
   chardev(id: string): CharBackend;
+  drive?(id: string): BlockBackend;
   /** Infinity: the interpreter alone. */
   readonly hotThreshold?: number;
 }
@@ -54,6 +57,11 @@ export function compose(c: Composition): Composed {
     accelerator,
     clocks,
     chardev: (id) => c.chardev(id),
+    drive: (id) => {
+      const found = c.drive?.(id);
+      if (!found) throw new UserError(`drive '${id}' not found: define it with -drive`);
+      return found;
+    },
     enter: (state) => applyBootState(registers[0]!, state),
     random: () => getRandomValues(entropy)[0]!,
     wake: () => events.wake(),

@@ -1,22 +1,13 @@
 /** A board on a fake accelerator and manual time, for tests. */
+import { UserError } from '../../base/errors.js';
 import { NullBackend } from '../../char/null.js';
 import type { Machine } from '../../machine/machine.js';
 import type { MachineClocks } from '../../machine/machine-clocks.js';
 import { FakeAccelerator } from '../../machine/testing/fake-accelerator.js';
 import { ManualTime } from '../../machine/testing/manual-time.js';
-import type { BoardHost, BoardType, MachineOptions } from '../board.js';
+import { type BoardHost, type BoardType, DEFAULT_OPTIONS, type MachineOptions } from '../board.js';
 
-export const TEST_OPTIONS: MachineOptions = {
-  ramBytes: 32 * 2 ** 20,
-  cpus: 1,
-  rtc: { clock: 'host' },
-  bootOrder: 'cad',
-  serials: [''],
-  parallels: [],
-  hpet: true,
-  devices: [],
-  lifecycle: {},
-};
+const TEST_OPTIONS: MachineOptions = { ...DEFAULT_OPTIONS, ramBytes: 32 * 2 ** 20, serials: [''] };
 
 export class TestMachine {
   readonly time = new ManualTime();
@@ -33,6 +24,9 @@ export class TestMachine {
       random: () => 4,
       wake: () => {},
       chardev: () => new NullBackend(),
+      drive: (id) => {
+        throw new UserError(`no drive '${id}'`);
+      },
       enter: () => {},
       ...host,
     });

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Drive } from '../block/drive.js';
+import { MemoryNode } from '../block/memory.js';
+import { describeDeviceType, describeDeviceTypes } from './index.js';
+import { isapc } from './isapc.js';
+import { none } from './none.js';
+import { pc } from './pc.js';
+import { TestMachine } from './testing/test-machine.js';
+
+const serial = (properties: Record<string, string>) => ({ type: 'isa-serial', id: 'tty', properties });
+
+test('a device that the user asks for is plugged in with its properties', () => {
+  const m = new TestMachine(pc, { serials: [], devices: [serial({ iobase: '0x2000', irq: '5' })] });
+  m.outb(0x2007, 0x5a);
+  assert.equal(m.inb(0x2007), 0x5a);
+  const node = m.machine.bus('isa.0')!.devices.find((d) => d.id === 'tty')!;
+  assert.deepEqual(
+    node.properties.find(([name]) => name === 'iobase'),
+    ['iobase', '8192 (0x2000)'],
+  );
+});
+
+test('-global sets defaults that -device overrides', () => {
+  const globals = [{ driver: 'isa-serial', property: 'iobase', value: '0x3000' }];
+  const m = new TestMachine(pc, { serials: [], globals, devices: [serial({})] });
+  m.outb(0x3007, 0x5a);
+  assert.equal(m.inb(0x3007), 0x5a);
+  const other = new TestMachine(pc, { serials: [], globals, devices: [serial({ iobase: '0x4000' })] });
+  assert.equal(other.inb(0x3007), 0xff);
+});
+
+for (const [properties, message] of [
+  [{ type: 'nonsense', id: '', properties: {} }, "'nonsense' is not a valid device model name"],
+  [serial({ colour: 'red' }), "Property 'isa-serial.colour' not found"],
+  [serial({ irq: 'many' }), "Parameter 'irq' expects uint32"],
+  [serial({ bus: 'pci.0' }), "Device 'isa-serial' can't go on PCI bus"],
+  [serial({ bus: 'pci.7' }), "Bus 'pci.7' not found"],
+  [{ type: 'ide-hd', id: '', properties: { drive: 'x' } }, "no drive 'x'"],
+] as const) {
+  test(`a wrong -device says: ${message}`, () => {
+    assert.throws(() => new TestMachine(pc, { devices: [properties] }), { name: 'UserError', message });
+  });
+}
+
+test('disks appear on both boards where they were asked for', () => {
+  for (const board of [pc, isapc]) {
+    const drive = new Drive(new MemoryNode(1 << 20), { id: 'disk' });
+    const m = new TestMachine(
+      board,
+      { ideDrives: [{ index: 3, drive: 'disk', media: 'disk' }] },
+      { drive: () => drive },
+    );
+    m.outb(0x176, 0xb0);
+    assert.equal(m.inb(0x177), 0x50, 'ready');
+    assert.equal(m.machine.bus('ide.1')!.devices[0]!.type, 'ide-hd');
+  }
+});
+
+test('a second device on one unit is refused', () => {
+  const drive = () => new Drive(new MemoryNode(1 << 20), { id: 'disk' });
+  const request = { type: 'ide-hd', id: '', properties: { drive: 'd', bus: 'ide.0', unit: '0' } };
+  assert.throws(() => new TestMachine(pc, { devices: [request, request] }, { drive }), {
+    message: 'IDE unit 0 is in use',
+  });
+});
+
+test('the empty machine has memory and nothing else', () => {
+  const m = new TestMachine(none, { ramBytes: 1 << 20 });
+  assert.equal(m.inb(0x20), 0xff);
+  m.machine.system.writeValue(0x1000, 4, 7);
+  assert.equal(m.machine.system.readValue(0x1000, 4), 7);
+});
+
+test('help lists types by category and their properties', () => {
+  const types = describeDeviceTypes();
+  assert.ok(types.includes('name "isa-serial", bus ISA, desc "16550A UART"'));
+  const lines = describeDeviceType('isa-serial')!;
+  assert.equal(lines[0], 'isa-serial options:');
+  assert.ok(lines.some((l) => /^ {2}iobase=<uint32> +- /.test(l)));
+  assert.equal(describeDeviceType('nonsense'), undefined);
+});

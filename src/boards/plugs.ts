@@ -1,0 +1,168 @@
+/** Plugs devices into a board's buses: those that the board has by default and those that the user asks for. */
+import { UserError } from '../base/errors.js';
+import type { IdeChannel } from '../devices/ide/ide-channel.js';
+import type { IdeSlot } from '../devices/ide/ide-slot.js';
+import { DEVICE_TYPES, type DeviceResources, type DeviceType, findDeviceType } from '../devices/index.js';
+import type { PciBus } from '../devices/pci/pci-bus.js';
+import type { Device } from '../machine/device.js';
+import { DEVICE_CATEGORIES, type DeviceContext } from '../machine/device-type.js';
+import type { IsaBus } from '../machine/isa-bus.js';
+import type { BusNode } from '../machine/machine.js';
+import type { PciSlot } from '../machine/pci-slot.js';
+import { describeProperties, type PropertySpecs, parseProperties, prop } from '../machine/property.js';
+import type { DeviceRequest, GlobalProperty } from './board.js';
+
+/** A bus that takes devices. */
+interface Plug {
+  readonly node: BusNode;
+  /** Properties of the place, besides the type's own; `addr`, `unit`. */
+  readonly properties: PropertySpecs;
+  /** Makes the device; throws UserError when there is no room. */
+  create(type: DeviceType, own: Readonly<Record<string, unknown>>, place: Readonly<Record<string, unknown>>): Device;
+  /** Whether another device fits. */
+  hasRoom(): boolean;
+}
+
+const PCI_PLACE = {
+  addr: prop.str('slot and optional function number, example: 06.0 or 06'),
+};
+const IDE_PLACE = {
+  unit: prop.int32(-1, 'unit on the channel: 0 or 1'),
+};
+const FIRST_FREE_PCI_DEVICE = 2;
+
+export class Plugs {
+  readonly #plugs: Plug[] = [];
+
+  constructor(
+    private readonly context: DeviceContext & DeviceResources,
+    private readonly globals: readonly GlobalProperty[],
+  ) {}
+
+  addIsa(node: BusNode, bus: IsaBus): void {
+    this.#plugs.push({
+      node,
+      properties: {},
+      hasRoom: () => true,
+      create: (type, own) => create<IsaBus>(type, bus, own, this.context),
+    });
+  }
+
+  addPci(node: BusNode, bus: PciBus): void {
+    this.#plugs.push({
+      node,
+      properties: PCI_PLACE,
+      hasRoom: () => bus.freeDevice(FIRST_FREE_PCI_DEVICE) !== undefined,
+      create: (type, own, place) =>
+        create<PciSlot>(type, bus.slot(pciAddress(bus, type.name, String(place['addr']))), own, this.context),
+    });
+  }
+
+  /** Channel `index` (0 or 1) of the board's IDE controller. */
+  addIde(node: BusNode, channel: IdeChannel, index: number): void {
+    const free = (): number => channel.devices.indexOf(null);
+    this.#plugs.push({
+      node,
+      properties: IDE_PLACE,
+      hasRoom: () => free() >= 0,
+      create: (type, own, place) => {
+        const asked = Number(place['unit']);
+        const unit = asked < 0 ? free() : asked;
+        if (unit < 0 || unit > 1) throw new UserError(`Can't create IDE unit ${unit}, bus supports only 2 units`);
+        if (channel.devices[unit]) throw new UserError(`IDE unit ${unit} is in use`);
+        const slot: IdeSlot = {
+          index: 2 * index + unit,
+          attach: (device) => channel.attach(unit as 0 | 1, device),
+        };
+        return create<IdeSlot>(type, slot, own, this.context);
+      },
+    });
+  }
+
+  /** Makes what a request names; throws UserError in QEMU's words for a wrong type, bus, property or value. */
+  plug(request: DeviceRequest): Device {
+    const type = findDeviceType(request.type);
+    if (!type || type.userCreatable === false) {
+      throw new UserError(`'${request.type}' is not a valid device model name`);
+    }
+    const { bus: busName, ...given } = request.properties;
+    const plug = this.#find(type, busName);
+    const all: Record<string, string> = {};
+    for (const { driver, property, value } of this.globals) if (driver === type.name) all[property] = value;
+    Object.assign(all, given);
+    const values = parseProperties(type.name, { ...type.properties, ...plug.properties }, all);
+    const device = plug.create(type, pick(values, type.properties), pick(values, plug.properties));
+    const properties = Object.entries(type.properties).map(([name, spec]) => [name, spec.show(values[name])] as const);
+    plug.node.devices.push({ type: type.name, id: request.id, device, properties, buses: [] });
+    return device;
+  }
+
+  #find(type: DeviceType, name: string | undefined): Plug {
+    if (name !== undefined) {
+      const plug = this.#plugs.find((p) => p.node.name === name);
+      if (!plug) throw new UserError(`Bus '${name}' not found`);
+      if (plug.node.type !== type.bus) throw new UserError(`Device '${type.name}' can't go on ${plug.node.type} bus`);
+      return plug;
+    }
+    const fitting = this.#plugs.filter((p) => p.node.type === type.bus);
+    const plug = fitting.find((p) => p.hasRoom());
+    if (plug) return plug;
+    throw new UserError(
+      fitting.length > 0
+        ? `No '${type.bus}' bus with room found for device '${type.name}'`
+        : `No '${type.bus}' bus found for device '${type.name}'`,
+    );
+  }
+}
+
+/** The type fits the slot: `Plugs` has matched the kinds of bus. */
+function create<S>(
+  type: DeviceType,
+  slot: S,
+  own: Readonly<Record<string, unknown>>,
+  context: DeviceContext & DeviceResources,
+): Device {
+  const make = type.create as (slot: S, own: Readonly<Record<string, unknown>>, context: DeviceContext) => Device;
+  return make.call(type, slot, own, context);
+}
+
+function pick(values: Readonly<Record<string, unknown>>, specs: PropertySpecs): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.keys(specs).map((name) => [name, values[name]]));
+}
+
+/** `06`, `06.1`, `0x6.1`: hexadecimal, as QEMU reads it; '' takes the next free device. */
+function pciAddress(bus: PciBus, type: string, text: string): number {
+  if (text === '') {
+    const device = bus.freeDevice(FIRST_FREE_PCI_DEVICE);
+    if (device === undefined)
+      throw new UserError(`PCI: no slot/function available for ${type}, all in use or reserved`);
+    return 8 * device;
+  }
+  const match = /^(?:0x)?([0-9a-f]{1,2})(?:\.([0-7]))?$/i.exec(text);
+  const devfn = match ? 8 * Number.parseInt(match[1]!, 16) + Number(match[2] ?? 0) : 256;
+  if (devfn > 255) throw new UserError(`Property '${type}.addr' doesn't take value '${text}'`);
+  if (bus.functionAt(devfn)) {
+    throw new UserError(
+      `PCI: slot ${devfn >> 3} function ${devfn & 7} not available for ${type}, in use: choose another addr`,
+    );
+  }
+  return devfn;
+}
+
+/** The lines of `-device help`. */
+export function describeDeviceTypes(): string[] {
+  return DEVICE_CATEGORIES.flatMap((category) => {
+    const types = DEVICE_TYPES.filter((t) => t.category === category && t.userCreatable !== false);
+    if (types.length === 0) return [];
+    const lines = types.map((t) => `name "${t.name}", bus ${t.bus}, desc "${t.description}"`);
+    return [`${category}:`, ...lines.sort(), ''];
+  });
+}
+
+/** The lines of `-device type,help`; undefined for an unknown type. */
+export function describeDeviceType(name: string): string[] | undefined {
+  const type = findDeviceType(name);
+  if (!type) return undefined;
+  const place = type.bus === 'PCI' ? PCI_PLACE : type.bus === 'IDE' ? IDE_PLACE : {};
+  return [`${type.name} options:`, ...describeProperties({ ...type.properties, ...place })];
+}

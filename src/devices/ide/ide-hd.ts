@@ -1,0 +1,36 @@
+/** A hard disk on an IDE channel, as `-device ide-hd` names it. */
+import { UserError } from '../../base/errors.js';
+import { prop } from '../../machine/property.js';
+import { AtaDisk, trace } from './ata.js';
+import type { IdeDeviceType } from './ide-slot.js';
+
+const properties = {
+  drive: prop.drive('drive that holds the medium'),
+  model: prop.str('model that IDENTIFY tells', 'QEMU HARDDISK'),
+  serial: prop.str('serial number that IDENTIFY tells; by default it counts'),
+  ver: prop.str('firmware revision that IDENTIFY tells', '2.5+'),
+};
+
+/** Serial numbers count from here, as QEMU's do. */
+const FIRST_SERIAL = 1;
+
+export const ideHd: IdeDeviceType<typeof properties> = {
+  name: 'ide-hd',
+  description: 'virtual IDE disk',
+  category: 'Storage devices',
+  bus: 'IDE',
+  properties,
+  trace,
+  create(slot, { drive, model, serial, ver }, context) {
+    if (drive === '') throw new UserError("ide-hd: no drive: give one with '-drive if=none,id=...' and 'drive=...'");
+    const backend = context.drive(drive);
+    if (!backend.inserted) throw new UserError(`ide-hd: drive '${drive}' has no medium: name its file`);
+    const disk = new AtaDisk(backend, {
+      model,
+      serial: serial || `QM${String(slot.index + FIRST_SERIAL).padStart(5, '0')}`,
+      firmware: ver,
+    });
+    slot.attach(disk);
+    return disk;
+  },
+};

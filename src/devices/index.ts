@@ -1,0 +1,23 @@
+/** Every type of device that `-device` can make, and what the lists, help texts and traces derive from. */
+import type { DriveContext } from '../block/drive.js';
+import type { CharContext } from '../char/context.js';
+import type { BusDeviceType, IsaDeviceType, PciDeviceType } from '../machine/device-type.js';
+import type { PropertySpecs } from '../machine/property.js';
+import { isaSerial } from './char/isa-serial.js';
+import { ideHd } from './ide/ide-hd.js';
+import type { IdeSlot } from './ide/ide-slot.js';
+
+/** What devices use that lies outside the machine: backends by the user's names. */
+export interface DeviceResources extends CharContext, DriveContext {}
+
+export type DeviceType =
+  | IsaDeviceType<PropertySpecs, DeviceResources>
+  | PciDeviceType<PropertySpecs, DeviceResources>
+  | BusDeviceType<'IDE', IdeSlot, PropertySpecs, DeviceResources>;
+
+export const DEVICE_TYPES: readonly DeviceType[] = [ideHd, isaSerial];
+
+/** By name or alias. */
+export function findDeviceType(name: string): DeviceType | undefined {
+  return DEVICE_TYPES.find((type) => type.name === name || type.aliases?.includes(name));
+}
