@@ -1,6 +1,7 @@
 /** What a machine type is, and what it is given. */
 import type { Accelerator } from '../accel/accelerator.js';
 import type { DeviceResources } from '../devices/index.js';
+import type { GraphicConsole } from '../display/console.js';
 import type { KeyboardSink, PointerSink } from '../display/input.js';
 import type { BootState } from '../firmware/boot/boot-state.js';
 import type { BootModule, ImageFile } from '../firmware/boot/image.js';
@@ -110,6 +111,7 @@ export interface BuiltBoard {
   readonly platform?: PlatformDescription;
   readonly keyboard?: KeyboardSink;
   readonly pointer?: PointerSink;
+  readonly display?: GraphicConsole;
 }
 
 export interface BoardType {

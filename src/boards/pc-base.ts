@@ -12,6 +12,7 @@ import { Port92 } from '../devices/misc/port92.js';
 import { HPET_BASE, HPET_BYTES, HPET_TIMERS, Hpet } from '../devices/timer/hpet.js';
 import { I8254 } from '../devices/timer/i8254.js';
 import { Mc146818 } from '../devices/timer/mc146818.js';
+import type { GraphicConsole } from '../display/console.js';
 import { directBoot } from '../firmware/boot/direct.js';
 import { pcFwCfg } from '../firmware/fw-cfg-contents.js';
 import type { PlatformDescription, PortIo, SerialPort } from '../firmware/platform.js';
@@ -65,7 +66,11 @@ export interface PcBase {
 }
 
 /** What differs between the boards in what tables say. */
-export type PcExtras = Pick<PlatformDescription, 'pci' | 'vga'>;
+export interface PcExtras {
+  readonly pci: boolean;
+  /** The type of device that `-vga std` means. */
+  readonly vgaType: string;
+}
 
 export interface PcBaseSpec {
   readonly board: string;
@@ -223,6 +228,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
       requests,
       chardev: (id) => host.chardev(id),
       drive: (id) => host.drive(id),
+      firmwareImage: (name) => host.firmwareImage(name),
     },
     options.globals,
   );
@@ -273,9 +279,14 @@ function ideDriveRequest({ index, drive, media }: IdeDriveRequest): DeviceReques
  */
 export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, host: BoardHost): BuiltBoard {
   const { machine, plugs, isa, keyboard, mouse } = base;
+  if (options.vga === 'std') plugs.plug({ type: extra.vgaType, id: '', properties: {} });
   const serial = plugSerialPorts(plugs, options);
   for (const request of options.ideDrives) plugs.plug(ideDriveRequest(request));
   for (const request of options.devices) plugs.plug(request);
+  const display = machine
+    .devices()
+    .map(({ node }) => node.device)
+    .find(isConsole);
   const platform: PlatformDescription = {
     ...options.identity,
     ram: { below4g: base.below4g, above4g: base.above4g },
@@ -287,7 +298,8 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     floppy: false,
     ps2: true,
     fwCfg: true,
-    ...extra,
+    vga: display !== undefined,
+    pci: extra.pci,
   };
   const fwCfg = new FwCfg(isa, machine.system, pcFwCfg(platform, options.fwCfg));
   machine.root.devices.push(node('fw_cfg_io', fwCfg));
@@ -306,8 +318,11 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     });
   }
   machine.reset();
-  return { machine, platform, keyboard, pointer: mouse };
+  return { machine, platform, keyboard, pointer: mouse, ...(display && { display }) };
 }
+
+/** A display adapter among the devices. */
+const isConsole = (device: Device): device is Device & GraphicConsole => 'refresh' in device && 'text' in device;
 
 /** Interrupt inputs by number. 0 is the timer: 8259 input 0, but I/O APIC input 2, as the MADT's override says. */
 function gsiLines(pic: I8259Pair, ioapic: Ioapic | undefined): IrqLine[] {

@@ -5,12 +5,13 @@ import { pc } from './pc.js';
 import { TestMachine } from './testing/test-machine.js';
 
 test('PCI functions are where QEMU has them', () => {
-  const m = new TestMachine(pc);
+  const m = new TestMachine(pc, { vga: 'std' });
   const id = (device: number, fn: number): string => m.configRead(device, fn, 0, 4).toString(16);
   assert.equal(id(0, 0), '12378086');
   assert.equal(id(1, 0), '70008086');
   assert.equal(id(1, 1), '70108086');
   assert.equal(id(1, 3), '71138086');
+  assert.equal(id(2, 0), '11111234');
   assert.equal(id(31, 0), 'ffffffff');
 });
 

@@ -86,5 +86,5 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
   ideNodes.forEach((ideNode, i) => {
     base.plugs.addIde(ideNode, ide.channels[i as 0 | 1], i);
   });
-  return finish(base, { pci: true, vga: false }, options, host);
+  return finish(base, { pci: true, vgaType: 'VGA' }, options, host);
 }

@@ -4,18 +4,20 @@ import type { CharContext } from '../char/context.js';
 import type { BusDeviceType, IsaDeviceType, PciDeviceType } from '../machine/device-type.js';
 import type { PropertySpecs } from '../machine/property.js';
 import { isaSerial } from './char/isa-serial.js';
+import { vgaIsaType } from './display/vga-isa.js';
+import { type RomContext, vgaPciType } from './display/vga-pci.js';
 import { ideHd } from './ide/ide-hd.js';
 import type { IdeSlot } from './ide/ide-slot.js';
 
 /** What devices use that lies outside the machine: backends by the user's names. */
-export interface DeviceResources extends CharContext, DriveContext {}
+export interface DeviceResources extends CharContext, DriveContext, RomContext {}
 
 export type DeviceType =
   | IsaDeviceType<PropertySpecs, DeviceResources>
   | PciDeviceType<PropertySpecs, DeviceResources>
   | BusDeviceType<'IDE', IdeSlot, PropertySpecs, DeviceResources>;
 
-export const DEVICE_TYPES: readonly DeviceType[] = [ideHd, isaSerial];
+export const DEVICE_TYPES: readonly DeviceType[] = [ideHd, isaSerial, vgaIsaType, vgaPciType];
 
 /** By name or alias. */
 export function findDeviceType(name: string): DeviceType | undefined {

@@ -26,6 +26,8 @@ export interface Composition {
   /** Backends by id. Throws UserError for an id it does not know. */
   chardev(id: string): CharBackend;
   drive?(id: string): BlockBackend;
+  /** Firmware images that devices want (`vgabios-stdvga.bin`). */
+  firmwareImage?(name: string): Uint8Array | null;
   /** Infinity: the interpreter alone. */
   readonly hotThreshold?: number;
 }
@@ -62,6 +64,7 @@ export function compose(c: Composition): Composed {
       if (!found) throw new UserError(`drive '${id}' not found: define it with -drive`);
       return found;
     },
+    firmwareImage: (name) => c.firmwareImage?.(name) ?? null,
     enter: (state) => applyBootState(registers[0]!, state),
     random: () => getRandomValues(entropy)[0]!,
     wake: () => events.wake(),

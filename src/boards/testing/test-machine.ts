@@ -27,6 +27,7 @@ export class TestMachine {
       drive: (id) => {
         throw new UserError(`no drive '${id}'`);
       },
+      firmwareImage: () => null,
       enter: () => {},
       ...host,
     });
