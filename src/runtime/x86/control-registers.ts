@@ -87,6 +87,7 @@ import {
 import { readTpr, writeTpr } from './lapic';
 import { updateMode } from './mode';
 import { notKernel, TYPE_TSS16, typeOf, umipRefuses } from './segments';
+import { xinuse } from './x87-save';
 
 const CR0_BITS: u64 = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
 /** Changes of these invalidate cached translations. */
@@ -278,8 +279,8 @@ export function wbinvd(cpu: usize, _a: u64, _b: u64, _imm: u32): u64 {
 export function xgetbv(cpu: usize, _a: u64, _b: u64, _imm: u32): u64 {
   if ((cr4(cpu) & CR4_OSXSAVE) === 0) return fault(cpu, UD, 0);
   const which = reg(cpu, 1) & 0xffffffff;
-  // XCR1: components in use. None is tracked as being in its initial state, so all enabled ones are.
-  if (which === 0 || (which === 1 && has(cpu, FEATURE_XGETBV1))) setEdxEax(cpu, load<u64>(cpu + X86_XCR0));
+  if (which === 0) setEdxEax(cpu, load<u64>(cpu + X86_XCR0));
+  else if (which === 1 && has(cpu, FEATURE_XGETBV1)) setEdxEax(cpu, load<u64>(cpu + X86_XCR0) & xinuse(cpu));
   else fault(cpu, GP, 0);
   return 0;
 }

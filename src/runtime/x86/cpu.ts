@@ -100,19 +100,15 @@ export const MC: u32 = 18;
 
 export const SEG_BYTES: usize = X86_CS_BASE - X86_ES_BASE;
 
-@inline
 export function segBase(cpu: usize, seg: u32): u64 {
   return load<u64>(cpu + X86_ES_BASE + <usize>seg * SEG_BYTES);
 }
-@inline
 export function segLimit(cpu: usize, seg: u32): u32 {
   return load<u32>(cpu + X86_ES_LIMIT + <usize>seg * SEG_BYTES);
 }
-@inline
 export function segAttr(cpu: usize, seg: u32): u32 {
   return load<u32>(cpu + X86_ES_ATTR + <usize>seg * SEG_BYTES);
 }
-@inline
 export function segSelector(cpu: usize, seg: u32): u32 {
   return load<u32>(cpu + X86_ES_SELECTOR + <usize>seg * SEG_BYTES);
 }
@@ -123,88 +119,68 @@ export function setSegment(cpu: usize, seg: u32, selector: u32, base: u64, limit
   store<u32>(at + X86_ES_ATTR, attr);
   store<u32>(at + X86_ES_SELECTOR, selector);
 }
-@inline
 export function setSegBase(cpu: usize, seg: u32, base: u64): void {
   store<u64>(cpu + X86_ES_BASE + <usize>seg * SEG_BYTES, base);
 }
-@inline
 export function setSegSelector(cpu: usize, seg: u32, selector: u32): void {
   store<u32>(cpu + X86_ES_SELECTOR + <usize>seg * SEG_BYTES, selector);
 }
-@inline
 export function setSegAttr(cpu: usize, seg: u32, attr: u32): void {
   store<u32>(cpu + X86_ES_ATTR + <usize>seg * SEG_BYTES, attr);
 }
 
-@inline
 export function cpl(cpu: usize): u32 {
   return load<u32>(cpu + X86_CPL);
 }
-@inline
 export function cr0(cpu: usize): u64 {
   return load<u64>(cpu + X86_CR0);
 }
-@inline
 export function cr4(cpu: usize): u64 {
   return load<u64>(cpu + X86_CR4);
 }
-@inline
 export function efer(cpu: usize): u64 {
   return load<u64>(cpu + X86_EFER);
 }
 /** EFLAGS bits other than CF PF AF ZF SF OF and DF. */
-@inline
 export function sysFlags(cpu: usize): u64 {
   return load<u64>(cpu + X86_EFLAGS);
 }
-@inline
 export function setSysFlags(cpu: usize, set: u64, clear: u64): void {
   store<u64>(cpu + X86_EFLAGS, (load<u64>(cpu + X86_EFLAGS) & ~clear) | set);
 }
-@inline
 export function iopl(cpu: usize): u32 {
   return (<u32>sysFlags(cpu) & EFLAGS_IOPL) >> 12;
 }
-@inline
 export function inVm86(cpu: usize): bool {
   return (sysFlags(cpu) & EFLAGS_VM) !== 0;
 }
-@inline
 export function isProtected(cpu: usize): bool {
   return (cr0(cpu) & CR0_PE) !== 0;
 }
 /** Real mode or virtual-8086 mode: selectors are paragraphs. */
-@inline
 export function isReal(cpu: usize): bool {
   return (cr0(cpu) & CR0_PE) === 0 || inVm86(cpu);
 }
-@inline
 export function isLong(cpu: usize): bool {
   return (efer(cpu) & EFER_LMA) !== 0;
 }
-@inline
 export function is64(cpu: usize): bool {
   return (efer(cpu) & EFER_LMA) !== 0 && (load<u32>(cpu + X86_ES_ATTR + SEG_BYTES) & ATTR_L) !== 0;
 }
 /** Does the CPU model have this feature (a FEATURE_ constant)? */
-@inline
 export function has(cpu: usize, feature: u32): bool {
   return ((load<u32>(cpu + X86_FEATURES + ((feature >> 5) << 2)) >> (feature & 31)) & 1) !== 0;
 }
 
-@inline
 export function reg(cpu: usize, number: u32): u64 {
   return load<u64>(cpu + X86_RAX + (number << 3));
 }
-@inline
 export function setReg(cpu: usize, number: u32, value: u64): void {
   store<u64>(cpu + X86_RAX + (number << 3), value);
 }
-@inline
 export function setPc(cpu: usize, pc: u64): void {
   store<u64>(cpu + VCPU_PC, pc);
 }
-@inline
 export function getPc(cpu: usize): u64 {
   return load<u64>(cpu + VCPU_PC);
 }
@@ -233,7 +209,6 @@ export function pageFault(cpu: usize, linear: u64, code: u32): void {
   store<u32>(cpu + VCPU_FAULT_CODE, code);
   store<u64>(cpu + VCPU_FAULT_ADDRESS, linear);
 }
-@inline
 export function faulted(cpu: usize): bool {
   return load<u32>(cpu + VCPU_FAULT_PENDING) !== 0;
 }
@@ -260,7 +235,6 @@ export function systemMmu(cpu: usize): u32 {
   if ((cr4(cpu) & CR4_SMAP) === 0) return 0;
   return cpl(cpu) < 3 && (sysFlags(cpu) & EFLAGS_AC) !== 0 ? 0 : 2;
 }
-@inline
 export function dataMmu(cpu: usize): u32 {
   return load<u32>(cpu + VCPU_MMU_INDEX);
 }
@@ -268,14 +242,12 @@ export function dataMmu(cpu: usize): u32 {
 /** Is a linear address canonical under the paging mode in force? */
 export function isCanonical(cpu: usize, address: u64): bool {
   const shift: u64 = (cr4(cpu) & CR4_LA57) !== 0 ? 7 : 16;
-  return <u64>((<i64>(address << shift)) >> shift) === address;
+  return <u64>(<i64>(address << shift) >> shift) === address;
 }
 
-@inline
 export function vcpuCount(cpu: usize): u32 {
   return load<u32>(<usize>load<u32>(cpu + VCPU_MACHINE) + MACHINE_VCPU_COUNT);
 }
-@inline
 export function vcpuAt(cpu: usize, index: u32): usize {
-  return load<u32>(<usize>load<u32>(cpu + VCPU_MACHINE) + MACHINE_VCPUS + (<usize>index << 2));
+  return load<u32>(<usize>load<u32>(cpu + VCPU_MACHINE) + MACHINE_VCPUS + ((<usize>index) << 2));
 }

@@ -35,14 +35,15 @@ function highestLeaf(cpu: usize, leaf: u32): u32 {
   return at === 0 ? 0 : load<u32>(at);
 }
 
-/** Bytes of the XSAVE area for the components in `mask` (standard format). */
-function xsaveBytes(cpu: usize, mask: u64): u32 {
+/** Bytes of the XSAVE area for the components in `mask`, in the standard or the compacted format. */
+function xsaveBytes(cpu: usize, mask: u64, compacted: bool): u32 {
   let bytes: u32 = 576;
   for (let i: u32 = 2; i < 63; i++) {
     if (((mask >> i) & 1) === 0) continue;
     const at = find(cpu, 0xd, i);
     if (at === 0) continue;
-    const end = load<u32>(at) + load<u32>(at + 4);
+    const size = load<u32>(at);
+    const end = size + (compacted ? bytes : load<u32>(at + 4));
     if (end > bytes) bytes = end;
   }
   return bytes;
@@ -79,7 +80,7 @@ export function cpuid(cpu: usize, _a: u64, _b: u64, _imm: u32): u64 {
       edx = id;
       break;
     case 0xd:
-      if (at !== 0 && subleaf <= 1) ebx = xsaveBytes(cpu, load<u64>(cpu + X86_XCR0));
+      if (at !== 0 && subleaf <= 1) ebx = xsaveBytes(cpu, load<u64>(cpu + X86_XCR0), subleaf === 1);
       break;
     case 0x8000001e:
       eax = id;

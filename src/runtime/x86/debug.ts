@@ -32,11 +32,9 @@ const EXECUTE: u32 = 0;
 const WRITE: u32 = 1;
 const IO: u32 = 2;
 
-@inline
 export function dr7(cpu: usize): u64 {
   return load<u64>(cpu + X86_DR + 56);
 }
-@inline
 export function dr(cpu: usize, i: u32): u64 {
   return load<u64>(cpu + X86_DR + (i << 3));
 }
@@ -48,12 +46,10 @@ export function clearGeneralDetect(cpu: usize): void {
   store<u64>(cpu + X86_DR + 56, dr7(cpu) & ~DR7_GD);
 }
 
-@inline
 function kind(control: u64, i: u32): u32 {
   return <u32>(control >> (16 + i * 4)) & 3;
 }
 /** Bytes minus one that breakpoint i covers. */
-@inline
 function span(control: u64, i: u32): u64 {
   const length = <u32>(control >> (18 + i * 4)) & 3;
   return length === 2 ? 7 : length;
@@ -64,7 +60,11 @@ export function watchesPage(cpu: usize, linear: u64): bool {
   const control = dr7(cpu);
   if ((control & 0xff) === 0) return false;
   for (let i: u32 = 0; i < 4; i++) {
-    if (((control >> (i * 2)) & 3) !== 0 && (kind(control, i) & 1) !== 0 && ((dr(cpu, i) ^ linear) & ~(<u64>0xfff)) === 0)
+    if (
+      ((control >> (i * 2)) & 3) !== 0 &&
+      (kind(control, i) & 1) !== 0 &&
+      ((dr(cpu, i) ^ linear) & ~(<u64>0xfff)) === 0
+    )
       return true;
   }
   return false;

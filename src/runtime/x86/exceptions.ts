@@ -63,7 +63,6 @@ import {
   reg,
   request,
   SS,
-  segAttr,
   segBase,
   segLimit,
   segSelector,

@@ -51,7 +51,6 @@ const LVT_PENDING: u32 = 0x1000;
 const LVT_TIMER: usize = 0;
 const LVT_LINT0: usize = 3;
 const LVT_ERROR: usize = 5;
-const TIMER_ONE_SHOT: u32 = 0;
 const TIMER_PERIODIC: u32 = 1;
 const TIMER_DEADLINE: u32 = 2;
 /** Writable bits of each LVT entry. */
@@ -70,31 +69,24 @@ const ESR_SEND_ILLEGAL: u32 = 0x20;
 const ESR_RECEIVE_ILLEGAL: u32 = 0x40;
 const ESR_ILLEGAL_REGISTER: u32 = 0x80;
 
-@inline
 export function apicGet(cpu: usize, field: usize): u32 {
   return load<u32>(cpu + X86_LAPIC + field);
 }
-@inline
 export function apicSet(cpu: usize, field: usize, value: u32): void {
   store<u32>(cpu + X86_LAPIC + field, value);
 }
-@inline
 function lvt(cpu: usize, entry: usize): u32 {
   return apicGet(cpu, LAPIC_LVT + (entry << 2));
 }
-@inline
 function base(cpu: usize): u64 {
   return load<u64>(cpu + X86_APIC_BASE);
 }
-@inline
 export function isX2apic(cpu: usize): bool {
   return (base(cpu) & BASE_X2APIC) !== 0;
 }
-@inline
 export function isEnabled(cpu: usize): bool {
   return (base(cpu) & BASE_ENABLE) !== 0;
 }
-@inline
 export function isSoftwareEnabled(cpu: usize): bool {
   return (apicGet(cpu, LAPIC_SVR) & SVR_ENABLE) !== 0;
 }
@@ -102,22 +94,19 @@ export function isSoftwareEnabled(cpu: usize): bool {
 /** Highest set bit of a 256-bit register, or -1. */
 function highest(cpu: usize, field: usize): i32 {
   for (let i: i32 = 7; i >= 0; i--) {
-    const word = apicGet(cpu, field + (<usize>i << 2));
+    const word = apicGet(cpu, field + ((<usize>i) << 2));
     if (word !== 0) return i * 32 + 31 - <i32>clz<u32>(word);
   }
   return -1;
 }
-@inline
 function setBit(cpu: usize, field: usize, vector: u32): void {
   const at = field + ((vector >> 5) << 2);
   apicSet(cpu, at, apicGet(cpu, at) | (1 << (vector & 31)));
 }
-@inline
 function clearBit(cpu: usize, field: usize, vector: u32): void {
   const at = field + ((vector >> 5) << 2);
   apicSet(cpu, at, apicGet(cpu, at) & ~(1 << (vector & 31)));
 }
-@inline
 function testBit(cpu: usize, field: usize, vector: u32): bool {
   return ((apicGet(cpu, field + ((vector >> 5) << 2)) >> (vector & 31)) & 1) !== 0;
 }
@@ -221,11 +210,9 @@ function timerStep(cpu: usize): f64 {
   const shift = (((code & 3) | ((code >> 1) & 4)) + 1) & 7;
   return <f64>(1 << shift) / <f64>CLOCK_APIC_BUS;
 }
-@inline
 function timerMode(cpu: usize): u32 {
   return (lvt(cpu, LVT_TIMER) >> 17) & 3;
 }
-@inline
 function timerStart(cpu: usize): f64 {
   return load<f64>(cpu + X86_LAPIC + LAPIC_TIMER_START);
 }
@@ -395,7 +382,8 @@ function writeRegister(cpu: usize, number: u32, value: u32): void {
     case 0x0f:
       apicSet(cpu, LAPIC_SVR, value & 0x1ff);
       if ((value & SVR_ENABLE) === 0) {
-        for (let entry: usize = 0; entry < 6; entry++) apicSet(cpu, LAPIC_LVT + (entry << 2), lvt(cpu, entry) | LVT_MASKED);
+        for (let entry: usize = 0; entry < 6; entry++)
+          apicSet(cpu, LAPIC_LVT + (entry << 2), lvt(cpu, entry) | LVT_MASKED);
         armTimer(cpu);
       }
       updateApic(cpu);
@@ -462,14 +450,22 @@ export function localWrite(cpu: usize, phys: u64, size: u32, value: u64): void {
 /** x2APIC registers that exist: readable, writable. */
 function x2Readable(number: u32): bool {
   return (
-    number === 2 || number === 3 || number === 8 || number === 0xa || number === 0xd || number === 0xf ||
-    (number >= 0x10 && number <= 0x28) || number === 0x30 || (number >= 0x32 && number <= 0x39) || number === 0x3e
+    number === 2 ||
+    number === 3 ||
+    number === 8 ||
+    number === 0xa ||
+    number === 0xd ||
+    number === 0xf ||
+    (number >= 0x10 && number <= 0x28) ||
+    number === 0x30 ||
+    (number >= 0x32 && number <= 0x39) ||
+    number === 0x3e
   );
 }
 export function readX2apic(cpu: usize, number: u32): u64 {
   if (!isX2apic(cpu) || !x2Readable(number)) return fault(cpu, GP, 0);
   const low = <u64>readRegister(cpu, number);
-  return number === 0x30 ? low | (<u64>apicGet(cpu, LAPIC_ICR_HIGH) << 32) : low;
+  return number === 0x30 ? low | ((<u64>apicGet(cpu, LAPIC_ICR_HIGH)) << 32) : low;
 }
 export function writeX2apic(cpu: usize, number: u32, value: u64): void {
   let ok = isX2apic(cpu);
@@ -488,7 +484,12 @@ export function writeX2apic(cpu: usize, number: u32, value: u64): void {
   if (value >> 32 !== 0) ok = false;
   if ((number === 0xb || number === 0x28) && value !== 0) ok = false;
   const writable =
-    number === 8 || number === 0xb || number === 0xf || number === 0x28 || (number >= 0x32 && number <= 0x38) || number === 0x3e;
+    number === 8 ||
+    number === 0xb ||
+    number === 0xf ||
+    number === 0x28 ||
+    (number >= 0x32 && number <= 0x38) ||
+    number === 0x3e;
   if (!ok || !writable) {
     fault(cpu, GP, 0);
     return;

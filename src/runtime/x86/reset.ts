@@ -1,13 +1,6 @@
 /** Power-on, INIT and start-up (Intel SDM vol. 3A ch. 10), and the A20 gate. */
+import { VCPU_ADDRESS_SPACE, VCPU_FAULT_PENDING, VCPU_HALTED, VCPU_INTERRUPT_REQUEST } from '../generated/layout';
 import {
-  VCPU_ADDRESS_SPACE,
-  VCPU_FAULT_PENDING,
-  VCPU_HALTED,
-  VCPU_INDEX,
-  VCPU_INTERRUPT_REQUEST,
-} from '../generated/layout';
-import {
-  LAPIC_INITIAL_ID,
   SEG_CS,
   SEG_GDTR,
   SEG_IDTR,
@@ -42,7 +35,6 @@ import {
   X86_IN_SMM,
   X86_INHIBIT_INTERRUPTS,
   X86_KERNEL_GS_BASE,
-  X86_LAPIC,
   X86_LSTAR,
   X86_MC_BANKS,
   X86_MCG_CTL,
@@ -167,7 +159,6 @@ export function resetCpu(cpu: usize, isBsp: u32): void {
   store<u32>(cpu + X86_SIPI_VECTOR, 0);
   store<u32>(cpu + X86_HARD_PENDING, 0);
   store<u64>(cpu + X86_APIC_BASE, BASE_RESET | BASE_ENABLE | (isBsp !== 0 ? BASE_BSP : 0));
-  store<u32>(cpu + X86_LAPIC + LAPIC_INITIAL_ID, load<u32>(cpu + VCPU_INDEX));
 
   memory.fill(cpu + X86_ZMM, 0, 16 * 64);
   memory.fill(cpu + X86_FPR, 0, 8 * 16);

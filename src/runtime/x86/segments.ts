@@ -1,16 +1,6 @@
 /** Descriptors and segment registers (Intel SDM vol. 3A ch. 3 and 5): loading with every check, table registers, LAR & co. */
 import { ldU16, ldU32, ldU64, stU8, stU16, stU32, stU64 } from '../core/memory';
-import {
-  EFLAGS_ZF,
-  SEG_CS,
-  SEG_FS,
-  SEG_GDTR,
-  SEG_IDTR,
-  SEG_LDTR,
-  SEG_SS,
-  SEG_TR,
-  X86_CPL,
-} from '../generated/x86';
+import { EFLAGS_ZF, SEG_CS, SEG_FS, SEG_GDTR, SEG_IDTR, SEG_LDTR, SEG_SS, SEG_TR, X86_CPL } from '../generated/x86';
 import {
   ATTR_ACCESSED,
   ATTR_CODE,
@@ -91,32 +81,25 @@ export function needDescriptor(cpu: usize, selector: u32, vector: u32): bool {
   return false;
 }
 
-@inline
 export function attrOf(high: u32): u32 {
   return (high >> 8) & ATTR_MASK;
 }
-@inline
 export function baseOf(low: u32, high: u32): u64 {
   return <u64>((low >> 16) | ((high & 0xff) << 16) | (high & 0xff000000));
 }
-@inline
 export function limitOf(low: u32, high: u32): u32 {
   const limit = (low & 0xffff) | (high & 0xf0000);
   return (high & (ATTR_G << 8)) !== 0 ? (limit << 12) | 0xfff : limit;
 }
-@inline
 export function dplOf(attr: u32): u32 {
   return (attr >> 5) & 3;
 }
-@inline
 export function typeOf(attr: u32): u32 {
   return attr & 15;
 }
-@inline
 export function isCodeAttr(attr: u32): bool {
   return (attr & (ATTR_S | ATTR_CODE)) === (ATTR_S | ATTR_CODE);
 }
-@inline
 export function isWritableData(attr: u32): bool {
   return (attr & (ATTR_S | ATTR_CODE | ATTR_WRITABLE)) === (ATTR_S | ATTR_WRITABLE);
 }
@@ -368,8 +351,14 @@ export function lar(cpu: usize, a: u64, b: u64, _imm: u32): u64 {
   if (isReal(cpu)) return fault(cpu, UD, 0);
   const types: u32 = isLong(cpu)
     ? (1 << TYPE_LDT) | (1 << TYPE_TSS) | (1 << TYPE_TSS_BUSY) | (1 << TYPE_CALL)
-    : (1 << TYPE_LDT) | (1 << TYPE_TSS16) | (1 << TYPE_TSS16_BUSY) | (1 << TYPE_CALL16) | (1 << TYPE_TASK) |
-      (1 << TYPE_TSS) | (1 << TYPE_TSS_BUSY) | (1 << TYPE_CALL);
+    : (1 << TYPE_LDT) |
+      (1 << TYPE_TSS16) |
+      (1 << TYPE_TSS16_BUSY) |
+      (1 << TYPE_CALL16) |
+      (1 << TYPE_TASK) |
+      (1 << TYPE_TSS) |
+      (1 << TYPE_TSS_BUSY) |
+      (1 << TYPE_CALL);
   const ok = visible(cpu, <u32>a & 0xffff, types);
   if (faulted(cpu)) return 0;
   setZf(cpu, ok);

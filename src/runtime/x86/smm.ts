@@ -58,7 +58,6 @@ const FLAT_ATTR: u32 = 0x8000 | REAL_DATA;
 const FLAGS_ALL: u64 = 0x3f7fd5;
 
 /** Save areas count from SMBASE + 8000h. */
-@inline
 function area(cpu: usize): u64 {
   return load<u64>(cpu + X86_SMBASE) + 0x8000;
 }

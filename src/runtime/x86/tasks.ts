@@ -5,7 +5,6 @@ import {
   EFLAGS_VM,
   SEG_CS,
   SEG_ES,
-  SEG_FS,
   SEG_GDTR,
   SEG_GS,
   SEG_LDTR,
@@ -49,7 +48,6 @@ import { updateMode } from './mode';
 import {
   attrOf,
   baseOf,
-  descAt,
   descHigh,
   descLow,
   dplOf,

@@ -2,19 +2,7 @@
  * Saving and restoring x87, SSE, AVX and PKRU state: FSTENV/FSAVE, FXSAVE, the XSAVE family and their inverses (SDM vol. 1
  * chapters 8.1.10, 10.5 and 13). All are `callf` with the linear address in `a`.
  */
-import {
-  bulkRead,
-  bulkWrite,
-  ldU16,
-  ldU32,
-  ldU64,
-  probeRead,
-  probeWrite,
-  stU16,
-  stU32,
-  stU64,
-  tlbFlush,
-} from '../core/memory';
+import { bulkRead, bulkWrite, ldU16, ldU32, ldU64, probeRead, probeWrite, stU16, stU32, stU64 } from '../core/memory';
 import { VCPU_FAULT_PENDING, VCPU_MMU_INDEX } from '../generated/layout';
 import {
   X86_CPL,
@@ -44,6 +32,7 @@ import {
   XSAVE_HEADER,
   XSAVE_PKRU,
 } from '../generated/x86';
+import { flushAll } from './address-spaces';
 import {
   C0,
   C1,
@@ -515,7 +504,7 @@ export function xrstor(cpu: usize, a: u64, b: u64, imm: u32): u64 {
     const pkru = (loaded & PKRU) !== 0 ? u64(get32(pkruOffset(has, compact))) : 0;
     if (pkru !== load<u64>(cpu + X86_PKRU)) {
       store<u64>(cpu + X86_PKRU, pkru);
-      tlbFlush(cpu);
+      flushAll(cpu);
     }
   }
   return 0;

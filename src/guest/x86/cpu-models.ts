@@ -1,0 +1,301 @@
+/**
+ * CPU models by the names the command line uses: what each announces. Families, steppings and feature sets are those of the
+ * processors they are named after (or of QEMU's own virtual ones).
+ */
+import { UserError } from '../../base/errors.js';
+import { FEATURE, FEATURE_ALIASES, FEATURE_WORDS } from './features.js';
+
+export interface CpuModel {
+  readonly name: string;
+  readonly description: string;
+  readonly vendor: 'GenuineIntel' | 'AuthenticAMD';
+  readonly family: number;
+  readonly model: number;
+  readonly stepping: number;
+  /** Highest basic and extended CPUID leaves (raised when features need more). */
+  readonly level: number;
+  readonly xlevel: number;
+  readonly modelId: string;
+  /** Names of features, separated by blanks. */
+  readonly features: string;
+}
+
+const PPRO = 'fpu de pse tsc msr mce cx8 pge cmov pat fxsr mmx sse sse2 pae sep apic';
+const INTEL64 = `vme ${PPRO} mtrr clflush mca pse36 pni ssse3 sse4.1 sse4.2 cx16 popcnt syscall nx lm lahf-lm`;
+const EPYC_ZEN1 = `vme ${PPRO} mtrr clflush mca pse36 pni ssse3 sse4.1 sse4.2 cx16 popcnt monitor pclmulqdq fma movbe aes
+  xsave avx f16c rdrand syscall nx lm mmxext fxsr-opt pdpe1gb rdtscp lahf-lm cr8legacy abm sse4a misalignsse 3dnowprefetch
+  osvw topoext svm fsgsbase bmi1 avx2 smep bmi2 rdseed adx smap clflushopt sha-ni xsaveopt xsavec xgetbv1 arat`;
+
+/**
+ * Every feature that the emulated processor has. A model or an option that wants more gets a warning and goes without.
+ * `sse4a` and the like are here because their rows exist; `svm` and AVX-512 are not.
+ */
+export const IMPLEMENTED = `vme ${PPRO} mtrr clflush mca pse36 acpi ss ht
+  pni pclmulqdq monitor ssse3 fma cx16 pcid sse4.1 sse4.2 x2apic movbe popcnt tsc-deadline aes xsave avx f16c rdrand hypervisor
+  fsgsbase tsc-adjust bmi1 avx2 smep bmi2 erms invpcid rdseed adx smap clflushopt clwb sha-ni
+  umip pku la57 rdpid fsrm
+  syscall nx mmxext pdpe1gb rdtscp lm
+  lahf-lm cmp-legacy cr8legacy abm sse4a 3dnowprefetch osvw topoext
+  xsaveopt xsavec xgetbv1 xsaves arat`;
+
+const split = (text: string): string[] => text.trim().split(/\s+/);
+const implemented = new Set(split(IMPLEMENTED));
+
+export const CPU_MODELS: readonly CpuModel[] = [
+  {
+    name: 'EPYC',
+    description: 'AMD EPYC Processor',
+    vendor: 'AuthenticAMD',
+    family: 23,
+    model: 1,
+    stepping: 2,
+    level: 0xd,
+    xlevel: 0x8000001e,
+    modelId: 'AMD EPYC Processor',
+    features: EPYC_ZEN1,
+  },
+  {
+    name: 'Haswell',
+    description: 'Intel Core Processor (Haswell)',
+    vendor: 'GenuineIntel',
+    family: 6,
+    model: 60,
+    stepping: 4,
+    level: 0xd,
+    xlevel: 0x80000008,
+    modelId: 'Intel Core Processor (Haswell)',
+    features: `${INTEL64} avx xsave aes tsc-deadline x2apic pclmulqdq fma movbe pcid f16c rdrand rdtscp abm fsgsbase bmi1 hle
+      avx2 smep bmi2 erms invpcid rtm xsaveopt arat`,
+  },
+  {
+    name: 'Nehalem',
+    description: 'Intel Core i7 9xx (Nehalem Class Core i7)',
+    vendor: 'GenuineIntel',
+    family: 6,
+    model: 26,
+    stepping: 3,
+    level: 0xb,
+    xlevel: 0x80000008,
+    modelId: 'Intel Core i7 9xx (Nehalem Class Core i7)',
+    features: INTEL64,
+  },
+  {
+    name: 'max',
+    description: 'Enables all features supported by the accelerator in the current host',
+    vendor: 'AuthenticAMD',
+    family: 15,
+    model: 107,
+    stepping: 1,
+    level: 0xd,
+    xlevel: 0x8000000a,
+    modelId: 'QEMU TCG CPU version 2.5+',
+    // What depends on the number of processors or belongs to one vendor's way of saying things is not part of "all".
+    features: split(IMPLEMENTED)
+      .filter((f) => f !== 'ht' && f !== 'cmp-legacy' && f !== 'topoext' && f !== 'osvw')
+      .join(' '),
+  },
+  {
+    name: 'pentium3',
+    description: '',
+    vendor: 'GenuineIntel',
+    family: 6,
+    model: 7,
+    stepping: 3,
+    level: 3,
+    xlevel: 0,
+    modelId: '',
+    features: 'fpu vme pse de tsc msr mce cx8 mmx apic pae sep mtrr pge mca cmov pat pse36 fxsr sse',
+  },
+  {
+    name: 'qemu32',
+    description: 'QEMU Virtual CPU version 2.5+',
+    vendor: 'GenuineIntel',
+    family: 6,
+    model: 6,
+    stepping: 3,
+    level: 4,
+    xlevel: 0x80000004,
+    modelId: 'QEMU Virtual CPU version 2.5+',
+    features: `${PPRO} pni`,
+  },
+  {
+    name: 'qemu64',
+    description: 'QEMU Virtual CPU version 2.5+',
+    vendor: 'AuthenticAMD',
+    family: 15,
+    model: 107,
+    stepping: 1,
+    level: 0xd,
+    xlevel: 0x8000000a,
+    modelId: 'QEMU Virtual CPU version 2.5+',
+    features: `${PPRO} mtrr clflush mca pse36 pni cx16 syscall nx lm lahf-lm svm`,
+  },
+];
+
+/** A model with everything an option changed: what `installCpu` writes into a vCPU's state. */
+export interface CpuConfig {
+  readonly name: string;
+  readonly vendor: string;
+  readonly family: number;
+  readonly model: number;
+  readonly stepping: number;
+  readonly level: number;
+  readonly xlevel: number;
+  readonly modelId: string;
+  readonly physBits: number;
+  /** One 32-bit word for each of FEATURE_WORDS. */
+  readonly features: Uint32Array;
+  /** The hypervisor leaves at 0x40000000. */
+  readonly hypervisorLeaves: boolean;
+  /** One line each, without "warning: ": what was asked for and is not there. */
+  readonly warnings: readonly string[];
+}
+
+export function hasFeature(config: CpuConfig, name: string): boolean {
+  const number = FEATURE[name];
+  return number !== undefined && (((config.features[number >> 5] as number) >>> (number & 31)) & 1) !== 0;
+}
+
+/** Options that are accepted and change nothing here: they speak of other accelerators or of migration. */
+const IGNORED = new Set(
+  split(`check kvm l3-cache legacy-cache host-phys-bits migratable pmu full-cpuid-auto-level cpuid-0xb fill-mtrr-mask
+    tsc-frequency host-phys-bits-limit x-migrate-smi-count vmware-cpuid-freq min-level min-xlevel start-powered-off`),
+);
+const NUMBERS = ['family', 'model', 'stepping', 'level', 'xlevel', 'phys-bits'] as const;
+
+function boolean(name: string, value: string): boolean {
+  if (value === 'on' || value === 'yes' || value === 'true' || value === 'y') return true;
+  if (value === 'off' || value === 'no' || value === 'false' || value === 'n') return false;
+  throw new UserError(`Parameter '${name}' expects 'on' or 'off'`);
+}
+function integer(name: string, value: string): number {
+  if (!/^(0x[0-9a-f]+|\d+)$/i.test(value)) throw new UserError(`Parameter '${name}' expects a number`);
+  return Number(value);
+}
+
+/**
+ * Parses the value of `-cpu`: `model[,+feature][,-feature][,property=value]...`. Throws UserError for an unknown model or
+ * property, and with `enforce` for a feature that is not implemented.
+ */
+export function parseCpu(text: string): CpuConfig {
+  const [name = '', ...options] = text.split(',');
+  const model = CPU_MODELS.find((m) => m.name === name || `${m.name}-v1` === name);
+  if (model === undefined) throw new UserError(`unable to find CPU model '${name}'`);
+  const wanted = new Set([...split(model.features), 'hypervisor']);
+  const properties = new Map<string, string>();
+  let enforce = false;
+  // QEMU applies +feature and -feature after all property=value settings.
+  const late: [string, boolean][] = [];
+  for (const option of options) {
+    if (option === '') continue;
+    const sign = option[0];
+    const [rawKey = '', value] = option.split(/=(.*)/s);
+    const key = feature(sign === '+' || sign === '-' ? option.slice(1) : rawKey);
+    if (sign === '+' || sign === '-') {
+      if (FEATURE[key] === undefined) throw unknown(model, key);
+      late.push([key, sign === '+']);
+    } else if (FEATURE[key] !== undefined) {
+      if (boolean(key, value ?? 'on')) wanted.add(key);
+      else wanted.delete(key);
+    } else if (key === 'enforce') enforce = boolean(key, value ?? 'on');
+    else if (key === 'vendor' || key === 'model-id' || key === 'tcg-cpuid' || NUMBERS.some((n) => n === key)) {
+      if (value === undefined) throw new UserError(`Expected key=value format, found ${option}.`);
+      properties.set(key, value);
+    } else if (!IGNORED.has(key)) throw unknown(model, key);
+  }
+  for (const [key, on] of late) {
+    if (on) wanted.add(key);
+    else wanted.delete(key);
+  }
+
+  const warnings: string[] = [];
+  for (const [word, w] of FEATURE_WORDS.entries()) {
+    for (const [bit, f] of w.names.entries()) {
+      if (f === '' || !wanted.has(f) || implemented.has(f)) continue;
+      wanted.delete(f);
+      const leaf = w.leaf.toString(16).toUpperCase().padStart(2, '0');
+      const subleaf = w.leaf === 7 && word > 4 ? `.0${w.subleaf}` : '';
+      warnings.push(
+        `TCG doesn't support requested feature: CPUID.${leaf}H${subleaf}:${w.register.toUpperCase()}.${f} [bit ${bit}]`,
+      );
+    }
+  }
+  if (enforce && warnings.length > 0) throw new UserError(`CPU model '${name}' has features that cannot be had`);
+
+  const vendor = properties.get('vendor') ?? model.vendor;
+  if (vendor.length !== 12) throw new UserError("Property '.vendor' doesn't take value; it has 12 characters");
+  const number = (key: (typeof NUMBERS)[number], otherwise: number): number => {
+    const given = properties.get(key);
+    return given === undefined ? otherwise : integer(key, given);
+  };
+  const features = new Uint32Array(16);
+  for (const f of wanted) {
+    const n = FEATURE[f] as number;
+    features[n >> 5] = (features[n >> 5] as number) | (1 << (n & 31));
+  }
+  const usual = wanted.has('lm') ? 40 : wanted.has('pse36') || wanted.has('pae') ? 36 : 32;
+  const physBits = number('phys-bits', 0) || usual;
+  if (physBits < 32 || physBits > 52) throw new UserError('phys-bits should be between 32 and 52');
+  const level = Math.max(number('level', model.level), properties.has('level') ? 0 : neededLevel(wanted));
+  const xlevel = Math.max(number('xlevel', model.xlevel), properties.has('xlevel') ? 0 : neededXlevel(wanted));
+  return {
+    name,
+    vendor,
+    family: number('family', model.family),
+    model: number('model', model.model),
+    stepping: number('stepping', model.stepping),
+    level,
+    xlevel,
+    modelId: (properties.get('model-id') ?? model.modelId).slice(0, 48),
+    physBits,
+    features,
+    hypervisorLeaves: boolean('tcg-cpuid', properties.get('tcg-cpuid') ?? 'on') && wanted.has('hypervisor'),
+    warnings,
+  };
+}
+
+function feature(key: string): string {
+  const name = key.replaceAll('_', '-');
+  return FEATURE_ALIASES[name] ?? name;
+}
+function unknown(model: CpuModel, key: string): UserError {
+  return new UserError(`Property '${model.name}-x86_64-cpu.${key}' not found`);
+}
+
+/** Highest leaf, of those that start with `range`, that a feature lives in. */
+function highestWord(wanted: ReadonlySet<string>, extended: boolean): number {
+  let highest = 0;
+  for (const w of FEATURE_WORDS) {
+    if (w.leaf >= 0x80000000 === extended && w.leaf > highest && w.names.some((n) => n !== '' && wanted.has(n))) {
+      highest = w.leaf;
+    }
+  }
+  return highest;
+}
+function neededLevel(wanted: ReadonlySet<string>): number {
+  return Math.max(highestWord(wanted, false), wanted.has('xsave') ? 0xd : 0, wanted.has('x2apic') ? 0xb : 0);
+}
+function neededXlevel(wanted: ReadonlySet<string>): number {
+  return Math.max(highestWord(wanted, true), wanted.has('lm') ? 0x80000008 : 0);
+}
+
+/** The text of `-cpu help`. */
+export function cpuHelp(): string {
+  const models = [...CPU_MODELS]
+    .sort((a, b) => (a.name === 'max' ? 1 : b.name === 'max' ? -1 : a.name < b.name ? -1 : 1))
+    .map((m) => `x86 ${m.name.padEnd(20)}  ${m.description}`.trimEnd());
+  const names = Object.keys(FEATURE)
+    .filter((f) => implemented.has(f))
+    .sort();
+  const lines: string[] = [];
+  let line = ' ';
+  for (const n of names) {
+    if (line.length + 1 + n.length > 78) {
+      lines.push(line);
+      line = ' ';
+    }
+    line += ` ${n}`;
+  }
+  lines.push(line);
+  return ['Available CPUs:', ...models, '', 'Recognized CPUID flags:', ...lines, ''].join('\n');
+}
