@@ -15,7 +15,9 @@ const MODE = Mode.cs64 | Mode.protected | Mode.lma | Mode.avx | Mode.osfxsr | 3;
 const RAM_BYTES = 1 << 16;
 /** Linear addresses of the code and of the sample's memory (aligned as natively). */
 const CODE = 0x1000;
-const MEMORY = 0x2030;
+export const MEMORY = 0x2030;
+const PAGE_DIRECTORY = 0x8000;
+const PAGE_TABLE = 0x9000;
 const ARITHMETIC = 0x8d5n;
 
 type Exports = Readonly<Record<string, WebAssembly.ExportedFunction>>;
@@ -84,13 +86,29 @@ export class RowBench {
   #set64(field: string, value: bigint): void {
     this.#view.setBigUint64(this.#at(field), value, true);
   }
+  /** Address of the last page fault. */
+  get faultAddress(): bigint {
+    return this.#view.getBigUint64(this.#at('faultAddress'), true);
+  }
+  /** Turns paging on (the 32-bit kind, the same addresses), without the page at `missing`. */
+  pageOut(missing: number): void {
+    for (let page = 0; page < RAM_BYTES / 4096; page++) {
+      const present = page === missing / 4096 ? 0 : 7;
+      this.#view.setUint32(this.#ram + PAGE_TABLE + page * 4, (page * 4096) | present, true);
+    }
+    this.#view.setUint32(this.#ram + PAGE_DIRECTORY, PAGE_TABLE | 7, true);
+    this.#set64('cr3', BigInt(PAGE_DIRECTORY));
+    this.#set64('cr0', 0x80010011n);
+    this.#runtime['tlbFlush']!(this.#cpu);
+  }
   get rcx(): bigint {
     return this.#view.getBigUint64(this.#at('rcx'), true);
   }
 
   /** Runs `code` on a copy of the sample, interpreted or compiled. `fault` is the vector raised, or -1. */
-  run(code: readonly number[], sample: Sample, compiled = false): { after: Sample; fault: number } {
+  run(code: readonly number[], sample: Sample, compiled = false, rdi = MEMORY): { after: Sample; fault: number } {
     this.#load(sample);
+    this.#set64('rdi', BigInt(rdi));
     this.#bytes.set(code, this.#ram + CODE);
     const t = this.#translator;
     t.beginBlock(MODE);
@@ -129,6 +147,14 @@ export class RowBench {
     return result !== RegionExit.side;
   }
 
+  /** A copy of guest memory. */
+  memory(address: number, bytes: number): Uint8Array {
+    return this.#bytes.slice(this.#ram + address, this.#ram + address + bytes);
+  }
+  setMemory(address: number, bytes: Uint8Array): void {
+    this.#bytes.set(bytes, this.#ram + address);
+  }
+
   #load(s: Sample): void {
     const zmm = this.#at('zmm');
     const fpr = this.#at('fpr');
@@ -146,7 +172,6 @@ export class RowBench {
     this.#view.setUint32(this.#at('fop'), s.fop, true);
     this.#set64('rax', s.rax);
     this.#set64('rdx', 0n);
-    this.#set64('rdi', BigInt(MEMORY));
     this.#runtime['writeEflags']!(this.#cpu, BigInt(s.eflags), ARITHMETIC);
     this.#bytes.set(s.memory, this.#ram + MEMORY);
   }

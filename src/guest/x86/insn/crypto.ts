@@ -25,14 +25,17 @@ function sha(mnemonic: string, opcode: string, operands: string): Row {
 export const CRYPTO_ROWS: readonly Row[] = [
   ...group({ ...AES, unary: true }, 'AESIMC 0F 38 DB'),
   ...group(
-    AES,
+    { ...AES, avx256: 'avx,vaes' },
     `AESENC 0F 38 DC
      AESENCLAST 0F 38 DD
      AESDEC 0F 38 DE
      AESDECLAST 0F 38 DF`,
   ),
   ...group({ ...AES, unary: true, imm: 0 }, 'AESKEYGENASSIST 0F 3A DF'),
-  ...group({ prefix: '66', sse: 'pclmulqdq', avx128: 'avx,pclmulqdq', imm: 0 }, 'PCLMULQDQ 0F 3A 44'),
+  ...group(
+    { prefix: '66', sse: 'pclmulqdq', avx128: 'avx,pclmulqdq', avx256: 'avx,vpclmulqdq', imm: 0 },
+    'PCLMULQDQ 0F 3A 44',
+  ),
   sha('SHA1RNDS4', '0F 3A CC', 'Vdq,Wdq,Ib'),
   sha('SHA1NEXTE', '0F 38 C8', 'Vdq,Wdq'),
   sha('SHA1MSG1', '0F 38 C9', 'Vdq,Wdq'),

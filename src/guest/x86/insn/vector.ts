@@ -8,7 +8,7 @@
 import type { Slot } from '../../../ir/builder.js';
 import type { Insn } from '../decode.js';
 import { type Helper, helper } from '../helpers/index.js';
-import { Mode, X86 } from '../state.js';
+import { X86 } from '../state.js';
 import type { Translator } from '../translator.js';
 import type { Meaning, Row } from './row.js';
 
@@ -73,7 +73,7 @@ export const operandH = (t: Translator, i: Insn): Slot => t.xmm(i.vex ? i.vvvv :
 /** First thing in every MMX instruction: a pending x87 exception is reported. */
 export function mmxBegin(t: Translator): void {
   const v = t.vtemp(0);
-  if ((t.mode & Mode.fpe) !== 0) t.call('fwait', v, v, v);
+  t.call('fwait', v, v, v);
 }
 export function mmxOperandQ(t: Translator, i: Insn, bits = 64): Slot {
   return i.mod === 3 ? t.mm(i.rm) : t.loadMem(bits, t.vtemp(0));
