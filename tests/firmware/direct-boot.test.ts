@@ -33,20 +33,23 @@ function skip(kernel: string): string | false {
 
 const image = (path: string): { path: string; bytes: Uint8Array } => ({ path, bytes: readFileSync(path) });
 
-for (const [name, longMode] of [
-  ['64-bit entry', true],
-  ['32-bit entry', false],
+for (const [linux, longMode] of [
+  ['linux-amd64', true],
+  ['linux-amd64', false],
+  ['linux-686-pae', true],
+  ['linux-686', false],
 ] as const) {
-  test(`QEMU's machine boots Debian's kernel by our loader, ${name}`, { skip: skip('linux-amd64') }, async () => {
+  const name = `${linux} by our loader ${longMode ? 'with' : 'without'} long mode`;
+  test(`QEMU's machine boots ${name}`, { skip: skip(linux) }, async () => {
     const commands = 'cat /proc/interrupts /proc/ioports /proc/iomem /proc/bus/input/devices; dmesg; poweroff\n';
-    const initrd = await initrdImage({ files: { '/etc/rc.local': commands } });
+    const initrd = await initrdImage({ linux, files: { '/etc/rc.local': commands } });
     const machine = new QemuMachine(['-m', '256', '-smp', '2', '-cpu', 'max', '-vga', 'std', '-device', 'pvpanic']);
     try {
       const state = directBoot({
         memory: machine.memory,
         ports: machine.ports,
         platform: PLATFORM,
-        kernel: image(await linuxImage('linux-amd64')),
+        kernel: image(await linuxImage(linux)),
         modules: [image(initrd)],
         commandLine: 'console=ttyS0 earlyprintk=ttyS0 panic=-1',
         longMode,

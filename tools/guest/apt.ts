@@ -61,11 +61,14 @@ export class Apt {
   /** The newest version of `name` (`linux-image-686:i386` for another architecture). */
   show(name: string): Package {
     let record = this.lookUp(name);
+    let trouble = '';
     if (!record && !this.usesPrivateLists) {
-      this.usePrivateLists();
+      trouble = this.usePrivateLists();
       record = this.lookUp(name);
     }
     if (!record) {
+      if (trouble)
+        throw new UserError(`cannot fetch Debian's package lists (${trouble}): check the network connection`);
       throw new UserError(
         `no Debian package '${name}' in the archives that apt knows: guests come from Debian 12, check /etc/apt/sources.list`,
       );
@@ -89,12 +92,12 @@ export class Apt {
     };
   }
 
-  private usePrivateLists(): void {
+  /** Returns why some list could not be had, '' if all came: one archive's trouble need not be ours. */
+  private usePrivateLists(): string {
     this.usesPrivateLists = true;
     this.options = [...COMMON, ...privateOptions()];
     const answer = ask('apt-get', [...this.options, 'update']);
-    if (!answer.ok)
-      throw new UserError(`cannot fetch Debian's package lists (${answer.error}): check the network connection`);
+    return answer.ok ? '' : answer.error || 'apt-get update failed';
   }
 
   /** Downloads into `folder` and returns the .deb file's path. */
