@@ -356,13 +356,13 @@ function callGate(cpu: usize): u64 {
       const sp = innerSp;
       for (let i: u32 = 0; i < gateParameters; i++) {
         openStack(cpu);
-        parameters[i] = <u32>peek(cpu, i * size, size);
+        store<u32>(parameters + (<usize>i << 2), <u32>peek(cpu, i * size, size));
         if (faulted(cpu)) return 0;
       }
       openOther(base, limit, ssAttr, sp, mmu, ss & 0xfffc);
       push(cpu, size, oldSs);
       push(cpu, size, oldSp);
-      for (let i = <i32>gateParameters - 1; i >= 0; i--) push(cpu, size, parameters[i]);
+      for (let i = <i32>gateParameters - 1; i >= 0; i--) push(cpu, size, load<u32>(parameters + (<usize>i << 2)));
       push(cpu, size, oldCs);
       push(cpu, size, pc);
       if (faulted(cpu)) return 0;
@@ -389,7 +389,7 @@ function callGate(cpu: usize): u64 {
   return 0;
 }
 /** The up to 31 parameters that a call gate copies. */
-const parameters = new StaticArray<u32>(32);
+const parameters = memory.data(128, 4);
 
 /** The data segment registers that may not follow a return to an outer level. */
 function dropInnerSegments(cpu: usize): void {
