@@ -207,7 +207,7 @@ export abstract class IdeDevice {
     if (this.task.phase !== 'dmaWait') return;
     this.task.phase = 'dma';
     if (this.#bounce.length === 0) this.#bounce = new Uint8Array(DMA_CHUNK);
-    this.#dmaStep(port, this.#generation);
+    this.#dmaSteps(port);
   }
 
   /** The bus master was stopped in the middle. */
@@ -327,30 +327,47 @@ export abstract class IdeDevice {
     );
   }
 
-  #dmaStep(port: DmaPort, generation: number): void {
+  /** Moves chunks until the transfer ends or the drive makes it wait. */
+  #dmaSteps(port: DmaPort): void {
+    const generation = this.#generation;
     const t = this.task;
-    const chunk = this.#bounce.subarray(0, Math.min(t.remaining, DMA_CHUNK));
-    if (!t.toHost && port.transfer(chunk, false) < chunk.length) {
-      t.phase = 'dmaWait';
-      return;
+    // A loop, not recursion: a drive that answers at once may be asked very often.
+    for (let ended = false; !ended; ) {
+      const chunk = this.#bounce.subarray(0, Math.min(t.remaining, DMA_CHUNK));
+      if (!t.toHost && port.transfer(chunk, false) < chunk.length) {
+        t.phase = 'dmaWait';
+        return;
+      }
+      ended = true;
+      let atOnce = true;
+      whenDone(
+        () => (t.toHost ? this.fetch(chunk) : this.store(chunk)),
+        (error) => {
+          if (generation !== this.#generation) return;
+          const goOn = this.#dmaMoved(port, chunk, error);
+          if (goOn && atOnce) ended = false;
+          else if (goOn) this.#dmaSteps(port);
+        },
+      );
+      atOnce = false;
     }
-    whenDone(
-      () => (t.toHost ? this.fetch(chunk) : this.store(chunk)),
-      (error) => {
-        if (generation !== this.#generation) return;
-        if (error) {
-          this.failed(error);
-          return;
-        }
-        if (t.toHost && port.transfer(chunk, true) < chunk.length) {
-          t.phase = 'dmaWait';
-          return;
-        }
-        t.remaining -= chunk.length;
-        this.advance(chunk.length);
-        if (t.remaining > 0) this.#dmaStep(port, generation);
-        else this.completed();
-      },
-    );
+  }
+
+  /** A chunk came from the drive or is with it; true when there are more. */
+  #dmaMoved(port: DmaPort, chunk: Uint8Array, error: BlockError | null): boolean {
+    const t = this.task;
+    if (error) {
+      this.failed(error);
+      return false;
+    }
+    if (t.toHost && port.transfer(chunk, true) < chunk.length) {
+      t.phase = 'dmaWait';
+      return false;
+    }
+    t.remaining -= chunk.length;
+    this.advance(chunk.length);
+    if (t.remaining > 0) return true;
+    this.completed();
+    return false;
   }
 }
