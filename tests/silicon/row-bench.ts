@@ -74,7 +74,7 @@ export class RowBench {
     set(this.#at('tlb'), this.#layout.tlbs[0]!);
     set(this.#at('jumpCache'), this.#layout.jumpCaches[0]!);
     this.#set64('a20Mask', 0xffffffffffffffffn);
-    this.#set64('cr0', 0x80000033n);
+    this.#set64('cr0', 0x33n);
     this.#set64('cr4', 0x600n);
     this.#runtime['flatViewChanged']!();
     this.#runtime['tlbFlush']!(this.#cpu);

@@ -7,15 +7,13 @@
  * Bits from 8 on are the helper's own.
  */
 import { clearFlags, DE, floatFlags, IE, ZE } from '../float/control';
-import { VCPU_FAULT_CODE, VCPU_FAULT_PENDING, VCPU_FAULT_VECTOR } from '../generated/layout';
-import { X86_CR4, X86_MXCSR, X86_VTEMP } from '../generated/x86';
+import { X86_MXCSR, X86_VTEMP } from '../generated/x86';
+import { CR4_OSXMMEXCPT, cr4, fault, UD } from './cpu';
 
 export const VEX: u32 = 1;
 export const WIDE: u32 = 2;
 
-const VECTOR_UD: u32 = 6;
 const VECTOR_XM: u32 = 19;
-const CR4_OSXMMEXCPT: u64 = 1 << 10;
 
 /** Where results wait until it is known that no exception keeps them out (the last 64 bytes of vtemp). */
 export function scratch(cpu: usize): usize {
@@ -36,10 +34,7 @@ export function commit(cpu: usize, ctl: u32): bool {
   if ((unmasked & (IE | DE | ZE)) !== 0) flags &= IE | DE | ZE;
   store<u32>(cpu + X86_MXCSR, ctl | flags);
   if (unmasked === 0) return true;
-  const enabled = (load<u64>(cpu + X86_CR4) & CR4_OSXMMEXCPT) !== 0;
-  store<u32>(cpu + VCPU_FAULT_VECTOR, enabled ? VECTOR_XM : VECTOR_UD);
-  store<u32>(cpu + VCPU_FAULT_CODE, 0);
-  store<u32>(cpu + VCPU_FAULT_PENDING, 1);
+  fault(cpu, (cr4(cpu) & CR4_OSXMMEXCPT) !== 0 ? VECTOR_XM : UD, 0);
   return false;
 }
 

@@ -2,8 +2,8 @@
 // hot path
 import { F16, F32, F64, PE, rounding, ZERO } from '../float/control';
 import { convert, fromSigned, roundToIntegral, toSigned } from '../float/packed';
-import { VCPU_FAULT_CODE, VCPU_FAULT_PENDING, VCPU_FAULT_VECTOR } from '../generated/layout';
 import { X86_MXCSR } from '../generated/x86';
+import { fault, GP } from './cpu';
 import {
   begin,
   clearUpper,
@@ -254,9 +254,7 @@ export function roundps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): voi
 export function ldmxcsr(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const value = load<u32>(b);
   if ((value & MXCSR_RESERVED) !== 0) {
-    store<u32>(cpu + VCPU_FAULT_VECTOR, 13);
-    store<u32>(cpu + VCPU_FAULT_CODE, 0);
-    store<u32>(cpu + VCPU_FAULT_PENDING, 1);
+    fault(cpu, GP, 0);
     return;
   }
   store<u32>(cpu + X86_MXCSR, value);

@@ -5,11 +5,7 @@
 import { bulkRead, bulkWrite, ldU16, ldU32, ldU64, probeRead, probeWrite, stU16, stU32, stU64 } from '../core/memory';
 import { VCPU_FAULT_PENDING, VCPU_MMU_INDEX } from '../generated/layout';
 import {
-  X86_CPL,
-  X86_CR0,
-  X86_CR4,
-  X86_EFER,
-  X86_EFLAGS,
+  FEATURE_XSAVEERPTR,
   X86_FCS,
   X86_FCW,
   X86_FDP,
@@ -33,13 +29,13 @@ import {
   XSAVE_PKRU,
 } from '../generated/x86';
 import { flushAll } from './address-spaces';
+import { CR4_OSFXSR, CR4_OSXSAVE, cpl, cr4, EFER_FFXSR, efer, fault, GP, has, isReal, UD } from './cpu';
 import {
   C0,
   C1,
   C2,
   C3,
   ES,
-  fault,
   physical,
   registerAt,
   setControlWord,
@@ -51,13 +47,6 @@ import {
   waited,
 } from './x87-state';
 
-const UD: u32 = 6;
-const GP: u32 = 13;
-const CR0_PE: u64 = 1;
-const CR4_OSFXSR: u64 = 1 << 9;
-const CR4_OSXSAVE: u64 = 1 << 18;
-const EFER_FFXSR: u64 = 1 << 14;
-const EFLAGS_VM: u64 = 1 << 17;
 const MXCSR_MASK: u32 = 0xffff;
 const MXCSR_INIT: u32 = 0x1f80;
 
@@ -132,10 +121,6 @@ export function fldcw(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
 
 // ---------------------------------------------------------------- environment
 
-/** Environments of real and virtual-8086 mode hold linear addresses. */
-function realLayout(cpu: usize): bool {
-  return (load<u64>(cpu + X86_CR0) & CR0_PE) === 0 || (load<u64>(cpu + X86_EFLAGS) & EFLAGS_VM) !== 0;
-}
 function linearPointer(selector: u32, offset: u32): u32 {
   return (selector << 4) + offset;
 }
@@ -147,7 +132,8 @@ function putEnvironment(cpu: usize, size: u32): void {
   const fcs = load<u32>(cpu + X86_FCS);
   const fds = load<u32>(cpu + X86_FDS);
   const fop = load<u32>(cpu + X86_FOP) & 0x7ff;
-  const real = realLayout(cpu);
+  // Environments of real and virtual-8086 mode hold linear addresses.
+  const real = isReal(cpu);
   const ip = real ? linearPointer(fcs, fip) : fip;
   const dp = real ? linearPointer(fds, fdp) : fdp;
   if (size === 2) {
@@ -176,7 +162,7 @@ function putEnvironment(cpu: usize, size: u32): void {
   }
 }
 function getEnvironment(cpu: usize, size: u32): void {
-  const real = realLayout(cpu);
+  const real = isReal(cpu);
   let tags: u32 = 0;
   let status: u32 = 0;
   let word: u32 = 0;
@@ -263,10 +249,26 @@ export function frstor(cpu: usize, a: u64, b: u64, imm: u32): u64 {
 const REX_W: u32 = 1;
 const LONG: u32 = 2;
 
+/** Processors with this feature save zeros for the error pointers while no exception is pending. */
+function hidesPointers(cpu: usize): bool {
+  return (load<u32>(cpu + X86_FSW) & ES) === 0 && has(cpu, FEATURE_XSAVEERPTR);
+}
 function putX87(cpu: usize, imm: u32): void {
   put16(0, load<u32>(cpu + X86_FCW));
   put16(2, statusWord(cpu));
   put16(4, ~load<u32>(cpu + X86_FP_TAGS) & 0xff);
+  if (hidesPointers(cpu)) {
+    put16(6, 0);
+    put64(8, 0);
+    put64(16, 0);
+  } else putPointers(cpu, imm);
+  for (let i: u32 = 0; i < 8; i++) {
+    const r = registerAt(cpu, physical(cpu, i));
+    put64(32 + 16 * i, load<u64>(r));
+    put64(40 + 16 * i, u64(load<u16>(r, 8)));
+  }
+}
+function putPointers(cpu: usize, imm: u32): void {
   put16(6, load<u32>(cpu + X86_FOP) & 0x7ff);
   if ((imm & REX_W) !== 0) {
     put64(8, load<u64>(cpu + X86_FIP));
@@ -276,11 +278,6 @@ function putX87(cpu: usize, imm: u32): void {
     put32(12, load<u32>(cpu + X86_FCS));
     put32(16, load<u32>(cpu + X86_FDP));
     put32(20, load<u32>(cpu + X86_FDS));
-  }
-  for (let i: u32 = 0; i < 8; i++) {
-    const r = registerAt(cpu, physical(cpu, i));
-    put64(32 + 16 * i, load<u64>(r));
-    put64(40 + 16 * i, u64(load<u16>(r, 8)));
   }
 }
 function getX87(cpu: usize, imm: u32): void {
@@ -334,16 +331,16 @@ function clearVectors(cpu: usize, count: u32, offset: usize): void {
 
 /** EFER.FFXSR: FXSAVE and FXRSTOR of the kernel leave the XMM registers out in 64-bit mode. */
 function fastFxsave(cpu: usize, imm: u32): bool {
-  return (load<u64>(cpu + X86_EFER) & EFER_FFXSR) !== 0 && (imm & LONG) !== 0 && load<u32>(cpu + X86_CPL) === 0;
+  return (efer(cpu) & EFER_FFXSR) !== 0 && (imm & LONG) !== 0 && cpl(cpu) === 0;
 }
 export function fxsave(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   if ((a & 15) !== 0) {
-    fault(cpu, GP);
+    fault(cpu, GP, 0);
     return 0;
   }
   if (!openArea(cpu, a, 512, true)) return 0;
   putX87(cpu, imm);
-  if ((load<u64>(cpu + X86_CR4) & CR4_OSFXSR) !== 0) {
+  if ((cr4(cpu) & CR4_OSFXSR) !== 0) {
     put32(24, load<u32>(cpu + X86_MXCSR));
     put32(28, MXCSR_MASK);
     if (!fastFxsave(cpu, imm)) putVectors(cpu, xmmCount(imm), 0, 160);
@@ -352,14 +349,14 @@ export function fxsave(cpu: usize, a: u64, b: u64, imm: u32): u64 {
 }
 export function fxrstor(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   if ((a & 15) !== 0) {
-    fault(cpu, GP);
+    fault(cpu, GP, 0);
     return 0;
   }
   if (!openArea(cpu, a, 512, false)) return 0;
-  const sse = (load<u64>(cpu + X86_CR4) & CR4_OSFXSR) !== 0;
+  const sse = (cr4(cpu) & CR4_OSFXSR) !== 0;
   const mxcsr = get32(24);
   if (sse && (mxcsr & ~MXCSR_MASK) !== 0) {
-    fault(cpu, GP);
+    fault(cpu, GP, 0);
     return 0;
   }
   getX87(cpu, imm);
@@ -413,8 +410,8 @@ function requested(cpu: usize): u64 {
   return (load<u64>(cpu + X86_RAX) & 0xffffffff) | (load<u64>(cpu + X86_RDX) << 32);
 }
 function allowed(cpu: usize, linear: u64): bool {
-  if ((load<u64>(cpu + X86_CR4) & CR4_OSXSAVE) === 0) fault(cpu, UD);
-  else if ((linear & 63) !== 0) fault(cpu, GP);
+  if ((cr4(cpu) & CR4_OSXSAVE) === 0) fault(cpu, UD, 0);
+  else if ((linear & 63) !== 0) fault(cpu, GP, 0);
   else return true;
   return false;
 }
@@ -431,8 +428,8 @@ function pkruOffset(bits: u64, compact: bool): u32 {
 export function xsave(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   if (!allowed(cpu, a)) return 0;
   const kind = imm & KIND;
-  if (kind === KIND_S && load<u32>(cpu + X86_CPL) !== 0) {
-    fault(cpu, GP);
+  if (kind === KIND_S && cpl(cpu) !== 0) {
+    fault(cpu, GP, 0);
     return 0;
   }
   const compact = kind >= KIND_C;
@@ -461,8 +458,8 @@ export function xsave(cpu: usize, a: u64, b: u64, imm: u32): u64 {
 export function xrstor(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   if (!allowed(cpu, a)) return 0;
   const supervisor = (imm & KIND) === KIND_S;
-  if (supervisor && load<u32>(cpu + X86_CPL) !== 0) {
-    fault(cpu, GP);
+  if (supervisor && cpl(cpu) !== 0) {
+    fault(cpu, GP, 0);
     return 0;
   }
   const enabled = load<u64>(cpu + X86_XCR0) | (supervisor ? load<u64>(cpu + X86_XSS) : 0);
@@ -483,7 +480,7 @@ export function xrstor(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   const loadMxcsr = compact ? (loaded & SSE) !== 0 : (bits & (SSE | AVX)) !== 0;
   const mxcsr = get32(24);
   if (bad || (loadMxcsr && (mxcsr & ~MXCSR_MASK) !== 0)) {
-    fault(cpu, GP);
+    fault(cpu, GP, 0);
     return 0;
   }
   if ((loaded & X87) !== 0) getX87(cpu, imm);

@@ -9,9 +9,7 @@
 
 import { fpuError } from '../core/env';
 import { clearFlags, DE, dropInexact, floatFlags, IE, OE, PE, resultSe, roundedUp, UE, ZE } from '../float/control';
-import { VCPU_FAULT_CODE, VCPU_FAULT_PENDING, VCPU_FAULT_VECTOR } from '../generated/layout';
 import {
-  X86_CR0,
   X86_CS_SELECTOR,
   X86_ES_SELECTOR,
   X86_FCS,
@@ -23,6 +21,7 @@ import {
   X86_FPR,
   X86_FSW,
 } from '../generated/x86';
+import { CR0_NE, cr0, fault } from './cpu';
 
 // Status word.
 export const SF: u32 = 0x40;
@@ -34,22 +33,15 @@ export const C3: u32 = 0x4000;
 export const B: u32 = 0x8000;
 
 const VECTOR_MF: u32 = 16;
-const CR0_NE: u64 = 32;
 const SEGMENT_BYTES: usize = X86_CS_SELECTOR - X86_ES_SELECTOR;
 
 export const INDEFINITE_SE: u32 = 0xffff;
 export const INDEFINITE_M: u64 = 0xc000000000000000;
 
-export function fault(cpu: usize, vector: u32): void {
-  store<u32>(cpu + VCPU_FAULT_VECTOR, vector);
-  store<u32>(cpu + VCPU_FAULT_CODE, 0);
-  store<u32>(cpu + VCPU_FAULT_PENDING, 1);
-}
-
 /** An unmasked exception is pending: #MF, or FERR# and going on where CR0.NE is clear. */
 function pendingError(cpu: usize): bool {
-  if ((load<u64>(cpu + X86_CR0) & CR0_NE) !== 0) {
-    fault(cpu, VECTOR_MF);
+  if ((cr0(cpu) & CR0_NE) !== 0) {
+    fault(cpu, VECTOR_MF, 0);
     return false;
   }
   fpuError(1);
@@ -185,7 +177,7 @@ export function push(cpu: usize, s: u32, m: u64): void {
 export function updateSummary(cpu: usize): void {
   const fsw = load<u32>(cpu + X86_FSW) & ~(ES | B);
   const pending = (fsw & ~load<u32>(cpu + X86_FCW) & 0x3f) !== 0;
-  if (!pending && (load<u32>(cpu + X86_FSW) & ES) !== 0 && (load<u64>(cpu + X86_CR0) & CR0_NE) === 0) fpuError(0);
+  if (!pending && (load<u32>(cpu + X86_FSW) & ES) !== 0 && (cr0(cpu) & CR0_NE) === 0) fpuError(0);
   store<u32>(cpu + X86_FSW, pending ? fsw | ES | B : fsw);
 }
 export function statusWord(cpu: usize): u32 {
