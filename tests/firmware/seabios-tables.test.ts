@@ -1,0 +1,61 @@
+/** SeaBIOS carries out our table-loader script, in QEMU without tables of its own, and a stock kernel reads the result. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { pcFwCfg } from '../../src/firmware/fw-cfg-contents.js';
+import { cacheFolder } from '../../tools/guest/cache.js';
+import { linuxImage } from '../../tools/guest/guests.js';
+
+const fetched = existsSync(join(cacheFolder(), 'linux-amd64'));
+const qemu = spawnSync('qemu-system-x86_64', ['-version']).status === 0;
+const skip = qemu && fetched ? false : 'needs qemu-system-x86_64 and a fetched guest (node dist/tools/guest/fetch.js)';
+
+test('SeaBIOS loads our ACPI tables from fw_cfg', { skip }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tinamou-fwcfg-'));
+  try {
+    const { files } = pcFwCfg(
+      {
+        ram: { below4g: 256 << 20, above4g: 0 },
+        apicIds: [0],
+        ioApicId: 0,
+        serial: [{ port: 0x3f8, irq: 4 }],
+        parallel: [],
+        hpet: true,
+        floppy: false,
+        ps2: true,
+        fwCfg: true,
+        vga: false,
+        pci: true,
+      },
+      { noGraphic: true, bootMenu: false, bootOrder: [], optionRoms: {}, files: {} },
+    );
+    const args = ['-accel', 'tcg', '-machine', 'pc,acpi=off', '-m', '256', '-nodefaults', '-display', 'none'];
+    args.push('-no-reboot', '-serial', 'stdio', '-kernel', await linuxImage('linux-amd64'));
+    args.push('-append', 'console=ttyS0 earlyprintk=ttyS0 acpi_force_table_verification panic=-1');
+    for (const [i, name] of ['etc/acpi/rsdp', 'etc/acpi/tables', 'etc/table-loader'].entries()) {
+      const path = join(folder, String(i));
+      writeFileSync(path, files.get(name)!.bytes);
+      args.push('-fw_cfg', `name=${name},file=${path}`);
+    }
+    const child = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    let said = '';
+    const timer = setTimeout(() => child.kill('SIGKILL'), 60_000);
+    child.stdout.setEncoding('latin1').on('data', (text: string) => {
+      said += text;
+      if (/ACPI: INT_SRC_OVR .*global_irq 11|Kernel panic/.test(said)) child.kill('SIGKILL');
+    });
+    await new Promise((resolve) => child.on('close', resolve));
+    clearTimeout(timer);
+    assert.match(said, /ACPI: Early table checksum verification enabled/);
+    assert.match(said, /ACPI: RSDP 0x00000000000F[0-9A-F]{4} 000024 \(v02 TINAMU\)/);
+    for (const table of ['XSDT', 'FACP', 'DSDT', 'FACS', 'APIC', 'HPET', 'WAET'])
+      assert.match(said, new RegExp(`ACPI: ${table} 0x000000000F`), table);
+    assert.match(said, /INT_SRC_OVR \(bus 0 bus_irq 11 global_irq 11 high level\)/);
+    assert.doesNotMatch(said, /checksum (mismatch|error)|Incorrect checksum|ACPI (BIOS )?(Error|Warning)/i);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
