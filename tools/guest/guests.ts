@@ -26,7 +26,10 @@ export const PIECES = {
   'busybox-amd64': { package: 'busybox-static:amd64', paths: ['bin/busybox'] },
   'busybox-i386': { package: 'busybox-static:i386', paths: ['bin/busybox'] },
   seabios: { package: 'seabios', paths: ['usr/share/seabios/*'] },
-  'debian-installer': { package: 'debian-installer-12-netboot-amd64', paths: ['usr/lib/debian-installer/*'] },
+  'debian-installer': {
+    package: 'debian-installer-12-netboot-amd64:all',
+    paths: ['usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/*'],
+  },
   memtest: { package: 'memtest86+:amd64', paths: ['boot/*'] },
   grub: { package: 'grub-pc-bin:amd64', paths: ['usr/lib/grub/i386-pc/*'] },
 } as const satisfies Record<string, Piece>;
@@ -84,6 +87,22 @@ export async function biosFile(file: string): Promise<string> {
   const path = join(await fetchPiece('seabios'), 'usr/share/seabios', file);
   if (!existsSync(path)) throw new UserError(`Debian's seabios package has no '${file}'`);
   return path;
+}
+
+/** Debian's installer for text consoles: its kernel and initial RAM disk. */
+export async function installer(): Promise<{ readonly kernel: string; readonly initrd: string }> {
+  const folder = join(await fetchPiece('debian-installer'), PIECES['debian-installer'].paths[0].replace('/*', ''));
+  return { kernel: join(folder, 'linux'), initrd: join(folder, 'initrd.gz') };
+}
+
+/** memtest86+, which starts like a Linux kernel. */
+export async function memtest(bits: 32 | 64): Promise<string> {
+  return join(await fetchPiece('memtest'), `boot/memtest86+${bits === 64 ? 'x64' : 'ia32'}.bin`);
+}
+
+/** Folder of GRUB's modules for PCs with a BIOS. */
+export async function grubModules(): Promise<string> {
+  return join(await fetchPiece('grub'), 'usr/lib/grub/i386-pc');
 }
 
 export interface InitrdRequest {
