@@ -79,6 +79,7 @@ export class BareMachine {
     new Uint32Array(this.accelerator.memory.buffer, vcpu.state + X86.at['features']!, 16).fill(0xffffffff);
     vcpu.reset();
     this.registers = new X86Registers(this.accelerator.memory, vcpu.state, this.accelerator.runtime);
+    this.registers.setField('physBits', 40);
     this.#enter(options.mode, options.cpl ?? 0);
   }
 
@@ -116,16 +117,12 @@ export class BareMachine {
       r.set('cr3', BigInt(PML4));
       r.set('cr4', 0x620n | 0x40000n); // PAE, OSFXSR, OSXMMEXCPT, OSXSAVE
       r.set('efer', 0x501n);
-      this.view.setBigUint64(this.#stateOffset('xcr0'), 7n, true);
+      r.set('xcr0', 7n);
     } else r.set('cr4', 0x600n);
     r.set('cr0', long ? 0x80000033n : 0x33n);
     r.setSegment('ss', data);
     r.setSegment('cs', code);
     for (const name of ['ds', 'es', 'fs', 'gs'] as SegmentName[]) r.setSegment(name, data);
     r.set('rsp', 0x8000n);
-  }
-
-  #stateOffset(field: string): number {
-    return this.registers.address(field) - this.ram.byteOffset;
   }
 }
