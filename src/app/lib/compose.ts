@@ -28,6 +28,8 @@ export interface Composition {
   drive?(id: string): BlockBackend;
   /** Firmware images that devices want (`vgabios-stdvga.bin`). */
   firmwareImage?(name: string): Uint8Array | null;
+  /** Makes the vCPU's state that of the chosen processor model. */
+  configureVcpu(memory: WebAssembly.Memory, state: number, index: number): void;
   /** Infinity: the interpreter alone. */
   readonly hotThreshold?: number;
 }
@@ -53,6 +55,7 @@ export function compose(c: Composition): Composed {
     startTicker,
     monotonic: monotonicNs,
   });
+  for (const v of accelerator.vcpus) c.configureVcpu(accelerator.memory, v.state, v.index);
   const registers = accelerator.vcpus.map((v) => new X86Registers(accelerator.memory, v.state, accelerator.runtime));
   const entropy = new Uint32Array(1);
   const built = c.board.create(c.machine, {
