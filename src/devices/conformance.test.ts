@@ -14,10 +14,14 @@ import { Uart16550 } from './char/uart16550.js';
 import { VgaIsa } from './display/vga-isa.js';
 import { VgaPci } from './display/vga-pci.js';
 import { AtaDisk } from './ide/ata.js';
+import { AtapiCdrom } from './ide/atapi.js';
 import { PiixIde } from './ide/piix-ide.js';
 import { I8042 } from './input/i8042.js';
 import { Ps2Keyboard } from './input/ps2-keyboard.js';
 import { Ps2Mouse } from './input/ps2-mouse.js';
+import { I8237Pair } from './misc/i8237.js';
+import { FloppyDrive } from './storage/floppy-drive.js';
+import { I82078 } from './storage/i82078.js';
 
 function subject(make: (bus: ProbeBus, clocks: MachineClocks) => Device): ConformanceSubject {
   const time = new ManualTime();
@@ -72,6 +76,31 @@ conformance('piix3-ide', () =>
     });
     ide.channels[0].attach(0, disk);
     return together('ide', { ide, disk });
+  }),
+);
+
+conformance('ide-cd', () =>
+  subject((bus) => {
+    const ide = new PiixIde(bus.slot, bus.isa);
+    const cd = new AtapiCdrom(new Drive(new MemoryNode(1 << 20, 'cd', true), { id: 'cd' }), {
+      vendor: 'V',
+      model: 'M',
+      serial: 'S',
+      firmware: 'F',
+    });
+    ide.channels[0].attach(0, cd);
+    return together('ide', { ide, cd });
+  }),
+);
+
+conformance('isa-fdc', () =>
+  subject((bus, clocks) => {
+    const dma = new I8237Pair(bus.isa, clocks.virtual, bus.system);
+    bus.isa.connectDma(dma.channels);
+    const drives = [new FloppyDrive('144', new Drive(new MemoryNode(1474560), { id: 'a' })), null];
+    const fdc = new I82078({ irq: NO_IRQ, dma: bus.isa.dma(2), drives });
+    bus.isa.mapPorts('fdc', I82078.FIRST_PORT, 8, fdc);
+    return together('fdc', { dma, fdc });
   }),
 );
 

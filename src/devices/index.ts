@@ -6,8 +6,10 @@ import type { PropertySpecs } from '../machine/property.js';
 import { isaSerial } from './char/isa-serial.js';
 import { vgaIsaType } from './display/vga-isa.js';
 import { type RomContext, vgaPciType } from './display/vga-pci.js';
+import { ideCd } from './ide/ide-cd.js';
 import { ideHd } from './ide/ide-hd.js';
 import type { IdeSlot } from './ide/ide-slot.js';
+import { isaFdc } from './storage/isa-fdc.js';
 
 /** What devices use that lies outside the machine: backends by the user's names. */
 export interface DeviceResources extends CharContext, DriveContext, RomContext {}
@@ -17,7 +19,7 @@ export type DeviceType =
   | PciDeviceType<PropertySpecs, DeviceResources>
   | BusDeviceType<'IDE', IdeSlot, PropertySpecs, DeviceResources>;
 
-export const DEVICE_TYPES: readonly DeviceType[] = [ideHd, isaSerial, vgaIsaType, vgaPciType];
+export const DEVICE_TYPES: readonly DeviceType[] = [ideCd, ideHd, isaFdc, isaSerial, vgaIsaType, vgaPciType];
 
 /** By name or alias. */
 export function findDeviceType(name: string): DeviceType | undefined {

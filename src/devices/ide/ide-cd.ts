@@ -1,0 +1,32 @@
+/** A CD-ROM drive on an IDE channel, as `-device ide-cd` names it. */
+import { Drive } from '../../block/drive.js';
+import { prop } from '../../machine/property.js';
+import { AtapiCdrom, trace } from './atapi.js';
+import type { IdeDeviceType } from './ide-slot.js';
+
+const properties = {
+  drive: prop.drive('drive that holds the medium; by default an empty one'),
+  model: prop.str('model that IDENTIFY and INQUIRY tell', 'QEMU DVD-ROM'),
+  serial: prop.str('serial number that IDENTIFY tells; by default it counts'),
+  ver: prop.str('firmware revision that IDENTIFY and INQUIRY tell', '2.5+'),
+};
+
+export const ideCd: IdeDeviceType<typeof properties> = {
+  name: 'ide-cd',
+  description: 'virtual IDE CD-ROM',
+  category: 'Storage devices',
+  bus: 'IDE',
+  properties,
+  trace,
+  create(slot, { drive, model, serial, ver }, context) {
+    const backend = drive === '' ? new Drive(null, { id: `ide-cd${slot.index}` }) : context.drive(drive);
+    const cdrom = new AtapiCdrom(backend, {
+      vendor: 'QEMU',
+      model,
+      serial: serial || `QM${String(slot.index + 1).padStart(5, '0')}`,
+      firmware: ver,
+    });
+    slot.attach(cdrom);
+    return cdrom;
+  },
+};
