@@ -3,7 +3,7 @@
  * Source for formats and data rates: Intel 82077AA data sheet, table 5-3; IBM PS/2 Technical Reference, Diskette Drives.
  */
 import type { BlockBackend, DriveUser } from '../../block/drive.js';
-import { type DeviceState, type Stateful, stateOf } from '../../machine/state.js';
+import { type Stateful, stateOf } from '../../machine/state.js';
 
 export const SECTOR = 512;
 
