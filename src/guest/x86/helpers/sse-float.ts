@@ -39,4 +39,12 @@ const CONVERSIONS: HelperTable = {
   ),
 };
 
-export const SSE_FLOAT_HELPER_TABLES: readonly HelperTable[] = [ARITHMETIC, CONVERSIONS];
+const MORE: HelperTable = {
+  module: 'x86/sse-float-more',
+  helpers: all(
+    ...forms('fma'),
+    ...['haddpd', 'haddps', 'addsubpd', 'addsubps', 'dpps', 'dppd', 'rcpss', 'rcpps', 'rsqrtss', 'rsqrtps'],
+  ),
+};
+
+export const SSE_FLOAT_HELPER_TABLES: readonly HelperTable[] = [ARITHMETIC, CONVERSIONS, MORE];

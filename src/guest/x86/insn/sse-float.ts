@@ -145,6 +145,56 @@ const rounding: readonly Row[] = (
   ];
 });
 
+/** Legacy and VEX row of one packed instruction with two sources. */
+const twoSources = (
+  encoding: string,
+  name: string,
+  feature: string,
+  helper: string,
+  extra: (i: Insn) => number = () => 0,
+  tail = '',
+): Row[] => {
+  const [pp, ...bytes] = encoding.split(' ');
+  const escapes = bytes.slice(0, -2).join('');
+  const opcode = bytes.slice(-2).join(' ');
+  const l = name === 'DPPD' ? '128' : 'LIG';
+  return [
+    [encoding, `${name} Vx,Wx${tail}`, feature, packed(helper, extra)],
+    [`VEX.${l}.${pp}.${escapes}.WIG ${opcode}`, `V${name} Vx,Hx,Wx${tail}`, 'avx', packed(helper, extra)],
+  ];
+};
+const minus = (): number => 256;
+const wholeImmediate = (i: Insn): number => (i.imm & 255) << 8;
+
+/** FMA: opcode 90h + 10h * form + operation; bits of the helper's imm. */
+const FUSED = [
+  ['6', 'FMADDSUB', 2 << 11, true],
+  ['7', 'FMSUBADD', 3 << 11, true],
+  ['8', 'FMADD', 0, true],
+  ['9', 'FMADD', 0, false],
+  ['A', 'FMSUB', 1 << 11, true],
+  ['B', 'FMSUB', 1 << 11, false],
+  ['C', 'FNMADD', 0x400, true],
+  ['D', 'FNMADD', 0x400, false],
+  ['E', 'FNMSUB', 0x400 | (1 << 11), true],
+  ['F', 'FNMSUB', 0x400 | (1 << 11), false],
+] as const;
+const fusedRows: readonly Row[] = ['132', '213', '231'].flatMap((form, n) =>
+  FUSED.flatMap(([low, name, bits, isPacked]): Row[] =>
+    [0, 1].map((w) => {
+      const suffix = (isPacked ? 'P' : 'S') + (w === 1 ? 'D' : 'S');
+      const helper = `fma${suffix.toLowerCase()}`;
+      const extra = (): number => bits | (n << 8);
+      return [
+        `VEX.LIG.66.0F38.W${w} ${'9AB'[n]}${low} /r`,
+        `V${name}${form}${suffix} Vx,Hx,${isPacked ? 'Wx' : w === 1 ? 'Wsd' : 'Wss'}`,
+        'fma',
+        isPacked ? packed(helper, extra) : scalar(helper, w === 1 ? 64 : 32, extra),
+      ];
+    }),
+  ),
+);
+
 /** VCVTPS2PH: to memory, the result goes by way of scratch 1. */
 const storeHalves: Meaning = (t, i) => {
   const imm = formBits(i) | ((i.imm & 7) << 8);
@@ -238,6 +288,25 @@ export const SSE_FLOAT_ROWS: readonly Row[] = [
   ['VEX.LIG.66.0F38.W0 13 /r', 'VCVTPH2PS Vx,Wx', 'f16c', packedUnary('cvtph2ps', () => 0, 64)],
   ['VEX.LIG.66.0F3A.W0 1D /r', 'VCVTPS2PH Wx,Vx,Ib', 'f16c', storeHalves],
   ...rounding,
+  ...fusedRows,
+
+  ...twoSources('66 0F 7C /r', 'HADDPD', 'pni', 'haddpd'),
+  ...twoSources('F2 0F 7C /r', 'HADDPS', 'pni', 'haddps'),
+  ...twoSources('66 0F 7D /r', 'HSUBPD', 'pni', 'haddpd', minus),
+  ...twoSources('F2 0F 7D /r', 'HSUBPS', 'pni', 'haddps', minus),
+  ...twoSources('66 0F D0 /r', 'ADDSUBPD', 'pni', 'addsubpd'),
+  ...twoSources('F2 0F D0 /r', 'ADDSUBPS', 'pni', 'addsubps'),
+  ...twoSources('66 0F 3A 40 /r', 'DPPS', 'sse4.1', 'dpps', wholeImmediate, ',Ib'),
+  ...twoSources('66 0F 3A 41 /r', 'DPPD', 'sse4.1', 'dppd', wholeImmediate, ',Ib'),
+
+  ['NP 0F 53 /r', 'RCPPS Vps,Wps', 'sse', packedUnary('rcpps')],
+  ['F3 0F 53 /r', 'RCPSS Vss,Wss', 'sse', scalar('rcpss', 32)],
+  ['NP 0F 52 /r', 'RSQRTPS Vps,Wps', 'sse', packedUnary('rsqrtps')],
+  ['F3 0F 52 /r', 'RSQRTSS Vss,Wss', 'sse', scalar('rsqrtss', 32)],
+  ['VEX.LIG.NP.0F.WIG 53 /r', 'VRCPPS Vx,Wx', 'avx', packedUnary('rcpps')],
+  ['VEX.LIG.F3.0F.WIG 53 /r', 'VRCPSS Vss,Hx,Wss', 'avx', scalar('rcpss', 32)],
+  ['VEX.LIG.NP.0F.WIG 52 /r', 'VRSQRTPS Vx,Wx', 'avx', packedUnary('rsqrtps')],
+  ['VEX.LIG.F3.0F.WIG 52 /r', 'VRSQRTSS Vss,Hx,Wss', 'avx', scalar('rsqrtss', 32)],
 
   ['NP 0F AE /2', 'LDMXCSR Md', 'sse', loadMxcsr],
   ['NP 0F AE /3', 'STMXCSR Md', 'sse', storeMxcsr],
