@@ -7,6 +7,8 @@ import type { BlockBackend } from '../../block/drive.js';
 import type { BoardType, BuiltBoard, MachineOptions } from '../../boards/index.js';
 import type { CharBackend } from '../../char/backend.js';
 import type { GuestArchitecture } from '../../guest/guest.js';
+import type { CpuConfig } from '../../guest/x86/cpu-models.js';
+import { type CpuTopology, installCpu } from '../../guest/x86/cpuid-leaves.js';
 import { X86Registers } from '../../guest/x86/registers.js';
 import { NodeEventLoop } from '../../host/node/event-loop.js';
 import { runtimeModule } from '../../host/node/runtime-module.js';
@@ -28,8 +30,8 @@ export interface Composition {
   drive?(id: string): BlockBackend;
   /** Firmware images that devices want (`vgabios-stdvga.bin`). */
   firmwareImage?(name: string): Uint8Array | null;
-  /** Makes the vCPU's state that of the chosen processor model. */
-  configureVcpu(memory: WebAssembly.Memory, state: number, index: number): void;
+  readonly cpu: CpuConfig;
+  readonly topology: CpuTopology;
   /** Infinity: the interpreter alone. */
   readonly hotThreshold?: number;
 }
@@ -55,7 +57,8 @@ export function compose(c: Composition): Composed {
     startTicker,
     monotonic: monotonicNs,
   });
-  for (const v of accelerator.vcpus) c.configureVcpu(accelerator.memory, v.state, v.index);
+  const view = new DataView(accelerator.memory.buffer);
+  for (const v of accelerator.vcpus) installCpu(view, v.state, c.cpu, c.topology, v.index);
   const registers = accelerator.vcpus.map((v) => new X86Registers(accelerator.memory, v.state, accelerator.runtime));
   const entropy = new Uint32Array(1);
   const built = c.board.create(c.machine, {

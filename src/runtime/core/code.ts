@@ -162,7 +162,7 @@ export function codeWritten(machine: usize, host: usize, bytes: u32): void {
   // The running block may be among them: stop chained execution at its next poll.
   const count = load<u32>(machine + MACHINE_VCPU_COUNT);
   for (let i: u32 = 0; i < count; i++) {
-    atomic.store<u32>(<usize>load<u32>(machine + MACHINE_VCPUS + <usize>(i << 2)) + VCPU_EXIT_REQUEST, 1);
+    atomic.or<u32>(<usize>load<u32>(machine + MACHINE_VCPUS + <usize>(i << 2)) + VCPU_EXIT_REQUEST, 1);
   }
 }
 
