@@ -1,6 +1,9 @@
 /** What a machine type is, and what it is given. */
 import type { Accelerator } from '../accel/accelerator.js';
 import type { DeviceResources } from '../devices/index.js';
+import type { I8259Info } from '../devices/intc/i8259.js';
+import type { IoapicInfo } from '../devices/intc/ioapic.js';
+import type { PciFunctionInfo } from '../devices/pci/describe.js';
 import type { GraphicConsole } from '../display/console.js';
 import type { KeyboardSink, PointerSink } from '../display/input.js';
 import type { BootState } from '../firmware/boot/boot-state.js';
@@ -104,6 +107,15 @@ export interface BoardHost extends DeviceResources {
   wake(): void;
 }
 
+/** What monitors show of the interrupt controllers and buses. */
+export interface Inspection {
+  pci(): readonly PciFunctionInfo[];
+  pic(): readonly I8259Info[];
+  ioapic(): IoapicInfo | undefined;
+  /** How often each input of each controller was served. */
+  irqCounts(): readonly { readonly controller: string; readonly counts: readonly number[] }[];
+}
+
 /** What a board gives back. */
 export interface BuiltBoard {
   readonly machine: Machine;
@@ -112,6 +124,7 @@ export interface BuiltBoard {
   readonly keyboard?: KeyboardSink;
   readonly pointer?: PointerSink;
   readonly display?: GraphicConsole;
+  readonly inspection: Inspection;
 }
 
 export interface BoardType {

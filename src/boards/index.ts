@@ -19,6 +19,7 @@ export {
   type DeviceRequest,
   type GlobalProperty,
   type IdeDriveRequest,
+  type Inspection,
   type KernelOptions,
   type MachineOptions,
   type RtcOptions,

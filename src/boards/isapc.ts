@@ -28,5 +28,5 @@ function createIsaPc(options: MachineOptions, host: BoardHost): BuiltBoard {
     plugs.addIde(ideNode, ide.channel, index);
   }
   machine.root.devices.push(node('isabus-bridge', new IsaBusBridge(), { buses: [isaNode] }));
-  return finish(base, { pci: false, vgaType: 'isa-vga' }, options, host);
+  return finish(base, { vgaType: 'isa-vga' }, options, host);
 }

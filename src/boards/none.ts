@@ -46,5 +46,8 @@ function createNone(options: MachineOptions, { accelerator, clocks, random, wake
     lifecycle: options.lifecycle,
   });
   machine.reset();
-  return { machine };
+  return {
+    machine,
+    inspection: { pci: () => [], pic: () => [], ioapic: () => undefined, irqCounts: () => [] },
+  };
 }

@@ -10,6 +10,8 @@ import { IOAPIC_BASE, IOAPIC_BYTES, Ioapic } from '../devices/intc/ioapic.js';
 import { I8237Pair } from '../devices/misc/i8237.js';
 import { Port92 } from '../devices/misc/port92.js';
 import { HPET_BASE, HPET_BYTES, HPET_TIMERS, Hpet } from '../devices/timer/hpet.js';
+import { describeBus } from '../devices/pci/describe.js';
+import type { PciBus } from '../devices/pci/pci-bus.js';
 import { I8254 } from '../devices/timer/i8254.js';
 import { Mc146818 } from '../devices/timer/mc146818.js';
 import type { GraphicConsole } from '../display/console.js';
@@ -25,7 +27,7 @@ import { type BusNode, type DeviceNode, Machine } from '../machine/machine.js';
 import { Memory } from '../memory/memory.js';
 import type { MemoryRegion } from '../memory/region.js';
 import { SystemBus } from '../memory/system-bus.js';
-import type { BoardHost, BuiltBoard, DeviceRequest, IdeDriveRequest, MachineOptions } from './board.js';
+import type { BoardHost, BuiltBoard, DeviceRequest, IdeDriveRequest, Inspection, MachineOptions } from './board.js';
 import { fillCmos } from './cmos.js';
 import { Plugs } from './plugs.js';
 
@@ -67,7 +69,8 @@ export interface PcBase {
 
 /** What differs between the boards in what tables say. */
 export interface PcExtras {
-  readonly pci: boolean;
+  /** The PCI bus, on boards that have one. */
+  readonly bus?: PciBus;
   /** The type of device that `-vga std` means. */
   readonly vgaType: string;
 }
@@ -299,7 +302,7 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     ps2: true,
     fwCfg: true,
     vga: display !== undefined,
-    pci: extra.pci,
+    pci: extra.bus !== undefined,
   };
   const fwCfg = new FwCfg(isa, machine.system, pcFwCfg(platform, options.fwCfg));
   machine.root.devices.push(node('fw_cfg_io', fwCfg));
@@ -318,7 +321,19 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     });
   }
   machine.reset();
-  return { machine, platform, keyboard, pointer: mouse, ...(display && { display }) };
+  return { machine, platform, keyboard, pointer: mouse, inspection: inspect(base, extra.bus), ...(display && { display }) };
+}
+
+function inspect({ pic, ioapic }: PcBase, bus: PciBus | undefined): Inspection {
+  return {
+    pci: () => (bus ? describeBus(bus) : []),
+    pic: () => pic.describe(),
+    ioapic: () => ioapic?.describe(),
+    irqCounts: () => [
+      { controller: 'isa-i8259', counts: pic.counts() },
+      ...(ioapic ? [{ controller: 'ioapic', counts: [...ioapic.counts] }] : []),
+    ],
+  };
 }
 
 /** A display adapter among the devices. */

@@ -10,6 +10,7 @@ import type { BusNode } from '../machine/machine.js';
 import type { MemoryRegion } from '../memory/region.js';
 import type { BoardHost, BoardType, BuiltBoard, MachineOptions } from './board.js';
 import { buildPcBase, finish, node } from './pc-base.js';
+import { pciDetails } from './plugs.js';
 
 const devfn = (device: number, fn: number): number => 8 * device + fn;
 
@@ -75,10 +76,10 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
     name: 'pci.0',
     type: 'PCI',
     devices: [
-      node('i440FX', hostBridge, { properties: [['addr', '00.0']] }),
-      node('PIIX3', piix3, { properties: [['addr', '01.0']], buses: [isaNode] }),
-      node('piix3-ide', ide, { properties: [['addr', '01.1']], buses: ideNodes }),
-      node('PIIX4_PM', pm, { properties: [['addr', '01.3']] }),
+      node('i440FX', hostBridge, { details: pciDetails(bus, devfn(0, 0)) }),
+      node('PIIX3', piix3, { details: pciDetails(bus, devfn(1, 0)), buses: [isaNode] }),
+      node('piix3-ide', ide, { details: pciDetails(bus, devfn(1, 1)), buses: ideNodes }),
+      node('PIIX4_PM', pm, { details: pciDetails(bus, devfn(1, 3)) }),
     ],
   };
   machine.root.devices.push(node('i440FX-pcihost', configPorts, { buses: [pciNode] }));
@@ -86,5 +87,5 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
   ideNodes.forEach((ideNode, i) => {
     base.plugs.addIde(ideNode, ide.channels[i as 0 | 1], i);
   });
-  return finish(base, { pci: true, vgaType: 'VGA' }, options, host);
+  return finish(base, { bus, vgaType: 'VGA' }, options, host);
 }

@@ -4,6 +4,8 @@ import type { IdeChannel } from '../devices/ide/ide-channel.js';
 import type { IdeSlot } from '../devices/ide/ide-slot.js';
 import { DEVICE_TYPES, type DeviceResources, type DeviceType, findDeviceType } from '../devices/index.js';
 import type { PciBus } from '../devices/pci/pci-bus.js';
+import { describeFunction, qtreeLines } from '../devices/pci/describe.js';
+import { PciFunction } from '../devices/pci/pci-function.js';
 import type { Device } from '../machine/device.js';
 import { DEVICE_CATEGORIES, type DeviceContext } from '../machine/device-type.js';
 import type { IsaBus } from '../machine/isa-bus.js';
@@ -19,6 +21,8 @@ interface Plug {
   readonly properties: PropertySpecs;
   /** Makes the device; throws UserError when there is no room. */
   create(type: DeviceType, own: Readonly<Record<string, unknown>>, place: Readonly<Record<string, unknown>>): Device;
+  /** What `info qtree` says besides properties, of the device that was made last. */
+  details?(): () => readonly string[];
   /** Whether another device fits. */
   hasRoom(): boolean;
 }
@@ -49,12 +53,16 @@ export class Plugs {
   }
 
   addPci(node: BusNode, bus: PciBus): void {
+    let last = 0;
     this.#plugs.push({
       node,
       properties: PCI_PLACE,
+      details: () => pciDetails(bus, last),
       hasRoom: () => bus.freeDevice(FIRST_FREE_PCI_DEVICE) !== undefined,
-      create: (type, own, place) =>
-        create<PciSlot>(type, bus.slot(pciAddress(bus, type.name, String(place['addr']))), own, this.context),
+      create: (type, own, place) => {
+        last = pciAddress(bus, type.name, String(place['addr']));
+        return create<PciSlot>(type, bus.slot(last), own, this.context);
+      },
     });
   }
 
@@ -93,7 +101,7 @@ export class Plugs {
     const values = parseProperties(type.name, { ...type.properties, ...plug.properties }, all);
     const device = plug.create(type, pick(values, type.properties), pick(values, plug.properties));
     const properties = Object.entries(type.properties).map(([name, spec]) => [name, spec.show(values[name])] as const);
-    plug.node.devices.push({ type: type.name, id: request.id, device, properties, buses: [] });
+    plug.node.devices.push({ type: type.name, id: request.id, device, properties, buses: [], ...(plug.details && { details: plug.details() }) });
     return device;
   }
 
@@ -128,6 +136,14 @@ function create<S>(
 
 function pick(values: Readonly<Record<string, unknown>>, specs: PropertySpecs): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.keys(specs).map((name) => [name, values[name]]));
+}
+
+/** The lines of `info qtree` about the function at `devfn`. */
+export function pciDetails(bus: PciBus, devfn: number): () => readonly string[] {
+  return () => {
+    const pci = bus.functionAt(devfn);
+    return pci instanceof PciFunction ? qtreeLines(describeFunction(bus.number, devfn, pci)) : [];
+  };
 }
 
 /** `06`, `06.1`, `0x6.1`: hexadecimal, as QEMU reads it; '' takes the next free device. */

@@ -22,6 +22,8 @@ export interface DeviceNode {
   readonly device: Device;
   /** Properties as shown by `info qtree`: name and text. */
   readonly properties: readonly (readonly [name: string, value: string])[];
+  /** More lines for `info qtree`, as things are now. */
+  readonly details?: () => readonly string[];
   readonly buses: readonly BusNode[];
 }
 

@@ -51,6 +51,8 @@ export class I8259 implements IoHandler, Stateful {
   single = false;
 
   readonly sizes = { min: 1, max: 1 } as const;
+  /** How often each input was acknowledged since power-on, for `info irq`: no part of the state. */
+  readonly counts = new Uint32Array(8);
   readonly #state = stateOf<I8259>(this, 1, [
     'irr',
     'imr',
@@ -126,6 +128,7 @@ export class I8259 implements IoHandler, Stateful {
 
   acknowledge(input: number): void {
     const bit = 1 << input;
+    this.counts[input] = this.counts[input]! + 1;
     if (!this.autoEoi) this.isr |= bit;
     else if (this.rotateOnAutoEoi) this.highest = (input + 1) & 7;
     if (!(this.elcr & bit)) this.irr &= ~bit;
@@ -247,6 +250,18 @@ export class I8259 implements IoHandler, Stateful {
   }
 }
 
+/** What `info pic` shows of a chip. */
+export interface I8259Info {
+  readonly irr: number;
+  readonly imr: number;
+  readonly isr: number;
+  readonly highest: number;
+  readonly vectorBase: number;
+  readonly readIsr: boolean;
+  readonly elcr: number;
+  readonly fullyNested: boolean;
+}
+
 /** Master at 0x20, slave at 0xa0, ELCR at 0x4d0. */
 export class I8259Pair implements Device {
   readonly type = 'isa-i8259';
@@ -305,7 +320,23 @@ export class I8259Pair implements Device {
   }
 
   /** `info pic`: master first. */
-  describe(): readonly I8259[] {
-    return [this.master, this.slave];
+  describe(): readonly I8259Info[] {
+    return [this.master, this.slave].map((chip) => ({
+      irr: chip.irr,
+      imr: chip.imr,
+      isr: chip.isr,
+      highest: chip.highest,
+      vectorBase: chip.vectorBase,
+      readIsr: chip.readIsr,
+      elcr: chip.elcr,
+      fullyNested: chip.fullyNested,
+    }));
+  }
+
+  /** `info irq`: how often each of the 16 inputs was acknowledged; the cascade does not count. */
+  counts(): readonly number[] {
+    const counts = [...this.master.counts, ...this.slave.counts];
+    counts[CASCADE] = 0;
+    return counts;
   }
 }

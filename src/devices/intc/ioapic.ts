@@ -28,11 +28,33 @@ const Low = {
   deliveryShift: 8,
   logical: 1 << 11,
   status: 1 << 12,
+  activeLow: 1 << 13,
   remoteIrr: 1 << 14,
   level: 1 << 15,
   masked: 1 << 16,
   writable: 0x0001_afff,
 } as const;
+
+export interface IoapicPinInfo {
+  /** The whole redirection entry. */
+  readonly entry: bigint;
+  readonly destination: number;
+  readonly logical: boolean;
+  readonly deliveryMode: number;
+  readonly vector: number;
+  readonly activeLow: boolean;
+  readonly level: boolean;
+  readonly masked: boolean;
+  readonly requested: boolean;
+  readonly remoteIrr: boolean;
+}
+
+export interface IoapicInfo {
+  readonly version: number;
+  readonly id: number;
+  readonly select: number;
+  readonly pins: readonly IoapicPinInfo[];
+}
 
 export class Ioapic implements Device, IoHandler {
   readonly type = 'ioapic';
@@ -44,6 +66,8 @@ export class Ioapic implements Device, IoHandler {
   readonly low = new Uint32Array(IOAPIC_PINS);
   readonly high = new Uint32Array(IOAPIC_PINS);
   readonly pins: readonly IrqLine[];
+  /** How often each pin sent a message since power-on, for `info irq`: no part of the state. */
+  readonly counts = new Uint32Array(IOAPIC_PINS);
   readonly #state = stateOf<Ioapic>(this, 1, ['id', 'select', 'irr', 'levels', 'low', 'high']);
 
   constructor(private readonly deliver: (message: ApicMessage) => void) {
@@ -76,6 +100,23 @@ export class Ioapic implements Device, IoHandler {
       this.low[pin] = entry & ~Low.remoteIrr;
       this.#service(pin);
     }
+  }
+
+  /** `info pic`. */
+  describe(): IoapicInfo {
+    const pins = Array.from(this.low, (entry, pin) => ({
+      entry: (BigInt(this.high[pin]!) << 32n) | BigInt(entry),
+      destination: this.high[pin]! >>> 24,
+      logical: (entry & Low.logical) !== 0,
+      deliveryMode: (entry >> Low.deliveryShift) & 7,
+      vector: entry & Low.vector,
+      activeLow: (entry & Low.activeLow) !== 0,
+      level: (entry & Low.level) !== 0,
+      masked: (entry & Low.masked) !== 0,
+      requested: (this.irr & (1 << pin)) !== 0,
+      remoteIrr: (entry & Low.remoteIrr) !== 0,
+    }));
+    return { version: VERSION, id: this.id, select: this.select, pins };
   }
 
   read(offset: number, _size: AccessSize): number {
@@ -158,6 +199,7 @@ export class Ioapic implements Device, IoHandler {
     if (IOAPIC_TRACE.ioapic_deliver.enabled) {
       IOAPIC_TRACE.ioapic_deliver.emit(pin, message.vector, message.deliveryMode, message.destination);
     }
+    this.counts[pin] = this.counts[pin]! + 1;
     this.deliver(message);
   }
 }
