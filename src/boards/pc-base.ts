@@ -1,6 +1,7 @@
 /** What `pc` and `isapc` have in common: memory, interrupt and timer chips, keyboard, the ISA bus. */
 import { UserError } from '../base/errors.js';
 import { SERIAL_PORTS } from '../devices/char/isa-serial.js';
+import { PARALLEL_PORTS } from '../devices/char/parallel.js';
 import { FwCfg } from '../devices/firmware/fw-cfg.js';
 import { I8042 } from '../devices/input/i8042.js';
 import { Ps2Keyboard } from '../devices/input/ps2-keyboard.js';
@@ -9,15 +10,15 @@ import { I8259Pair } from '../devices/intc/i8259.js';
 import { IOAPIC_BASE, IOAPIC_BYTES, Ioapic } from '../devices/intc/ioapic.js';
 import { I8237Pair } from '../devices/misc/i8237.js';
 import { Port92 } from '../devices/misc/port92.js';
-import { HPET_BASE, HPET_BYTES, HPET_TIMERS, Hpet } from '../devices/timer/hpet.js';
 import { describeBus } from '../devices/pci/describe.js';
 import type { PciBus } from '../devices/pci/pci-bus.js';
+import { HPET_BASE, HPET_BYTES, HPET_TIMERS, Hpet } from '../devices/timer/hpet.js';
 import { I8254 } from '../devices/timer/i8254.js';
 import { Mc146818 } from '../devices/timer/mc146818.js';
 import type { GraphicConsole } from '../display/console.js';
 import { directBoot } from '../firmware/boot/direct.js';
 import { pcFwCfg } from '../firmware/fw-cfg-contents.js';
-import type { PlatformDescription, PortIo, SerialPort } from '../firmware/platform.js';
+import type { PlatformDescription, PortIo } from '../firmware/platform.js';
 import type { Clock } from '../machine/clock.js';
 import type { Device } from '../machine/device.js';
 import type { SystemRequests } from '../machine/device-type.js';
@@ -260,15 +261,35 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   };
 }
 
-/** The serial ports that the user wants, and how tables describe them. */
-function plugSerialPorts(plugs: Plugs, options: MachineOptions): SerialPort[] {
-  return options.serials.flatMap((chardev, index) => {
-    const port = SERIAL_PORTS[index];
-    if (!port) throw new UserError(`Max. supported number of ISA serial ports is ${SERIAL_PORTS.length}.`);
-    if (chardev === undefined) return [];
-    plugs.plug({ type: 'isa-serial', id: '', properties: { index: String(index), chardev } });
-    return [{ port: port[0], irq: port[1] }];
+/** The serial and parallel ports that every PC has unless the user does without. */
+function plugPorts(plugs: Plugs, { serials, parallels }: MachineOptions): void {
+  const plug = (type: string, chardevs: readonly (string | undefined)[], most: number): void => {
+    if (chardevs.length > most) {
+      throw new UserError(`a PC has at most ${most} ports of type ${type}: remove some -serial or -parallel options`);
+    }
+    chardevs.forEach((chardev, index) => {
+      if (chardev !== undefined) plugs.plug({ type, id: '', properties: { index: String(index), chardev } });
+    });
+  };
+  plug('isa-serial', serials, SERIAL_PORTS.length);
+  plug('isa-parallel', parallels, PARALLEL_PORTS.length);
+}
+
+const UNSET = 0xffff_ffff;
+const chosen = (value: unknown, otherwise: number): number => (value === UNSET ? otherwise : Number(value));
+
+/** What tables say about the ports: those of the user's own `-device` too. */
+function describePorts(plugs: Plugs): Pick<PlatformDescription, 'serial' | 'parallel' | 'pvpanicPort'> {
+  const serial = plugs.plugged('isa-serial').map(({ index, iobase, irq }) => {
+    const fixed = SERIAL_PORTS[chosen(index, 0)]!;
+    return { port: chosen(iobase, fixed[0]), irq: chosen(irq, fixed[1]) };
   });
+  const parallel = plugs.plugged('isa-parallel').map(({ index, iobase, irq }) => ({
+    port: chosen(iobase, PARALLEL_PORTS[chosen(index, 0)]!),
+    irq: Number(irq),
+  }));
+  const panic = plugs.plugged('pvpanic')[0];
+  return { serial, parallel, ...(panic && { pvpanicPort: Number(panic['ioport']) }) };
 }
 
 function ideDriveRequest({ index, drive, media }: IdeDriveRequest): DeviceRequest {
@@ -283,7 +304,7 @@ function ideDriveRequest({ index, drive, media }: IdeDriveRequest): DeviceReques
 export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, host: BoardHost): BuiltBoard {
   const { machine, plugs, isa, keyboard, mouse } = base;
   if (options.vga === 'std') plugs.plug({ type: extra.vgaType, id: '', properties: {} });
-  const serial = plugSerialPorts(plugs, options);
+  plugPorts(plugs, options);
   for (const request of options.ideDrives) plugs.plug(ideDriveRequest(request));
   for (const request of options.devices) plugs.plug(request);
   const display = machine
@@ -295,8 +316,7 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     ram: { below4g: base.below4g, above4g: base.above4g },
     apicIds: Array.from({ length: options.cpus }, (_, i) => i),
     ioApicId: 0,
-    serial,
-    parallel: [],
+    ...describePorts(plugs),
     hpet: base.hpet !== undefined,
     floppy: false,
     ps2: true,
@@ -321,7 +341,14 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     });
   }
   machine.reset();
-  return { machine, platform, keyboard, pointer: mouse, inspection: inspect(base, extra.bus), ...(display && { display }) };
+  return {
+    machine,
+    platform,
+    keyboard,
+    pointer: mouse,
+    inspection: inspect(base, extra.bus),
+    ...(display && { display }),
+  };
 }
 
 function inspect({ pic, ioapic }: PcBase, bus: PciBus | undefined): Inspection {

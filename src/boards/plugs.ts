@@ -3,8 +3,8 @@ import { UserError } from '../base/errors.js';
 import type { IdeChannel } from '../devices/ide/ide-channel.js';
 import type { IdeSlot } from '../devices/ide/ide-slot.js';
 import { DEVICE_TYPES, type DeviceResources, type DeviceType, findDeviceType } from '../devices/index.js';
-import type { PciBus } from '../devices/pci/pci-bus.js';
 import { describeFunction, qtreeLines } from '../devices/pci/describe.js';
+import type { PciBus } from '../devices/pci/pci-bus.js';
 import { PciFunction } from '../devices/pci/pci-function.js';
 import type { Device } from '../machine/device.js';
 import { DEVICE_CATEGORIES, type DeviceContext } from '../machine/device-type.js';
@@ -37,6 +37,7 @@ const FIRST_FREE_PCI_DEVICE = 2;
 
 export class Plugs {
   readonly #plugs: Plug[] = [];
+  readonly #plugged: { readonly type: string; readonly values: Readonly<Record<string, unknown>> }[] = [];
 
   constructor(
     private readonly context: DeviceContext & DeviceResources,
@@ -100,9 +101,22 @@ export class Plugs {
     Object.assign(all, given);
     const values = parseProperties(type.name, { ...type.properties, ...plug.properties }, all);
     const device = plug.create(type, pick(values, type.properties), pick(values, plug.properties));
+    this.#plugged.push({ type: type.name, values });
     const properties = Object.entries(type.properties).map(([name, spec]) => [name, spec.show(values[name])] as const);
-    plug.node.devices.push({ type: type.name, id: request.id, device, properties, buses: [], ...(plug.details && { details: plug.details() }) });
+    plug.node.devices.push({
+      type: type.name,
+      id: request.id,
+      device,
+      properties,
+      buses: [],
+      ...(plug.details && { details: plug.details() }),
+    });
     return device;
+  }
+
+  /** Properties of the devices of a type that were plugged in, in order. */
+  plugged(type: string): readonly Readonly<Record<string, unknown>>[] {
+    return this.#plugged.filter((p) => p.type === type).map((p) => p.values);
   }
 
   #find(type: DeviceType, name: string | undefined): Plug {

@@ -4,11 +4,16 @@ import type { CharContext } from '../char/context.js';
 import type { BusDeviceType, IsaDeviceType, PciDeviceType } from '../machine/device-type.js';
 import type { PropertySpecs } from '../machine/property.js';
 import { isaSerial } from './char/isa-serial.js';
+import { isaParallel } from './char/parallel.js';
 import { vgaIsaType } from './display/vga-isa.js';
 import { type RomContext, vgaPciType } from './display/vga-pci.js';
 import { ideCd } from './ide/ide-cd.js';
 import { ideHd } from './ide/ide-hd.js';
 import type { IdeSlot } from './ide/ide-slot.js';
+import { isaDebugExit } from './misc/debug-exit.js';
+import { isaDebugcon } from './misc/debugcon.js';
+import { pcTestdev } from './misc/pc-testdev.js';
+import { pvpanic } from './misc/pvpanic.js';
 import { isaFdc } from './storage/isa-fdc.js';
 
 /** What devices use that lies outside the machine: backends by the user's names. */
@@ -19,7 +24,19 @@ export type DeviceType =
   | PciDeviceType<PropertySpecs, DeviceResources>
   | BusDeviceType<'IDE', IdeSlot, PropertySpecs, DeviceResources>;
 
-export const DEVICE_TYPES: readonly DeviceType[] = [ideCd, ideHd, isaFdc, isaSerial, vgaIsaType, vgaPciType];
+export const DEVICE_TYPES: readonly DeviceType[] = [
+  ideCd,
+  ideHd,
+  isaDebugExit,
+  isaDebugcon,
+  isaFdc,
+  isaParallel,
+  isaSerial,
+  pcTestdev,
+  pvpanic,
+  vgaIsaType,
+  vgaPciType,
+];
 
 /** By name or alias. */
 export function findDeviceType(name: string): DeviceType | undefined {

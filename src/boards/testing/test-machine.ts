@@ -5,7 +5,7 @@ import type { Machine } from '../../machine/machine.js';
 import type { MachineClocks } from '../../machine/machine-clocks.js';
 import { FakeAccelerator } from '../../machine/testing/fake-accelerator.js';
 import { ManualTime } from '../../machine/testing/manual-time.js';
-import { type BoardHost, type BoardType, DEFAULT_OPTIONS, type MachineOptions } from '../board.js';
+import { type BoardHost, type BoardType, type BuiltBoard, DEFAULT_OPTIONS, type MachineOptions } from '../board.js';
 
 const TEST_OPTIONS: MachineOptions = { ...DEFAULT_OPTIONS, ramBytes: 32 * 2 ** 20, serials: [''] };
 
@@ -13,12 +13,13 @@ export class TestMachine {
   readonly time = new ManualTime();
   readonly clocks: MachineClocks = this.time.clocks();
   readonly accelerator: FakeAccelerator;
+  readonly built: BuiltBoard;
   readonly machine: Machine;
 
   constructor(board: BoardType, options: Partial<MachineOptions> = {}, host: Partial<BoardHost> = {}) {
     const all = { ...TEST_OPTIONS, ...options };
     this.accelerator = new FakeAccelerator(all.cpus);
-    const built = board.create(all, {
+    this.built = board.create(all, {
       accelerator: this.accelerator,
       clocks: this.clocks,
       random: () => 4,
@@ -31,7 +32,7 @@ export class TestMachine {
       enter: () => {},
       ...host,
     });
-    this.machine = built.machine;
+    this.machine = this.built.machine;
     this.machine.lifecycle.start();
   }
 

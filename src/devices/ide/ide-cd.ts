@@ -2,6 +2,7 @@
 import { Drive } from '../../block/drive.js';
 import { prop } from '../../machine/property.js';
 import { AtapiCdrom, trace } from './atapi.js';
+import { defaultSerial } from './ide-hd.js';
 import type { IdeDeviceType } from './ide-slot.js';
 
 const properties = {
@@ -23,7 +24,7 @@ export const ideCd: IdeDeviceType<typeof properties> = {
     const cdrom = new AtapiCdrom(backend, {
       vendor: 'QEMU',
       model,
-      serial: serial || `QM${String(slot.index + 1).padStart(5, '0')}`,
+      serial: serial || defaultSerial(slot.index),
       firmware: ver,
     });
     slot.attach(cdrom);

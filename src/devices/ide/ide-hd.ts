@@ -11,8 +11,8 @@ const properties = {
   ver: prop.str('firmware revision that IDENTIFY tells', '2.5+'),
 };
 
-/** Serial numbers count from here, as QEMU's do. */
-const FIRST_SERIAL = 1;
+/** Serial numbers count over the places of a board, from 1. */
+export const defaultSerial = (index: number): string => `QM${String(index + 1).padStart(5, '0')}`;
 
 export const ideHd: IdeDeviceType<typeof properties> = {
   name: 'ide-hd',
@@ -27,7 +27,7 @@ export const ideHd: IdeDeviceType<typeof properties> = {
     if (!backend.inserted) throw new UserError(`ide-hd: drive '${drive}' has no medium: name its file`);
     const disk = new AtaDisk(backend, {
       model,
-      serial: serial || `QM${String(slot.index + FIRST_SERIAL).padStart(5, '0')}`,
+      serial: serial || defaultSerial(slot.index),
       firmware: ver,
     });
     slot.attach(disk);
