@@ -1,8 +1,12 @@
 /*
  * Small workloads that a compiler turns into many kinds of instructions. Freestanding: the same flat binary runs on the
- * host's processor (workloads-host.c loads it) and in the guest, and must leave the same checksum and memory.
+ * host's processor (workloads-host.c loads it) and in the guest, and must leave the same checksum and memory. 32-bit builds
+ * do the same with fewer means; what they cannot do they leave out.
  */
+#ifdef __SSE4_2__
+#define _MM_MALLOC_H_INCLUDED /* it wants the C library */
 #include <immintrin.h>
+#endif
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +29,23 @@ void *memset(void *d, int c, size_t n) {
   uint8_t *to = d;
   while (n--) *to++ = c;
   return d;
+}
+
+#ifndef __x86_64__
+/* What the compiler calls for 64-bit division. */
+uint64_t __udivdi3(uint64_t a, uint64_t b) {
+  uint64_t q = 0, r = 0;
+  for (int i = 63; i >= 0; i--) {
+    r = r << 1 | (a >> i & 1);
+    if (r >= b) r -= b, q |= 1ull << i;
+  }
+  return q;
+}
+#endif
+static int ones(uint64_t v) {
+  int n = 0;
+  for (; v; v &= v - 1) n++;
+  return n;
 }
 
 static uint64_t bytes(uint8_t *m, uint32_t s) {
@@ -61,6 +82,7 @@ static uint64_t dwords(uint8_t *m, uint32_t s) {
   for (int i = 0; i < 8000; i++) sum = sum * 31 + a[i];
   return sum;
 }
+#ifdef __x86_64__
 static uint64_t quads(uint8_t *m, uint32_t s) {
   uint64_t *a = (uint64_t *)m, *b = (uint64_t *)(m + 32768), sum = s;
   for (int i = 0; i < 4000; i++) {
@@ -74,12 +96,29 @@ static uint64_t quads(uint8_t *m, uint32_t s) {
   }
   return sum;
 }
+#else
+#define quads 0
+#endif
 static uint64_t gathers(uint8_t *m, uint32_t s) {
   uint32_t *index = (uint32_t *)m, *table = (uint32_t *)(m + 32768), *out = (uint32_t *)(m + 16384);
   uint64_t sum = s;
   for (int i = 0; i < 4000; i++) out[i] = table[index[i] & 8191];
   for (int i = 0; i < 4000; i++) sum += out[i] ^ i;
   return sum;
+}
+#ifdef __SSE4_2__
+static uint64_t low64(__m128i v) {
+  uint64_t r;
+  _mm_storel_epi64((__m128i *)&r, v);
+  return r;
+}
+static uint64_t high64(__m128i v) { return low64(_mm_unpackhi_epi64(v, v)); }
+static uint32_t crc64(uint32_t crc, uint64_t v) {
+#ifdef __x86_64__
+  return _mm_crc32_u64(crc, v);
+#else
+  return _mm_crc32_u32(_mm_crc32_u32(crc, (uint32_t)v), v >> 32);
+#endif
 }
 static uint64_t strings(uint8_t *m, uint32_t s) {
   uint64_t sum = s;
@@ -101,10 +140,10 @@ static uint64_t crypto(uint8_t *m, uint32_t s) {
     k = _mm_xor_si128(k, _mm_aeskeygenassist_si128(x, 0x1b));
     y = _mm_aesdeclast_si128(_mm_aesdec_si128(_mm_aesimc_si128(y), v), x);
     z = _mm_xor_si128(z, _mm_clmulepi64_si128(v, x, 0x10));
-    crc = _mm_crc32_u64(crc, _mm_extract_epi64(v, 1));
+    crc = crc64(crc, high64(v));
     _mm_storeu_si128((__m128i *)(m + i), _mm_shuffle_epi8(_mm_alignr_epi8(x, y, 5), z));
   }
-  return crc ^ _mm_extract_epi64(_mm_xor_si128(x, _mm_xor_si128(y, z)), 0);
+  return crc ^ low64(_mm_xor_si128(x, _mm_xor_si128(y, z)));
 }
 static uint64_t floats(uint8_t *m, uint32_t s) {
   float *f = (float *)m;
@@ -123,6 +162,12 @@ static uint64_t floats(uint8_t *m, uint32_t s) {
   } u = {sum};
   return u.i;
 }
+#else
+#define strings 0
+#define crypto 0
+#define floats 0
+#define mmx 0
+#endif
 static uint64_t x87(uint8_t *m, uint32_t s) {
   long double x = 1 + (s & 255), sum = 0;
   for (int i = 1; i < 2000; i++) {
@@ -134,6 +179,7 @@ static uint64_t x87(uint8_t *m, uint32_t s) {
   }
   return (uint64_t)sum;
 }
+#ifdef __SSE4_2__
 static uint64_t mmx(uint8_t *m, uint32_t s) {
   __m64 *p = (__m64 *)m, a = _mm_set1_pi16((short)s);
   for (int i = 0; i + 1 < 4000; i++) {
@@ -141,10 +187,12 @@ static uint64_t mmx(uint8_t *m, uint32_t s) {
     a = _mm_xor_si64(a, _mm_unpackhi_pi8(p[i], a));
     p[i] = _mm_packs_pi16(a, _mm_shuffle_pi16(p[i + 1], 0x1b));
   }
-  uint64_t r = (uint64_t)_mm_cvtm64_si64(a);
+  uint64_t r;
+  *(__m64 *)&r = a;
   _mm_empty();
   return r;
 }
+#endif
 /* Branches, calls through a table, bit operations: what surrounds the vectors. */
 static uint64_t integer(uint8_t *m, uint32_t s) {
   uint64_t h = s;
@@ -153,7 +201,7 @@ static uint64_t integer(uint8_t *m, uint32_t s) {
     switch (c & 7) {
       case 0: h = h * 33 + c; break;
       case 1: h ^= h >> 11; break;
-      case 2: h += __builtin_popcountll(h) + __builtin_ctzll(h | 1ull << 63); break;
+      case 2: h += ones(h) + __builtin_ctz((uint32_t)h | 1u << 31); break;
       case 3: h = h << 9 | h >> 55; break;
       case 4: h = __builtin_bswap64(h) + i; break;
       case 5: h -= (int8_t)c * (int64_t)i; break;
