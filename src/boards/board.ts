@@ -58,6 +58,8 @@ export interface KernelOptions {
 export interface MachineOptions {
   readonly ramBytes: number;
   readonly cpus: number;
+  /** Local APIC ids of the processors, when they do not count from 0. */
+  readonly apicIds?: readonly number[];
   /** System firmware image; undefined for none (direct boot). */
   readonly firmware?: Uint8Array;
   readonly kernel?: KernelOptions;
@@ -67,6 +69,8 @@ export interface MachineOptions {
   readonly serials: readonly (string | undefined)[];
   readonly parallels: readonly (string | undefined)[];
   readonly ideDrives: readonly IdeDriveRequest[];
+  /** Drives A and B. */
+  readonly floppies: readonly (string | undefined)[];
   readonly vga: 'std' | 'none';
   readonly hpet: boolean;
   readonly fwCfg: FirmwareOptions;
@@ -86,6 +90,7 @@ export const DEFAULT_OPTIONS: MachineOptions = {
   serials: [],
   parallels: [],
   ideDrives: [],
+  floppies: [],
   vga: 'none',
   hpet: true,
   fwCfg: { noGraphic: false, bootMenu: false, bootOrder: [], optionRoms: {}, files: {} },

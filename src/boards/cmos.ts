@@ -1,13 +1,10 @@
 /** What a PC's firmware reads from the CMOS RAM: memory sizes, boot order, floppy drives. */
+import type { FloppyType } from '../devices/storage/floppy-drive.js';
 import type { Mc146818 } from '../devices/timer/mc146818.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const Equipment = { fpu: 0x02, mouse: 0x04 } as const;
-const FLOPPY_1440 = 4;
-const FLOPPY_2880 = 5;
-
-export type FloppyDrive = 'none' | '144' | '288';
 
 export interface CmosContents {
   readonly below4g: number;
@@ -15,11 +12,12 @@ export interface CmosContents {
   readonly cpus: number;
   /** Letters in the order to try: a, c, d, n. */
   readonly bootOrder: string;
-  readonly floppies: readonly [FloppyDrive, FloppyDrive];
+  /** Kinds of drives A and B; undefined: absent. */
+  readonly floppies: readonly (FloppyType | undefined)[];
 }
 
 const DEVICE_NIBBLE: Readonly<Record<string, number>> = { a: 1, b: 1, c: 2, d: 3, n: 4 };
-const FLOPPY_TYPE: Readonly<Record<FloppyDrive, number>> = { none: 0, '144': FLOPPY_1440, '288': FLOPPY_2880 };
+const FLOPPY_NIBBLE: Readonly<Record<FloppyType, number>> = { '120': 2, '144': 4, '288': 5 };
 
 export function fillCmos(rtc: Mc146818, contents: CmosContents): void {
   const { below4g, above4g, cpus, bootOrder, floppies } = contents;
@@ -32,8 +30,9 @@ export function fillCmos(rtc: Mc146818, contents: CmosContents): void {
   rtc.setWord(0x5b, high & 0xffff);
   rtc.setByte(0x5d, high >> 16);
   rtc.setByte(0x5f, cpus - 1);
-  rtc.setByte(0x10, (FLOPPY_TYPE[floppies[0]] << 4) | FLOPPY_TYPE[floppies[1]]);
-  const count = floppies.filter((f) => f !== 'none').length;
+  const [a, b] = floppies;
+  rtc.setByte(0x10, ((a ? FLOPPY_NIBBLE[a] : 0) << 4) | (b ? FLOPPY_NIBBLE[b] : 0));
+  const count = floppies.filter(Boolean).length;
   rtc.setByte(0x14, Equipment.fpu | Equipment.mouse | (count ? 1 | ((count - 1) << 6) : 0));
   const [first = 0, second = 0, third = 0] = [...bootOrder].map((letter) => DEVICE_NIBBLE[letter] ?? 0);
   rtc.setByte(0x3d, (second << 4) | first);

@@ -85,7 +85,7 @@ test('info qtree: buses below devices, PCI functions with their details', () => 
   const piix3 = pci.devices.find((d) => d.type === 'PIIX3')!;
   assert.deepEqual(
     piix3.buses[0]!.devices.map((d) => d.type),
-    ['isa-i8259', 'isa-pit', 'mc146818rtc', 'i8237', 'i8042', 'port92', 'isa-serial'],
+    ['isa-i8259', 'isa-pit', 'mc146818rtc', 'i8237', 'i8042', 'port92', 'isa-serial', 'isa-fdc'],
   );
 });
 

@@ -12,6 +12,7 @@ import { I8237Pair } from '../devices/misc/i8237.js';
 import { Port92 } from '../devices/misc/port92.js';
 import { describeBus } from '../devices/pci/describe.js';
 import type { PciBus } from '../devices/pci/pci-bus.js';
+import { driveFor, type FloppyType } from '../devices/storage/floppy-drive.js';
 import { HPET_BASE, HPET_BYTES, HPET_TIMERS, Hpet } from '../devices/timer/hpet.js';
 import { I8254 } from '../devices/timer/i8254.js';
 import { Mc146818 } from '../devices/timer/mc146818.js';
@@ -169,13 +170,6 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
     rtcIrq,
     start === undefined ? rtcDrift(options, host) : start - clock.now() / 1e6,
   );
-  fillCmos(rtc, {
-    below4g,
-    above4g,
-    cpus: options.cpus,
-    bootOrder: options.bootOrder,
-    floppies: ['none', 'none'],
-  });
   const keyboard = new Ps2Keyboard();
   const mouse = new Ps2Mouse();
   const i8042 = new I8042({
@@ -292,6 +286,17 @@ function describePorts(plugs: Plugs): Pick<PlatformDescription, 'serial' | 'para
   return { serial, parallel, ...(panic && { pvpanicPort: Number(panic['ioport']) }) };
 }
 
+function floppyTypes(plugs: Plugs, host: BoardHost): (FloppyType | undefined)[] {
+  const [fdc] = plugs.plugged('isa-fdc');
+  if (!fdc) return [];
+  return (['A', 'B'] as const).map((letter) => {
+    const drive = String(fdc[`drive${letter}`]);
+    const asked = String(fdc[`fdtype${letter}`]);
+    if (drive === '') return undefined;
+    return asked === 'auto' ? driveFor(host.drive(drive).length) : (asked as FloppyType);
+  });
+}
+
 function ideDriveRequest({ index, drive, media }: IdeDriveRequest): DeviceRequest {
   const properties = { drive, bus: `ide.${index >> 1}`, unit: String(index & 1) };
   return { type: media === 'cdrom' ? 'ide-cd' : 'ide-hd', id: '', properties };
@@ -305,20 +310,32 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
   const { machine, plugs, isa, keyboard, mouse } = base;
   if (options.vga === 'std') plugs.plug({ type: extra.vgaType, id: '', properties: {} });
   plugPorts(plugs, options);
+  const [driveA = '', driveB = ''] = options.floppies;
+  if (!options.devices.some(({ type }) => type === 'isa-fdc')) {
+    plugs.plug({ type: 'isa-fdc', id: '', properties: { driveA, driveB } });
+  }
   for (const request of options.ideDrives) plugs.plug(ideDriveRequest(request));
   for (const request of options.devices) plugs.plug(request);
   const display = machine
     .devices()
     .map(({ node }) => node.device)
     .find(isConsole);
+  const floppies = floppyTypes(plugs, host);
+  fillCmos(base.rtc, {
+    below4g: base.below4g,
+    above4g: base.above4g,
+    cpus: options.cpus,
+    bootOrder: options.bootOrder,
+    floppies,
+  });
   const platform: PlatformDescription = {
     ...options.identity,
     ram: { below4g: base.below4g, above4g: base.above4g },
-    apicIds: Array.from({ length: options.cpus }, (_, i) => i),
+    apicIds: options.apicIds ?? Array.from({ length: options.cpus }, (_, i) => i),
     ioApicId: 0,
     ...describePorts(plugs),
     hpet: base.hpet !== undefined,
-    floppy: false,
+    floppy: floppies.some(Boolean),
     ps2: true,
     fwCfg: true,
     vga: display !== undefined,

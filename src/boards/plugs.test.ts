@@ -80,3 +80,16 @@ test('help lists types by category and their properties', () => {
   assert.ok(lines.some((l) => /^ {2}iobase=<uint32> +- /.test(l)));
   assert.equal(describeDeviceType('nonsense'), undefined);
 });
+
+test('floppy drives are told to firmware by kind', () => {
+  const floppy = new Drive(new MemoryNode(1440 * 1024), { id: 'a' });
+  const m = new TestMachine(pc, { floppies: ['a'] }, { drive: () => floppy });
+  const cmos = (index: number): number => {
+    m.outb(0x70, index);
+    return m.inb(0x71);
+  };
+  assert.equal(cmos(0x10), 0x40);
+  assert.equal(cmos(0x14) & 0xc1, 0x01);
+  assert.equal(m.built.platform!.floppy, true);
+  assert.equal(new TestMachine(pc).built.platform!.floppy, false);
+});
