@@ -3,16 +3,20 @@
 import { Drive } from '../block/drive.js';
 import { MemoryNode } from '../block/memory.js';
 import { NullBackend } from '../char/null.js';
+import type { FwCfgContents } from '../firmware/fw-cfg-contents.js';
 import type { Device } from '../machine/device.js';
 import { NO_IRQ } from '../machine/irq.js';
 import type { MachineClocks } from '../machine/machine-clocks.js';
 import { stateOf } from '../machine/state.js';
 import { type ConformanceSubject, conformance } from '../machine/testing/conformance.js';
+import { FlatMemory } from '../machine/testing/flat-memory.js';
 import { ManualTime } from '../machine/testing/manual-time.js';
 import { ProbeBus, throughRegion } from '../machine/testing/probe-bus.js';
+import { ParallelPort } from './char/parallel.js';
 import { Uart16550 } from './char/uart16550.js';
 import { VgaIsa } from './display/vga-isa.js';
 import { VgaPci } from './display/vga-pci.js';
+import { FwCfg } from './firmware/fw-cfg.js';
 import { AtaDisk } from './ide/ata.js';
 import { AtapiCdrom } from './ide/atapi.js';
 import { PiixIde } from './ide/piix-ide.js';
@@ -20,6 +24,7 @@ import { I8042 } from './input/i8042.js';
 import { Ps2Keyboard } from './input/ps2-keyboard.js';
 import { Ps2Mouse } from './input/ps2-mouse.js';
 import { I8237Pair } from './misc/i8237.js';
+import { PcTestdev } from './misc/pc-testdev.js';
 import { FloppyDrive } from './storage/floppy-drive.js';
 import { I82078 } from './storage/i82078.js';
 
@@ -120,3 +125,19 @@ conformance('VGA', () =>
   withWindow((bus, clocks) => new VgaPci(bus.slot, clocks.virtual, { vramBytes: 1 << 20, rom: null, preferred })),
 );
 conformance('isa-vga', () => withWindow((bus, clocks) => new VgaIsa(bus.isa, bus.memory, clocks.virtual, 1 << 20)));
+
+conformance('isa-parallel', () =>
+  subject((bus) => {
+    const port = new ParallelPort(NO_IRQ, new NullBackend());
+    bus.isa.mapPorts('parallel', 0x378, ParallelPort.PORTS, port);
+    return port;
+  }),
+);
+
+conformance('pc-testdev', () => subject((bus) => new PcTestdev(bus.isa, bus.memory)));
+
+const CONTENTS: FwCfgContents = {
+  keys: new Map([[5, new Uint8Array([1, 0])]]),
+  files: new Map([['etc/test', { bytes: new Uint8Array(16).fill(0x5a) }]]),
+};
+conformance('fw_cfg_io', () => subject((bus) => new FwCfg(bus.isa, new FlatMemory(4096), CONTENTS)));

@@ -95,6 +95,7 @@ export class ParallelPort implements Device, IoHandler {
   }
 }
 
+export const PARALLEL_IRQ = 7;
 /** By index: base port. */
 export const PARALLEL_PORTS = [0x378, 0x278, 0x3bc] as const;
 const UNSET = 0xffff_ffff;
@@ -102,7 +103,7 @@ const UNSET = 0xffff_ffff;
 const properties = {
   index: prop.uint32(UNSET, 'which of the three ports of a PC (0 to 2) gives iobase'),
   iobase: prop.uint32(UNSET, 'first of its eight ports'),
-  irq: prop.uint32(7, 'ISA interrupt line'),
+  irq: prop.uint32(PARALLEL_IRQ, 'ISA interrupt line'),
   chardev: prop.chardev('character backend that takes what is printed'),
 };
 

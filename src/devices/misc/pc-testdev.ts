@@ -47,7 +47,10 @@ export class PcTestdev implements Device {
     bus.mapMemory(memory.io('pc-testdev-iomem', MEMORY_BYTES, store(this.memoryBytes, 4)), MEMORY_ADDRESS);
   }
 
-  reset(): void {}
+  reset(): void {
+    this.data.fill(0);
+    this.memoryBytes.fill(0);
+  }
 
   save(): DeviceState {
     return this.#state.save();
