@@ -95,7 +95,7 @@ export class ParallelPort implements Device, IoHandler {
   }
 }
 
-export const PARALLEL_IRQ = 7;
+const PARALLEL_IRQ = 7;
 /** By index: base port. */
 export const PARALLEL_PORTS = [0x378, 0x278, 0x3bc] as const;
 const UNSET = 0xffff_ffff;

@@ -32,14 +32,14 @@ test('pvpanic tells a panic from a crash that the guest handles itself', () => {
     panicked: (action: 'pause' | 'run') => void said.push(`panicked ${action}`),
     shutdown: (cause: string) => void said.push(`shutdown ${cause}`),
   };
-  const device = new Pvpanic(requests, 3, 0x505);
+  const device = new Pvpanic(requests, 3);
   assert.equal(device.read(), 3);
   device.write(0, 1, 2);
   assert.deepEqual(said.splice(0), ['panicked run']);
   device.write(0, 1, 1);
   assert.deepEqual(said.splice(0), ['panicked pause', 'shutdown guest-panic']);
   device.write(0, 1, 0x80);
-  new Pvpanic(requests, 2, 0x505).write(0, 1, 1);
+  new Pvpanic(requests, 2).write(0, 1, 1);
   assert.deepEqual(said, [], 'events that it does not offer do nothing');
 });
 

@@ -24,8 +24,6 @@ export class Pvpanic implements Device, IoHandler {
   constructor(
     private readonly requests: Pick<SystemRequests, 'panicked' | 'shutdown'>,
     private readonly events: number,
-    /** Where it is; the ACPI tables say so. */
-    readonly port: number,
   ) {}
 
   /** The events that the device knows. */
@@ -67,7 +65,7 @@ export const pvpanic: IsaDeviceType<typeof properties> = {
   properties,
   trace: PVPANIC_TRACE,
   create(bus, { ioport, events }, context) {
-    const device = new Pvpanic(context.requests, events, ioport);
+    const device = new Pvpanic(context.requests, events);
     bus.mapPorts('pvpanic', ioport, 1, device);
     return device;
   },
