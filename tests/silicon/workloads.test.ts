@@ -77,7 +77,7 @@ interface Target {
 const SCALAR = ['bytes', 'words', 'dwords', 'gathers', 'x87', 'integer'];
 const TARGETS: Readonly<Record<string, Target>> = {
   'SSE4.2 and AES': { flags: ['-O3', '-march=x86-64-v2', '-maes', '-mpclmul'], bits: 64 },
-  AVX2: { flags: ['-O3', '-march=x86-64-v3', '-mno-fma', '-maes', '-mpclmul'], bits: 64 },
+  AVX2: { flags: ['-O3', '-march=x86-64-v3', '-maes', '-mpclmul'], bits: 64 },
   'SSE4.2 in 32-bit mode': {
     flags: ['-m32', '-O3', '-march=nehalem', '-mfpmath=sse', '-maes', '-mpclmul'],
     bits: 32,
