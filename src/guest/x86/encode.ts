@@ -113,6 +113,8 @@ export function encode(form: Form, o: EncodeOptions): Encoded {
     const text = operandImm.text;
     if (operandImm.imm === 0) continue;
     if (operandImm.kind === 'L') bytes.push(o.below(16) << 4);
+    else if (operandImm.kind === 'O') bytes.push(...Array.from({ length: o.long ? 8 : 4 }, () => o.below(256)));
+    else if (operandImm.kind === 'A') bytes.push(...Array.from({ length: opSize / 8 + 2 }, () => o.below(256)));
     else {
       const count =
         text[1] === 'b'

@@ -117,7 +117,7 @@ const loadFarPointer =
   };
 
 const hex = (n: number): string => n.toString(16).toUpperCase().padStart(2, '0');
-const CONDITIONS = ['O', 'NO', 'B', 'NB', 'Z', 'NZ', 'BE', 'NBE', 'S', 'NS', 'P', 'NP', 'L', 'NL', 'LE', 'NLE'];
+const CONDITIONS = ['O', 'NO', 'B', 'AE', 'E', 'NE', 'BE', 'A', 'S', 'NS', 'P', 'NP', 'L', 'GE', 'LE', 'G'];
 
 export const CONTROL_ROWS: readonly Row[] = [
   ...CONDITIONS.flatMap((c, n): Row[] => [
@@ -135,13 +135,13 @@ export const CONTROL_ROWS: readonly Row[] = [
   ['FF /4 f64', 'JMP Ev', '', jumpIndirect],
   ['C2 f64', 'RET Iw', '', ret],
   ['C3 f64', 'RET', '', ret],
-  ['EA i64', 'JMPF Ap', '', farDirect('farJump')],
-  ['9A i64', 'CALLF Ap', '', farDirect('farCall')],
-  ['FF /3', 'CALLF Mp', '', farIndirect('farCall')],
-  ['FF /5', 'JMPF Mp', '', farIndirect('farJump')],
+  ['EA i64', 'JMP Ap', '', farDirect('farJump')],
+  ['9A i64', 'CALL Ap', '', farDirect('farCall')],
+  ['FF /3', 'CALL Mp', '', farIndirect('farCall')],
+  ['FF /5', 'JMP Mp', '', farIndirect('farJump')],
   ['CA', 'RETF Iw', '', farReturn],
   ['CB', 'RETF', '', farReturn],
-  ['CF', 'IRET|IRETD|IRETQ', '', iret],
+  ['CF', 'IRETW|IRET|IRETQ', '', iret],
   ['CC', 'INT3', '', interrupt(1)],
   ['CD', 'INT Ib', '', interrupt(0)],
   ['CE i64', 'INTO', '', into],

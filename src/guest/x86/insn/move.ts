@@ -268,7 +268,7 @@ const bound: Meaning = (t, i) => {
 
 const nop: Meaning = () => undefined;
 const hex = (n: number): string => n.toString(16).toUpperCase().padStart(2, '0');
-const CONDITIONS = ['O', 'NO', 'B', 'NB', 'Z', 'NZ', 'BE', 'NBE', 'S', 'NS', 'P', 'NP', 'L', 'NL', 'LE', 'NLE'];
+const CONDITIONS = ['O', 'NO', 'B', 'AE', 'E', 'NE', 'BE', 'A', 'S', 'NS', 'P', 'NP', 'L', 'GE', 'LE', 'G'];
 
 export const MOVE_ROWS: readonly Row[] = [
   ['88 /r', 'MOV Eb,Gb', '', mov],
@@ -292,7 +292,7 @@ export const MOVE_ROWS: readonly Row[] = [
   ['86 /r LOCK', 'XCHG Eb,Gb', '', xchg],
   ['87 /r LOCK', 'XCHG Ev,Gv', '', xchg],
   ['90+r', 'XCHG Zv,rAX', '', xchgAccumulator],
-  ['0F C8+r', 'BSWAP Zy', '', bswap],
+  ['0F C8+r', 'BSWAP Zv', '', bswap],
   ['0F 38 F0 /r', 'MOVBE Gv,Mv', 'movbe', movbe],
   ['0F 38 F1 /r', 'MOVBE Mv,Gv', 'movbe', movbe],
   ['NP 0F C3 /r', 'MOVNTI My,Gy', 'sse2', mov],
@@ -300,15 +300,15 @@ export const MOVE_ROWS: readonly Row[] = [
     [`0F ${hex(0x40 + n)} /r`, `CMOV${c} Gv,Ev`, 'cmov', cmov],
     [`0F ${hex(0x90 + n)} /r`, `SET${c} Eb`, '', setcc],
   ]),
-  ['D7', 'XLAT', '', xlat],
+  ['D7', 'XLAT Xb', '', xlat],
   ['50+r d64', 'PUSH Zv', '', push],
   ['58+r d64', 'POP Zv', '', pop],
   ['FF /6 d64', 'PUSH Ev', '', push],
   ['8F /0 d64', 'POP Ev', '', pop],
   ['68 d64', 'PUSH Iz', '', push],
   ['6A d64', 'PUSH Ib', '', push],
-  ['60 i64', 'PUSHA|PUSHAD', '', pushAll],
-  ['61 i64', 'POPA|POPAD', '', popAll],
+  ['60 i64', 'PUSHAW|PUSHA', '', pushAll],
+  ['61 i64', 'POPAW|POPA', '', popAll],
   ['06 i64', 'PUSH ES', '', pushSegment(Seg.es)],
   ['0E i64', 'PUSH CS', '', pushSegment(Seg.cs)],
   ['16 i64', 'PUSH SS', '', pushSegment(Seg.ss)],
@@ -320,8 +320,8 @@ export const MOVE_ROWS: readonly Row[] = [
   ['1F i64', 'POP DS', '', popSegment(Seg.ds)],
   ['0F A1 d64', 'POP FS', '', popSegment(Seg.fs)],
   ['0F A9 d64', 'POP GS', '', popSegment(Seg.gs)],
-  ['9C d64', 'PUSHF|PUSHFD|PUSHFQ', '', pushFlags],
-  ['9D d64', 'POPF|POPFD|POPFQ', '', popFlags],
+  ['9C d64', 'PUSHFW|PUSHFD|PUSHF', '', pushFlags],
+  ['9D d64', 'POPFW|POPFD|POPF', '', popFlags],
   ['C8 d64', 'ENTER Iw,Ib', '', enter],
   ['C9 d64', 'LEAVE', '', leaveFrame],
   ['9E', 'SAHF', '', sahf],
@@ -336,11 +336,12 @@ export const MOVE_ROWS: readonly Row[] = [
   ['0F 1F /0', 'NOP Ev', '', nop],
   ...[0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e].map((n): Row => [`0F ${hex(n)} /r`, 'NOP Ev', '', nop]),
   ...[1, 2, 3, 4, 5, 6, 7].map((n): Row => [`0F 1F /${n}`, 'NOP Ev', '', nop]),
-  ['0F 18 /0', 'PREFETCHNTA M', '', nop],
-  ['0F 18 /1', 'PREFETCHT0 M', '', nop],
-  ['0F 18 /2', 'PREFETCHT1 M', '', nop],
-  ['0F 18 /3', 'PREFETCHT2 M', '', nop],
-  ...[0, 1, 2, 3].map((n): Row => [`0F 18 /${n}`, 'NOP R', '', nop]),
+  ['0F 18 /0', 'PREFETCHNTA Mb', '', nop],
+  ['0F 18 /1', 'PREFETCHT0 Mb', '', nop],
+  ['0F 18 /2', 'PREFETCHT1 Mb', '', nop],
+  ['0F 18 /3', 'PREFETCHT2 Mb', '', nop],
+  ...[0, 1, 2, 3].map((n): Row => [`0F 18 /${n}`, 'NOP Rv', '', nop]),
   ...[4, 5, 6, 7].map((n): Row => [`0F 18 /${n}`, 'NOP Ev', '', nop]),
-  ['0F 0D /r', 'PREFETCHW M', '', nop],
+  ['0F 0D /r', 'PREFETCH Mb', '', nop],
+  ['0F 0D /1', 'PREFETCHW Mb', '', nop],
 ];
