@@ -231,9 +231,11 @@ export class PciFunction<N extends string = never> implements PciConfigSpace, St
     const flags = spec.kind === 'io' ? 3 : spec.index === 'rom' ? 0x7ff : 15;
     let address = (low & ~flags) >>> 0;
     if (spec.kind === 'memory64') address += this.registers.get(`BAR${Number(spec.index) + 1}`) * 2 ** 32;
-    const end = spec.kind === 'io' ? 0x1_0000 : spec.kind === 'memory32' ? 2 ** 32 : 2 ** 52;
+    if (address === 0) return undefined;
+    const end = address + spec.region.size;
+    if (spec.kind === 'io') return end > 0x1_0000 ? undefined : address;
     // All ones, written to find the size, ends at the end of the space: such a BAR is being sized, not placed.
-    return address === 0 || address + spec.region.size >= end ? undefined : address;
+    return end >= (spec.kind === 'memory32' ? 2 ** 32 : 2 ** 52) ? undefined : address;
   }
 }
 
