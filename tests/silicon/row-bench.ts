@@ -11,7 +11,8 @@ import { Jit } from '../../src/jit/jit.js';
 import { RegionExit } from '../../src/jit/lower.js';
 import type { Sample } from './native.js';
 
-const MODE = Mode.cs64 | Mode.protected | Mode.lma | Mode.avx | Mode.osfxsr | 3;
+/** 64-bit user mode with all units enabled. */
+export const MODE = Mode.cs64 | Mode.protected | Mode.lma | Mode.avx | Mode.osfxsr | 3;
 const RAM_BYTES = 1 << 16;
 /** Linear addresses of the code and of the sample's memory (aligned as natively). */
 const CODE = 0x1000;
@@ -106,14 +107,20 @@ export class RowBench {
   }
 
   /** Runs `code` on a copy of the sample, interpreted or compiled. `fault` is the vector raised, or -1. */
-  run(code: readonly number[], sample: Sample, compiled = false, rdi = MEMORY): { after: Sample; fault: number } {
+  run(
+    code: readonly number[],
+    sample: Sample,
+    compiled = false,
+    rdi = MEMORY,
+    mode = MODE,
+  ): { after: Sample; fault: number } {
     this.#load(sample);
     this.#set64('rdi', BigInt(rdi));
     this.#bytes.set(code, this.#ram + CODE);
     const t = this.#translator;
-    t.beginBlock(MODE);
+    t.beginBlock(mode);
     const i = t.i;
-    const decoded = this.decoder.decode(i, this.#bytes, this.#ram + CODE, this.#ram + CODE + code.length, MODE);
+    const decoded = this.decoder.decode(i, this.#bytes, this.#ram + CODE, this.#ram + CODE + code.length, mode);
     if (decoded !== Decoded.ok) return { after: sample.clone(), fault: 6 };
     i.offset = 0;
     i.end = i.length;
@@ -123,13 +130,13 @@ export class RowBench {
     const block = this.#layout.code;
     this.#words.fill(0, block / 4, (block + BLOCK.size) / 4);
     this.#words[(block + BLOCK.at['host']!) / 4] = this.#ram + CODE;
-    this.#words[(block + BLOCK.at['mode']!) / 4] = MODE;
+    this.#words[(block + BLOCK.at['mode']!) / 4] = mode;
     this.#view.setUint16(block + BLOCK.at['bytes']!, code.length, true);
     this.#view.setUint16(block + BLOCK.at['instructions']!, 1, true);
     this.#words[(block + BLOCK.at['ops']!) / 4] = t.b.count;
     this.#words.set(t.b.words.subarray(0, t.b.count * 4), (block + BLOCK.size) / 4);
     this.#set64('pc', BigInt(CODE));
-    this.#view.setUint32(this.#at('mode'), MODE, true);
+    this.#view.setUint32(this.#at('mode'), mode, true);
     this.#view.setUint32(this.#at('faultPending'), 0, true);
     if (!compiled || !this.#enter(block)) this.#runtime['interpret']!(this.#cpu, block);
     const faulted = this.#view.getUint32(this.#at('faultPending'), true) !== 0;
