@@ -61,7 +61,6 @@ import {
   setCpl,
   setFromDescriptor,
   setReal,
-  typeOf,
 } from './segments';
 import { commitStack, openStack, push } from './stack';
 
