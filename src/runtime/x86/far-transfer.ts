@@ -356,13 +356,13 @@ function callGate(cpu: usize): u64 {
       const sp = innerSp;
       for (let i: u32 = 0; i < gateParameters; i++) {
         openStack(cpu);
-        store<u32>(parameters + (<usize>i << 2), <u32>peek(cpu, i * size, size));
+        store<u32>(parameters + ((<usize>i) << 2), <u32>peek(cpu, i * size, size));
         if (faulted(cpu)) return 0;
       }
       openOther(base, limit, ssAttr, sp, mmu, ss & 0xfffc);
       push(cpu, size, oldSs);
       push(cpu, size, oldSp);
-      for (let i = <i32>gateParameters - 1; i >= 0; i--) push(cpu, size, load<u32>(parameters + (<usize>i << 2)));
+      for (let i = <i32>gateParameters - 1; i >= 0; i--) push(cpu, size, load<u32>(parameters + ((<usize>i) << 2)));
       push(cpu, size, oldCs);
       push(cpu, size, pc);
       if (faulted(cpu)) return 0;

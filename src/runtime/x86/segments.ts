@@ -212,7 +212,7 @@ function storeTable(cpu: usize, at: u64, size: u32, seg: u32): u64 {
   stU16(cpu, at, <u64>(segLimit(cpu, seg) & 0xffff), mmu);
   if (faulted(cpu)) return 0;
   if (size === 8) stU64(cpu, at + 2, segBase(cpu, seg), mmu);
-  else stU32(cpu, at + 2, segBase(cpu, seg), mmu);
+  else stU32(cpu, at + 2, segBase(cpu, seg) & (size === 2 ? 0xffffff : 0xffffffff), mmu);
   return 0;
 }
 function loadTable(cpu: usize, at: u64, size: u32, seg: u32): u64 {

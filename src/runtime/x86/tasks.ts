@@ -189,7 +189,9 @@ export function switchTask(cpu: usize, selector: u32, reason: u32, nextPc: u64, 
   // From here on everything belongs to the new task. Registers and selectors are read with the old page tables.
   taskCommitted = true;
   for (let i: u32 = 0; i < 8; i++) {
-    setReg(cpu, i, wide ? ldU32(cpu, regsAt + i * 4, mmu) : 0xffff0000 | ldU16(cpu, regsAt + i * 2, mmu));
+    // A 16-bit image leaves the upper halves as they are.
+    if (wide) setReg(cpu, i, ldU32(cpu, regsAt + i * 4, mmu));
+    else setReg(cpu, i, (reg(cpu, i) & 0xffff0000) | ldU16(cpu, regsAt + i * 2, mmu));
   }
   const count: u32 = wide ? 6 : 4;
   for (let seg: u32 = 0; seg < 6; seg++) {

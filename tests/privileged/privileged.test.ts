@@ -1,0 +1,51 @@
+/**
+ * Privileged behaviour, compared with QEMU: each guest of testdata/ prints what it sees, and testdata/NAME.expected is what
+ * `qemu-system-x86_64 -M pc -cpu max -accel tcg` printed. `UPDATE_GOLDEN=1` assembles the guests again (nasm) and asks QEMU.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { runGuest } from './guest.js';
+
+const testdata = fileURLToPath(new URL('../../../tests/privileged/testdata/', import.meta.url));
+const GUESTS = ['real', 'protected'];
+const update = process.env['UPDATE_GOLDEN'] !== undefined;
+
+function assemble(name: string): Buffer {
+  const image = join(testdata, `${name}.bin.gz`);
+  if (!update && existsSync(image)) return gunzipSync(readFileSync(image));
+  const folder = mkdtempSync(join(tmpdir(), 'tinamou-guest-'));
+  const bin = join(folder, 'guest.bin');
+  try {
+    const nasm = spawnSync('nasm', ['-w-prefix-seg', '-f', 'bin', '-o', bin, `${name}.asm`], { cwd: testdata });
+    assert.equal(nasm.status, 0, String(nasm.stderr));
+    const bytes = readFileSync(bin);
+    writeFileSync(image, gzipSync(bytes, { level: 9 }));
+    const output = join(folder, 'output');
+    spawnSync(
+      'qemu-system-x86_64',
+      [
+        ...['-M', 'pc', '-accel', 'tcg', '-cpu', 'max', '-m', '16', '-bios', bin, '-display', 'none', '-no-reboot'],
+        ...['-debugcon', `file:${output}`, '-device', 'isa-debug-exit,iobase=0xf4,iosize=1'],
+      ],
+      { timeout: 10_000 },
+    );
+    writeFileSync(join(testdata, `${name}.expected`), readFileSync(output));
+    return bytes;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+for (const name of GUESTS) {
+  test(`privileged guest ${name} sees what it sees on QEMU`, () => {
+    const { output, end } = runGuest(assemble(name));
+    assert.equal(output, readFileSync(join(testdata, `${name}.expected`), 'latin1'));
+    assert.equal(end, 'halted');
+  });
+}
