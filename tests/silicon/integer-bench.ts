@@ -17,6 +17,7 @@ const STATE = AREA + 0x1000;
 export const DATA = AREA + 0x2000;
 const AREA_BYTES = 0x4000;
 const MODE = Mode.cs64 | Mode.protected | Mode.lma | Mode.osfxsr | Mode.avx | 3;
+const MODE32 = Mode.cs32 | Mode.ss32 | Mode.protected | Mode.lma | Mode.osfxsr | Mode.avx | 3;
 /** The flags a case compares: arithmetic ones and DF. */
 export const FLAGS = 0xcd5;
 const SIGNALS: Readonly<Record<number, number>> = { 0: 8, 6: 4, 13: 11, 14: 11, 1: 5, 3: 5 };
@@ -48,7 +49,13 @@ export class Case {
   }
   set flags(value: number) {
     this.view.setUint32(AT.flags, value, true);
-    this.view.setUint32(AT.flags + 4, 0, true);
+  }
+  /** 32-bit code, else 64-bit. */
+  get narrow(): boolean {
+    return this.view.getUint32(AT.flags + 4, true) !== 0;
+  }
+  set narrow(value: boolean) {
+    this.view.setUint32(AT.flags + 4, value ? 1 : 0, true);
   }
   reg(n: number): bigint {
     return this.view.getBigUint64(AT.registers + 8 * n, true);
@@ -152,10 +159,15 @@ export class IntegerBench {
     this.#bytes.set(c.code, host + CODE);
     // Where the native run jumps to leave.
     const end = CODE + c.length;
-    this.#bytes.set([0xff, 0x24, 0x25, 0x88, 0x10, 0x00, 0x20], host + end);
+    const mode = c.narrow ? MODE32 : MODE;
+    // jmp [end], with and without SIB byte
+    this.#bytes.set(
+      c.narrow ? [0xff, 0x25, 0x88, 0x10, 0x00, 0x20] : [0xff, 0x24, 0x25, 0x88, 0x10, 0x00, 0x20],
+      host + end,
+    );
     this.#view.setBigUint64(host + STATE + 0x88, BigInt(AREA), true);
     this.#set64('pc', BigInt(CODE));
-    this.#view.setUint32(this.#at('mode'), MODE, true);
+    this.#view.setUint32(this.#at('mode'), mode, true);
     this.#view.setUint32(this.#at('mmuIndex'), 1, true);
     this.#view.setUint32(this.#at('faultPending'), 0, true);
     const after = c.clone();
@@ -167,7 +179,7 @@ export class IntegerBench {
         after.signal = 99;
         break;
       }
-      this.#translate(host + pc);
+      this.#translate(host + pc, mode);
       this.#runtime['interpret']?.(this.#cpu, this.#layout.code);
       if (this.#view.getUint32(this.#at('faultPending'), true) !== 0) {
         after.signal = SIGNALS[this.#view.getUint32(this.#at('faultVector'), true)] ?? 98;
@@ -180,16 +192,16 @@ export class IntegerBench {
     return after;
   }
 
-  #translate(host: number): void {
+  #translate(host: number, mode: number): void {
     const translator = this.#translator;
-    translator.translate(host, MODE, 0);
+    translator.translate(host, mode, 0);
     const { builder } = translator;
     if (this.#optimise) optimise(builder);
     const block = this.#layout.code;
     const head = block / 4;
     this.#words.fill(0, head, head + BLOCK.size / 4);
     this.#words[head + (BLOCK.at['host'] as number) / 4] = host;
-    this.#words[head + (BLOCK.at['mode'] as number) / 4] = MODE;
+    this.#words[head + (BLOCK.at['mode'] as number) / 4] = mode;
     this.#view.setUint16(block + (BLOCK.at['bytes'] as number), translator.bytes, true);
     this.#view.setUint16(block + (BLOCK.at['instructions'] as number), translator.instructions, true);
     this.#words[head + (BLOCK.at['ops'] as number) / 4] = builder.count;

@@ -22,12 +22,13 @@ const OF = 0x800;
 const EXCLUDED = /^(PUSHF|POPF|ENTER|INS|OUTS|BOUND)/;
 const EXCLUDED_OPERANDS = /\b(ES|CS|SS|DS|FS|GS|Ob|Ov)\b/;
 
-const usable = (row: Row): boolean =>
-  !EXCLUDED.test(row[1]) && !EXCLUDED_OPERANDS.test(row[1]) && !/\bi64\b/.test(row[0]);
+const usable = (row: Row): boolean => !EXCLUDED.test(row[1]) && !EXCLUDED_OPERANDS.test(row[1]);
 
-export const INTEGER_FORMS: readonly Form[] = new Decoder(
+const FORMS: readonly Form[] = new Decoder(
   [...ARITHMETIC_ROWS, ...MOVE_ROWS, ...SHIFT_ROWS, ...BIT_ROWS, ...STRING_ROWS].filter(usable),
 ).forms;
+const FORMS64 = FORMS.filter((f) => f.encoding.only64 !== 0);
+const FORMS32 = FORMS.filter((f) => f.encoding.only64 !== 1);
 
 /** Flags that are undefined after an instruction; `count`: its masked shift count. */
 export function undefinedFlags(name: string, count: number, size: number): number {
@@ -75,6 +76,15 @@ export function undefinedFlags(name: string, count: number, size: number): numbe
       return PF | AF;
     case 'BEXTR':
       return PF | AF | SF;
+    case 'DAA':
+    case 'DAS':
+      return OF;
+    case 'AAA':
+    case 'AAS':
+      return OF | SF | ZF | PF;
+    case 'AAM':
+    case 'AAD':
+      return OF | AF | CF;
     default:
       return 0;
   }
@@ -101,6 +111,14 @@ function value(random: Operands): bigint {
 const REGISTERS = [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 const insn = new Insn();
 
+/** Would an instruction with byte operands write BL or BH in 32-bit mode? Only those are near the pointers. */
+function changesPointer(form: Form, reg: number, rm: number): boolean {
+  return form.operands.some(
+    (o) =>
+      o.size === 'b' && (('GZ'.includes(o.kind) && (reg & 3) === 3) || (o.kind === 'E' && rm >= 0 && (rm & 3) === 3)),
+  );
+}
+
 export interface Generated {
   readonly case: Case;
   readonly names: string;
@@ -112,8 +130,11 @@ export interface Generated {
  * A case of `length` instructions of which all but the last few are from `forms`; then, half of the time, a conditional
  * jump over an increment, so that conditions are seen fused too.
  */
-export function generate(random: Operands, decoder: Decoder, length: number): Generated {
+export function generate(random: Operands, decoder: Decoder, length: number, narrow: boolean): Generated {
   const c = new Case();
+  c.narrow = narrow;
+  const mode = narrow ? Mode.cs32 | Mode.ss32 | Mode.protected : Mode.cs64 | Mode.protected | Mode.lma;
+  const forms = narrow ? FORMS32 : FORMS64;
   for (let n = 0; n < 16; n++) c.setReg(n, value(random));
   for (let n = 0; n < c.data.length; n++) c.data[n] = random.below(256);
   c.setReg(4, BigInt(DATA + 512 + random.below(8) * 8));
@@ -121,26 +142,28 @@ export function generate(random: Operands, decoder: Decoder, length: number): Ge
   let ignore = 0;
   const names: string[] = [];
   const code: number[] = [];
-  // R14 and R15 stay pointers and indexes.
-  c.setReg(15, BigInt(DATA + 480 + random.below(64)));
-  c.setReg(14, BigInt(random.below(4)));
-  const general = REGISTERS.slice(0, 13);
+  // Two registers stay pointer and index.
+  const base = narrow ? 3 : 15;
+  const index = narrow ? 5 : 14;
+  c.setReg(base, BigInt(DATA + 480 + random.below(64)));
+  c.setReg(index, BigInt(random.below(4)));
+  const general = narrow ? [0, 1, 2, 6, 7] : REGISTERS.slice(0, 13);
   for (let tries = 0; names.length < length && tries < 100; tries++) {
-    const form = INTEGER_FORMS[random.below(INTEGER_FORMS.length)] as Form;
+    const form = forms[random.below(forms.length)] as Form;
     const name = form.mnemonics[0] as string;
     const string = /^(MOVS|CMPS|STOS|LODS|SCAS)$/.test(name);
     if (string && names.length > 0) continue;
     const e: Encoded = encode(form, {
       below: (n) => random.below(n),
-      long: true,
+      long: !narrow,
       registers: general,
-      pointers: [15, 14],
-      sizes: [16, 32, 64],
+      pointers: [base, index],
+      sizes: narrow ? [16, 32] : [16, 32, 64],
       memory: 40,
       lock: 20,
     });
-    if (e.memory !== undefined && e.memory.base !== 15) continue;
-    if (e.memory !== undefined && e.memory.index >= 0 && e.memory.index !== 14) continue;
+    if (e.memory !== undefined && e.memory.base !== base) continue;
+    if (e.memory !== undefined && e.memory.index >= 0 && e.memory.index !== index) continue;
     const bytes = [...e.bytes];
     if (string) {
       c.setReg(6, BigInt(DATA + 256 + random.below(128)));
@@ -149,10 +172,7 @@ export function generate(random: Operands, decoder: Decoder, length: number): Ge
       if (random.below(2) === 0) bytes.unshift(random.below(2) === 0 ? 0xf3 : 0xf2);
       if (/CMPS|SCAS/.test(name) && random.below(2) === 0) c.data.fill(random.below(4), 200, 500);
     }
-    if (
-      decoder.decode(insn, Uint8Array.from(bytes), 0, bytes.length, Mode.cs64 | Mode.protected | Mode.lma) !==
-      Decoded.ok
-    )
+    if (decoder.decode(insn, Uint8Array.from(bytes), 0, bytes.length, mode) !== Decoded.ok)
       throw new Error(`cannot decode ${form.row[0]} ${form.row[1]}: ${bytes.map((x) => x.toString(16)).join(' ')}`);
     if (/^BT/.test(name) && e.memory !== undefined && form.operands[1]?.kind === 'G') {
       if (names.length > 0) continue;
@@ -167,6 +187,9 @@ export function generate(random: Operands, decoder: Decoder, length: number): Ge
       c.setReg(5, BigInt(DATA + 512));
     }
     if (name === 'CMPXCHG16B' && random.below(2) === 0) continue;
+    if (/^POPA/.test(name) && names.length > 0) continue;
+    // A byte register field 3, 5, 7 is BL, CH or BH: the pointers would change.
+    if (narrow && changesPointer(form, e.reg, e.rm)) continue;
     if (name === 'BSWAP' && e.opSize === 16) continue;
     const byCl = form.operands.some((o) => o.text === 'CL');
     let count = 1;
@@ -189,11 +212,12 @@ export function generate(random: Operands, decoder: Decoder, length: number): Ge
     ignore |= undefinedFlags(name, count, size);
     code.push(...bytes);
     names.push(`${form.row[1]} [${bytes.map((x) => x.toString(16).padStart(2, '0')).join(' ')}]`);
-    if (/^DIV|IDIV/.test(name)) break;
+    if (/^(DIV|IDIV|POPA|AAM|LEAVE)/.test(name)) break;
   }
   if (ignore === 0 && random.below(2) === 0) {
     const cc = random.below(16);
-    code.push(0x70 | cc, 3, 0x49, 0xff, 0xc6); // jcc over inc r14
+    // jcc over inc r14, or inc ebp
+    code.push(0x70 | cc, ...(narrow ? [1, 0x45] : [3, 0x49, 0xff, 0xc6]));
     names.push(`J${cc}`);
   }
   c.flags = (random.u32() & 0x8d5) | (random.below(4) === 0 ? 0x400 : 0) | 0x202;

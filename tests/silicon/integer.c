@@ -20,7 +20,7 @@
 struct record {
   uint32_t length;
   uint32_t signal;
-  uint64_t flags;
+  uint64_t flags; /* bit 32: run as 32-bit code */
   uint64_t registers[16];
   uint8_t code[48];
   uint8_t data[1024];
@@ -47,7 +47,8 @@ static void on_signal(int number, siginfo_t *info, void *context) {
 }
 
 void enter(void);
-extern char leave[];
+void enter32(void);
+extern char leave[], leave32[];
 __asm__(".text\n"
         "enter:\n"
         "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
@@ -58,6 +59,7 @@ __asm__(".text\n"
         "mov 0x20001040, %r8; mov 0x20001048, %r9; mov 0x20001050, %r10; mov 0x20001058, %r11\n"
         "mov 0x20001060, %r12; mov 0x20001068, %r13; mov 0x20001070, %r14; mov 0x20001078, %r15\n"
         "jmp *code_address(%rip)\n"
+        "leave32:\n"
         "leave:\n"
         "mov %rax, 0x20001000; mov %rcx, 0x20001008; mov %rdx, 0x20001010; mov %rbx, 0x20001018\n"
         "mov %rsp, 0x20001020; mov %rbp, 0x20001028; mov %rsi, 0x20001030; mov %rdi, 0x20001038\n"
@@ -67,7 +69,17 @@ __asm__(".text\n"
         "pushfq; pop 0x20001080; cld\n"
         "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
         "ret\n"
-        "code_address: .quad 0x20000800\n");
+        "code_address: .quad 0x20000800\n"
+        /* 32-bit code: CS 0x23 of Linux is flat; it comes back through a far jump to CS 0x33. */
+        "enter32:\n"
+        "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
+        "mov %rsp, 0x20001090\n"
+        "push 0x20001080; popfq\n"
+        "mov 0x20001000, %rax; mov 0x20001008, %rcx; mov 0x20001010, %rdx; mov 0x20001018, %rbx\n"
+        "mov 0x20001028, %rbp; mov 0x20001030, %rsi; mov 0x20001038, %rdi\n"
+        "mov 0x20001020, %rsp\n"
+        "ljmp *far_code(%rip)\n"
+        "far_code: .long 0x20000800; .word 0x23\n");
 
 int main(void) {
   static uint8_t stack[65536];
@@ -88,13 +100,21 @@ int main(void) {
     s->end = (uint64_t)leave;
     memcpy((void *)DATA, record.data, sizeof record.data);
     memcpy((void *)CODE, record.code, record.length);
-    memcpy((void *)(CODE + record.length), jump, sizeof jump);
+    int narrow = record.flags >> 32 & 1;
+    s->flags = (uint32_t)record.flags;
+    if (narrow) {
+      uint8_t far[] = {0xea, 0, 0, 0, 0, 0x33, 0}; /* jmp 0x33:leave */
+      uint32_t to = (uint32_t)(uint64_t)leave32;
+      memcpy(far + 1, &to, 4);
+      memcpy((void *)(CODE + record.length), far, sizeof far);
+    } else memcpy((void *)(CODE + record.length), jump, sizeof jump);
     raised = 0;
-    if (sigsetjmp(back, 1) == 0) enter();
+    if (narrow) __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(0x2b));
+    if (sigsetjmp(back, 1) == 0) (narrow ? enter32 : enter)();
     else __asm__ volatile("cld");
     record.signal = raised;
     memcpy(record.registers, s->registers, sizeof s->registers);
-    record.flags = s->flags;
+    record.flags = s->flags | (uint64_t)narrow << 32;
     memcpy(record.data, (void *)DATA, sizeof record.data);
     fwrite(&record, sizeof record, 1, stdout);
   }
