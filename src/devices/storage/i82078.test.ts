@@ -136,6 +136,16 @@ test('READ DATA by DMA, over both heads with MT, until terminal count', () => {
   assert.ok(!b.irq.level);
 });
 
+test('with MT the other head goes on where the track ends, also before EOT', () => {
+  const b = bench();
+  b.init();
+  b.command(0xe6, 0x00, 0, 0, 2, 2, 21, 0x1b, 0xff);
+  const into = new Uint8Array(20 * 512);
+  assert.equal(b.dma.run('write', into), into.length);
+  assert.deepEqual(into.slice(17 * 512, 18 * 512), sector(18));
+  assert.deepEqual(b.results().slice(0, 3), [0x04, 0, 0]);
+});
+
 test('without MT the track ends at EOT', () => {
   const b = bench();
   b.init();

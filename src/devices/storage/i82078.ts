@@ -590,7 +590,9 @@ export class I82078 implements Device, IoHandler, DmaClient {
   /** Moves the address on as the result phase shows it; false when the command has come to the end of the cylinder. */
   #advance(): boolean {
     const s = this.#s;
-    if (s.sector !== s.lastSector) {
+    // A track ends with its last sector too, whatever EOT says: SeaBIOS names an EOT beyond it and expects MT to go on.
+    const { sectors } = this.#drives[s.drive]!.format;
+    if (s.sector !== s.lastSector && s.sector !== sectors) {
       s.sector = (s.sector + 1) & 0xff;
       return true;
     }
