@@ -143,7 +143,7 @@ export const JUMP_ENTRY = layout('JumpEntry', [
   ['mode', 'u32'],
   ['generation', 'u32'], // tlbGeneration
   ['block', 'u32'],
-  ['entry', 'u32'], // copy of the block's entry, 0: none
+  ['pad', 'u32'],
 ]);
 export const BLOCK_HASH = 65536;
 /** -d items the runtime itself reports. */

@@ -4,7 +4,7 @@ import { TLB_ENTRIES, TLB_ENTRY, VCPU } from '../ir/layout.js';
 import { OP, OPS } from '../ir/ops.js';
 import { KIND, Kind } from './lower-alu.js';
 import { Local, type Values } from './values.js';
-import { V, W } from './wasm/opcodes.js';
+import { V, ValType, VOID, W } from './wasm/opcodes.js';
 
 const READ = TLB_ENTRY.at['read'] as number;
 const WRITE = TLB_ENTRY.at['write'] as number;
@@ -14,12 +14,13 @@ const ENTRY_SHIFT = 31 - Math.clz32(TLB_ENTRY.size);
 const TABLE_BYTES = TLB_ENTRIES * TLB_ENTRY.size;
 
 /** By op code: bytes accessed. */
-const SIZE = new Uint8Array(OPS.length);
+export const SIZE = new Uint8Array(OPS.length);
+/** By op code: needs write permission. */
+export const WRITES = new Uint8Array(OPS.length);
 /** By op code: offset in a TLB entry of the tag to compare with. */
 const TAG = new Uint8Array(OPS.length);
-/** By op code: the load or store instruction, and the log2 of its width. */
+/** By op code: the load or store instruction. */
 const ACCESS = new Uint8Array(OPS.length);
-const ALIGN = new Uint8Array(OPS.length);
 /** By op code: the loaded value's high half is zero. */
 const ZERO_EXTENDS = new Uint8Array(OPS.length);
 /** By op code: a misaligned address is a fault. */
@@ -47,7 +48,7 @@ for (const [code, o] of OPS.entries()) {
   const bytes = Number(bits) / 8;
   SIZE[code] = bytes;
   TAG[code] = what === 'ld' ? READ : WRITE;
-  ALIGN[code] = Math.min(4, Math.log2(bytes));
+  WRITES[code] = what === 'ld' ? 0 : 1;
   if (bytes > 8) {
     KIND[code] = what === 'st' ? Kind.storeVector : Kind.loadVector;
     ALIGNED[code] = suffix === 'a' ? 1 : 0;
@@ -76,17 +77,26 @@ export function loadTlbBase(v: Values): void {
   v.setLocal(Local.generation);
 }
 
+/** A memory access of an op: its operands, the way out, and its place in a group. */
+export class Access {
+  op = 0;
+  /** Linear address: slot[a] + imm. */
+  a = 0;
+  imm = 0;
+  /** Value of the side exit for the instruction, and the distance of its label. */
+  exit = 0;
+  label = 0;
+  /** Local that holds the linear-memory address of the group's base, or 0 when each access checks for itself; 0: no group. */
+  base = 0;
+  /** The access's distance from that base. */
+  offset = 0;
+}
+
 /**
- * Leaves the linear-memory address of guest address slot[a] + imm in `Local.address`, or takes the side exit: `exit` is its
- * value for this instruction, `label` the distance to it.
+ * Pushes what to compare with the tag of the TLB entry for `Local.linear`, which is on the stack, and the entry's tag:
+ * equal when all of `size` bytes may be accessed. Leaves `Local.address` (low half of the linear address) and `Local.entry`.
  */
-function translate(v: Values, a: number, imm: number, size: number, tag: number, exit: number, label: number): void {
-  v.i32(exit);
-  v.get(a);
-  if (imm !== 0) {
-    v.i64(imm, imm >> 31);
-    v.op(W.i64Add);
-  }
+function pushTags(v: Values, size: number, tag: number): void {
   v.teeLocal(Local.linear);
   if (size > 1) {
     v.i64(size - 1, 0);
@@ -107,12 +117,24 @@ function translate(v: Values, a: number, imm: number, size: number, tag: number,
   v.op(W.i32Add);
   v.teeLocal(Local.entry);
   v.memory(W.i64Load, 3, tag);
+}
+
+/** Takes the side exit unless the access can be made without a check; leaves `Local.address` and `Local.entry`. */
+function translate(v: Values, access: Access, size: number, tag: number, label: number): void {
+  v.i32(access.exit);
+  v.get(access.a);
+  if (access.imm !== 0) {
+    v.i64(access.imm, access.imm >> 31);
+    v.op(W.i64Add);
+  }
+  pushTags(v, size, tag);
   v.op(W.i64Ne);
   v.op(W.brIf);
   v.code.uleb(label);
   v.op(W.drop);
 }
 
+/** Pushes the linear-memory address after `translate`. */
 function pushAddress(v: Values): void {
   v.getLocal(Local.address);
   v.getLocal(Local.entry);
@@ -120,36 +142,104 @@ function pushAddress(v: Values): void {
   v.op(W.i32Add);
 }
 
-export function load(v: Values, op: number, dst: number, a: number, imm: number, exit: number, label: number): void {
-  translate(v, a, imm, SIZE[op] as number, TAG[op] as number, exit, label);
-  v.open(dst);
+/**
+ * Checks the range of a group: [access + from, + size). Its base local becomes the linear-memory address of the range, or 0
+ * when it misses the TLB or straddles pages. `narrow`: addresses are cut to 32 bits.
+ */
+export function openGroup(
+  v: Values,
+  access: Access,
+  from: number,
+  size: number,
+  writes: boolean,
+  narrow: boolean,
+): void {
+  const add = access.imm + from;
+  if (narrow) {
+    v.get32(access.a);
+    v.i32(add);
+    v.op(W.i32Add);
+    v.op(W.i64ExtendI32U);
+  } else {
+    v.get(access.a);
+    v.i64(add, add >> 31);
+    v.op(W.i64Add);
+  }
+  pushTags(v, size, writes ? WRITE : READ);
+  v.op(W.i64Eq);
+  v.setLocal(Local.scratch);
   pushAddress(v);
-  v.memory(ACCESS[op] as number, 0, 0);
+  v.i32(0);
+  v.getLocal(Local.scratch);
+  v.op(W.select);
+  v.setLocal(access.base);
+}
+
+export function load(v: Values, access: Access, dst: number): void {
+  const { op, base } = access;
+  const instruction = ACCESS[op] as number;
+  v.open(dst);
+  if (base !== 0) {
+    v.getLocal(base);
+    v.op(W.if);
+    v.op(ValType.i64);
+    v.getLocal(base);
+    v.memory(instruction, 0, access.offset);
+    v.op(W.else);
+  }
+  // A side exit out of here drops what `open` pushed.
+  translate(v, access, SIZE[op] as number, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
+  pushAddress(v);
+  v.memory(instruction, 0, 0);
+  if (base !== 0) v.op(W.end);
   v.set(dst, ZERO_EXTENDS[op] === 1);
 }
 
-export function store(v: Values, op: number, a: number, b: number, imm: number, exit: number, label: number): void {
-  translate(v, a, imm, SIZE[op] as number, TAG[op] as number, exit, label);
+export function store(v: Values, access: Access, value: number): void {
+  const { op, base } = access;
+  const instruction = ACCESS[op] as number;
+  if (base !== 0) {
+    v.getLocal(base);
+    v.op(W.if);
+    v.op(VOID);
+    v.getLocal(base);
+    v.get(value);
+    v.memory(instruction, 0, access.offset);
+    v.op(W.else);
+  }
+  translate(v, access, SIZE[op] as number, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
   pushAddress(v);
-  v.get(b);
-  v.memory(ACCESS[op] as number, 0, 0);
+  v.get(value);
+  v.memory(instruction, 0, 0);
+  if (base !== 0) v.op(W.end);
 }
 
 /** Vector loads and stores between guest memory and the vector field at `slot`. */
-export function moveVector(v: Values, op: number, slot: number, a: number, imm: number, exit: number, label: number) {
+export function moveVector(v: Values, access: Access, slot: number): void {
+  const { op, base } = access;
   const size = SIZE[op] as number;
-  translate(v, a, imm, size, TAG[op] as number, exit, label);
+  if (base !== 0) {
+    v.getLocal(base);
+    v.op(W.if);
+    v.op(ValType.i32);
+    v.getLocal(base);
+    v.i32(access.offset);
+    v.op(W.i32Add);
+    v.op(W.else);
+  }
+  translate(v, access, size, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
+  pushAddress(v);
+  if (base !== 0) v.op(W.end);
+  v.setLocal(Local.address);
   if (ALIGNED[op] === 1) {
-    v.i32(exit);
+    v.i32(access.exit);
     v.getLocal(Local.address);
     v.i32(size - 1);
     v.op(W.i32And);
     v.op(W.brIf);
-    v.code.uleb(label);
+    v.code.uleb(access.label);
     v.op(W.drop);
   }
-  pushAddress(v);
-  v.setLocal(Local.address);
   const isLoad = KIND[op] === Kind.loadVector;
   for (let at = 0; at < size; at += 16) {
     v.getLocal(isLoad ? Local.cpu : Local.address);
@@ -161,9 +251,9 @@ export function moveVector(v: Values, op: number, slot: number, a: number, imm: 
   }
 }
 
-/** Takes the side exit unless `bytes` bytes at slot[a] + imm can be written without a check. */
-export function probeWrite(v: Values, a: number, bytes: number, imm: number, exit: number, label: number): void {
-  if (bytes > 0) translate(v, a, imm, bytes, WRITE, exit, label);
+/** Takes the side exit unless `bytes` bytes at the access's address can be written without a check. */
+export function probeWrite(v: Values, access: Access, bytes: number): void {
+  if (bytes > 0) translate(v, access, bytes, WRITE, access.label);
 }
 
 /** Reads of vCPU state by byte offset: a slot that lives in a local is read there. */

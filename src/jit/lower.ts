@@ -1,6 +1,6 @@
 /**
  * Lowers a region to one WebAssembly function `(cpu: i32) => i32`. It returns 0: go on at the pc in the header; 1: side
- * exit, the interpreter must run the block at that pc first; 2: a guest fault is pending, deliver it.
+ * exit, the interpreter must run the block at that pc first; 2: a guest fault is pending, deliver it; more: see RegionExit.
  *
  * The body is two nested blocks around the structured code. Their ends are the shared exits:
  *
@@ -17,13 +17,15 @@ import { Bug } from '../base/errors.js';
 import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2 } from '../ir/builder.js';
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import { BLOCK, VCPU } from '../ir/layout.js';
-import { OP, PcMask } from '../ir/ops.js';
+import { GotoKind, JumpKind, OP, PcMask } from '../ir/ops.js';
 import { PUSH_A, PUSH_B, type VectorCode } from '../ir/vector-code.js';
 import type { Edge } from './flow.js';
+import { AccessGroups } from './groups.js';
 import * as alu from './lower-alu.js';
 import { KIND, Kind } from './lower-alu.js';
 import * as mem from './lower-memory.js';
-import { type Region, terminates } from './region.js';
+import { isCall, type Region, terminates } from './region.js';
+import { SlotAnalysis } from './slots.js';
 import { LOCALS_I32, Local, Values } from './values.js';
 import { Bytes } from './wasm/bytes.js';
 import type { FunctionType, ModuleWriter } from './wasm/module.js';
@@ -32,9 +34,13 @@ import { V, ValType, VOID, W } from './wasm/opcodes.js';
 export const REGION_TYPE: FunctionType = { params: ['i32'], results: ['i32'] };
 const HELPER_TYPE: FunctionType = { params: ['i32', 'i64', 'i64', 'i32'], results: ['i64'] };
 const VECTOR_HELPER_TYPE: FunctionType = { params: ['i32', 'i32', 'i32', 'i32', 'i32'], results: [] };
+const CALL_TYPE: FunctionType = { params: ['i32', 'i64'], results: ['i32'] };
 const CONDITION_TYPE: FunctionType = { params: ['i64', 'i64', 'i64', 'i64', 'i32'], results: ['i64'] };
 
+/** From 16 on (16 + ExitReason): a guest call inside met the end of the run; handed on unchanged. */
 export const RegionExit = { next: 0, side: 1, fault: 2 } as const;
+/** What `callGuest` gives when the guest has returned to where it was called. */
+const CALL_RETURNED = -1;
 
 const PC = VCPU.at['pc'] as number;
 const FAULT_PENDING = VCPU.at['faultPending'] as number;
@@ -66,15 +72,19 @@ export class Lowering {
   /** Depth of a node's label: its loop when it is a header, for backward edges; its block for forward edges. */
   private loopLabel = new Int32Array(0);
   private blockLabel = new Int32Array(0);
-  private dirtyInLow = new Int32Array(0);
-  private dirtyInHigh = new Int32Array(0);
-  private hasMemoryOps = false;
+  private readonly slots: SlotAnalysis;
+  private readonly groups: AccessGroups;
+  private readonly memoryAccess = new mem.Access();
+  /** Local of each group's base. */
+  private readonly baseOf: number[] = [];
   /** Whether a helper that may invalidate code has run since the last check of the region's validity. */
   private mayBeStale = false;
 
   constructor(options: LowerOptions) {
     this.options = options;
     this.v = new Values(options.vectorBaseSlot);
+    this.slots = new SlotAnalysis(this.v);
+    this.groups = new AccessGroups(options.vectorBaseSlot);
   }
 
   /** The function's body, valid until the next call. */
@@ -85,7 +95,8 @@ export class Lowering {
     this.module = module;
     this.mayBeStale = false;
     v.reset();
-    this.collectSlots();
+    this.slots.analyse(region, words);
+    this.groups.find(region, words);
 
     v.op(W.block);
     v.op(ValType.i32);
@@ -106,89 +117,15 @@ export class Lowering {
     v.op(W.end);
 
     body.clear();
-    body.uleb(2);
+    body.uleb(3);
     body.uleb(LOCALS_I32);
     body.u8(ValType.i32);
     body.uleb(v.wideLocals);
     body.u8(ValType.i64);
+    body.uleb(v.baseLocals);
+    body.u8(ValType.i32);
     body.append(v.code);
     return body;
-  }
-
-  // --- what the region touches
-
-  private collectSlots(): void {
-    const { region, words, v } = this;
-    const { flow } = region;
-    const writtenLow = new Int32Array(flow.nodeCount);
-    const writtenHigh = new Int32Array(flow.nodeCount);
-    this.hasMemoryOps = false;
-    for (let b = 0; b < region.blocks.length; b++) {
-      const first = region.firstWord[b] as number;
-      const end = first + (region.opCount[b] as number) * 4;
-      v.writtenLow = v.writtenHigh = 0;
-      for (let w = first; w < end; w += 4) this.declareOperands(w);
-      writtenLow[b] = v.writtenLow;
-      writtenHigh[b] = v.writtenHigh;
-    }
-    // State written by byte offset counts as written when its slot is in a local; only now is that known.
-    for (let b = 0; b < region.blocks.length; b++) {
-      v.writtenLow = writtenLow[b] as number;
-      v.writtenHigh = writtenHigh[b] as number;
-      const first = region.firstWord[b] as number;
-      const end = first + (region.opCount[b] as number) * 4;
-      for (let w = first; w < end; w += 4) {
-        const op = (words[w] as number) & 0xffff;
-        if (op !== OP.env_st8 && op !== OP.env_st16 && op !== OP.env_st32) continue;
-        const slot = (words[w + 2] as number) >>> 3;
-        if (v.local(slot) !== 0) v.declare(slot, true);
-      }
-      writtenLow[b] = v.writtenLow;
-      writtenHigh[b] = v.writtenHigh;
-    }
-    this.dirtyInLow = new Int32Array(flow.nodeCount);
-    this.dirtyInHigh = new Int32Array(flow.nodeCount);
-    v.writtenLow = v.writtenHigh = 0;
-    for (let b = 0; b < region.blocks.length; b++) {
-      v.writtenLow |= writtenLow[b] as number;
-      v.writtenHigh |= writtenHigh[b] as number;
-    }
-    for (let changed = true; changed; ) {
-      changed = false;
-      for (const e of flow.edges) {
-        if (e.to < 0) continue;
-        const low = (this.dirtyInLow[e.from] as number) | (writtenLow[e.from] as number);
-        const high = (this.dirtyInHigh[e.from] as number) | (writtenHigh[e.from] as number);
-        if ((low & ~(this.dirtyInLow[e.to] as number)) !== 0 || (high & ~(this.dirtyInHigh[e.to] as number)) !== 0) {
-          this.dirtyInLow[e.to] = (this.dirtyInLow[e.to] as number) | low;
-          this.dirtyInHigh[e.to] = (this.dirtyInHigh[e.to] as number) | high;
-          changed = true;
-        }
-      }
-    }
-  }
-
-  private declareOperands(w: number): void {
-    const { words, v } = this;
-    const op = (words[w] as number) & 0xffff;
-    const ab = words[w + 1] as number;
-    const effects = EFFECTS[op] as number;
-    const kind = KIND[op] as number;
-    if (kind >= Kind.load || op === OP.probew) this.hasMemoryOps = true;
-    if ((effects & Effect.readsA) !== 0) v.declare(ab & 0xffff, false);
-    if ((effects & Effect.readsB) !== 0) v.declare(ab >>> 16, false);
-    if ((effects & Effect.readsImmSlot) !== 0) v.declare(words[w + 2] as number, false);
-    if ((effects & Effect.writesDst) !== 0) v.declare((words[w] as number) >>> 16, true);
-    if (op === OP.flags) {
-      v.declare(FLAG_OP, true);
-      v.declare(FLAG_RES, true);
-      v.declare(FLAG_SRC, true);
-    } else if ((effects & Effect.readsFlags) !== 0) {
-      v.declare(FLAG_OP, false);
-      v.declare(FLAG_RES, false);
-      v.declare(FLAG_SRC, false);
-      v.declare(FLAG_SRC2, false);
-    }
   }
 
   // --- entry and shared exits
@@ -199,8 +136,8 @@ export class Lowering {
     v.memory(W.i64Load, 3, PC);
     v.setLocal(Local.pc);
     this.checkNoWrap();
-    v.reloadAll();
-    if (this.hasMemoryOps) mem.loadTlbBase(v);
+    v.reload(this.slots.liveLow[0] as number, this.slots.liveHigh[0] as number);
+    if (this.slots.hasMemoryOps) mem.loadTlbBase(v);
   }
 
   /** Where the pc may wrap inside the page (a code segment with a base, 16-bit ip), such an entry is the interpreter's. */
@@ -283,7 +220,9 @@ export class Lowering {
     v.op(W.block);
     v.op(VOID);
     this.blockLabel[after] = ++this.depth;
+    const bases = v.basesInUse;
     this.within(node, child + 1);
+    v.releaseBases(bases);
     v.op(W.end);
     this.depth--;
     this.tree(after);
@@ -334,8 +273,8 @@ export class Lowering {
 
   private block(b: number): void {
     const { v, region } = this;
-    v.dirtyLow = this.dirtyInLow[b] as number;
-    v.dirtyHigh = this.dirtyInHigh[b] as number;
+    v.dirtyLow = this.slots.dirtyLow[b] as number;
+    v.dirtyHigh = this.slots.dirtyHigh[b] as number;
     this.mayBeStale = false;
     if (region.flow.loopHeader[b] === 1) this.poll(region.delta[b] as number);
     this.edge = region.firstEdge[b] as number;
@@ -411,16 +350,16 @@ export class Lowering {
           i = this.conditional(b, i);
           continue;
         case Kind.load:
-          mem.load(v, op, dst, a, imm, this.sideValue(delta, aux), this.depth - this.sideLabel);
+          mem.load(v, this.access(b, i), dst);
           continue;
         case Kind.store:
-          mem.store(v, op, a, second, imm, this.sideValue(delta, aux), this.depth - this.sideLabel);
+          mem.store(v, this.access(b, i), second);
           continue;
         case Kind.loadVector:
-          mem.moveVector(v, op, dst, a, imm, this.sideValue(delta, aux), this.depth - this.sideLabel);
+          mem.moveVector(v, this.access(b, i), dst);
           continue;
         case Kind.storeVector:
-          mem.moveVector(v, op, second, a, imm, this.sideValue(delta, aux), this.depth - this.sideLabel);
+          mem.moveVector(v, this.access(b, i), second);
           continue;
       }
       if (alu.lowerUnary(v, op, dst, a, second, imm, aux)) continue;
@@ -428,7 +367,7 @@ export class Lowering {
         case OP.nop:
           continue;
         case OP.probew:
-          mem.probeWrite(v, a, second, imm, this.sideValue(delta, aux), this.depth - this.sideLabel);
+          mem.probeWrite(v, this.access(b, i), second);
           continue;
         case OP.env_ld8u:
         case OP.env_ld16u:
@@ -479,9 +418,14 @@ export class Lowering {
           this.checkFault(((delta + (aux & 0xffff)) << 2) | RegionExit.fault, this.sideLabel);
           continue;
         case OP.goto:
-          this.goto(delta, dst, imm);
+          if ((dst & 15) === GotoKind.call) this.guestCall(b, delta, dst >>> 4, imm, -1);
+          else this.goto(delta, dst >>> 4, imm);
           return false;
         case OP.jmp:
+          if (imm === JumpKind.call) {
+            this.guestCall(b, delta, -1, 0, a);
+            return false;
+          }
           v.spillDirty();
           v.getLocal(Local.cpu);
           v.get(a);
@@ -526,8 +470,29 @@ export class Lowering {
     }
   }
 
-  private sideValue(delta: number, aux: number): number {
-    return ((delta + (aux & 0xffff)) << 2) | RegionExit.side;
+  /** The memory access of op i; the first of a group checks for all of it. */
+  private access(b: number, i: number): mem.Access {
+    const { v, words, groups, memoryAccess } = this;
+    const w = (this.region.firstWord[b] as number) + i * 4;
+    const offset = (this.region.delta[b] as number) + ((words[w + 3] as number) & 0xffff);
+    memoryAccess.op = (words[w] as number) & 0xffff;
+    memoryAccess.a = (words[w + 1] as number) & 0xffff;
+    memoryAccess.imm = words[w + 2] as number;
+    memoryAccess.exit = (offset << 2) | RegionExit.side;
+    memoryAccess.label = this.depth - this.sideLabel;
+    memoryAccess.base = 0;
+    const group = groups.of(b, i);
+    if (group !== 0) {
+      const min = groups.min[group] as number;
+      const at = groups.offsetIn(b, i);
+      memoryAccess.offset = at - min;
+      if (groups.isLeader(b, i, group)) {
+        this.baseOf[group] = memoryAccess.base = v.takeBase();
+        const size = (groups.end[group] as number) - min;
+        mem.openGroup(v, memoryAccess, min - at, size, groups.writes[group] === 1, groups.isNarrow(group));
+      } else memoryAccess.base = this.baseOf[group] as number;
+    }
+    return memoryAccess;
   }
 
   /** Lowers the `if_…` op at i with its body; gives the index of the last op it covered. */
@@ -553,7 +518,8 @@ export class Lowering {
       default:
         alu.compareImm32(v, op, a, words[w + 2] as number);
     }
-    if (bodyEnd === i + 2 && ((words[w + 4] as number) & 0xffff) === OP.goto && !this.mayBeStale) {
+    const body = words[w + 4] as number;
+    if (bodyEnd === i + 2 && (body & 0xffff) === OP.goto && !isCall(body, 0) && !this.mayBeStale) {
       const e = this.region.flow.edges[this.edge] as Edge;
       const label = e.to >= 0 && e.label < 0 ? this.labelOf(e) : 0;
       if (label !== 0) {
@@ -569,6 +535,7 @@ export class Lowering {
     const mark = v.mark();
     const { dirtyLow, dirtyHigh } = v;
     const stale = this.mayBeStale;
+    const bases = v.basesInUse;
     const reached = this.ops(b, i + 1, bodyEnd);
     if (reached !== falls) throw new Bug('body end disagrees with its scan');
     if (falls) {
@@ -583,6 +550,7 @@ export class Lowering {
       v.dirtyHigh = dirtyHigh;
       this.mayBeStale = stale;
     }
+    v.releaseBases(bases);
     v.op(W.end);
     this.depth--;
     return bodyEnd - 1;
@@ -608,7 +576,45 @@ export class Lowering {
     if (mask !== PcMask.m64) alu.maskTo(v, mask === PcMask.m16 ? 16 : 32);
   }
 
-  private goto(delta: number, kindAndMask: number, imm: number): void {
+  /**
+   * A guest call is a WebAssembly call when the block it returns to is in the region: the target's pc goes to the header,
+   * `callGuest` runs from there. The target is `imm` from the block under `mask`, or in slot `a`.
+   */
+  private guestCall(b: number, delta: number, mask: number, imm: number, a: number): void {
+    const { v, region } = this;
+    const e = region.flow.edges[this.edge++] as Edge;
+    const next = this.edge;
+    v.spillDirty();
+    v.getLocal(Local.cpu);
+    if (a < 0) this.pushPc(delta + imm, mask);
+    else v.get(a);
+    v.memory(W.i64Store, 3, PC);
+    if (e.to < 0) {
+      v.i32(RegionExit.next);
+      v.op(W.return);
+      return;
+    }
+    v.getLocal(Local.cpu);
+    this.pushPc(delta + (region.bytes[b] as number), PcMask.m64);
+    v.op(W.call);
+    v.code.uleb(this.module.importFunction('h', 'callGuest', CALL_TYPE));
+    v.teeLocal(Local.scratch);
+    v.i32(CALL_RETURNED);
+    v.op(W.i32Ne);
+    v.op(W.if);
+    v.op(VOID);
+    v.getLocal(Local.scratch);
+    v.op(W.return);
+    v.op(W.end);
+    v.forgetGuestSlots();
+    v.reload(this.slots.liveLow[e.to] as number, this.slots.liveHigh[e.to] as number);
+    v.dirtyLow = v.dirtyHigh = 0;
+    this.mayBeStale = false;
+    this.follow(e);
+    this.edge = next;
+  }
+
+  private goto(delta: number, mask: number, imm: number): void {
     const { v, region } = this;
     const e = region.flow.edges[this.edge++] as Edge;
     const next = this.edge;
@@ -619,7 +625,7 @@ export class Lowering {
         v.op(W.i32Eqz);
         v.op(W.if);
         v.op(VOID);
-        this.leaveTo(delta + imm, kindAndMask >>> 4);
+        this.leaveTo(delta + imm, mask);
         v.op(W.end);
         this.mayBeStale = false;
       }
@@ -627,7 +633,7 @@ export class Lowering {
       this.edge = next;
       return;
     }
-    this.leaveTo(delta + imm, kindAndMask >>> 4);
+    this.leaveTo(delta + imm, mask);
   }
 
   /** Leaves the region for mask(head pc + delta). */
@@ -674,7 +680,7 @@ export class Lowering {
     this.checkFault(delta + (aux & 0xffff), this.faultLabel);
     v.forgetGuestSlots();
     v.reloadAll();
-    if (this.hasMemoryOps) mem.loadTlbBase(v);
+    if (this.slots.hasMemoryOps) mem.loadTlbBase(v);
     v.dirtyLow = v.dirtyHigh = 0;
     this.mayBeStale = true;
     v.open(dst);

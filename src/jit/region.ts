@@ -1,7 +1,10 @@
-/** Forms a region: the blocks reachable from a head by direct jumps within its guest page and mode. */
+/**
+ * Forms a region: the blocks reachable from a head by direct jumps within its guest page and mode. A guest call counts as
+ * a jump to where it returns: the callee is a region of its own.
+ */
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import { BLOCK } from '../ir/layout.js';
-import { OP, PcMask } from '../ir/ops.js';
+import { GotoKind, JumpKind, OP, PcMask } from '../ir/ops.js';
 import { Flow } from './flow.js';
 
 const PAGE_MASK = ~0xfff;
@@ -28,7 +31,12 @@ export class Region {
   readonly firstWord: number[] = [];
   readonly opCount: number[] = [];
   readonly instructions: number[] = [];
-  /** Per member: index in `flow.edges` of the edge of its first `goto`; the others follow in op order. */
+  /** Guest bytes of each member. */
+  readonly bytes: number[] = [];
+  /**
+   * Per member: index in `flow.edges` of its first edge. Every `goto` and every call has one, in op order; that of a call
+   * leads to the block at the return address.
+   */
   readonly firstEdge: number[] = [];
   readonly flow: Flow;
   readonly mode: number;
@@ -60,6 +68,7 @@ export class Region {
       this.delta.push(delta);
       this.firstWord.push(first);
       this.opCount.push(ops);
+      this.bytes.push(bytesAndInstructions & 0xffff);
       this.instructions.push(bytesAndInstructions >>> 16);
       this.minDelta = Math.min(this.minDelta, delta);
       this.maxDelta = Math.max(this.maxDelta, delta + (bytesAndInstructions & 0xffff));
@@ -72,13 +81,16 @@ export class Region {
       const first = this.firstWord[b] as number;
       const end = first + (this.opCount[b] as number) * 4;
       for (let w = first; w < end; w += 4) {
-        if (((words[w] as number) & 0xffff) !== OP.goto) continue;
-        const host = headHost + (this.delta[b] as number) + (words[w + 2] as number);
+        const op = words[w] as number;
+        const call = isCall(op, words[w + 2] as number);
+        if ((op & 0xffff) !== OP.goto && !call) continue;
+        const offset = call ? (this.bytes[b] as number) : (words[w + 2] as number);
+        const host = headHost + (this.delta[b] as number) + offset;
         let to = -1;
         if ((host & PAGE_MASK) === (headHost & PAGE_MASK)) {
           const block = lookup(host, this.mode);
           if (block !== 0) to = add(block);
-          if (to >= 0 && (words[w] as number) >>> 20 === PcMask.m16) this.narrow = true;
+          if (to >= 0 && (op & 0xffff) === OP.goto && op >>> 20 === PcMask.m16) this.narrow = true;
         }
         targets.push(to);
       }
@@ -90,6 +102,13 @@ export class Region {
     }
     if (this.blocks.length > 0) this.flow.analyse();
   }
+}
+
+/** Whether an op (its first word and immediate) is a guest call. */
+export function isCall(word: number, imm: number): boolean {
+  const op = word & 0xffff;
+  if (op === OP.goto) return ((word >>> 16) & 15) === GotoKind.call;
+  return op === OP.jmp && imm === JumpKind.call;
 }
 
 /** Blocks that leave the run loop itself are the interpreter's; everything else can be compiled. */

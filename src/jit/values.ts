@@ -58,6 +58,9 @@ export class Values {
   readonly guestSlots: number[] = [];
   private readonly temps: number[] = [];
   private locals = 0;
+  /** Locals of type i32 behind all others, for bases of access groups: in use, and the most there were. */
+  private bases = 0;
+  baseLocals = 0;
 
   private readonly epochOf: Int32Array;
   private readonly known: Uint8Array;
@@ -96,6 +99,7 @@ export class Values {
     this.guestSlots.length = 0;
     this.temps.length = 0;
     this.locals = Local.firstSlot;
+    this.bases = this.baseLocals = 0;
     this.dirtyLow = this.dirtyHigh = this.writtenLow = this.writtenHigh = 0;
     this.logged = 0;
     this.forget();
@@ -104,6 +108,20 @@ export class Values {
   /** Locals of type i64 in use, the fixed ones included. */
   get wideLocals(): number {
     return this.locals - Local.pc;
+  }
+
+  /** A local for the base of an access group. No slot may get a local after this. */
+  takeBase(): number {
+    const local = this.locals + this.bases++;
+    this.baseLocals = Math.max(this.baseLocals, this.bases);
+    return local;
+  }
+  /** How many bases are in use: `releaseBases` goes back to that. */
+  get basesInUse(): number {
+    return this.bases;
+  }
+  releaseBases(inUse: number): void {
+    this.bases = inUse;
   }
 
   /** Whether a slot may live in a local at all. */

@@ -27,6 +27,9 @@ import { blockInvalidated } from './env';
 import { clearChain, currentBlock } from './interpreter';
 import { watchWrites } from './memory';
 
+/** Changes whenever compiled code may have become void: guest calls in progress do not go back into it then. */
+export let codeEpoch: u32 = 0;
+
 function hashSlot(machine: usize, host: u32, mode: u32): usize {
   const hash = (host * 0x9e3779b1 + mode * 0x85ebca6b) >> 16;
   return <usize>load<u32>(machine + MACHINE_BLOCK_HASH) + <usize>((hash & (BLOCK_HASH - 1)) << 2);
@@ -86,7 +89,10 @@ export function invalidateBlock(machine: usize, block: usize): void {
     }
     at = <usize>load<u32>(at) + BLOCK_HASH_NEXT;
   }
-  if (load<u32>(block + BLOCK_REGION) || load<u32>(block + BLOCK_ENTRY)) blockInvalidated(block);
+  if (load<u32>(block + BLOCK_REGION) || load<u32>(block + BLOCK_ENTRY)) {
+    codeEpoch++;
+    blockInvalidated(block);
+  }
 }
 
 /** Drops every vCPU's jump cache: entries may name blocks or compiled entries that are gone. */
@@ -178,6 +184,7 @@ export function codeRangeWritten(machine: usize, host: usize, bytes: u32): void 
 
 /** Forgets all blocks (storage full, or none may be reused). The host drops its compiled regions. */
 export function resetCode(machine: usize, ramPages: u32): void {
+  codeEpoch++;
   memory.fill(<usize>load<u32>(machine + MACHINE_CODE_PAGES), 0, (<usize>ramPages) << 2);
   memory.fill(<usize>load<u32>(machine + MACHINE_CODE_GRANULES), 0, (<usize>ramPages) << 3);
   memory.fill(<usize>load<u32>(machine + MACHINE_BLOCK_HASH), 0, (<usize>BLOCK_HASH) << 2);

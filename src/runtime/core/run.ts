@@ -7,7 +7,6 @@ import {
   BLOCK_HOST2,
   JUMP_BLOCK,
   JUMP_CACHE_ENTRIES,
-  JUMP_ENTRY,
   JUMP_GENERATION,
   JUMP_MODE,
   JUMP_PC,
@@ -23,6 +22,7 @@ import {
   VCPU_JUMP_CACHE,
   VCPU_MACHINE,
   VCPU_MODE,
+  VCPU_PC,
   VCPU_STAT_LOOKUPS,
   VCPU_STAT_SIDE_EXITS,
   VCPU_TLB_GENERATION,
@@ -30,7 +30,7 @@ import {
 import { EXIT_BAD_CODE, EXIT_DEBUG, EXIT_REQUEST } from '../generated/ops';
 import { MODE_BREAKPOINTS, MODE_SINGLE } from '../generated/x86';
 import { codeBreakpoint, deliverFault, handleRequests, linearPc } from '../x86/hooks';
-import { findBlock, invalidateBlock } from './code';
+import { codeEpoch, findBlock, invalidateBlock } from './code';
 import { hot, traceBlock, translate } from './env';
 import { chainFrom, clearChain, interpret, RUN_DISPATCH, RUN_EXIT, RUN_FAULT, setCurrentBlock } from './interpreter';
 import { FAULT_RESTART, fetchHost } from './memory';
@@ -39,8 +39,13 @@ import { FAULT_RESTART, fetchHost } from './memory';
 const REQUEST_RETURN: u32 = 2;
 
 /** What a compiled region returned: go on at pc; interpret the block at pc; a fault is pending. */
+const REGION_NEXT: u32 = 0;
 const REGION_SIDE_EXIT: u32 = 1;
 const REGION_FAULT: u32 = 2;
+/** + ExitReason: the run loop is to end; only from a guest call inside. */
+const REGION_EXIT: u32 = 16;
+/** What callGuest gives when the guest is back where its caller expects it. */
+const CALL_RETURNED: u32 = 0xffffffff;
 
 function jumpEntry(cpu: usize, linear: u64): usize {
   const hash = (<u32>linear ^ <u32>(linear >> 13)) & (JUMP_CACHE_ENTRIES - 1);
@@ -73,99 +78,105 @@ function lookUp(cpu: usize, linear: u64, mode: u32, entry: usize): usize {
   store<u32>(entry + JUMP_MODE, mode);
   store<u32>(entry + JUMP_GENERATION, load<u32>(cpu + VCPU_TLB_GENERATION));
   store<u32>(entry + JUMP_BLOCK, <u32>block);
-  store<u32>(entry + JUMP_ENTRY, load<u32>(block + BLOCK_ENTRY));
   return block;
+}
+
+/** A compiled region asked for the interpreter: the block at pc is interpreted although it is compiled. */
+let cold = false;
+/** Host address of the block whose goto may be chained to the next one, 0: none. */
+let from: u32 = 0;
+
+function requested(cpu: usize): bool {
+  return (
+    (atomic.load<u32>(cpu + VCPU_EXIT_REQUEST) |
+      load<u32>(cpu + VCPU_INTERRUPT_REQUEST) |
+      load<u32>(cpu + VCPU_HALTED)) !==
+    0
+  );
+}
+
+/**
+ * Runs the block or region at pc. `single` is MODE_SINGLE to run just one instruction, from a block of its own, else 0.
+ * Returns RUN_DISPATCH, RUN_FAULT, or RUN_EXIT + ExitReason.
+ */
+function step(cpu: usize, machine: usize, single: u32): u32 {
+  const mode = load<u32>(cpu + VCPU_MODE) | single;
+  const linear = linearPc(cpu);
+  const entry = jumpEntry(cpu, linear);
+  let block: usize;
+  if (
+    load<u64>(entry + JUMP_PC) === linear &&
+    load<u32>(entry + JUMP_MODE) === mode &&
+    load<u32>(entry + JUMP_GENERATION) === load<u32>(cpu + VCPU_TLB_GENERATION)
+  ) {
+    block = <usize>load<u32>(entry + JUMP_BLOCK);
+  } else {
+    block = lookUp(cpu, linear, mode, entry);
+    if (block <= 1) {
+      clearChain();
+      if (block === 0) return RUN_FAULT;
+      store<u32>(cpu + VCPU_EXIT_DETAIL, <u32>linear);
+      return RUN_EXIT + EXIT_BAD_CODE;
+    }
+  }
+  if (chainFrom) {
+    // Same page and mode as the block that jumped here: from now on it goes on without us.
+    if (from && !single && !load<u32>(block + BLOCK_HOST2) && ((load<u32>(block + BLOCK_HOST) ^ from) & ~0xfff) === 0) {
+      store<u32>(chainFrom, <u32>block, 4);
+    }
+    clearChain();
+  }
+  if (mode & MODE_BREAKPOINTS) {
+    const stop = codeBreakpoint(cpu);
+    if (stop === 2) return RUN_EXIT + EXIT_DEBUG;
+    if (stop === 1) return RUN_FAULT;
+  }
+  if (load<u32>(machine + MACHINE_TRACE_MASK) & TRACE_EXEC) traceBlock(cpu, block);
+  const compiled = load<u32>(block + BLOCK_ENTRY);
+  if (compiled && !cold) return enterRegion(cpu, compiled);
+  cold = false;
+  if (!compiled) {
+    const heat = load<u32>(block + BLOCK_HEAT) + 1;
+    store<u32>(block + BLOCK_HEAT, heat);
+    if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block);
+  }
+  from = load<u32>(block + BLOCK_HOST2) ? 0 : load<u32>(block + BLOCK_HOST);
+  return interpret(cpu, block);
+}
+
+/** Runs a compiled region and turns what it returned into a result of `step`. */
+function enterRegion(cpu: usize, compiled: u32): u32 {
+  setCurrentBlock(0xffffffff);
+  const result = call_indirect<u32>(compiled, cpu);
+  if (result === REGION_NEXT) return RUN_DISPATCH;
+  if (result === REGION_SIDE_EXIT) {
+    store<u64>(cpu + VCPU_STAT_SIDE_EXITS, load<u64>(cpu + VCPU_STAT_SIDE_EXITS) + 1);
+    cold = true;
+    return RUN_DISPATCH;
+  }
+  return result === REGION_FAULT ? RUN_FAULT : result - REGION_EXIT + RUN_EXIT;
 }
 
 /** Runs the vCPU until something needs the host; returns an ExitReason. */
 export function run(cpu: usize): u32 {
   const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
-  let single: u32 = 0; // MODE_SINGLE: run just the instruction at pc, from a block of its own
-  let cold = false; // a compiled region asked for the interpreter
-  let from: u32 = 0; // block whose goto may be chained to the next one
+  let single: u32 = 0;
+  cold = false;
+  from = 0;
+  clearChain();
   for (;;) {
-    if (
-      atomic.load<u32>(cpu + VCPU_EXIT_REQUEST) |
-      load<u32>(cpu + VCPU_INTERRUPT_REQUEST) |
-      load<u32>(cpu + VCPU_HALTED)
-    ) {
+    if (requested(cpu)) {
       const requests = atomic.and<u32>(cpu + VCPU_EXIT_REQUEST, 0);
       if (requests & REQUEST_RETURN) return EXIT_REQUEST;
       const reason = handleRequests(cpu);
       if (reason) return reason - 1;
       clearChain();
     }
-    const mode = load<u32>(cpu + VCPU_MODE) | single;
-    const linear = linearPc(cpu);
-    const entry = jumpEntry(cpu, linear);
-    let block: usize;
-    if (
-      load<u64>(entry + JUMP_PC) === linear &&
-      load<u32>(entry + JUMP_MODE) === mode &&
-      load<u32>(entry + JUMP_GENERATION) === load<u32>(cpu + VCPU_TLB_GENERATION)
-    ) {
-      block = <usize>load<u32>(entry + JUMP_BLOCK);
-      if (load<u32>(entry + JUMP_ENTRY) === 0) store<u32>(entry + JUMP_ENTRY, load<u32>(block + BLOCK_ENTRY));
-    } else {
-      block = lookUp(cpu, linear, mode, entry);
-      if (block <= 1) {
-        clearChain();
-        if (block === 1) {
-          store<u32>(cpu + VCPU_EXIT_DETAIL, <u32>linear);
-          return EXIT_BAD_CODE;
-        }
-        const reason = deliverFault(cpu);
-        if (reason) return reason - 1;
-        continue;
-      }
-    }
-    if (chainFrom) {
-      // Same page and mode as the block that jumped here: from now on it goes on without us.
-      if (
-        from &&
-        !single &&
-        !load<u32>(block + BLOCK_HOST2) &&
-        ((load<u32>(block + BLOCK_HOST) ^ from) & ~0xfff) === 0
-      ) {
-        store<u32>(chainFrom, <u32>block, 4);
-      }
-      clearChain();
-    }
-    if (mode & MODE_BREAKPOINTS) {
-      const stop = codeBreakpoint(cpu);
-      if (stop === 2) return EXIT_DEBUG;
-      if (stop === 1) {
-        const reason = deliverFault(cpu);
-        if (reason) return reason - 1;
-        continue;
-      }
-    }
-    if (load<u32>(machine + MACHINE_TRACE_MASK) & TRACE_EXEC) traceBlock(cpu, block);
-    let result: u32;
-    const compiled = load<u32>(block + BLOCK_ENTRY);
-    if (compiled && !cold) {
-      setCurrentBlock(0xffffffff);
-      result = call_indirect<u32>(compiled, cpu);
-      if (result === REGION_SIDE_EXIT) {
-        store<u64>(cpu + VCPU_STAT_SIDE_EXITS, load<u64>(cpu + VCPU_STAT_SIDE_EXITS) + 1);
-        cold = true;
-        continue;
-      }
-      if (result === REGION_FAULT) result = RUN_FAULT;
-    } else {
-      cold = false;
-      if (!compiled) {
-        const heat = load<u32>(block + BLOCK_HEAT) + 1;
-        store<u32>(block + BLOCK_HEAT, heat);
-        if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block);
-      }
-      from = 0;
-      if (!load<u32>(block + BLOCK_HOST2)) from = load<u32>(block + BLOCK_HOST);
-      result = interpret(cpu, block);
-    }
+    const result = step(cpu, machine, single);
     single = 0;
     if (result === RUN_DISPATCH) continue;
     clearChain();
+    cold = false;
     if (result === RUN_FAULT) {
       if (load<u32>(cpu + VCPU_FAULT_PENDING) === FAULT_RESTART) {
         store<u32>(cpu + VCPU_FAULT_PENDING, 0);
@@ -180,7 +191,60 @@ export function run(cpu: usize): u32 {
   }
 }
 
-/** Compiled code goes on in another region. Exported for it: only this module has the function table. */
-export function callEntry(entry: u32, cpu: usize): u32 {
-  return call_indirect<u32>(entry, cpu);
+/** Guest calls in progress that are WebAssembly calls, and how many there may be: it bounds the host's stack. */
+let depth: u32 = 0;
+const MAX_DEPTH: u32 = 160;
+
+/**
+ * A compiled region makes a guest call: runs from the pc in the header until the guest is back at `expected` with
+ * everything as it was that the region relies on (then CALL_RETURNED), or until something ends the run or turns the guest
+ * elsewhere; then the region returns the result at once, and whoever gets it goes on from the pc in the header. No state
+ * lives in WebAssembly frames, so it never matters how many of them are left this way.
+ */
+export function callGuest(cpu: usize, expected: u64): u32 {
+  if (depth >= MAX_DEPTH) return REGION_NEXT;
+  depth++;
+  const result = runUntil(cpu, expected);
+  depth--;
+  return result;
+}
+
+function runUntil(cpu: usize, expected: u64): u32 {
+  const mode = load<u32>(cpu + VCPU_MODE);
+  const generation = load<u32>(cpu + VCPU_TLB_GENERATION);
+  const epoch = codeEpoch;
+  for (;;) {
+    if (requested(cpu)) return REGION_NEXT;
+    const linear = linearPc(cpu);
+    const entry = jumpEntry(cpu, linear);
+    let compiled: u32 = 0;
+    if (
+      load<u64>(entry + JUMP_PC) === linear &&
+      load<u32>(entry + JUMP_MODE) === load<u32>(cpu + VCPU_MODE) &&
+      load<u32>(entry + JUMP_GENERATION) === load<u32>(cpu + VCPU_TLB_GENERATION) &&
+      !cold
+    ) {
+      compiled = load<u32>(<usize>load<u32>(entry + JUMP_BLOCK) + BLOCK_ENTRY);
+    }
+    if (compiled) {
+      const result = call_indirect<u32>(compiled, cpu);
+      if (result === REGION_SIDE_EXIT) {
+        store<u64>(cpu + VCPU_STAT_SIDE_EXITS, load<u64>(cpu + VCPU_STAT_SIDE_EXITS) + 1);
+        cold = true;
+        continue;
+      }
+      if (result !== REGION_NEXT) return result;
+    } else {
+      const ran = step(cpu, <usize>load<u32>(cpu + VCPU_MACHINE), 0);
+      setCurrentBlock(0xffffffff);
+      if (ran !== RUN_DISPATCH) return ran === RUN_FAULT ? REGION_FAULT : ran - RUN_EXIT + REGION_EXIT;
+      if (cold) continue;
+    }
+    if (load<u64>(cpu + VCPU_PC) !== expected) continue;
+    clearChain();
+    // The guest may be back in another address space or mode, or the region may have been dropped.
+    const same =
+      load<u32>(cpu + VCPU_MODE) === mode && load<u32>(cpu + VCPU_TLB_GENERATION) === generation && codeEpoch === epoch;
+    return same ? CALL_RETURNED : REGION_NEXT;
+  }
 }

@@ -1,0 +1,284 @@
+/**
+ * Finds memory accesses that share a base: [rsp-8], [rsp-16], ... The first of such a group checks the TLB for the whole
+ * range at once and keeps its linear-memory address; the others use that, unless the check failed (a miss, or the range
+ * straddles two pages), when each does its own.
+ *
+ * A pass over the region's extended basic blocks: a block together with those that only it leads to.
+ */
+// hot path
+import { FLAG_OP, FLAG_RES, FLAG_SRC } from '../ir/builder.js';
+import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
+import { OP } from '../ir/ops.js';
+import type { Edge } from './flow.js';
+import { KIND, Kind } from './lower-alu.js';
+import { SIZE, WRITES } from './lower-memory.js';
+import { isCall, type Region, terminates } from './region.js';
+
+/** Bytes a group may cover: the farther apart its ends, the more often they lie in two pages. */
+const MAX_SPAN = 512;
+
+export class AccessGroups {
+  /** Group of each op (`firstOp[b] + i`), 0: none. */
+  private groupOf = new Int32Array(4096);
+  private firstOp = new Int32Array(512);
+  /** Per group: number of accesses, op of the first, range of offsets from the base, whether any writes. */
+  readonly count: number[] = [];
+  readonly leader: number[] = [];
+  readonly min: number[] = [];
+  readonly end: number[] = [];
+  readonly writes: number[] = [];
+  private readonly narrowGroup: number[] = [];
+  /** Offset from the base of each op in a group. */
+  private offsetOf = new Int32Array(4096);
+  /** Calls of helpers that may change the TLB, on the way here: groups from before the last one are closed. */
+  private readonly barrierOf: number[] = [];
+  private barrier = 0;
+  private lastBarrier = 0;
+
+  /** What is known of a slot: it is value number `id` plus `offset`; `narrow`: cut to 32 bits. Valid in its epoch. */
+  private readonly stampOf: Int32Array;
+  private readonly idOf: Int32Array;
+  private readonly offset: Int32Array;
+  private readonly narrow: Uint8Array;
+  private epoch = 1;
+  private lastEpoch = 1;
+  /** Open group by value number * 2 + narrow. */
+  private groupOfValue: number[] = [];
+  private values = 0;
+  private readonly log: number[] = [];
+  private readonly valueLog: number[] = [];
+
+  private words: Int32Array = new Int32Array(0);
+  private region!: Region;
+  private edge = 0;
+
+  constructor(private readonly limit: number) {
+    this.stampOf = new Int32Array(limit);
+    this.idOf = new Int32Array(limit);
+    this.offset = new Int32Array(limit);
+    this.narrow = new Uint8Array(limit);
+  }
+
+  /** Group of op i of block b if it has more than one access, else 0. */
+  of(b: number, i: number): number {
+    const group = this.groupOf[(this.firstOp[b] as number) + i] as number;
+    return group !== 0 && (this.count[group] as number) > 1 ? group : 0;
+  }
+  isLeader(b: number, i: number, group: number): boolean {
+    return this.leader[group] === (this.firstOp[b] as number) + i;
+  }
+  /** Whether the group's addresses are cut to 32 bits. */
+  isNarrow(group: number): boolean {
+    return this.narrowGroup[group] === 1;
+  }
+  /** Offset of the access from its group's base. */
+  offsetIn(b: number, i: number): number {
+    return this.offsetOf[(this.firstOp[b] as number) + i] as number;
+  }
+
+  find(region: Region, words: Int32Array): void {
+    this.region = region;
+    this.words = words;
+    const blocks = region.blocks.length;
+    if (this.firstOp.length < blocks) this.firstOp = new Int32Array(blocks * 2);
+    let total = 0;
+    for (let b = 0; b < blocks; b++) {
+      this.firstOp[b] = total;
+      total += region.opCount[b] as number;
+    }
+    if (this.groupOf.length < total) {
+      this.groupOf = new Int32Array(total * 2);
+      this.offsetOf = new Int32Array(total * 2);
+    } else this.groupOf.fill(0, 0, total);
+    this.count.length = this.leader.length = this.min.length = this.end.length = 1;
+    this.writes.length = this.barrierOf.length = this.narrowGroup.length = 1;
+    this.groupOfValue = [];
+    this.values = 0;
+    const { flow } = region;
+    for (let b = 0; b < blocks; b++) {
+      if (flow.merge[b] === 1 || flow.loopHeader[b] === 1 || b === 0 || (flow.idom[b] as number) >= flow.blockCount) {
+        this.forgetAll();
+        this.log.length = this.valueLog.length = 0;
+        this.block(b);
+      }
+    }
+  }
+
+  private forgetAll(): void {
+    this.epoch = ++this.lastEpoch;
+    this.barrier = ++this.lastBarrier;
+  }
+
+  private block(b: number): void {
+    const before = this.edge;
+    this.edge = this.region.firstEdge[b] as number;
+    this.ops(b, 0, this.region.opCount[b] as number);
+    this.edge = before;
+  }
+
+  private ops(b: number, from: number, to: number): void {
+    const { words } = this;
+    const first = this.region.firstWord[b] as number;
+    for (let i = from; i < to; i++) {
+      const w = first + i * 4;
+      const word = words[w] as number;
+      const op = word & 0xffff;
+      const dst = word >>> 16;
+      const ab = words[w + 1] as number;
+      const a = ab & 0xffff;
+      const imm = words[w + 2] as number;
+      const kind = KIND[op] as number;
+      if (kind >= Kind.load) this.access(b, i, op, a, imm);
+      const skip = SKIP_WORD[op] as number;
+      if (skip !== 0) {
+        const end = i + 1 + (words[w + skip] as number);
+        this.body(b, i + 1, end);
+        i = end - 1;
+        continue;
+      }
+      switch (op) {
+        case OP.mov:
+          this.copy(dst, a, 0, false);
+          continue;
+        case OP.addi:
+          this.copy(dst, a, imm, false);
+          continue;
+        case OP.subi:
+          this.copy(dst, a, -imm, false);
+          continue;
+        case OP.ext32u:
+          this.copy(dst, a, 0, true);
+          continue;
+        case OP.addi32:
+          this.copy(dst, a, imm, true);
+          continue;
+        case OP.subi32:
+          this.copy(dst, a, -imm, true);
+          continue;
+        case OP.flags:
+          this.fresh(FLAG_OP);
+          this.fresh(FLAG_RES);
+          this.fresh(FLAG_SRC);
+          continue;
+        case OP.callf:
+          this.forgetAll();
+          continue;
+        case OP.env_st8:
+        case OP.env_st16:
+        case OP.env_st32:
+          this.fresh(imm >>> 3);
+          continue;
+      }
+      if (op === OP.goto || isCall(word, imm))
+        this.follow(this.region.flow.edges[this.edge++] as Edge, isCall(word, imm));
+      else if (((EFFECTS[op] as number) & Effect.writesDst) !== 0) this.fresh(dst);
+    }
+  }
+
+  /** The blocks that only this jump leads to belong to the same extended block. */
+  private follow(e: Edge, call: boolean): void {
+    if (e.to < 0 || e.label >= 0) return;
+    const { flow } = this.region;
+    if (flow.merge[e.to] === 1 || flow.loopHeader[e.to] === 1) return;
+    if (call) this.forgetAll();
+    this.block(e.to);
+  }
+
+  private body(b: number, from: number, to: number): void {
+    const { epoch, barrier } = this;
+    const mark = this.log.length;
+    const valueMark = this.valueLog.length;
+    this.ops(b, from, to);
+    while (this.valueLog.length > valueMark) {
+      const group = this.valueLog.pop() as number;
+      this.groupOfValue[this.valueLog.pop() as number] = group;
+    }
+    const falls = !terminates(this.words, this.region.firstWord[b] as number, from, to);
+    const written = this.log.length;
+    const slots: number[] = [];
+    for (let i = mark; i < written; i += 5) slots.push(this.log[i] as number);
+    while (this.log.length > mark) {
+      const narrow = this.log.pop() as number;
+      const offset = this.log.pop() as number;
+      const id = this.log.pop() as number;
+      const stamp = this.log.pop() as number;
+      const slot = this.log.pop() as number;
+      this.stampOf[slot] = stamp;
+      this.idOf[slot] = id;
+      this.offset[slot] = offset;
+      this.narrow[slot] = narrow;
+    }
+    if (falls) for (const slot of slots) this.fresh(slot);
+    else {
+      this.epoch = epoch;
+      this.barrier = barrier;
+    }
+  }
+
+  private learn(slot: number, id: number, offset: number, narrow: number): void {
+    if (slot >= this.limit) return;
+    this.log.push(
+      slot,
+      this.stampOf[slot] as number,
+      this.idOf[slot] as number,
+      this.offset[slot] as number,
+      this.narrow[slot] as number,
+    );
+    this.stampOf[slot] = this.epoch;
+    this.idOf[slot] = id;
+    this.offset[slot] = offset;
+    this.narrow[slot] = narrow;
+  }
+
+  private fresh(slot: number): void {
+    this.learn(slot, this.values++, 0, 0);
+  }
+
+  /** Gives a slot of unknown value a number. */
+  private known(slot: number): boolean {
+    if (slot >= this.limit) return false;
+    if (this.stampOf[slot] !== this.epoch) this.fresh(slot);
+    return true;
+  }
+
+  private copy(dst: number, a: number, add: number, narrow: boolean): void {
+    if (!this.known(a)) {
+      this.fresh(dst);
+      return;
+    }
+    const offset = (this.offset[a] as number) + add;
+    // A 64-bit sum of a value cut to 32 bits is no longer cut.
+    if (Math.abs(offset) > 1 << 24 || (this.narrow[a] === 1 && !narrow && add !== 0)) this.fresh(dst);
+    else this.learn(dst, this.idOf[a] as number, offset, narrow ? 1 : (this.narrow[a] as number));
+  }
+
+  private access(b: number, i: number, op: number, a: number, imm: number): void {
+    if (!this.known(a) || (this.narrow[a] === 1 && imm !== 0)) return;
+    const from = (this.offset[a] as number) + imm;
+    const to = from + (SIZE[op] as number);
+    const key = (this.idOf[a] as number) * 2 + (this.narrow[a] as number);
+    const index = (this.firstOp[b] as number) + i;
+    let group = this.groupOfValue[key] ?? 0;
+    if (
+      group === 0 ||
+      this.barrierOf[group] !== this.barrier ||
+      Math.max(to, this.end[group] as number) - Math.min(from, this.min[group] as number) > MAX_SPAN
+    ) {
+      this.valueLog.push(key, group);
+      group = this.count.push(0) - 1;
+      this.groupOfValue[key] = group;
+      this.leader.push(index);
+      this.min.push(from);
+      this.end.push(to);
+      this.writes.push(0);
+      this.narrowGroup.push(this.narrow[a] as number);
+      this.barrierOf.push(this.barrier);
+    }
+    this.groupOf[index] = group;
+    this.offsetOf[index] = from;
+    this.count[group] = (this.count[group] as number) + 1;
+    this.min[group] = Math.min(this.min[group] as number, from);
+    this.end[group] = Math.max(this.end[group] as number, to);
+    if (WRITES[op] === 1) this.writes[group] = 1;
+  }
+}
