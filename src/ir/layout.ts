@@ -54,16 +54,18 @@ export const VCPU = layout('Vcpu', [
   ['ioHigh', 'u32'], // high half of a 64-bit device read
   ['machine', 'u32'], // address of the Machine record
   ['index', 'u32'], // vCPU number, from 0
+  ['halted', 'u32'],
+  // These two are read as one u64, the key of a jump cache entry;
   ['mode', 'u32'], // mode bits: the part of the block key that changes decoding or checks
+  ['tlbGeneration', 'u32'], // 1..4095: low 12 bits of a valid TLB tag
+  // and these two.
   ['exitRequest', 'u32'], // non-zero: leave compiled code at the next poll; set with an atomic store
   ['interruptRequest', 'u32'], // pending-interrupt bits, guest specific
-  ['halted', 'u32'],
   ['faultPending', 'u32'], // non-zero: a guest fault is waiting to be delivered
   ['faultVector', 'u32'],
   ['faultCode', 'u32'],
   ['faultAddress', 'u64'],
   ['mmuIndex', 'u32'], // which of the TLBs ordinary accesses use
-  ['tlbGeneration', 'u32'], // 1..4095: low 12 bits of a valid TLB tag
   ['tlbLastGeneration', 'u32'], // highest generation handed out since the tables were last cleared
   ['tlb', 'u32'], // address of this vCPU's TLBs (MMU_MODES tables in a row)
   ['addressSpace', 'u32'], // which flat view physical addresses go through (0: system, 1: system management mode)

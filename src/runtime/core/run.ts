@@ -18,7 +18,6 @@ import {
   VCPU_EXIT_REQUEST,
   VCPU_FAULT_PENDING,
   VCPU_HALTED,
-  VCPU_INTERRUPT_REQUEST,
   VCPU_JUMP_CACHE,
   VCPU_MACHINE,
   VCPU_MODE,
@@ -28,7 +27,7 @@ import {
   VCPU_TLB_GENERATION,
 } from '../generated/layout';
 import { EXIT_BAD_CODE, EXIT_DEBUG, EXIT_REQUEST } from '../generated/ops';
-import { MODE_BREAKPOINTS, MODE_SINGLE } from '../generated/x86';
+import { MODE_BREAKPOINTS, MODE_CS_BASE, MODE_SINGLE } from '../generated/x86';
 import { codeBreakpoint, deliverFault, handleRequests, linearPc } from '../x86/hooks';
 import { codeEpoch, findBlock, invalidateBlock } from './code';
 import { hot, traceBlock, translate } from './env';
@@ -87,12 +86,8 @@ let cold = false;
 let from: u32 = 0;
 
 function requested(cpu: usize): bool {
-  return (
-    (atomic.load<u32>(cpu + VCPU_EXIT_REQUEST) |
-      load<u32>(cpu + VCPU_INTERRUPT_REQUEST) |
-      load<u32>(cpu + VCPU_HALTED)) !==
-    0
-  );
+  // exitRequest and interruptRequest are neighbours.
+  return (atomic.load<u64>(cpu + VCPU_EXIT_REQUEST) | <u64>load<u32>(cpu + VCPU_HALTED)) !== 0;
 }
 
 /**
@@ -101,13 +96,12 @@ function requested(cpu: usize): bool {
  */
 function step(cpu: usize, machine: usize, single: u32): u32 {
   const mode = load<u32>(cpu + VCPU_MODE) | single;
-  const linear = linearPc(cpu);
+  const linear = mode & MODE_CS_BASE ? linearPc(cpu) : load<u64>(cpu + VCPU_PC);
   const entry = jumpEntry(cpu, linear);
   let block: usize;
   if (
     load<u64>(entry + JUMP_PC) === linear &&
-    load<u32>(entry + JUMP_MODE) === mode &&
-    load<u32>(entry + JUMP_GENERATION) === load<u32>(cpu + VCPU_TLB_GENERATION)
+    load<u64>(entry + JUMP_MODE) === (load<u64>(cpu + VCPU_MODE) | <u64>single)
   ) {
     block = <usize>load<u32>(entry + JUMP_BLOCK);
   } else {
@@ -144,14 +138,18 @@ function step(cpu: usize, machine: usize, single: u32): u32 {
   return interpret(cpu, block);
 }
 
+function sideExit(cpu: usize): void {
+  store<u64>(cpu + VCPU_STAT_SIDE_EXITS, load<u64>(cpu + VCPU_STAT_SIDE_EXITS) + 1);
+  cold = true;
+}
+
 /** Runs a compiled region and turns what it returned into a result of `step`. */
 function enterRegion(cpu: usize, compiled: u32): u32 {
   setCurrentBlock(0xffffffff);
   const result = call_indirect<u32>(compiled, cpu);
   if (result === REGION_NEXT) return RUN_DISPATCH;
   if (result === REGION_SIDE_EXIT) {
-    store<u64>(cpu + VCPU_STAT_SIDE_EXITS, load<u64>(cpu + VCPU_STAT_SIDE_EXITS) + 1);
-    cold = true;
+    sideExit(cpu);
     return RUN_DISPATCH;
   }
   return result === REGION_FAULT ? RUN_FAULT : result - REGION_EXIT + RUN_EXIT;
@@ -202,49 +200,49 @@ const MAX_DEPTH: u32 = 160;
  * lives in WebAssembly frames, so it never matters how many of them are left this way.
  */
 export function callGuest(cpu: usize, expected: u64): u32 {
-  if (depth >= MAX_DEPTH) return REGION_NEXT;
+  if (load<u64>(cpu + VCPU_EXIT_REQUEST) !== 0 || depth >= MAX_DEPTH) return REGION_NEXT;
+  const key = load<u64>(cpu + VCPU_MODE);
+  const epoch = codeEpoch;
+  if (!(<u32>key & MODE_CS_BASE)) {
+    // The short way: a compiled callee that returns.
+    const pc = load<u64>(cpu + VCPU_PC);
+    const entry = jumpEntry(cpu, pc);
+    if (load<u64>(entry + JUMP_PC) === pc) {
+      if (load<u64>(entry + JUMP_MODE) === key) {
+        const compiled = load<u32>(<usize>load<u32>(entry + JUMP_BLOCK) + BLOCK_ENTRY);
+        if (compiled) {
+          depth++;
+          const result = call_indirect<u32>(compiled, cpu);
+          depth--;
+          if (result === REGION_NEXT) {
+            if (load<u64>(cpu + VCPU_PC) === expected) return returned(cpu, key, epoch);
+          } else if (result === REGION_SIDE_EXIT) sideExit(cpu);
+          else return result;
+        }
+      }
+    }
+  }
   depth++;
   const result = runUntil(cpu, expected);
   depth--;
-  return result;
+  setCurrentBlock(0xffffffff);
+  return result === CALL_RETURNED ? returned(cpu, key, epoch) : result;
+}
+
+/** The guest is back at the expected pc: in the same mode and address space, and is the region still there? */
+function returned(cpu: usize, key: u64, epoch: u32): u32 {
+  if (load<u64>(cpu + VCPU_MODE) !== key || codeEpoch !== epoch) return REGION_NEXT;
+  return CALL_RETURNED;
 }
 
 function runUntil(cpu: usize, expected: u64): u32 {
-  const mode = load<u32>(cpu + VCPU_MODE);
-  const generation = load<u32>(cpu + VCPU_TLB_GENERATION);
-  const epoch = codeEpoch;
+  const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
   for (;;) {
     if (requested(cpu)) return REGION_NEXT;
-    const linear = linearPc(cpu);
-    const entry = jumpEntry(cpu, linear);
-    let compiled: u32 = 0;
-    if (
-      load<u64>(entry + JUMP_PC) === linear &&
-      load<u32>(entry + JUMP_MODE) === load<u32>(cpu + VCPU_MODE) &&
-      load<u32>(entry + JUMP_GENERATION) === load<u32>(cpu + VCPU_TLB_GENERATION) &&
-      !cold
-    ) {
-      compiled = load<u32>(<usize>load<u32>(entry + JUMP_BLOCK) + BLOCK_ENTRY);
-    }
-    if (compiled) {
-      const result = call_indirect<u32>(compiled, cpu);
-      if (result === REGION_SIDE_EXIT) {
-        store<u64>(cpu + VCPU_STAT_SIDE_EXITS, load<u64>(cpu + VCPU_STAT_SIDE_EXITS) + 1);
-        cold = true;
-        continue;
-      }
-      if (result !== REGION_NEXT) return result;
-    } else {
-      const ran = step(cpu, <usize>load<u32>(cpu + VCPU_MACHINE), 0);
-      setCurrentBlock(0xffffffff);
-      if (ran !== RUN_DISPATCH) return ran === RUN_FAULT ? REGION_FAULT : ran - RUN_EXIT + REGION_EXIT;
-      if (cold) continue;
-    }
-    if (load<u64>(cpu + VCPU_PC) !== expected) continue;
-    clearChain();
-    // The guest may be back in another address space or mode, or the region may have been dropped.
-    const same =
-      load<u32>(cpu + VCPU_MODE) === mode && load<u32>(cpu + VCPU_TLB_GENERATION) === generation && codeEpoch === epoch;
-    return same ? CALL_RETURNED : REGION_NEXT;
+    const result = step(cpu, machine, 0);
+    if (result !== RUN_DISPATCH) return result === RUN_FAULT ? REGION_FAULT : result - RUN_EXIT + REGION_EXIT;
+    if (!cold && load<u64>(cpu + VCPU_PC) === expected) break;
   }
+  clearChain();
+  return CALL_RETURNED;
 }
