@@ -43,7 +43,7 @@ export interface BootState {
   readonly efer: number;
   /** Local APIC registers of the boot processor, as firmware leaves them: byte offset in its page, value. */
   readonly localApic: readonly (readonly [offset: number, value: number])[];
-  /** Model-specific registers of every processor, as firmware leaves them. */
+  /** Model-specific registers of every processor, as firmware leaves them; a processor without one ignores it. */
   readonly msrs: readonly (readonly [index: number, value: bigint])[];
 }
 

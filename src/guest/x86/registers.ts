@@ -94,8 +94,8 @@ export class X86Registers {
     return this.state + offset(X86, name);
   }
 
-  /** What WRMSR does, from outside. */
-  writeMsr(index: number, value: bigint): void {
+  /** What WRMSR does, from outside; false where the processor refuses: it has no such register. */
+  writeMsr(index: number, value: bigint): boolean {
     const operands = ['rcx', 'rax', 'rdx'] as const;
     const saved = operands.map((name) => this.get(name));
     this.set('rcx', BigInt(index));
@@ -106,9 +106,9 @@ export class X86Registers {
       this.set(name, saved[i]!);
     });
     const pending = this.state + offset(VCPU, 'faultPending');
-    if (this.#view.getUint32(pending, true) === 0) return;
+    if (this.#view.getUint32(pending, true) === 0) return true;
     this.#view.setUint32(pending, 0, true);
-    throw new Bug(`this processor has no MSR ${index.toString(16)} that can be ${value.toString(16)}`);
+    return false;
   }
 
   /** A 32-bit write to a register of the processor's local APIC. */
