@@ -61,6 +61,8 @@ export class TcgAccelerator implements Accelerator {
   #words: Int32Array;
   #next = 0;
   #turn = 0;
+  /** Someone asked for the end of the running slice. */
+  #kicked = false;
 
   constructor(options: TcgOptions) {
     this.#options = options;
@@ -167,6 +169,7 @@ export class TcgAccelerator implements Accelerator {
   }
 
   kick(): void {
+    this.#kicked = true;
     for (const state of this.layout.vcpus) this.#request(state, REQUEST_RETURN);
   }
 
@@ -174,6 +177,7 @@ export class TcgAccelerator implements Accelerator {
     const count = this.layout.vcpus.length;
     const end = this.#options.monotonic() + maxNs;
     let idle = 0;
+    this.#kicked = false;
     // A slice visits the processors in turn, until time is up or all of them wait.
     for (;;) {
       this.runTimers();
@@ -181,6 +185,8 @@ export class TcgAccelerator implements Accelerator {
       if (left <= 0) return { reason: 'running' };
       const index = this.#turn;
       const state = this.layout.vcpus[index]!;
+      // The ticker asks all processors; what it asked for at the end of another's turn does not concern this one.
+      Atomics.and(this.#words, (state + at(VCPU, 'exitRequest')) >>> 2, ~REQUEST_RETURN);
       this.#ticker.arm(Math.ceil((count === 1 ? left : Math.min(left, TURN_NS)) / 1000));
       const reason = this.runtime.run(state);
       this.#ticker.disarm();
@@ -192,7 +198,7 @@ export class TcgAccelerator implements Accelerator {
           break;
         case ExitReason.request:
         case ExitReason.yield:
-          if (count === 1) return { reason: 'running' };
+          if (count === 1 || this.#kicked) return { reason: 'running' };
           idle = 0;
           break;
         case ExitReason.shutdown:
