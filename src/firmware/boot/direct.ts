@@ -40,8 +40,9 @@ const LOADERS: Record<KernelKind, (r: LoadRequest) => BootState> = {
   pvh: loadPvh,
 };
 
-/** Local APIC LINT0 as ExtINT, LINT1 as NMI: the virtual wire mode that PC firmware sets up. */
+/** Local APIC on (or its LINT pins stay masked), LINT0 as ExtINT, LINT1 as NMI: PC firmware's virtual wire mode. */
 const VIRTUAL_WIRE = [
+  [0x0f0, 0x01ff],
   [0x350, 0x8700],
   [0x360, 0x8400],
 ] as const;
