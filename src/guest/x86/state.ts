@@ -120,7 +120,10 @@ fields.push(
   ['physBits', 'u32'],
   ['features', 'u32', 16], // FeatureWord by FeatureWord (cpu-models.ts)
   ['tlbPcid', 'u16', 4096], // PCID to TLB generation, 0: none
-  ['tlbNextGeneration', 'u32'],
+  // Where translations of large pages may be cached, so that INVLPG knows when one page is many TLB entries: a bit per
+  // hashed 2 MiB region, and per hashed 1 GiB region.
+  ['largePages', 'u64', 128],
+  ['hugePages', 'u64'],
   ['lapic', { bytes: LAPIC.size, align: 16 }],
   ['lapicDeadline', 'f64'], // virtual ns at which the local APIC timer is due, Infinity: not armed
   ['stringScratch', 'u64', 16],

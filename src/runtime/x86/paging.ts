@@ -1,6 +1,7 @@
 /** Address translation (Intel SDM vol. 3A ch. 4): every paging mode, permissions, accessed and dirty bits. */
 import { physLd32, physLd64, physSt32, physSt64 } from '../core/memory';
 import { FEATURE_PDPE1GB, FEATURE_PSE36, X86_A20_CLOSED, X86_CR3, X86_PHYS_BITS, X86_PKRU } from '../generated/x86';
+import { noteLargePage } from './address-spaces';
 import {
   CR0_PG,
   CR0_WP,
@@ -202,6 +203,7 @@ export function walk(cpu: usize, linear: u64, access: u32, mmu: u32): u32 {
   }
   if ((leaf & D) === 0) prot &= ~PROT_WRITE;
   if (watchesPage(cpu, linear)) prot &= PROT_EXECUTE;
+  if (leafMask > 0xfff) noteLargePage(cpu, linear, leafMask);
   walkProt = prot;
   if ((leaf & G) !== 0 && (c4 & CR4_PGE) !== 0) walkGlobal = 1;
   return 0;
