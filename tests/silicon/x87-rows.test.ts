@@ -1,8 +1,9 @@
 /** Every x87 instruction row, decoded, translated and interpreted, against the same bytes on the host's processor. */
 import assert from 'node:assert/strict';
-import test, { after } from 'node:test';
+import test, { after, type TestContext } from 'node:test';
 import type { Form } from '../../src/guest/x86/decode.js';
-import { X87_ROWS } from '../../src/guest/x86/insn/x87.js';
+import type { Row } from '../../src/guest/x86/insn/row.js';
+import { X87_ROWS, X87_TRANSCENDENTAL_ROWS } from '../../src/guest/x86/insn/x87.js';
 import { encode } from './encode.js';
 import { nativeRunner, Sample } from './native.js';
 import { Operands } from './operands.js';
@@ -51,6 +52,12 @@ function sampleOf(form: Form, random: Operands): Sample {
     s.st(1).set(s.st(0));
     (s.st(1)[0] as number) ^= random.below(4);
   }
+  // Outside these domains the results are undefined.
+  const domain = { F2XM1: 0x3ffe, FYL2XP1: 0x3ffc }[form.mnemonics[0] as string];
+  const top = new DataView(s.st(0).buffer, s.st(0).byteOffset + 8);
+  const e = top.getUint16(0, true);
+  if (domain !== undefined && (e & 0x7fff) !== 0x7fff && (e & 0x7fff) > domain)
+    top.setUint16(0, (e & 0x8000) | (domain - random.below(70)), true);
   const masks = random.below(3) === 0 ? random.below(64) : 63;
   s.fcw = 0x40 | masks | ((([0, 2, 3, 3] as const)[random.below(4)] as number) << 8) | (random.below(4) << 10);
   const pending = random.below(40) === 0;
@@ -92,14 +99,45 @@ after(() => {
   if (typeof runner !== 'string') runner.dispose();
 });
 
-test('x87 instructions equal the host processor', { skip: typeof runner === 'string' ? runner : false }, () => {
+/** Value of a finite extended number in units of the last place of its own exponent, and those units of `other`. */
+function ulps(a: Uint8Array, b: Uint8Array): number {
+  const key = (x: Uint8Array): bigint => {
+    const view = new DataView(x.buffer, x.byteOffset);
+    const exponent = view.getUint16(8, true);
+    const magnitude = (BigInt(exponent & 0x7fff) << 63n) + (view.getBigUint64(0, true) & 0x7fffffffffffffffn);
+    return exponent & 0x8000 ? -magnitude : magnitude;
+  };
+  const difference = key(a) - key(b);
+  return Number(difference < 0n ? -difference : difference);
+}
+/** Results found one unit apart. */
+let apart = 0;
+/**
+ * The difference that counts for the transcendental instructions: results may be one unit in the last place apart, and then
+ * C1 tells another story; which results are exact enough not to raise PE is the processor's own affair.
+ */
+function nearly(host: Sample, here: Sample): string {
+  const near = here.clone();
+  for (let i = 0; i < 8; i++) {
+    const distance = ulps(host.st(i), here.st(i));
+    if (distance === 1) {
+      near.st(i).set(host.st(i));
+      apart++;
+    }
+  }
+  near.fsw = (near.fsw & ~0x220) | (host.fsw & 0x220);
+  return difference(host, near);
+}
+
+function run(t: TestContext, rows: readonly Row[], compare: (host: Sample, here: Sample) => string): void {
   if (typeof runner === 'string') return;
   const bench = new RowBench();
   const random = new Operands(SEED);
-  const members = new Set(X87_ROWS);
+  const members = new Set(rows);
   const failures: string[] = [];
   for (const form of bench.decoder.forms.filter((f) => members.has(f.row))) {
-    if (ONLY !== undefined && !new RegExp(ONLY).test(`${form.row[0]} = ${form.row[1]}`)) continue;
+    const title = `${form.row[0]} = ${form.row[1]}`;
+    if (ONLY !== undefined && !new RegExp(ONLY).test(title)) continue;
     const inputs = Array.from({ length: SAMPLES }, () => sampleOf(form, random));
     const silicon = runner.run(inputs);
     let bad = 0;
@@ -111,13 +149,18 @@ test('x87 instructions equal the host processor', { skip: typeof runner === 'str
           ? `signal ${host.signal}, fault ${fault}`
           : host.signal !== 0
             ? ''
-            : difference(host, here);
+            : compare(host, here);
       if (text !== '' && bad++ < 3)
-        failures.push(
-          `${form.row[0]} = ${form.row[1]}, ${hex([...input.code].reverse())}: ${describe(input)}\n    ${text}`,
-        );
+        failures.push(`${title}, ${hex([...input.code].reverse())}: ${describe(input)}\n    ${text}`);
     });
-    if (bad > 3) failures.push(`${form.row[0]} = ${form.row[1]}: ${bad} of ${SAMPLES} differ`);
+    if (bad > 3) failures.push(`${title}: ${bad} of ${SAMPLES} differ`);
   }
+  t.diagnostic(`${apart} results one unit in the last place apart`);
   assert.equal(failures.length, 0, `\n${failures.slice(0, 60).join('\n')}`);
-});
+}
+
+const options = { skip: typeof runner === 'string' ? runner : false };
+test('x87 instructions equal the host processor', options, (t) => run(t, X87_ROWS, difference));
+test('x87 transcendental instructions equal the host processor to one unit in the last place', options, (t) =>
+  run(t, X87_TRANSCENDENTAL_ROWS, nearly),
+);

@@ -136,6 +136,11 @@ function overflow(fmt: u32, ctl: u32, sign: u32, exponent: i32, significand: u64
     setRoundedUp(u32(increment));
     if (fmt === F80 && exponent - BIAS_ADJUST <= max)
       return packed(fmt, sign, u32(exponent - BIAS_ADJUST + max), significand);
+    // Too large even so (FSCALE).
+    if (fmt === F80) {
+      raise(PE);
+      setRoundedUp(1);
+    }
     return infinityOf(fmt, sign);
   }
   raise(PE);

@@ -22,4 +22,9 @@ const INSTRUCTIONS: HelperTable = {
   ),
 };
 
-export const X87_HELPER_TABLES: readonly HelperTable[] = [SAVE, INSTRUCTIONS];
+const FUNCTIONS: HelperTable = {
+  module: 'x86/x87-functions',
+  helpers: all('vcallf', 'fprem', 'fscale', 'fxtract', 'f2xm1', 'fyl2x', 'fpatan', 'fsin', 'fsincos'),
+};
+
+export const X87_HELPER_TABLES: readonly HelperTable[] = [SAVE, INSTRUCTIONS, FUNCTIONS];

@@ -14,7 +14,7 @@ import { VECTOR_MEMORY_ROWS } from './vector-memory.js';
 import { VECTOR_MOVE_ROWS } from './vector-move.js';
 import { VECTOR_SHUFFLE_ROWS } from './vector-shuffle.js';
 import { VECTOR_TEST_ROWS } from './vector-test.js';
-import { X87_ROWS } from './x87.js';
+import { X87_ROWS, X87_TRANSCENDENTAL_ROWS } from './x87.js';
 import { X87_CONTROL_ROWS } from './x87-control.js';
 
 export const ROWS: readonly Row[] = [
@@ -34,4 +34,5 @@ export const ROWS: readonly Row[] = [
   ...SSE_FLOAT_ROWS,
   ...X87_CONTROL_ROWS,
   ...X87_ROWS,
+  ...X87_TRANSCENDENTAL_ROWS,
 ];

@@ -212,4 +212,20 @@ export const X87_ROWS: readonly Row[] = [
   ['D9 E1', 'FABS', 'fpu', single('fsign', 0)],
   ['D9 FA', 'FSQRT', 'fpu', single('fsqrt')],
   ['D9 FC', 'FRNDINT', 'fpu', single('frndint')],
+  ['D9 F8', 'FPREM', 'fpu', single('fprem')],
+  ['D9 F5', 'FPREM1', 'fpu', single('fprem', 8)],
+  ['D9 FD', 'FSCALE', 'fpu', single('fscale')],
+  ['D9 F4', 'FXTRACT', 'fpu', single('fxtract')],
+];
+
+/** Results within one unit in the last place of the processor's. */
+export const X87_TRANSCENDENTAL_ROWS: readonly Row[] = [
+  ['D9 F0', 'F2XM1', 'fpu', single('f2xm1')],
+  ['D9 F1', 'FYL2X', 'fpu', single('fyl2x')],
+  ['D9 F9', 'FYL2XP1', 'fpu', single('fyl2x', 8)],
+  ['D9 F2', 'FPTAN', 'fpu', single('fsincos', 8)],
+  ['D9 F3', 'FPATAN', 'fpu', single('fpatan')],
+  ['D9 FE', 'FSIN', 'fpu', single('fsin')],
+  ['D9 FF', 'FCOS', 'fpu', single('fsin', 8)],
+  ['D9 FB', 'FSINCOS', 'fpu', single('fsincos')],
 ];
