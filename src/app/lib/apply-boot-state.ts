@@ -28,6 +28,7 @@ export function applyBootState(registers: X86Registers, boot: BootState): void {
     });
   }
   // Firmware asks CPUID; here the processor leaves out what it has not (MTRRs, on the oldest models).
+  // A model without memory type registers refuses them, and needs none.
   for (const [index, value] of boot.msrs ?? []) registers.writeMsr(index, value);
   for (const [offset, value] of boot.localApic ?? []) registers.writeLocalApic(offset, value);
   registers.set('rip', BigInt(boot.pc));

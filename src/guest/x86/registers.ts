@@ -94,7 +94,7 @@ export class X86Registers {
     return this.state + offset(X86, name);
   }
 
-  /** What WRMSR does, from outside; false where the processor refuses: it has no such register. */
+  /** What WRMSR does, from outside; false when the processor has no such register or refuses the value. */
   writeMsr(index: number, value: bigint): boolean {
     const operands = ['rcx', 'rax', 'rdx'] as const;
     const saved = operands.map((name) => this.get(name));
@@ -106,9 +106,9 @@ export class X86Registers {
       this.set(name, saved[i]!);
     });
     const pending = this.state + offset(VCPU, 'faultPending');
-    if (this.#view.getUint32(pending, true) === 0) return true;
+    const refused = this.#view.getUint32(pending, true) !== 0;
     this.#view.setUint32(pending, 0, true);
-    return false;
+    return !refused;
   }
 
   /** A 32-bit write to a register of the processor's local APIC. */
