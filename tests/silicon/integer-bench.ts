@@ -11,16 +11,20 @@ import { optimise } from '../../src/ir/passes.js';
 
 export const RECORD = 8 + 8 + 128 + 48 + 1024;
 const AT = { length: 0, signal: 4, flags: 8, registers: 16, code: 144, data: 192 } as const;
-const AREA = 0x20000000;
+export const AREA = 0x20000000;
 const CODE = AREA + 0x800;
 const STATE = AREA + 0x1000;
 export const DATA = AREA + 0x2000;
 const AREA_BYTES = 0x4000;
 const MODE = Mode.cs64 | Mode.protected | Mode.lma | Mode.osfxsr | Mode.avx | 3;
+/** Segments with a base and limits, as 16-bit code has them. */
+const MODE16 = Mode.protected | Mode.lma | Mode.addSeg | Mode.csBase | Mode.limits | Mode.osfxsr | Mode.avx | 3;
 const MODE32 = Mode.cs32 | Mode.ss32 | Mode.protected | Mode.lma | Mode.osfxsr | Mode.avx | 3;
 /** The flags a case compares: arithmetic ones and DF. */
 export const FLAGS = 0xcd5;
 const SIGNALS: Readonly<Record<number, number>> = { 0: 8, 6: 4, 13: 11, 14: 11, 1: 5, 3: 5 };
+
+export type CodeSize = 16 | 32 | 64;
 
 /** One sequence and the state around it. */
 export class Case {
@@ -50,12 +54,12 @@ export class Case {
   set flags(value: number) {
     this.view.setUint32(AT.flags, value, true);
   }
-  /** 32-bit code, else 64-bit. */
-  get narrow(): boolean {
-    return this.view.getUint32(AT.flags + 4, true) !== 0;
+  /** Size of the code. 16-bit code has segments that start at `AREA`. */
+  get size(): CodeSize {
+    return ([64, 32, 16] as const)[this.view.getUint32(AT.flags + 4, true)] as CodeSize;
   }
-  set narrow(value: boolean) {
-    this.view.setUint32(AT.flags + 4, value ? 1 : 0, true);
+  set size(value: CodeSize) {
+    this.view.setUint32(AT.flags + 4, value === 64 ? 0 : value === 32 ? 1 : 2, true);
   }
   reg(n: number): bigint {
     return this.view.getBigUint64(AT.registers + 8 * n, true);
@@ -159,21 +163,30 @@ export class IntegerBench {
     this.#bytes.set(c.code, host + CODE);
     // Where the native run jumps to leave.
     const end = CODE + c.length;
-    const mode = c.narrow ? MODE32 : MODE;
-    // jmp [end], with and without SIB byte
-    this.#bytes.set(
-      c.narrow ? [0xff, 0x25, 0x88, 0x10, 0x00, 0x20] : [0xff, 0x24, 0x25, 0x88, 0x10, 0x00, 0x20],
-      host + end,
-    );
-    this.#view.setBigUint64(host + STATE + 0x88, BigInt(AREA), true);
-    this.#set64('pc', BigInt(CODE));
+    const mode = c.size === 64 ? MODE : c.size === 32 ? MODE32 : MODE16;
+    const origin = c.size === 16 ? AREA : 0;
+    for (const seg of ['es', 'cs', 'ss', 'ds']) {
+      this.#set64(`${seg}Base`, BigInt(origin));
+      this.#view.setUint32(this.#at(`${seg}Limit`), c.size === 16 ? 0xffff : 0xffffffff, true);
+      this.#view.setUint32(this.#at(`${seg}Attr`), seg === 'cs' ? 0xfb : 0xf3, true);
+    }
+    // jmp [end] in each mode
+    const leave =
+      c.size === 64
+        ? [0xff, 0x24, 0x25, 0x88, 0x10, 0x00, 0x20]
+        : c.size === 32
+          ? [0xff, 0x25, 0x88, 0x10, 0x00, 0x20]
+          : [0xff, 0x26, 0x88, 0x10];
+    this.#bytes.set(leave, host + end);
+    this.#view.setBigUint64(host + STATE + 0x88, BigInt(AREA - origin), true);
+    this.#set64('pc', BigInt(CODE - origin));
     this.#view.setUint32(this.#at('mode'), mode, true);
     this.#view.setUint32(this.#at('mmuIndex'), 1, true);
     this.#view.setUint32(this.#at('faultPending'), 0, true);
     const after = c.clone();
     after.signal = 0;
     for (let blocks = 0; ; blocks++) {
-      const pc = Number(this.#view.getBigUint64(this.#at('pc'), true));
+      const pc = Number(this.#view.getBigUint64(this.#at('pc'), true)) + origin;
       if (pc === AREA) break;
       if (blocks > 100 || pc < CODE || pc > end) {
         after.signal = 99;

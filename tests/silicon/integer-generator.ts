@@ -8,7 +8,7 @@ import type { Row } from '../../src/guest/x86/insn/row.js';
 import { SHIFT_ROWS } from '../../src/guest/x86/insn/shift.js';
 import { STRING_ROWS } from '../../src/guest/x86/insn/string.js';
 import { Mode } from '../../src/guest/x86/state.js';
-import { Case, DATA } from './integer-bench.js';
+import { AREA, Case, type CodeSize, DATA } from './integer-bench.js';
 import type { Operands } from './operands.js';
 
 const CF = 1;
@@ -28,7 +28,7 @@ const FORMS: readonly Form[] = new Decoder(
   [...ARITHMETIC_ROWS, ...MOVE_ROWS, ...SHIFT_ROWS, ...BIT_ROWS, ...STRING_ROWS].filter(usable),
 ).forms;
 const FORMS64 = FORMS.filter((f) => f.encoding.only64 !== 0);
-const FORMS32 = FORMS.filter((f) => f.encoding.only64 !== 1);
+const FORMS32 = FORMS.filter((f) => f.encoding.only64 !== 1 && (f.encoding.map >= 4 || f.encoding.w !== 1));
 
 /** Flags that are undefined after an instruction; `count`: its masked shift count. */
 export function undefinedFlags(name: string, count: number, size: number): number {
@@ -130,24 +130,31 @@ export interface Generated {
  * A case of `length` instructions of which all but the last few are from `forms`; then, half of the time, a conditional
  * jump over an increment, so that conditions are seen fused too.
  */
-export function generate(random: Operands, decoder: Decoder, length: number, narrow: boolean): Generated {
+export function generate(random: Operands, decoder: Decoder, length: number, codeSize: CodeSize): Generated {
+  const narrow = codeSize !== 64;
   const c = new Case();
-  c.narrow = narrow;
-  const mode = narrow ? Mode.cs32 | Mode.ss32 | Mode.protected : Mode.cs64 | Mode.protected | Mode.lma;
+  c.size = codeSize;
+  const data = codeSize === 16 ? DATA - AREA : DATA;
+  const mode =
+    codeSize === 16
+      ? Mode.protected
+      : narrow
+        ? Mode.cs32 | Mode.ss32 | Mode.protected
+        : Mode.cs64 | Mode.protected | Mode.lma;
   const forms = narrow ? FORMS32 : FORMS64;
   for (let n = 0; n < 16; n++) c.setReg(n, value(random));
   for (let n = 0; n < c.data.length; n++) c.data[n] = random.below(256);
-  c.setReg(4, BigInt(DATA + 512 + random.below(8) * 8));
+  c.setReg(4, BigInt(data + 512 + random.below(8) * 8));
   // Bits of flags that are undefined so far: later readers of flags would spread them.
   let ignore = 0;
   const names: string[] = [];
   const code: number[] = [];
   // Two registers stay pointer and index.
   const base = narrow ? 3 : 15;
-  const index = narrow ? 5 : 14;
-  c.setReg(base, BigInt(DATA + 480 + random.below(64)));
+  const index = codeSize === 16 ? 6 : narrow ? 5 : 14;
+  c.setReg(base, BigInt(data + 480 + random.below(64)));
   c.setReg(index, BigInt(random.below(4)));
-  const general = narrow ? [0, 1, 2, 6, 7] : REGISTERS.slice(0, 13);
+  const general = narrow ? [0, 1, 2, 7, codeSize === 16 ? 5 : 6] : REGISTERS.slice(0, 13);
   for (let tries = 0; names.length < length && tries < 100; tries++) {
     const form = forms[random.below(forms.length)] as Form;
     const name = form.mnemonics[0] as string;
@@ -155,7 +162,7 @@ export function generate(random: Operands, decoder: Decoder, length: number, nar
     if (string && names.length > 0) continue;
     const e: Encoded = encode(form, {
       below: (n) => random.below(n),
-      long: !narrow,
+      code: codeSize,
       registers: general,
       pointers: [base, index],
       sizes: narrow ? [16, 32] : [16, 32, 64],
@@ -166,8 +173,8 @@ export function generate(random: Operands, decoder: Decoder, length: number, nar
     if (e.memory !== undefined && e.memory.index >= 0 && e.memory.index !== index) continue;
     const bytes = [...e.bytes];
     if (string) {
-      c.setReg(6, BigInt(DATA + 256 + random.below(128)));
-      c.setReg(7, BigInt(DATA + 256 + random.below(128)));
+      c.setReg(6, BigInt(data + 256 + random.below(128)));
+      c.setReg(7, BigInt(data + 256 + random.below(128)));
       c.setReg(1, BigInt(random.below(20)));
       if (random.below(2) === 0) bytes.unshift(random.below(2) === 0 ? 0xf3 : 0xf2);
       if (/CMPS|SCAS/.test(name) && random.below(2) === 0) c.data.fill(random.below(4), 200, 500);
@@ -180,11 +187,11 @@ export function generate(random: Operands, decoder: Decoder, length: number, nar
     }
     if (name === 'XLAT') {
       if (names.length > 0) continue;
-      c.setReg(3, BigInt(DATA + 256));
+      c.setReg(3, BigInt(data + 256));
     }
     if (name === 'LEAVE') {
       if (names.length > 0) continue;
-      c.setReg(5, BigInt(DATA + 512));
+      c.setReg(5, BigInt(data + 512));
     }
     if (name === 'CMPXCHG16B' && random.below(2) === 0) continue;
     if (/^POPA/.test(name) && names.length > 0) continue;
@@ -212,12 +219,12 @@ export function generate(random: Operands, decoder: Decoder, length: number, nar
     ignore |= undefinedFlags(name, count, size);
     code.push(...bytes);
     names.push(`${form.row[1]} [${bytes.map((x) => x.toString(16).padStart(2, '0')).join(' ')}]`);
-    if (/^(DIV|IDIV|POPA|AAM|LEAVE)/.test(name)) break;
+    if (/^(DIV|IDIV|POPA|AAM|LEAVE|MOVS|CMPS|LODS|STOS|SCAS)/.test(name)) break;
   }
   if (ignore === 0 && random.below(2) === 0) {
     const cc = random.below(16);
-    // jcc over inc r14, or inc ebp
-    code.push(0x70 | cc, ...(narrow ? [1, 0x45] : [3, 0x49, 0xff, 0xc6]));
+    // jcc over inc r14, or inc ebp, si
+    code.push(0x70 | cc, ...(codeSize === 16 ? [1, 0x46] : narrow ? [1, 0x45] : [3, 0x49, 0xff, 0xc6]));
     names.push(`J${cc}`);
   }
   c.flags = (random.u32() & 0x8d5) | (random.below(4) === 0 ? 0x400 : 0) | 0x202;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Decoder } from '../../src/guest/x86/decode.js';
 import { ROWS } from '../../src/guest/x86/insn/index.js';
-import { type Case, FLAGS, IntegerBench, nativeIntegers } from './integer-bench.js';
+import { type Case, type CodeSize, FLAGS, IntegerBench, nativeIntegers } from './integer-bench.js';
 import { type Generated, generate } from './integer-generator.js';
 import { Operands } from './operands.js';
 
@@ -17,9 +17,9 @@ function difference(g: Generated, native: Case, ours: Case): string {
   const out: string[] = [];
   if (native.signal !== ours.signal) out.push(`signal ${native.signal}, ours ${ours.signal}`);
   else if (native.signal === 0) {
-    const bits = native.narrow ? 32 : 64;
-    for (let n = 0; n < (native.narrow ? 8 : 16); n++)
-      if (BigInt.asUintN(bits, native.reg(n) ^ ours.reg(n)) !== 0n)
+    const wide = native.size === 64;
+    for (let n = 0; n < (wide ? 16 : 8); n++)
+      if (BigInt.asUintN(wide ? 64 : native.size === 16 && n === 4 ? 16 : 32, native.reg(n) ^ ours.reg(n)) !== 0n)
         out.push(`r${n} ${hex(native.reg(n))}, ours ${hex(ours.reg(n))}`);
     const mask = FLAGS & ~g.ignore;
     if ((native.flags & mask) !== (ours.flags & mask))
@@ -42,8 +42,8 @@ test('integer instructions do what the host processor does', (t) => {
     const decoder = new Decoder(ROWS);
     const bench = new IntegerBench();
     for (let round = 0; round < rounds; round++) {
-      const narrow = round % 2 === 1;
-      const cases = Array.from({ length: PER_ROUND }, () => generate(random, decoder, 1 + random.below(3), narrow));
+      const size = ([64, 32, 16] as const)[round % 3] as CodeSize;
+      const cases = Array.from({ length: PER_ROUND }, () => generate(random, decoder, 1 + random.below(3), size));
       const results = native.run(cases.map((g) => g.case));
       const wrong: string[] = [];
       for (const [n, g] of cases.entries()) {

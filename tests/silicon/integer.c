@@ -9,7 +9,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <asm/ldt.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <ucontext.h>
 
 #define AREA 0x20000000ul
@@ -20,7 +23,7 @@
 struct record {
   uint32_t length;
   uint32_t signal;
-  uint64_t flags; /* bit 32: run as 32-bit code */
+  uint64_t flags; /* bits 32..33: 0 64-bit code, 1 32-bit code, 2 16-bit code with segments that start at AREA */
   uint64_t registers[16];
   uint8_t code[48];
   uint8_t data[1024];
@@ -48,6 +51,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
 
 void enter(void);
 void enter32(void);
+void enter16(void);
 extern char leave[], leave32[];
 __asm__(".text\n"
         "enter:\n"
@@ -67,6 +71,7 @@ __asm__(".text\n"
         "mov %r12, 0x20001060; mov %r13, 0x20001068; mov %r14, 0x20001070; mov %r15, 0x20001078\n"
         "mov 0x20001090, %rsp\n"
         "pushfq; pop 0x20001080; cld\n"
+        "mov $0x2b, %eax; mov %eax, %ss; mov %eax, %ds; mov %eax, %es\n"
         "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
         "ret\n"
         "code_address: .quad 0x20000800\n"
@@ -79,7 +84,18 @@ __asm__(".text\n"
         "mov 0x20001028, %rbp; mov 0x20001030, %rsi; mov 0x20001038, %rdi\n"
         "mov 0x20001020, %rsp\n"
         "ljmp *far_code(%rip)\n"
-        "far_code: .long 0x20000800; .word 0x23\n");
+        "far_code: .long 0x20000800; .word 0x23\n"
+        /* 16-bit code: the first two descriptors of the LDT. */
+        "enter16:\n"
+        "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
+        "mov %rsp, 0x20001090\n"
+        "push 0x20001080; popfq\n"
+        "mov 0x20001000, %rax; mov 0x20001008, %rcx; mov 0x20001010, %rdx; mov 0x20001018, %rbx\n"
+        "mov 0x20001028, %rbp; mov 0x20001030, %rsi; mov 0x20001038, %rdi\n"
+        "movw $0xf, 0x20001098; mov 0x20001098, %ds; mov 0x20001098, %es; mov 0x20001098, %ss\n"
+        "mov 0x20001020, %rsp\n"
+        "ljmp *far_code16(%rip)\n"
+        "far_code16: .long 0x800; .word 0x7\n");
 
 int main(void) {
   static uint8_t stack[65536];
@@ -91,6 +107,12 @@ int main(void) {
   if (mmap((void *)AREA, 0x4000, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
            0) != (void *)AREA)
     return 1;
+  struct user_desc segments[2] = {
+      {.entry_number = 0, .base_addr = AREA, .limit = 0xffff, .contents = MODIFY_LDT_CONTENTS_CODE},
+      {.entry_number = 1, .base_addr = AREA, .limit = 0xffff},
+  };
+  for (int i = 0; i < 2; i++)
+    if (syscall(SYS_modify_ldt, 1, &segments[i], sizeof segments[i]) != 0) return 2;
   struct state *s = (struct state *)STATE;
   static struct record record;
   static const uint8_t jump[] = {0xff, 0x24, 0x25, 0x88, 0x10, 0x00, 0x20}; /* jmp [state.end] */
@@ -100,18 +122,18 @@ int main(void) {
     s->end = (uint64_t)leave;
     memcpy((void *)DATA, record.data, sizeof record.data);
     memcpy((void *)CODE, record.code, record.length);
-    int narrow = record.flags >> 32 & 1;
+    int narrow = record.flags >> 32 & 3;
     s->flags = (uint32_t)record.flags;
     if (narrow) {
-      uint8_t far[] = {0xea, 0, 0, 0, 0, 0x33, 0}; /* jmp 0x33:leave */
+      uint8_t far[] = {0x66, 0xea, 0, 0, 0, 0, 0x33, 0}; /* jmp 0x33:leave; 32-bit code does without the prefix */
       uint32_t to = (uint32_t)(uint64_t)leave32;
-      memcpy(far + 1, &to, 4);
-      memcpy((void *)(CODE + record.length), far, sizeof far);
+      memcpy(far + 2, &to, 4);
+      memcpy((void *)(CODE + record.length), far + (narrow == 1), sizeof far - (narrow == 1));
     } else memcpy((void *)(CODE + record.length), jump, sizeof jump);
     raised = 0;
-    if (narrow) __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(0x2b));
-    if (sigsetjmp(back, 1) == 0) (narrow ? enter32 : enter)();
-    else __asm__ volatile("cld");
+    if (narrow == 1) __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(0x2b));
+    if (sigsetjmp(back, 1) == 0) (narrow == 0 ? enter : narrow == 1 ? enter32 : enter16)();
+    else __asm__ volatile("cld; mov %0, %%ss; mov %0, %%ds; mov %0, %%es" ::"r"(0x2b));
     record.signal = raised;
     memcpy(record.registers, s->registers, sizeof s->registers);
     record.flags = s->flags | (uint64_t)narrow << 32;

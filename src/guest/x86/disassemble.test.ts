@@ -43,11 +43,12 @@ function* encodings(name: ModeName): Generator<number[]> {
     return (seed >>> 8) % n;
   };
   const long = name === '64';
+  const code = long ? 64 : name === '32' ? 32 : 16;
   const registers = long ? [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15] : [0, 1, 2, 3, 5, 6, 7];
   for (const form of new Decoder(ROWS).forms) {
     if (form.encoding.only64 === (long ? 0 : 1)) continue;
     const sizes = long ? ([16, 32, 64] as const) : ([16, 32] as const);
-    yield encode(form, { below, long, registers, pointers: registers, sizes, memory: 50, lock: 10 }).bytes;
+    yield encode(form, { below, code, registers, pointers: registers, sizes, memory: 50, lock: 10 }).bytes;
   }
 }
 
