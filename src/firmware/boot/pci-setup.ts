@@ -116,6 +116,8 @@ class Window {
 }
 
 const MEMORY_GRANULE = 0x1000;
+/** A BAR at the very end of the ports could not be told from one that is being sized: it decodes nothing. */
+const IO_WINDOW_END = 0xff00;
 const HIGH_WINDOW_END = 0x10_0000_0000;
 
 /** Places all BARs; returns what it found. */
@@ -125,7 +127,7 @@ export function assignPciResources(ports: PortIo, ram: RamLayout): readonly PciF
   const bars = functions.flatMap((f) => (f.class === HOST_BRIDGE ? [] : barsOf(config, f)));
   bars.sort((a, b) => b.size - a.size);
   const windows = {
-    io: new Window(PC.pciIoStart, 0x10000),
+    io: new Window(PC.pciIoStart, IO_WINDOW_END),
     memory: new Window(pciMemoryStart(ram.below4g), PC.pciMemoryEnd),
     high: new Window(0x1_0000_0000 + ram.above4g, HIGH_WINDOW_END),
   };
