@@ -1,6 +1,6 @@
 /*
  * Runs single instructions on the host's processor. Reads records from standard input, writes them back changed.
- * A record's code runs with RDI = its memory, RAX and the arithmetic flags from the record, x87/SSE/AVX state from its
+ * A record's code runs with RDI = its memory, RSI = 1 KiB more on a 64-byte boundary, RAX and the arithmetic flags from the record, x87/SSE/AVX state from its
  * XSAVE image (standard format, 832 bytes). `signal` comes back as the signal the code raised, 0 for none.
  */
 #define _GNU_SOURCE
@@ -21,6 +21,7 @@ struct record {
   uint8_t memory[64];
   uint8_t pad[16];
   uint8_t xsave[832];
+  uint8_t extra[1024];
 } __attribute__((aligned(64)));
 
 static struct record *current;
@@ -53,6 +54,7 @@ int main(void) {
       0x0f, 0xae, 0xab, 0x80, 0, 0, 0,                /* xrstor [rbx + 128] */
       0xff, 0x73, 0x28, 0x9d,                         /* push qword [rbx + 40]; popfq */
       0x48, 0x8b, 0x43, 0x20, 0x48, 0x8d, 0x7b, 0x30, /* mov rax, [rbx + 32]; lea rdi, [rbx + 48] */
+      0x48, 0x8d, 0xb3, 0xc0, 3, 0, 0,                /* lea rsi, [rbx + 960] */
   };
   static const uint8_t after[] = {
       0x48, 0x89, 0x43, 0x20, 0x9c, 0x8f, 0x43, 0x28, /* mov [rbx + 32], rax; pushfq; pop [rbx + 40] */
@@ -63,14 +65,14 @@ int main(void) {
   };
   memcpy(page, before, sizeof before);
   static struct record record;
-  while (fread(&record, 1, offsetof(struct record, xsave) + 832, stdin) == offsetof(struct record, xsave) + 832) {
+  while (fread(&record, 1, sizeof record, stdin) == sizeof record) {
     current = &record;
     record.signal = 0;
     memcpy(page + sizeof before, record.code, record.length);
     memcpy(page + sizeof before + record.length, after, sizeof after);
     if (sigsetjmp(back, 1) == 0) ((void (*)(struct record *))page)(&record);
     else __asm__ volatile("fninit");
-    fwrite(&record, 1, offsetof(struct record, xsave) + 832, stdout);
+    fwrite(&record, 1, sizeof record, stdout);
   }
   return 0;
 }

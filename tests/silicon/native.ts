@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const SOURCE = new URL('../../../tests/silicon/native.c', import.meta.url).pathname;
-export const RECORD = 128 + 832;
+export const RECORD = 128 + 832 + 1024;
 const AT = { length: 0, signal: 4, code: 8, rax: 32, flags: 40, memory: 48, xsave: 128 } as const;
 /** Offsets in an XSAVE image of the standard format. */
 const XSAVE = {
@@ -101,6 +101,10 @@ export class Sample {
   /** The 64 bytes RDI points to. */
   get memory(): Uint8Array {
     return this.bytes.subarray(AT.memory, AT.memory + 64);
+  }
+  /** The 1024 bytes RSI points to. */
+  get extra(): Uint8Array {
+    return this.bytes.subarray(960, RECORD);
   }
   /** ST(i): ten bytes. */
   st(i: number): Uint8Array {

@@ -17,6 +17,7 @@ const RAM_BYTES = 1 << 16;
 /** Linear addresses of the code and of the sample's memory (aligned as natively). */
 const CODE = 0x1000;
 export const MEMORY = 0x2030;
+const EXTRA = 0x23c0;
 const PAGE_DIRECTORY = 0x8000;
 const PAGE_TABLE = 0x9000;
 const ARITHMETIC = 0x8d5n;
@@ -76,7 +77,9 @@ export class RowBench {
     set(this.#at('jumpCache'), this.#layout.jumpCaches[0]!);
     this.#set64('a20Mask', 0xffffffffffffffffn);
     this.#set64('cr0', 0x33n);
-    this.#set64('cr4', 0x600n);
+    this.#set64('cr4', 0x40600n);
+    this.#set64('xcr0', 7n);
+    this.#bytes.fill(0xff, this.#at('features'), this.#at('features') + X86.bytes['features']!);
     this.#runtime['flatViewChanged']!();
     this.#runtime['tlbFlush']!(this.#cpu);
   }
@@ -116,6 +119,7 @@ export class RowBench {
   ): { after: Sample; fault: number } {
     this.#load(sample);
     this.#set64('rdi', BigInt(rdi));
+    this.#set64('rsi', BigInt(EXTRA));
     this.#bytes.set(code, this.#ram + CODE);
     const t = this.#translator;
     t.beginBlock(mode);
@@ -181,6 +185,7 @@ export class RowBench {
     this.#set64('rdx', 0n);
     this.#runtime['writeEflags']!(this.#cpu, BigInt(s.eflags), ARITHMETIC);
     this.#bytes.set(s.memory, this.#ram + MEMORY);
+    this.#bytes.set(s.extra, this.#ram + EXTRA);
   }
 
   #store(before: Sample): Sample {
@@ -203,6 +208,7 @@ export class RowBench {
     s.fop = this.#view.getUint32(this.#at('fop'), true);
     s.rax = this.#view.getBigUint64(this.#at('rax'), true);
     s.eflags = Number(BigInt(this.#runtime['readEflags']!(this.#cpu) as bigint) & 0xffffffffn);
+    s.extra.set(this.#bytes.subarray(this.#ram + EXTRA, this.#ram + EXTRA + 1024));
     s.memory.set(this.#bytes.subarray(this.#ram + MEMORY, this.#ram + MEMORY + 64));
     return s;
   }
