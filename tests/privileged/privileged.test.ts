@@ -13,7 +13,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { runGuest } from './guest.js';
 
 const testdata = fileURLToPath(new URL('../../../tests/privileged/testdata/', import.meta.url));
-const GUESTS = ['real', 'protected', 'v86', 'paging', 'long'];
+const GUESTS = ['real', 'protected', 'v86', 'paging', 'long', 'debug'];
 const update = process.env['UPDATE_GOLDEN'] !== undefined;
 
 function assemble(name: string): Buffer {

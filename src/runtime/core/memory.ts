@@ -41,7 +41,7 @@ import {
   VCPU_TLB_GENERATION,
   VCPU_TLB_LAST_GENERATION,
 } from '../generated/layout';
-import { localIo, localRead, localWrite, walk, walkPhys, walkProt } from '../x86/hooks';
+import { dataBreakpoint, localIo, localRead, localWrite, walk, walkPhys, walkProt } from '../x86/hooks';
 import { codeWritten, hitsRunningCode } from './code';
 import { mmioRead, mmioWrite } from './env';
 
@@ -312,11 +312,14 @@ function slowLoad(cpu: usize, linear: u64, size: u32, mmu: u32): u64 {
   if (size > inPage) {
     // Both pages must be readable before a device sees the access.
     if (!probeRead(cpu, linear, size, mmu)) return 0;
+    dataBreakpoint(cpu, linear, size, false);
     const low = slowLoadPart(cpu, linear, inPage, mmu);
     return low | (slowLoadPart(cpu, linear + inPage, size - inPage, mmu) << (inPage << 3));
   }
   if (!fill(cpu, linear, ACCESS_READ, mmu)) return 0;
-  return physRead(cpu, walkPhys, size);
+  const phys = walkPhys;
+  dataBreakpoint(cpu, linear, size, false);
+  return physRead(cpu, phys, size);
 }
 
 /** A part of an access that crosses pages: 1 to 7 bytes inside one page. */
@@ -368,6 +371,7 @@ function slowStore(cpu: usize, linear: u64, size: u32, value: u64, mmu: u32): vo
     if (!fill(cpu, linear + inPage, ACCESS_WRITE, mmu)) return;
     const second = walkPhys;
     if (restarts(cpu, first, inPage) || restarts(cpu, second, size - inPage)) return;
+    dataBreakpoint(cpu, linear, size, true);
     for (let i: u32 = 0; i < size; i++) {
       physWrite(cpu, i < inPage ? first + i : second + (i - inPage), 1, (value >> (i << 3)) & 0xff);
     }
@@ -390,8 +394,10 @@ function slowStore(cpu: usize, linear: u64, size: u32, value: u64, mmu: u32): vo
     return;
   }
   if (!fill(cpu, linear, ACCESS_WRITE, mmu)) return;
-  if (restarts(cpu, walkPhys, size)) return;
-  physWrite(cpu, walkPhys, size, value);
+  const phys = walkPhys;
+  if (restarts(cpu, phys, size)) return;
+  dataBreakpoint(cpu, linear, size, true);
+  physWrite(cpu, phys, size, value);
 }
 
 /** Asks for the running instruction to be started alone when its write would change the code it is part of. */

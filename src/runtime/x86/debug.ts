@@ -16,7 +16,22 @@ import {
   X86_INHIBIT_INTERRUPTS,
   X86_PENDING_DR6,
 } from '../generated/x86';
-import { CR4_DE, cr4, DB, fault, faulted, GP, getPc, is64, request, segBase, setSysFlags, sysFlags, UD } from './cpu';
+import {
+  CR4_DE,
+  cr4,
+  DB,
+  fault,
+  faulted,
+  GP,
+  getPc,
+  is64,
+  request,
+  segBase,
+  setSysFlags,
+  sysFlags,
+  UD,
+  unrequest,
+} from './cpu';
 import { updateMode } from './mode';
 import { notKernel } from './segments';
 
@@ -31,6 +46,8 @@ export const STEP_DONE: u32 = 0x80000000;
 const EXECUTE: u32 = 0;
 const WRITE: u32 = 1;
 const IO: u32 = 2;
+/** R/W = 3, reads and writes, as a bit of `types`. */
+const ACCESS: u32 = 8;
 
 export function dr7(cpu: usize): u64 {
   return load<u64>(cpu + X86_DR + 56);
@@ -70,38 +87,40 @@ export function watchesPage(cpu: usize, linear: u64): bool {
   return false;
 }
 
-/** Bits of DR6 for breakpoints of `types` (bit mask over R/W values) that an access touches; sets `hitEnabled`. */
-let hitEnabled: bool = false;
+/** Bits of DR6 for the enabled breakpoints of `types` (bit mask over R/W values) that an access touches. */
 function hits(cpu: usize, at: u64, bytes: u64, types: u32): u32 {
   const control = dr7(cpu);
   let found: u32 = 0;
-  hitEnabled = false;
   for (let i: u32 = 0; i < 4; i++) {
-    if (((types >> kind(control, i)) & 1) === 0) continue;
+    if (((control >> (i * 2)) & 3) === 0 || ((types >> kind(control, i)) & 1) === 0) continue;
     const size = span(control, i);
     const first = dr(cpu, i) & ~size;
-    if (at > first + size || at + bytes - 1 < first) continue;
-    found |= 1 << i;
-    if (((control >> (i * 2)) & 3) !== 0) hitEnabled = true;
+    if (at <= first + size && at + bytes - 1 >= first) found |= 1 << i;
   }
   return found;
 }
 
+/** DR6 bits to report after the running instruction. */
+function trapLater(cpu: usize, bits: u32): void {
+  if (bits === 0) return;
+  store<u32>(cpu + X86_PENDING_DR6, load<u32>(cpu + X86_PENDING_DR6) | bits);
+  request(cpu, INT_DEBUG);
+}
+
 /** A data access: its breakpoint, if it meets one, traps after the instruction. */
 export function dataBreakpoint(cpu: usize, linear: u64, bytes: u32, isWrite: bool): void {
-  if ((dr7(cpu) & 0xff) === 0) return;
-  const found = hits(cpu, linear, bytes, isWrite ? (1 << WRITE) | 8 : 8);
-  if (!hitEnabled) return;
-  store<u32>(cpu + X86_PENDING_DR6, load<u32>(cpu + X86_PENDING_DR6) | found);
-  request(cpu, INT_DEBUG);
+  if ((dr7(cpu) & 0xff) !== 0) trapLater(cpu, hits(cpu, linear, bytes, isWrite ? (1 << WRITE) | ACCESS : ACCESS));
 }
 /** A port access, the same way (CR4.DE). */
 export function ioBreakpoint(cpu: usize, port: u32, bytes: u32): void {
-  if ((dr7(cpu) & 0xff) === 0 || (cr4(cpu) & CR4_DE) === 0) return;
-  const found = hits(cpu, port, bytes, 1 << IO);
-  if (!hitEnabled) return;
-  store<u32>(cpu + X86_PENDING_DR6, load<u32>(cpu + X86_PENDING_DR6) | found);
-  request(cpu, INT_DEBUG);
+  if ((dr7(cpu) & 0xff) !== 0 && (cr4(cpu) & CR4_DE) !== 0) trapLater(cpu, hits(cpu, port, bytes, 1 << IO));
+}
+
+/** A software interrupt or SYSCALL has cleared TF: the instruction does not trap. */
+export function dropSingleStep(cpu: usize): void {
+  const left = load<u32>(cpu + X86_PENDING_DR6) & ~DR6_BS;
+  store<u32>(cpu + X86_PENDING_DR6, left);
+  if (left === 0) unrequest(cpu, INT_DEBUG);
 }
 
 /** Linear address of the instruction at pc. */
@@ -127,7 +146,7 @@ export function codeBreakpoint(cpu: usize): u32 {
   }
   if ((dr7(cpu) & 0xff) === 0 || (sysFlags(cpu) & EFLAGS_RF) !== 0) return 0;
   const found = hits(cpu, at, 1, 1 << EXECUTE);
-  if (!hitEnabled) return 0;
+  if (found === 0) return 0;
   orDr6(cpu, found);
   fault(cpu, DB, 0);
   return 1;

@@ -75,7 +75,7 @@ import {
   TS,
   unrequest,
 } from './cpu';
-import { clearGeneralDetect } from './debug';
+import { clearGeneralDetect, dropSingleStep } from './debug';
 import { readEflags } from './flags';
 import { updateMode } from './mode';
 import {
@@ -375,7 +375,9 @@ export function deliver(cpu: usize, vector: u32, event: u32, hasCode: bool, code
   else if (isLong(cpu)) deliverLong(cpu, vector, event, hasCode, code, pc);
   else deliverProtected(cpu, vector, event, hasCode, code, pc);
   if (faulted(cpu)) return;
-  if (vector === DB && event === EVENT_EXCEPTION) clearGeneralDetect(cpu);
+  if (event === EVENT_EXCEPTION) {
+    if (vector === DB) clearGeneralDetect(cpu);
+  } else if (event !== EVENT_HARDWARE) dropSingleStep(cpu);
   updateMode(cpu);
 }
 

@@ -64,6 +64,7 @@ import {
   systemMmu,
   UD,
 } from './cpu';
+import { dropSingleStep } from './debug';
 import { deliverHere } from './exceptions';
 import { readEflags, writeEflags } from './flags';
 import { afterFlags } from './interrupt-flag';
@@ -614,6 +615,7 @@ export function syscall(cpu: usize, _a: u64, _b: u64, _imm: u32): u64 {
     setFlat(cpu, selector, FLAT_CODE32, selector + 8, 0);
     setPc(cpu, star & 0xffffffff);
   }
+  if ((sysFlags(cpu) & EFLAGS_TF) === 0) dropSingleStep(cpu);
   updateMode(cpu);
   return 0;
 }

@@ -11,6 +11,7 @@ import {
 } from '../generated/layout';
 import {
   FLAG_SUB,
+  MODE_BREAKPOINTS,
   MODE_LIMITS,
   MODE_TRAP,
   X86_CS_BASE,
@@ -58,7 +59,7 @@ function begin(cpu: usize, imm: u32): void {
   mmu = load<u32>(cpu, VCPU_MMU_INDEX);
   step = <i64>load<u64>(cpu, X86_DF) * <i64>bytes;
   count = load<u64>(cpu, X86_RCX) & mask;
-  budget = (mode & MODE_TRAP) !== 0 ? 1 : BUDGET;
+  budget = (mode & (MODE_TRAP | MODE_BREAKPOINTS)) !== 0 ? 1 : BUDGET;
 }
 
 /** Writes the part of a register that the address size selects. */
