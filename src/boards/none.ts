@@ -36,7 +36,7 @@ function createNone(options: MachineOptions, { accelerator, clocks, random, wake
   accelerator.setFlatView(1, system.ranges);
   const machine = new Machine({
     board: none.name,
-    accelerator,
+    processors: accelerator,
     memory,
     clocks,
     system,

@@ -111,7 +111,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   const root: BusNode = { name: 'main-system-bus', type: 'System', devices: [] };
   const machine = new Machine({
     board: spec.board,
-    accelerator,
+    processors: accelerator,
     memory,
     clocks,
     system,

@@ -2,7 +2,6 @@
  * One machine: what its board wired together, and how to reset, save and describe it. The board fills the tree of buses
  * and devices; `info qtree`, reset and snapshots walk it.
  */
-import type { Accelerator } from '../accel/accelerator.js';
 import { Bug } from '../base/errors.js';
 import { Event } from '../base/event.js';
 import type { AddressSpace } from '../memory/address-space.js';
@@ -34,10 +33,19 @@ export interface BusNode {
   readonly devices: DeviceNode[];
 }
 
+/** What a machine does to its processors; every accelerator offers it. */
+export interface Processors {
+  readonly vcpus: readonly { reset(): void; raiseNmi(): void }[];
+  setA20(enabled: boolean): void;
+  /** Ends the running slice soon. */
+  kick(): void;
+  dispose(): void;
+}
+
 export interface MachineParts {
   /** The board's name: `pc`. */
   readonly board: string;
-  readonly accelerator: Accelerator;
+  readonly processors: Processors;
   readonly memory: Memory;
   readonly clocks: MachineClocks;
   readonly system: AddressSpace;
@@ -49,7 +57,7 @@ export interface MachineParts {
 
 export class Machine {
   readonly board: string;
-  readonly accelerator: Accelerator;
+  readonly processors: Processors;
   readonly memory: Memory;
   readonly clocks: MachineClocks;
   /** Guest physical memory and the I/O ports, as a debugger or a loader reaches them. */
@@ -64,7 +72,7 @@ export class Machine {
 
   constructor(parts: MachineParts) {
     this.board = parts.board;
-    this.accelerator = parts.accelerator;
+    this.processors = parts.processors;
     this.memory = parts.memory;
     this.clocks = parts.clocks;
     this.system = parts.system;
@@ -78,7 +86,7 @@ export class Machine {
           if (running) this.clocks.start();
           else this.clocks.stop();
         },
-        kick: () => this.accelerator.kick(),
+        kick: () => this.processors.kick(),
       },
       parts.lifecycle,
     );
@@ -118,14 +126,14 @@ export class Machine {
     this.memory.transaction(() => {
       for (const { node } of this.devices()) node.device.reset();
     });
-    this.accelerator.setA20(true);
-    for (const vcpu of this.accelerator.vcpus) vcpu.reset();
+    this.processors.setA20(true);
+    for (const vcpu of this.processors.vcpus) vcpu.reset();
     this.afterReset.fire();
   }
 
   /** Monitor command `nmi`. */
   nmi(): void {
-    for (const vcpu of this.accelerator.vcpus) vcpu.raiseNmi();
+    for (const vcpu of this.processors.vcpus) vcpu.raiseNmi();
   }
 
   saveDevices(): Readonly<Record<string, DeviceState>> {
@@ -144,6 +152,6 @@ export class Machine {
 
   dispose(): void {
     for (const { node } of this.devices().reverse()) node.device.dispose?.();
-    this.accelerator.dispose();
+    this.processors.dispose();
   }
 }
