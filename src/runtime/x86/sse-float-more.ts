@@ -1,7 +1,8 @@
 /** SSE floating point beyond plain arithmetic: fused multiply-add, horizontal forms, dot products, reciprocal estimates. */
-import { F32, F64, floatFlags } from '../float/control';
+import { clearFlags, F32, F64 } from '../float/control';
 import { add, fma, mul, subtract } from '../float/packed';
 import { reciprocalEstimate, rootEstimate } from '../float/reciprocal';
+import { X86_MXCSR } from '../generated/x86';
 import { begin, commit, finishScalar32, finishScalar64, scratch, storePacked, WIDE } from './sse-float-common';
 
 // ---------------------------------------------------------------- fused multiply-add
@@ -108,9 +109,14 @@ export function addsubps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
   if (commit(cpu, ctl)) storePacked(cpu, d, imm);
 }
 
-/** True when the exceptions so far include an unmasked one: a dot product goes no further then. */
-function stopped(ctl: u32): bool {
-  return (floatFlags() & ~(ctl >> 7) & 0x3f) !== 0;
+/**
+ * Ends a stage of a dot product: its exceptions stay whatever the next stage raises. False when an unmasked one ends the
+ * instruction here.
+ */
+function stage(cpu: usize, ctl: u32): bool {
+  const ok = commit(cpu, ctl | load<u32>(cpu + X86_MXCSR));
+  clearFlags();
+  return ok;
 }
 /** DPPS: imm bits 8..15 are the instruction's immediate. Products are rounded, then summed in pairs. */
 export function dpps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
@@ -123,14 +129,17 @@ export function dpps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
       const used = ((imm >> (12 + k)) & 1) !== 0;
       store<u32>(s + at, used ? u32(mul(F32, load<u32>(a + at), load<u32>(b + at), ctl)) : 0);
     }
-  if (!stopped(ctl))
-    for (let i: usize = 0; i < bytes; i += 16) {
-      const low = add(F32, load<u32>(s + i), load<u32>(s + i, 4), ctl);
-      const high = add(F32, load<u32>(s + i, 8), load<u32>(s + i, 12), ctl);
-      const total = stopped(ctl) ? 0 : u32(add(F32, low, high, ctl));
-      for (let k: u32 = 0; k < 4; k++) store<u32>(s + i + k * 4, ((imm >> (8 + k)) & 1) !== 0 ? total : 0);
-    }
-  if (commit(cpu, ctl)) storePacked(cpu, d, imm);
+  if (!stage(cpu, ctl)) return;
+  for (let i: usize = 0; i < bytes; i += 16) {
+    store<u32>(s + i, u32(add(F32, load<u32>(s + i), load<u32>(s + i, 4), ctl)));
+    store<u32>(s + i, u32(add(F32, load<u32>(s + i, 8), load<u32>(s + i, 12), ctl)), 4);
+  }
+  if (!stage(cpu, ctl)) return;
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const total = u32(add(F32, load<u32>(s + i), load<u32>(s + i, 4), ctl));
+    for (let k: u32 = 0; k < 4; k++) store<u32>(s + i + k * 4, ((imm >> (8 + k)) & 1) !== 0 ? total : 0);
+  }
+  if (stage(cpu, ctl)) storePacked(cpu, d, imm);
 }
 export function dppd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
@@ -140,11 +149,10 @@ export function dppd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
     const used = ((imm >> (12 + k)) & 1) !== 0;
     store<u64>(s + at, used ? mul(F64, load<u64>(a + at), load<u64>(b + at), ctl) : 0);
   }
-  if (!stopped(ctl)) {
-    const total = add(F64, load<u64>(s), load<u64>(s, 8), ctl);
-    for (let k: u32 = 0; k < 2; k++) store<u64>(s + k * 8, ((imm >> (8 + k)) & 1) !== 0 ? total : 0);
-  }
-  if (commit(cpu, ctl)) storePacked(cpu, d, imm);
+  if (!stage(cpu, ctl)) return;
+  const total = add(F64, load<u64>(s), load<u64>(s, 8), ctl);
+  for (let k: u32 = 0; k < 2; k++) store<u64>(s + k * 8, ((imm >> (8 + k)) & 1) !== 0 ? total : 0);
+  if (stage(cpu, ctl)) storePacked(cpu, d, imm);
 }
 
 // ---------------------------------------------------------------- estimates
