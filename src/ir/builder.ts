@@ -42,6 +42,14 @@ export class BlockBuilder {
     return TEMP0 + this.temps++;
   }
 
+  /** Number of temporaries in use: `releaseTemps` gives back those taken since (their values are not needed any more). */
+  get tempMark(): number {
+    return this.temps;
+  }
+  releaseTemps(mark: number): void {
+    this.temps = mark;
+  }
+
   emit(op: number, dst: number, a: number, b: number, imm: number, aux: number): number {
     const i = this.count++;
     if (i >= MAX_BLOCK_OPS) throw new Bug('block too long');

@@ -199,7 +199,7 @@ export class Translator {
   raiseHere(vector: number, code = -1): void {
     const a = this.b.temp();
     if (code >= 0) this.b.movi(a, code);
-    this.callVoid('raise', a, a, vector | (code >= 0 ? 256 : 0));
+    this.b.call('callf', helperOf('raise').id, a, a, a, vector | (code >= 0 ? 256 : 0));
     this.b.leave();
   }
 
@@ -323,12 +323,25 @@ export class Translator {
     this.b.call('callf', helperOf('checkSegment').id, this.b.temp(), ea, ea, seg | (write ? 8 : 0) | (bytes << 4));
   }
 
+  /** #AC for a misaligned address (slot + disp) when alignment is checked. */
+  alignCheck(slot: Slot, disp: number, bytes: number): void {
+    if ((this.mode & Mode.align) === 0 || (bytes & (bytes - 1)) !== 0 || bytes < 2 || bytes > 8) return;
+    const a = disp === 0 ? slot : this.b.dai('addi', this.b.temp(), slot, disp);
+    const body = this.b.beginIfImm('tstne', a, bytes - 1);
+    this.raiseHere(Vector.ac, 0);
+    this.b.endIf(body);
+  }
+
   /**
    * Computes the memory operand's linear address for an access of `bytes`; the result is `memSlot` + `memDisp` (the
    * displacement goes into the load or store). Computed once per instruction.
    */
   private prepare(bytes: number, write: boolean): void {
     if (this.memSlot >= 0) return;
+    this.locate(bytes, write);
+    this.alignCheck(this.memSlot, this.memDisp, bytes);
+  }
+  private locate(bytes: number, write: boolean): void {
     const i = this.i;
     const b = this.b;
     const seg = this.segment();
@@ -539,13 +552,16 @@ export class Translator {
   private stackAddress(offset: number, bytes: number, write: boolean): Slot {
     if (this.long) {
       this.stackDisp = offset;
+      this.alignCheck(RSP, offset, bytes);
       return RSP;
     }
     this.stackDisp = 0;
     const t = this.b.temp();
     this.b.dai('addi32', t, RSP, offset);
     if (this.stackSize === 16) this.b.da('ext16u', t, t);
-    return this.linear(Seg.ss, t, bytes, write);
+    const a = this.linear(Seg.ss, t, bytes, write);
+    this.alignCheck(a, 0, bytes);
+    return a;
   }
   /** Stores a value `offset` bytes from the stack pointer. */
   storeStack(size: number, value: Slot, offset: number): void {

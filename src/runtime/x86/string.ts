@@ -11,6 +11,7 @@ import {
 } from '../generated/layout';
 import {
   FLAG_SUB,
+  MODE_ALIGN,
   MODE_BREAKPOINTS,
   MODE_LIMITS,
   MODE_TRAP,
@@ -23,6 +24,7 @@ import {
   X86_RDX,
   X86_RSI,
 } from '../generated/x86';
+import { alignmentFault } from './exceptions';
 import { checkSegment } from './integer';
 import { inPort, outPort } from './system';
 
@@ -42,6 +44,8 @@ let mask: u64 = 0;
 let seg: u32 = 0;
 let long = false;
 let limits = false;
+/** Misaligned elements are #AC. */
+let aligned = false;
 let mmu: u32 = 0;
 let step: i64 = 0;
 /** Elements left, and how many this call may do. */
@@ -56,6 +60,7 @@ function begin(cpu: usize, imm: u32): void {
   long = (imm & LONG) !== 0;
   const mode = load<u32>(cpu, VCPU_MODE);
   limits = !long && (mode & MODE_LIMITS) !== 0;
+  aligned = (mode & MODE_ALIGN) !== 0;
   mmu = load<u32>(cpu, VCPU_MMU_INDEX);
   step = <i64>load<u64>(cpu, X86_DF) * <i64>bytes;
   count = load<u64>(cpu, X86_RCX) & mask;
@@ -75,6 +80,10 @@ function linear(cpu: usize, s: u32, ea: u64): u64 {
 
 /** False, with the fault recorded, when the segment does not allow the access. */
 function allowed(cpu: usize, s: u32, ea: u64, write: bool): bool {
+  if (aligned && (linear(cpu, s, ea) & (bytes - 1)) !== 0) {
+    alignmentFault(cpu);
+    return false;
+  }
   return !limits || checkSegment(cpu, ea, 0, s | (write ? 8 : 0) | (bytes << 4)) !== 0;
 }
 

@@ -187,12 +187,14 @@ const enter: Meaning = (t, i) => {
   t.storeStack(i.opSize, RBP, -bytes);
   b.dai(t.long ? 'addi' : 'addi32', frame, RSP, -bytes);
   if (level > 0) {
-    // The display: level - 1 outer frame pointers, then this one. Deep displays would run out of temporaries.
+    // The display: level - 1 outer frame pointers, then this one.
     for (let n = 1; n < level; n++) {
+      const mark = b.tempMark;
       const a = b.dai(t.long ? 'addi' : 'addi32', b.temp(), RBP, -bytes * n);
       if (t.stackSize === 16) b.da('ext16u', a, a);
       t.useAddress(t.linear(Seg.ss, a, bytes, false));
       t.storeStack(i.opSize, t.loadMem(i.opSize), -bytes * (n + 1));
+      b.releaseTemps(mark);
     }
     t.storeStack(i.opSize, frame, -bytes * (level + 1));
   }

@@ -39,7 +39,9 @@ function repeatPort(t: Translator, i: Insn, name: string): void {
 function stringAddress(t: Translator, i: Insn, register: Slot, bytes: number, write: boolean): Slot {
   const b = t.b;
   const ea = i.addrSize === 64 ? register : b.da(i.addrSize === 32 ? 'ext32u' : 'ext16u', b.temp(), register);
-  return t.linear(register === RDI ? Seg.es : i.seg < 0 ? Seg.ds : i.seg, ea, bytes, write);
+  const a = t.linear(register === RDI ? Seg.es : i.seg < 0 ? Seg.ds : i.seg, ea, bytes, write);
+  t.alignCheck(a, 0, bytes);
+  return a;
 }
 
 /** Moves rSI or rDI by one element. */

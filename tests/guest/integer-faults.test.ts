@@ -1,0 +1,210 @@
+/** What integer instructions do at the edges: faults and where they point, pages, lengths, LOCK, alignment. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BareMachine } from '../support/bare-machine.js';
+
+const CODE = 0x10000;
+const GDT = 0x4000;
+const IDT = 0x5000;
+const STUBS = 0x6000;
+const PD = 0x7000;
+const DATA = 0x20000;
+
+/** A 64-bit machine whose exception handlers put the vector into RBX and halt. */
+class Faults {
+  readonly m: BareMachine;
+  constructor(readonly cpl: 0 | 3 = 0) {
+    this.m = new BareMachine({ mode: 'long64', cpl });
+    const { view, ram, registers: r } = this.m;
+    view.setBigUint64(GDT + 8, 0x00af9b000000ffffn, true);
+    view.setBigUint64(GDT + 16, 0x00cf93000000ffffn, true);
+    for (let n = 0; n < 32; n++) {
+      const stub = STUBS + n * 16;
+      ram.set([0xbb, n, 0, 0, 0, 0xf4], stub); // mov ebx, n; hlt
+      view.setBigUint64(IDT + n * 16, BigInt(stub) | (8n << 16n) | (0x8e00n << 32n), true);
+    }
+    r.setSegment('gdtr', { selector: 0, base: BigInt(GDT), limit: 0xff, attributes: 0 });
+    r.setSegment('idtr', { selector: 0, base: BigInt(IDT), limit: 0x1ff, attributes: 0 });
+    // 4 KiB pages for the first 2 MiB, so that single ones can be taken away.
+    view.setBigUint64(0x2000, BigInt(PD | 7), true);
+    view.setBigUint64(PD, BigInt(0x8000 | 7), true);
+    for (let page = 0; page < 512; page++) view.setBigUint64(0x8000 + page * 8, BigInt(page * 4096 + 7), true);
+    r.set('rsp', BigInt(0xf000));
+    // TSS for the stack of faults from user mode.
+    view.setBigUint64(0xa000 + 4, 0xf800n, true);
+    r.setSegment('tr', { selector: 24, base: 0xa000n, limit: 0x67, attributes: 0x8b });
+  }
+  unmap(address: number): void {
+    this.m.view.setBigUint64(0x8000 + (address >> 12) * 8, 0n, true);
+  }
+  /** Runs code that ends in HLT (-1) or a fault (its vector). */
+  run(code: readonly number[], at = CODE): number {
+    this.m.load(at, code);
+    this.m.registers.set('rbx', 0xffn);
+    assert.equal(this.m.run().reason, 'halted');
+    const rbx = Number(this.m.registers.get('rbx'));
+    return rbx === 0xff ? -1 : rbx;
+  }
+  /** The RIP that the handler would return to; `code`: whether the exception pushes an error code. */
+  faultRip(code: boolean): number {
+    return Number(this.m.view.getBigUint64(Number(this.m.registers.get('rsp')) + (code ? 8 : 0), true));
+  }
+}
+
+const HLT = 0xf4;
+
+test('LOCK is #UD on a register, on a load, and on instructions that cannot be locked', () => {
+  for (const code of [
+    [0xf0, 0x01, 0xc0], // lock add eax, eax
+    [0xf0, 0x03, 0x06], // lock add eax, [rsi]
+    [0xf0, 0x89, 0x06], // lock mov [rsi], eax
+    [0xf0, 0x39, 0x06], // lock cmp [rsi], eax
+    [0xf0, 0x90],
+  ]) {
+    const f = new Faults();
+    f.m.registers.set('rsi', BigInt(DATA));
+    assert.equal(f.run([0x90, ...code, HLT]), 6, code.map((b) => b.toString(16)).join(' '));
+    assert.equal(f.faultRip(false), CODE + 1);
+  }
+  const f = new Faults();
+  f.m.registers.set('rsi', BigInt(DATA));
+  assert.equal(f.run([0xf0, 0x01, 0x06, HLT]), -1); // lock add [rsi], eax
+});
+
+test('an instruction longer than 15 bytes is #GP', () => {
+  assert.equal(new Faults().run([...new Array<number>(13).fill(0x66), 0x89, 0xd8, HLT]), -1);
+  assert.equal(new Faults().run([...new Array<number>(14).fill(0x66), 0x89, 0xd8, HLT]), 13);
+});
+
+test('an instruction may straddle two pages; a missing second page is a page fault at the instruction', () => {
+  const code = [0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, HLT]; // mov rax, imm64
+  for (let before = 1; before < 10; before++) {
+    const at = CODE + 4096 - before;
+    const f = new Faults();
+    assert.equal(f.run(code, at), -1);
+    assert.equal(f.m.registers.get('rax'), 0x0807060504030201n);
+    const g = new Faults();
+    g.unmap(CODE + 4096);
+    assert.equal(g.run(code, at), 14, `${before} bytes before the end`);
+    assert.equal(g.faultRip(true), at);
+    assert.equal(g.m.registers.get('cr2'), BigInt(CODE + 4096));
+  }
+});
+
+test('a faulting instruction has changed nothing', () => {
+  const missing = DATA + 4096;
+  const cases: [name: string, code: number[], registers: Record<string, bigint>][] = [
+    ['push [rsi]', [0xff, 0x36], { rsi: BigInt(missing) }],
+    ['pop [rdi]', [0x8f, 0x07], { rdi: BigInt(missing) }],
+    ['xadd [rdi], eax', [0x0f, 0xc1, 0x07], { rdi: BigInt(missing) }],
+    ['call [rsi]', [0xff, 0x16], { rsi: BigInt(missing) }],
+    ['adc [rdi], eax', [0x11, 0x07], { rdi: BigInt(missing) }],
+    ['movsq', [0x48, 0xa5], { rsi: BigInt(DATA), rdi: BigInt(missing) }],
+    ['lodsq', [0x48, 0xad], { rsi: BigInt(missing) }],
+    ['cmpxchg16b [rdi]', [0x48, 0x0f, 0xc7, 0x0f], { rdi: BigInt(missing) }],
+    ['enter 8, 3', [0xc8, 8, 0, 3], { rbp: BigInt(missing + 8) }],
+  ];
+  for (const [name, code, set] of cases) {
+    const f = new Faults();
+    f.unmap(missing);
+    const r = f.m.registers;
+    for (const [register, value] of Object.entries(set)) r.set(register, value);
+    const names = ['rax', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp'] as const;
+    const before = names.map((n) => r.get(n));
+    const rsp = r.get('rsp');
+    assert.equal(f.run([...code, HLT]), 14, name);
+    assert.equal(f.faultRip(true), CODE, name);
+    assert.deepEqual(
+      names.map((n) => r.get(n)),
+      before,
+      name,
+    );
+    assert.equal(f.m.view.getBigUint64(Number(r.get('rsp')) + 32, true), rsp, name);
+  }
+});
+
+test('REP stops at the fault with what is done accounted for, and goes on afterwards', () => {
+  const f = new Faults();
+  const r = f.m.registers;
+  f.unmap(DATA + 4096);
+  r.set('rsi', BigInt(DATA));
+  r.set('rdi', BigInt(DATA + 4096 - 40));
+  r.set('rcx', 100n);
+  assert.equal(f.run([0xf3, 0x48, 0xa5, HLT]), 14); // rep movsq
+  assert.deepEqual([r.get('rcx'), r.get('rsi'), r.get('rdi')], [95n, BigInt(DATA + 40), BigInt(DATA + 4096)]);
+  assert.equal(f.faultRip(true), CODE);
+});
+
+test('CMPXCHG16B wants alignment', () => {
+  const f = new Faults();
+  f.m.registers.set('rdi', BigInt(DATA + 8));
+  assert.equal(f.run([0x48, 0x0f, 0xc7, 0x0f, HLT]), 13);
+});
+
+test('DIV by zero and quotients that do not fit are #DE', () => {
+  for (const [rdx, rax, rcx, code] of [
+    [0n, 5n, 0n, [0x48, 0xf7, 0xf1]],
+    [5n, 0n, 5n, [0x48, 0xf7, 0xf1]],
+    [0xffffffffffffffffn, 0x8000000000000000n, 0xffffffffffffffffn, [0x48, 0xf7, 0xf9]], // most negative / -1
+    [0x80000000n, 0n, 0xffffffffn, [0xf7, 0xf9]],
+    [0n, 0xff00n, 0xffn, [0xf6, 0xf1]],
+  ] as [bigint, bigint, bigint, number[]][]) {
+    const f = new Faults();
+    const r = f.m.registers;
+    r.set('rdx', rdx);
+    r.set('rax', rax);
+    r.set('rcx', rcx);
+    assert.equal(f.run([...code, HLT]), 0);
+    assert.deepEqual([r.get('rdx'), r.get('rax'), f.faultRip(false)], [rdx, rax, CODE]);
+  }
+});
+
+test('alignment is checked in user mode when CR0.AM and EFLAGS.AC say so', () => {
+  // HLT is #GP in user mode: that is how code without an alignment fault ends.
+  const accesses: [string, number[], number][] = [
+    ['mov eax, [rsi]', [0x8b, 0x06], DATA + 2],
+    ['mov [rsi], ax', [0x66, 0x89, 0x06], DATA + 1],
+    ['add [rsi], rax', [0x48, 0x01, 0x06], DATA + 4],
+    ['lodsd', [0xad], DATA + 1],
+    ['rep lodsd', [0xf3, 0xad], DATA + 1],
+  ];
+  for (const [name, code, address] of accesses) {
+    for (const ac of [0n, 0x40000n]) {
+      for (const offset of [0, 8]) {
+        const f = new Faults(3);
+        const r = f.m.registers;
+        r.set('cr0', r.get('cr0') | 0x40000n);
+        r.set('rflags', 2n | ac);
+        r.set('rcx', 1n);
+        r.set('rsi', BigInt(offset === 0 ? address : DATA + offset));
+        const expected = ac !== 0n && offset === 0 ? 17 : 13;
+        assert.equal(f.run([...code, HLT]), expected, `${name} AC=${ac} at ${offset === 0 ? address : DATA + offset}`);
+      }
+    }
+  }
+});
+
+test('ENTER copies up to 30 frame pointers', () => {
+  const f = new Faults();
+  const r = f.m.registers;
+  const frame = DATA + 0x800;
+  r.set('rbp', BigInt(frame));
+  for (let n = 1; n < 31; n++) f.m.view.setBigUint64(frame - 8 * n, BigInt(1000 + n), true);
+  assert.equal(f.run([0xc8, 16, 0, 31, HLT]), -1);
+  const top = 0xf000 - 8;
+  assert.equal(r.get('rbp'), BigInt(top));
+  assert.equal(r.get('rsp'), BigInt(top - 31 * 8 - 16));
+  assert.equal(f.m.view.getBigUint64(top, true), BigInt(frame));
+  for (let n = 1; n < 31; n++) assert.equal(f.m.view.getBigUint64(top - 8 * n, true), BigInt(1000 + n));
+  assert.equal(f.m.view.getBigUint64(top - 8 * 31, true), BigInt(top));
+});
+
+test('code that writes the instruction after itself runs the new one', () => {
+  const f = new Faults();
+  // mov byte [rip + 1], 0xc1; nop-or-inc: the immediate's ModRM turns INC EAX into INC ECX
+  const code = [0xc6, 0x05, 1, 0, 0, 0, 0xc1, 0xff, 0xc0, HLT];
+  f.m.registers.set('rax', 0n);
+  f.m.registers.set('rcx', 0n);
+  assert.equal(f.run(code), -1);
+  assert.deepEqual([f.m.registers.get('rax'), f.m.registers.get('rcx')], [0n, 1n]);
+});
