@@ -91,7 +91,7 @@ export function cpuidLeaves(c: CpuConfig, topology: CpuTopology, index: number):
 
   // The signature must be the second entry: reset puts it into EDX.
   put(0, ANY, c.level, ...vendor);
-  const ebx1 = (8 << 8) | (inSocket > 1 ? (1 << bitsFor(inSocket)) << 16 : 1 << 16);
+  const ebx1 = (8 << 8) | (inSocket > 1 ? (1 << bitsFor(inSocket)) << 16 : 0);
   put(1, ANY, signature(c), ebx1, feature(1, 0, 'ecx'), feature(1, 0, 'edx') | many);
   if (!amd) put(2, ANY, 1, 0, 0x4d, 0x2c307d);
   if (!amd) {
@@ -99,7 +99,8 @@ export function cpuidLeaves(c: CpuConfig, topology: CpuTopology, index: number):
       put(4, i, ...cacheLeaf(cache, topology, (1 << bitsFor(topology.cores)) - 1));
     });
   }
-  if (has('monitor')) put(5, ANY, LINE, LINE, 3, 0);
+  // Line sizes that MONITOR watches; MWAIT's extensions exist.
+  put(5, ANY, has('monitor') ? LINE : 0, has('monitor') ? LINE : 0, 3, 0);
   put(6, ANY, feature(6, 0, 'eax'), 0, 0, 0);
   const leaf7 = feature(7, 1, 'eax');
   put(7, 0, leaf7 !== 0 ? 1 : 0, feature(7, 0, 'ebx'), feature(7, 0, 'ecx'), feature(7, 0, 'edx'));
@@ -141,24 +142,11 @@ export function cpuidLeaves(c: CpuConfig, topology: CpuTopology, index: number):
       const id = c.modelId;
       put(0x80000002 + i, ANY, word(id, at), word(id, at + 4), word(id, at + 8), word(id, at + 12));
     }
-    if (amd) {
-      put(
-        0x80000005,
-        ANY,
-        0x01ff01ff,
-        0x01ff01ff,
-        (64 << 24) | (2 << 16) | (1 << 8) | LINE,
-        (64 << 24) | (2 << 16) | (1 << 8) | LINE,
-      );
-      put(
-        0x80000006,
-        ANY,
-        0,
-        0x42004200,
-        (512 << 16) | (8 << 12) | (1 << 8) | LINE,
-        (32 << 18) | (8 << 12) | (1 << 8) | LINE,
-      );
-    } else put(0x80000006, ANY, 0, 0, (256 << 16) | (8 << 12) | LINE, 0);
+    // TLBs of 255 and 512 entries; L1 64 KiB 2-way, L2 512 KiB and L3 16 MiB 16-way.
+    const l1 = (64 << 24) | (2 << 16) | (1 << 8) | LINE;
+    put(0x80000005, ANY, 0x01ff01ff, 0x01ff01ff, l1, l1);
+    const more = (8 << 12) | (1 << 8) | LINE;
+    put(0x80000006, ANY, 0, 0x42004200, (512 << 16) | more, (32 << 18) | more);
     put(0x80000007, ANY, 0, 0, 0, feature(0x80000007, 0, 'edx'));
     const virtual = !has('lm') ? 0 : has('la57') ? 57 << 8 : 48 << 8;
     const cores = inSocket > 1 ? (bitsFor(inSocket) << 12) | (inSocket - 1) : 0;

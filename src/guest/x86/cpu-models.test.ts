@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { UserError } from '../../base/errors.js';
+import { CPU_MODELS, cpuHelp, hasFeature, parseCpu } from './cpu-models.js';
+import { apicId, cpuidLeaves } from './cpuid-leaves.js';
+
+const ONE = { sockets: 1, cores: 1, threads: 1 };
+const hex = (n: number): string => (n >>> 0).toString(16).padStart(8, '0');
+
+function leaf(model: string, number: number, subleaf = 0, topology = ONE, index = 0): string {
+  const found = cpuidLeaves(parseCpu(model), topology, index).find(
+    (l) => l.leaf === number && (l.subleaf === subleaf || l.subleaf === 0xffffffff),
+  );
+  return found === undefined ? '' : found.words.map(hex).join(' ');
+}
+
+test('models announce what QEMU announces for them', () => {
+  // Lines as a guest on qemu-system-x86_64 7.2 saw them.
+  assert.equal(leaf('qemu64', 0), '0000000d 68747541 444d4163 69746e65');
+  assert.equal(leaf('qemu64', 1), '00060fb1 00000800 80002001 078bfbfd');
+  assert.equal(leaf('qemu64', 0x80000001), '00060fb1 00000000 00000001 2193fbfd');
+  assert.equal(leaf('qemu32', 1), '00000663 00000800 80000001 0781abfd');
+  assert.equal(leaf('qemu32', 0x80000002), '554d4551 72695620 6c617574 55504320');
+  assert.equal(leaf('Nehalem', 2), '00000001 00000000 0000004d 002c307d');
+  assert.equal(leaf('Nehalem', 4), '00000121 01c0003f 0000003f 00000001');
+  assert.equal(leaf('Nehalem', 0x80000008), '00003028 00000000 00000000 00000000');
+  assert.equal(leaf('Haswell', 0xd, 2), '00000100 00000240 00000000 00000000');
+  assert.equal(leaf('max', 0xd, 9), '00000008 00000a80 00000000 00000000');
+  assert.equal(leaf('max', 0x40000000), '40000001 54474354 43544743 47435447');
+});
+
+test('every model can be had, with unimplemented features left out', () => {
+  for (const m of CPU_MODELS) {
+    const config = parseCpu(m.name);
+    assert.equal(hasFeature(config, 'fpu'), true, m.name);
+    assert.equal(hasFeature(config, 'hypervisor'), true, m.name);
+    assert.equal(hasFeature(config, 'rtm') || hasFeature(config, 'svm'), false, m.name);
+  }
+  assert.deepEqual(parseCpu('qemu64').warnings, []);
+  assert.deepEqual(parseCpu('max').warnings, []);
+  assert.deepEqual(parseCpu('Haswell').warnings, [
+    "TCG doesn't support requested feature: CPUID.07H:EBX.hle [bit 4]",
+    "TCG doesn't support requested feature: CPUID.07H:EBX.rtm [bit 11]",
+  ]);
+});
+
+test('features and properties are switched by options', () => {
+  const config = parseCpu('qemu64,+avx2,-sse3,aes=on,sse4_1,model-id=Mine,vendor=GenuineIntel,phys-bits=36');
+  assert.equal(hasFeature(config, 'avx2'), true);
+  assert.equal(hasFeature(config, 'pni'), false);
+  assert.equal(hasFeature(config, 'aes'), true);
+  assert.equal(hasFeature(config, 'sse4.1'), true);
+  assert.equal(config.modelId, 'Mine');
+  assert.equal(config.vendor, 'GenuineIntel');
+  assert.equal(config.physBits, 36);
+  assert.equal(hasFeature(parseCpu('max,-lm,+lm'), 'lm'), true);
+  assert.equal(parseCpu('qemu32,+rdtscp').xlevel, 0x80000004);
+  assert.equal(parseCpu('pentium3,+lm').xlevel, 0x80000008);
+  assert.equal(parseCpu('qemu32,+avx2').level, 7);
+});
+
+test('what is wrong is said', () => {
+  const message = (text: string): string => {
+    try {
+      parseCpu(text);
+    } catch (e) {
+      if (e instanceof UserError) return e.message;
+      throw e;
+    }
+    return '';
+  };
+  assert.equal(message('pentium9'), "unable to find CPU model 'pentium9'");
+  assert.equal(message('qemu64,+nothing'), "Property 'qemu64-x86_64-cpu.nothing' not found");
+  assert.equal(message('qemu64,avx=maybe'), "Parameter 'avx' expects 'on' or 'off'");
+  assert.equal(message('Haswell,enforce'), "CPU model 'Haswell' has features that cannot be had");
+});
+
+test('APIC IDs give threads, cores and sockets bit fields of their own', () => {
+  const ids = (sockets: number, cores: number, threads: number): number[] =>
+    Array.from({ length: sockets * cores * threads }, (_, i) => apicId({ sockets, cores, threads }, i));
+  assert.deepEqual(ids(1, 4, 1), [0, 1, 2, 3]);
+  assert.deepEqual(ids(2, 3, 1), [0, 1, 2, 4, 5, 6]);
+  assert.deepEqual(ids(1, 2, 2), [0, 1, 2, 3]);
+  const topology = { sockets: 1, cores: 2, threads: 2 };
+  assert.equal(leaf('Haswell', 0xb, 0, topology), '00000001 00000002 00000100 00000000');
+  assert.equal(leaf('Haswell', 0xb, 1, topology), '00000002 00000004 00000200 00000000');
+});
+
+test('the list of models', () => {
+  const lines = cpuHelp().split('\n');
+  assert.equal(lines[0], 'Available CPUs:');
+  assert.ok(lines.includes('x86 Haswell               Intel Core Processor (Haswell)'));
+  assert.ok(lines.some((l) => l.split(' ').includes('avx2')));
+});
