@@ -1,9 +1,15 @@
 /** A PCI bus: slots, configuration accesses, INTx from devices to the bus's interrupt router. */
 import { Bug } from '../../base/errors.js';
+import { traceEvents } from '../../base/trace.js';
 import type { PciConfigSpace, PciSlot } from '../../machine/pci-slot.js';
 import type { Dma } from '../../memory/io.js';
 import type { Memory } from '../../memory/memory.js';
 import type { MemoryRegion } from '../../memory/region.js';
+
+export const PCI_TRACE = traceEvents({
+  pci_cfg_read: '%02x:%02x.%d @0x%02x -> 0x%x',
+  pci_cfg_write: '%02x:%02x.%d @0x%02x <- 0x%x',
+});
 
 export interface PciBusHost {
   readonly memory: Memory;
@@ -65,11 +71,18 @@ export class PciBus {
   /** An absent function reads as all ones. */
   configRead(devfn: number, offset: number, size: 1 | 2 | 4): number {
     const config = this.#functions[devfn];
-    if (config) return config.configRead(offset, size);
-    return size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+    const absent = size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+    const value = config ? config.configRead(offset, size) : absent;
+    if (PCI_TRACE.pci_cfg_read.enabled) {
+      PCI_TRACE.pci_cfg_read.emit(this.number, devfn >> 3, devfn & 7, offset, value);
+    }
+    return value;
   }
 
   configWrite(devfn: number, offset: number, size: 1 | 2 | 4, value: number): void {
+    if (PCI_TRACE.pci_cfg_write.enabled) {
+      PCI_TRACE.pci_cfg_write.emit(this.number, devfn >> 3, devfn & 7, offset, value);
+    }
     this.#functions[devfn]?.configWrite(offset, size, value);
   }
 

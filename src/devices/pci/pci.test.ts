@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { decodeMsi } from '../../machine/apic-message.js';
 import { ProbeLine } from '../../machine/testing/manual-clock.js';
 import { ProbeBus } from '../../machine/testing/probe-bus.js';
+import { msiCapability, sendMsi } from './msi.js';
 import { PciBus } from './pci-bus.js';
 import { type BarSpec, PciFunction } from './pci-function.js';
 import { Piix3Isa } from './piix3-isa.js';
@@ -135,4 +137,32 @@ test('functions of a device share a pin; devices share a PIRQ; the bridge routes
   bus.configWrite(8, 0x62, 1, 5);
   other.setIntx(2, false);
   assert.equal(lines[5]!.level, false);
+});
+
+test('a message-signalled interrupt takes the place of INTx once enabled, and is decoded as the APICs do', () => {
+  const bus = new ProbeBus();
+  const pci = new PciFunction(bus.slot, {
+    vendorId: 1,
+    deviceId: 2,
+    classCode: 0x020000,
+    capabilities: [msiCapability(0x60)],
+  });
+  assert.equal(sendMsi(pci), false);
+  pci.configWrite(0x64, 4, 0xfee0_300f);
+  pci.configWrite(0x6c, 2, 0x0141);
+  pci.configWrite(0x62, 2, 0xffff);
+  assert.equal(pci.configRead(0x62, 2), 0x0081);
+  assert.equal(sendMsi(pci), true);
+  assert.deepEqual(bus.msis, [], 'no bus master, no message');
+  pci.configWrite(4, 2, 4);
+  sendMsi(pci);
+  assert.deepEqual(bus.msis, [[0xfee0_300c, 0x0141]]);
+  assert.deepEqual(decodeMsi(0xfee0_300c, 0x0141), {
+    destination: 3,
+    logical: true,
+    deliveryMode: 1,
+    vector: 0x41,
+    level: true,
+    levelTriggered: false,
+  });
 });

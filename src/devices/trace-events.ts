@@ -1,0 +1,49 @@
+/** Every trace event that devices have: what `-trace help`, `-trace pattern` and the monitor look through. */
+import { setTrace, type TraceEvent, type TraceEvents } from '../base/trace.js';
+import { PIIX4_PM_TRACE } from './acpi/piix4-pm.js';
+import { trace as uart } from './char/uart16550.js';
+import { trace as vga } from './display/vga.js';
+import { FW_CFG_TRACE } from './firmware/fw-cfg.js';
+import { trace as ata } from './ide/ata.js';
+import { trace as atapi } from './ide/atapi.js';
+import { trace as busMaster } from './ide/bus-master.js';
+import { trace as ideChannel } from './ide/ide-channel.js';
+import { trace as i8042 } from './input/i8042.js';
+import { I8259_TRACE } from './intc/i8259.js';
+import { IOAPIC_TRACE } from './intc/ioapic.js';
+import { I8237_TRACE } from './misc/i8237.js';
+import { PVPANIC_TRACE } from './misc/pvpanic.js';
+import { PCI_TRACE } from './pci/pci-bus.js';
+import { trace as fdc } from './storage/i82078.js';
+import { HPET_TRACE } from './timer/hpet.js';
+import { I8254_TRACE } from './timer/i8254.js';
+import { MC146818_TRACE } from './timer/mc146818.js';
+
+const GROUPS: readonly TraceEvents[] = [
+  ata,
+  atapi,
+  busMaster,
+  fdc,
+  FW_CFG_TRACE,
+  HPET_TRACE,
+  i8042,
+  I8237_TRACE,
+  I8254_TRACE,
+  I8259_TRACE,
+  ideChannel,
+  IOAPIC_TRACE,
+  MC146818_TRACE,
+  PCI_TRACE,
+  PIIX4_PM_TRACE,
+  PVPANIC_TRACE,
+  uart,
+  vga,
+];
+
+/** Sorted by name. */
+export const TRACE_EVENTS: readonly TraceEvent[] = GROUPS.flatMap((group) => Object.values(group)).sort((a, b) =>
+  a.name < b.name ? -1 : 1,
+);
+
+/** Turns on (or off) what matches a glob; gives how many events did. */
+export const setTraceEvents = (pattern: string, enabled: boolean): number => setTrace(TRACE_EVENTS, pattern, enabled);
