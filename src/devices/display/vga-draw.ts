@@ -56,7 +56,8 @@ export class VgaPainter {
   loadColors(): void {
     const { dac, attr, pelMask } = this.#s;
     const wide = dispiEnabled(this.#s) && (this.#s.dispi[DISPI.ENABLE]! & DISPI_ENABLE.DAC_8BIT) !== 0;
-    const level = (v: number) => (wide ? v : ((v & 0x3f) << 2) | ((v & 0x3f) >> 4));
+    // Six bits to eight by repeating the lowest, as QEMU does: pictures can be compared dot by dot.
+    const level = (v: number) => (wide ? v : ((v & 0x3f) << 2) | ((v & 1) * 3));
     for (let i = 0; i < 256; i++) {
       const at = (i & pelMask) * 3;
       this.colors[i] = rgb(level(dac[at]!), level(dac[at + 1]!), level(dac[at + 2]!));

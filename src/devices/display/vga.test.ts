@@ -99,7 +99,7 @@ function bench() {
 }
 
 const gray = (v: number) => {
-  const level = ((v & 63) << 2) | ((v & 63) >> 4);
+  const level = ((v & 63) << 2) | ((v & 1) * 3);
   return rgb(level, level, level);
 };
 
