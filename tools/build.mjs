@@ -7,7 +7,17 @@ import { ensureInstalled, root, runNode } from './bootstrap.mjs';
 const SOURCES = ['src', 'tests', 'tools', 'bench', 'examples'];
 const ASC_OPTIONS = [
   'src/runtime/x86/entry.ts',
-  ...['--outFile', 'dist/runtime/x86.wasm', '-O3', '--noAssert', '--runtime', 'stub', '--exportTable', '--use', 'abort='],
+  ...[
+    '--outFile',
+    'dist/runtime/x86.wasm',
+    '-O3',
+    '--noAssert',
+    '--runtime',
+    'stub',
+    '--exportTable',
+    '--use',
+    'abort=',
+  ],
   ...['--importMemory', '--sharedMemory', '--initialMemory', '64', '--maximumMemory', '65536', '--memoryBase', '1024'],
   ...['threads', 'simd', 'bulk-memory', 'sign-extension', 'nontrapping-f2i', 'mutable-globals'].flatMap((f) => [
     '--enable',

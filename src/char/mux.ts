@@ -21,7 +21,7 @@ const NS_PER_MS = 1e6;
 export class Mux {
   readonly #below: CharBackend;
   readonly #commands: MuxCommands;
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, 'now'>;
   readonly #escape: number;
   readonly #ports: MuxPort[] = [];
   #focus: MuxPort | null = null;
@@ -32,7 +32,7 @@ export class Mux {
   #opened = false;
 
   /** `escapeCode`: the character; 0 turns commands off. `clock` runs in real time. */
-  constructor(below: CharBackend, commands: MuxCommands, clock: Clock, escapeCode = 0x01) {
+  constructor(below: CharBackend, commands: MuxCommands, clock: Pick<Clock, 'now'>, escapeCode = 0x01) {
     this.#below = below;
     this.#commands = commands;
     this.#clock = clock;

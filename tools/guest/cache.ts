@@ -1,14 +1,10 @@
 /** Where fetched guests live: $TINAMOU_CACHE, else the user's cache directory. */
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { UserError } from '../../src/base/errors.js';
+import { cacheFolder } from '../../src/host/node/data-files.js';
 
-export function cacheFolder(): string {
-  const chosen = process.env['TINAMOU_CACHE'];
-  if (chosen) return chosen;
-  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'tinamou');
-}
+export { cacheFolder };
 
 /**
  * The folder or file `name` in the cache, made by `make(temporary path)` when it is not there yet. It appears under its name

@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import { UserError } from '../../base/errors.js';
 import { type BlockErrno, BlockError, type BlockNode, type Completion } from '../../block/node.js';
+import { hostReason } from './host-error.js';
 
 const SECTOR = 512;
 
@@ -33,7 +34,7 @@ export class FileNode implements BlockNode {
       this.#length = stat.isBlockDevice() ? blockDeviceBytes(stat.rdev) : stat.size;
     } catch (error) {
       if (error instanceof UserError) throw error;
-      throw new UserError(`Could not open '${filename}': ${reason(error)}`);
+      throw new UserError(`Could not open '${filename}': ${hostReason(error)}`);
     }
   }
 
@@ -87,7 +88,7 @@ export class FileNode implements BlockNode {
   #failure(doing: string, error: unknown): BlockError {
     const code = (error as NodeJS.ErrnoException).code;
     const errno: BlockErrno = code === 'ENOSPC' || code === 'EDQUOT' ? 'ENOSPC' : code === 'EACCES' ? 'EACCES' : 'EIO';
-    return new BlockError(errno, `${doing} '${this.filename}' failed: ${reason(error)}`);
+    return new BlockError(errno, `${doing} '${this.filename}' failed: ${hostReason(error)}`);
   }
 }
 
@@ -105,17 +106,4 @@ function blockDeviceBytes(device: number): number {
   const major = Math.floor(device / 256) & 0xfff;
   const minor = device & 0xff;
   return Number(fs.readFileSync(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * SECTOR;
-}
-
-/** What went wrong in the host's words: "No such file or directory". */
-function reason(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  const text: { readonly [code: string]: string } = {
-    ENOENT: 'No such file or directory',
-    EACCES: 'Permission denied',
-    EISDIR: 'Is a directory',
-    EROFS: 'Read-only file system',
-    ENOSPC: 'No space left on device',
-  };
-  return text[code ?? ''] ?? message;
 }

@@ -1,0 +1,252 @@
+/** Carries out wishes: opens what they name, builds the machine, attaches monitors. */
+import fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { DisposableStore, toDisposable } from '../../base/disposable.js';
+import { UserError } from '../../base/errors.js';
+import { Drive } from '../../block/drive.js';
+import { type BlockHost, openDrive } from '../../block/open.js';
+import { DEFAULT_OPTIONS, type DeviceRequest, type IdeDriveRequest, type MachineOptions } from '../../boards/index.js';
+import type { CharBackend } from '../../char/backend.js';
+import { NullBackend } from '../../char/null.js';
+import { type CpuConfig, hasFeature, parseCpu } from '../../guest/x86/cpu-models.js';
+import { apicId } from '../../guest/x86/cpuid-leaves.js';
+import { X86_64 } from '../../guest/x86/index.js';
+import { findDataFile } from '../../host/node/data-files.js';
+import { FileNode, temporaryFile } from '../../host/node/file.js';
+import { hostReason } from '../../host/node/host-error.js';
+import { splitCommas } from '../options/keyval.js';
+import { blamed, within } from '../options/parse.js';
+import type { Asked, DriveRequest, Wishes } from '../options/wishes.js';
+import { Backends, type GivenBackends } from './backends.js';
+import { type Composed, compose, DEFAULT_HOT_THRESHOLD } from './compose.js';
+
+export interface Assembled extends Composed {
+  readonly wishes: Wishes;
+  readonly backends: Backends;
+  readonly drives: readonly Drive[];
+  /** Ports of the monitors, in the order of the wishes; nothing is attached to them yet. */
+  readonly monitorPorts: readonly CharBackend[];
+  /** What the user should know, one line each. */
+  readonly warnings: readonly string[];
+  dispose(): void;
+}
+
+export interface AssembleOptions {
+  readonly backends?: GivenBackends;
+  /** Tells the user something while the machine is being put together. */
+  readonly note?: (text: string) => void;
+}
+
+const DEFAULT_CPU = { x86_64: 'qemu64', i386: 'qemu32' } as const;
+const HOT_THRESHOLD = {
+  both: DEFAULT_HOT_THRESHOLD,
+  interpreter: Number.POSITIVE_INFINITY,
+  compiled: 1,
+} as const;
+const FIRMWARE = { pc: 'bios-256k.bin', isapc: 'bios.bin' } as const;
+
+export const BLOCK_HOST: BlockHost = {
+  openFile: (filename, readOnly) => new FileNode(filename, { readOnly }),
+  temporaryFile: () => temporaryFile(tmpdir()),
+};
+
+/** Throws UserError, and then leaves nothing open. */
+export async function assemble(wishes: Wishes, options: AssembleOptions = {}): Promise<Assembled> {
+  const store = new DisposableStore();
+  try {
+    return await build(wishes, options, store);
+  } catch (error) {
+    store.dispose();
+    throw error;
+  }
+}
+
+async function build(w: Wishes, options: AssembleOptions, store: DisposableStore): Promise<Assembled> {
+  const cpu = within(w.cpu === undefined ? '' : `-cpu ${w.cpu}`, () => parseCpu(w.cpu ?? DEFAULT_CPU[w.architecture]));
+  const kernel = kernelOptions(w, cpu);
+  const firmware = kernel ? undefined : firmwareImage(w);
+  const backends = new Backends();
+  store.add(toDisposable(() => backends.dispose()));
+  let built: Composed | undefined;
+  await backends.open(w.chardevs, options.backends ?? {}, {
+    terminate: () => built?.machine.lifecycle.shutdown('host-ui'),
+    commit: () => {
+      for (const drive of drives.values()) drive.commit();
+    },
+    virtualConsole: () => new NullBackend(),
+    note: options.note ?? (() => {}),
+  });
+  // Before the devices: of a multiplexer's users, the one that comes last has the focus.
+  const monitorPorts = w.monitors.map(({ chardev, origin }) => within(origin, () => backends.take(chardev)));
+  const drives = openDrives(w, store);
+  const origins = new Map<DeviceRequest, string>(w.devices.map((device) => [device, device.origin]));
+  const debugcons = w.debugcons.map(({ chardev, origin }): DeviceRequest => {
+    const device = { type: 'isa-debugcon', id: '', properties: { chardev } };
+    origins.set(device, origin);
+    return device;
+  });
+  const cpus = w.topology.sockets * w.topology.cores * w.topology.threads;
+  if (cpus > w.board.maxCpus) {
+    throw new UserError(
+      `Invalid SMP CPUs ${cpus}. The max CPUs supported by machine '${w.board.name}' is ${w.board.maxCpus}`,
+    );
+  }
+  const ide = w.drives.filter((d) => d.interface === 'ide');
+  const machine: MachineOptions = {
+    ...DEFAULT_OPTIONS,
+    ramBytes: w.ramBytes ?? w.board.defaultRamBytes,
+    cpus,
+    apicIds: Array.from({ length: cpus }, (_, i) => apicId(w.topology, i)),
+    ...(kernel && { kernel }),
+    ...(firmware && { firmware }),
+    rtc: w.rtc,
+    bootOrder: w.boot.once ?? w.boot.order ?? DEFAULT_OPTIONS.bootOrder,
+    serials: w.serials.map((port) => port.chardev),
+    parallels: w.parallels.map((port) => port.chardev),
+    ideDrives: ide.map(({ id, index, media }): IdeDriveRequest => ({ drive: id!, index: index!, media })),
+    floppies: floppies(w),
+    vga: w.vga ?? 'none',
+    hpet: w.hpet,
+    fwCfg: {
+      ...DEFAULT_OPTIONS.fwCfg,
+      noGraphic: w.noGraphic,
+      bootMenu: w.boot.menu,
+      ...(w.boot.splashTime !== undefined && { bootMenuWait: w.boot.splashTime }),
+      ...(w.boot.rebootTimeout !== undefined && { bootFailWait: w.boot.rebootTimeout }),
+    },
+    identity: { ...(w.uuid && { uuid: w.uuid }) },
+    globals: w.globals,
+    devices: [...debugcons, ...w.devices],
+    lifecycle: { noReboot: w.noReboot, noShutdown: w.noShutdown },
+  };
+  const asked = [...w.serials, ...w.parallels, ...w.drives];
+  const blameFor = (id: string): string => originOf(asked, id);
+  const composed = compose({
+    guest: X86_64,
+    board: w.board,
+    machine,
+    chardev: (id) => within(blameFor(id), () => backends.take(id)),
+    drive: (id) => {
+      const drive = id === '' ? new Drive(null, { id: '' }) : drives.get(id);
+      if (!drive) throw new UserError(`drive '${id}' not found: define it with -drive`);
+      return drive;
+    },
+    firmwareImage: (name) => findDataFile(name, w.dataFolders),
+    cpu,
+    topology: w.topology,
+    hotThreshold: HOT_THRESHOLD[w.tier],
+  });
+  built = composed;
+  store.add(composed.machine);
+  for (const drive of drives.values()) {
+    drive.onStop = () => composed.machine.lifecycle.pause('io-error');
+  }
+  composed.machine.lifecycle.stateChanged.subscribe((state) => {
+    if (state === 'running') for (const drive of drives.values()) drive.resume();
+  });
+  return {
+    ...composed,
+    wishes: w,
+    backends,
+    drives: [...drives.values()],
+    monitorPorts,
+    warnings: cpu.warnings,
+    dispose: () => store.dispose(),
+  };
+}
+
+/** The option that asked for the port or drive with this id. */
+function originOf(
+  asked: readonly (Asked & { readonly chardev?: string | undefined; readonly id?: string | undefined })[],
+  id: string,
+): string {
+  return asked.find((a) => (a.chardev ?? a.id) === id)?.origin ?? '';
+}
+
+function readImage(what: string, path: string, remedy: string): Uint8Array {
+  try {
+    return fs.readFileSync(path);
+  } catch (error) {
+    throw new UserError(`could not open ${what} '${path}': ${hostReason(error)}: ${remedy}`);
+  }
+}
+
+function kernelOptions(w: Wishes, cpu: CpuConfig): MachineOptions['kernel'] {
+  if (w.kernel === undefined) {
+    if (w.initrd !== undefined) throw new UserError('-initrd only allowed with -kernel option');
+    if (w.append !== undefined) throw new UserError('-append only allowed with -kernel option');
+    return undefined;
+  }
+  if (w.bios !== undefined) throw new UserError('-kernel starts a kernel without firmware: leave out -bios or -kernel');
+  if (w.board.name === 'none') throw new UserError(`machine 'none' starts no kernel: use -machine pc`);
+  return {
+    image: { path: w.kernel, bytes: readImage('kernel file', w.kernel, 'check -kernel') },
+    modules: w.initrd === undefined ? [] : modules(w.initrd),
+    commandLine: w.append ?? '',
+    longMode: hasFeature(cpu, 'lm'),
+  };
+}
+
+/** One initial RAM disk, or for multiboot kernels `file arguments,file arguments`. */
+function modules(text: string): { path: string; bytes: Uint8Array; commandLine: string }[] {
+  const load = (path: string, commandLine: string) => ({
+    path,
+    bytes: readImage('initrd', path, 'check -initrd'),
+    commandLine,
+  });
+  if (fs.existsSync(text)) return [load(text, '')];
+  return splitCommas(text).map((part) => {
+    const [path = ''] = part.split(' ');
+    return load(path, part);
+  });
+}
+
+function firmwareImage(w: Wishes): Uint8Array | undefined {
+  const name = w.bios ?? (w.board.name === 'none' ? undefined : FIRMWARE[w.board.name as keyof typeof FIRMWARE]);
+  if (name === undefined) return undefined;
+  if (w.bios !== undefined && fs.existsSync(w.bios)) return readImage('PC BIOS', w.bios, 'check -bios');
+  const image = findDataFile(name, w.dataFolders);
+  if (image) return image;
+  throw new UserError(
+    w.bios === undefined
+      ? `could not find the firmware '${name}': install Debian's package seabios, run npm start once, or name a file with -bios`
+      : `could not load PC BIOS '${name}': No such file or directory: check -bios and -L`,
+  );
+}
+
+function openDrives(w: Wishes, store: DisposableStore): Map<string, Drive> {
+  const drives = new Map<string, Drive>();
+  for (const request of w.drives) {
+    const drive = within(request.origin, () => openOne(w, request));
+    if (drives.has(drive.id)) throw blamed(request.origin, new UserError(`Duplicate ID '${drive.id}' for drive`));
+    drives.set(drive.id, store.add(drive));
+  }
+  return drives;
+}
+
+function openOne(w: Wishes, r: DriveRequest): Drive {
+  const options = {
+    id: r.id!,
+    rerror: r.rerror,
+    werror: r.werror,
+    writeCache: r.cache !== 'writethrough' && r.cache !== 'directsync',
+    unsafe: r.cache === 'unsafe',
+  };
+  if (r.file === undefined) {
+    if (r.interface === 'ide' && r.media === 'disk') throw new UserError('a disk needs an image: add file=FILE');
+    return new Drive(null, options);
+  }
+  return openDrive(BLOCK_HOST, {
+    ...options,
+    file: r.file,
+    ...(r.format !== undefined && { format: r.format }),
+    readOnly: r.readOnly || r.media === 'cdrom',
+    snapshot: (w.snapshot || r.snapshot) && r.media === 'disk',
+  });
+}
+
+function floppies(w: Wishes): (string | undefined)[] {
+  const names: (string | undefined)[] = [undefined, undefined];
+  for (const { interface: kind, index, id } of w.drives) if (kind === 'floppy') names[index!] = id;
+  return names;
+}

@@ -1,0 +1,174 @@
+/** What the user asked for, as plain data: filled from the command line or by the library, carried out by `assemble`. */
+import type { ErrorPolicy } from '../../block/drive.js';
+import {
+  BOARDS,
+  type BoardType,
+  type DeviceRequest,
+  type GlobalProperty,
+  type RtcOptions,
+} from '../../boards/index.js';
+import type { CpuTopology } from '../../guest/x86/cpuid-leaves.js';
+
+/** Something to make, and the option that asked for it: `-serial pty`. Messages begin with it. */
+export interface Asked {
+  readonly origin: string;
+}
+
+export type SocketAddress =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'inet'; readonly host: string; readonly port: number };
+
+export type BackendSpec =
+  | { readonly type: 'null' | 'vc' }
+  | { readonly type: 'stdio'; readonly signal: boolean }
+  | { readonly type: 'file'; readonly path: string; readonly append: boolean; readonly inputPath?: string }
+  | { readonly type: 'pty'; readonly link?: string }
+  | { readonly type: 'ringbuf'; readonly size?: number }
+  | {
+      readonly type: 'socket';
+      readonly address: SocketAddress;
+      readonly server: boolean;
+      readonly wait: boolean;
+      readonly telnet: boolean;
+      /** Seconds between attempts of a client; 0: one attempt. */
+      readonly reconnect: number;
+    };
+
+export interface ChardevRequest extends Asked {
+  readonly id: string;
+  readonly spec: BackendSpec;
+  readonly mux: boolean;
+}
+
+export interface MonitorRequest extends Asked {
+  readonly chardev: string;
+}
+
+/** A port of the board and what it is connected to; undefined: the port is not there. */
+export interface PortRequest extends Asked {
+  readonly chardev: string | undefined;
+}
+
+export interface DriveRequest extends Asked {
+  readonly id: string | undefined;
+  readonly file: string | undefined;
+  readonly format: string | undefined;
+  readonly interface: 'ide' | 'floppy' | 'none';
+  readonly index: number | undefined;
+  readonly media: 'disk' | 'cdrom';
+  readonly readOnly: boolean;
+  readonly snapshot: boolean;
+  readonly cache: 'writeback' | 'writethrough' | 'none' | 'directsync' | 'unsafe';
+  readonly rerror: ErrorPolicy;
+  readonly werror: ErrorPolicy;
+}
+
+/** How virtual time follows counted instructions. */
+export interface IcountOptions {
+  /** One instruction takes 2^shift ns. */
+  readonly shift: number;
+  /** Sleep when the guest idles, as real time would pass; otherwise skip to the next timer. */
+  readonly sleep: boolean;
+}
+
+export interface BootOptions {
+  order: string | undefined;
+  once: string | undefined;
+  menu: boolean;
+  splashTime: number | undefined;
+  rebootTimeout: number | undefined;
+}
+
+export interface Wishes {
+  /** How messages name the program. */
+  readonly program: string;
+  readonly architecture: 'x86_64' | 'i386';
+  board: BoardType;
+  hpet: boolean;
+  tier: 'both' | 'interpreter' | 'compiled';
+  cpu: string | undefined;
+  topology: CpuTopology;
+  ramBytes: number | undefined;
+  kernel: string | undefined;
+  initrd: string | undefined;
+  append: string | undefined;
+  bios: string | undefined;
+  readonly dataFolders: string[];
+  readonly boot: BootOptions;
+  rtc: RtcOptions;
+  icount: IcountOptions | undefined;
+  readonly chardevs: ChardevRequest[];
+  readonly serials: PortRequest[];
+  readonly parallels: PortRequest[];
+  readonly debugcons: MonitorRequest[];
+  readonly monitors: MonitorRequest[];
+  readonly drives: DriveRequest[];
+  readonly devices: (DeviceRequest & Asked)[];
+  readonly globals: GlobalProperty[];
+  snapshot: boolean;
+  vga: 'std' | 'none' | undefined;
+  display: 'none' | 'curses' | undefined;
+  noGraphic: boolean;
+  noDefaults: boolean;
+  noReboot: boolean;
+  noShutdown: boolean;
+  paused: boolean;
+  logItems: string[];
+  logFile: string | undefined;
+  readonly traces: string[];
+  traceFile: string | undefined;
+  name: string | undefined;
+  processName: string | undefined;
+  uuid: Uint8Array | undefined;
+  pidFile: string | undefined;
+  daemonize: boolean;
+  /** What QEMU provides unless the user names one of the kind. */
+  readonly defaults: Record<'serial' | 'parallel' | 'monitor' | 'cdrom' | 'floppy' | 'vga', boolean>;
+}
+
+export function noWishes(program: string, architecture: 'x86_64' | 'i386'): Wishes {
+  return {
+    program,
+    architecture,
+    board: BOARDS[0]!,
+    hpet: true,
+    tier: 'both',
+    cpu: undefined,
+    topology: { sockets: 1, cores: 1, threads: 1 },
+    ramBytes: undefined,
+    kernel: undefined,
+    initrd: undefined,
+    append: undefined,
+    bios: undefined,
+    dataFolders: [],
+    boot: { order: undefined, once: undefined, menu: false, splashTime: undefined, rebootTimeout: undefined },
+    rtc: { clock: 'host' },
+    icount: undefined,
+    chardevs: [],
+    serials: [],
+    parallels: [],
+    debugcons: [],
+    monitors: [],
+    drives: [],
+    devices: [],
+    globals: [],
+    snapshot: false,
+    vga: undefined,
+    display: undefined,
+    noGraphic: false,
+    noDefaults: false,
+    noReboot: false,
+    noShutdown: false,
+    paused: false,
+    logItems: [],
+    logFile: undefined,
+    traces: [],
+    traceFile: undefined,
+    name: undefined,
+    processName: undefined,
+    uuid: undefined,
+    pidFile: undefined,
+    daemonize: false,
+    defaults: { serial: true, parallel: true, monitor: true, cdrom: true, floppy: true, vga: true },
+  };
+}

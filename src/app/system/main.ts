@@ -1,0 +1,81 @@
+/** The commands `tinamou-system-x86_64` and `tinamou-system-i386`. */
+import { readFileSync } from 'node:fs';
+import { DisposableStore } from '../../base/disposable.js';
+import { UserError } from '../../base/errors.js';
+import { assemble } from '../lib/assemble.js';
+import { addDefaults, parseArguments } from '../options/parse.js';
+import type { Wishes } from '../options/wishes.js';
+
+const PACKAGE = new URL('../../../../package.json', import.meta.url);
+
+export function versionText(): string {
+  const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
+  return `Tinamou emulator version ${version}\n`;
+}
+
+/** Signals that end the emulator in an orderly way, and their numbers. */
+const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+type Signal = keyof typeof SIGNALS;
+
+/** Runs the command to its end and gives its exit status. What it opened is closed then. */
+export async function main(
+  program: string,
+  architecture: Wishes['architecture'],
+  args: readonly string[],
+): Promise<number> {
+  const owned = new DisposableStore();
+  const complain = (text: string): void => {
+    process.stderr.write(`${program}: ${text}\n`);
+  };
+  /** On every way out, also by `process.exit` and when something is thrown at nobody. */
+  const cleanUp = (): void => owned.dispose();
+  const crashed = (error: unknown): void => {
+    cleanUp();
+    complain(describeCrash(error));
+    process.exit(1);
+  };
+  const signalled = (signal: Signal): void => {
+    cleanUp();
+    complain(`terminating on signal ${SIGNALS[signal]}`);
+    process.exit(0);
+  };
+  // Timers and sockets may all be idle while the machine is stopped: that is no reason to end.
+  const alive = setInterval(() => {}, 2 ** 30);
+  process.on('exit', cleanUp);
+  process.on('uncaughtException', crashed);
+  process.on('unhandledRejection', crashed);
+  for (const signal of Object.keys(SIGNALS) as Signal[]) process.on(signal, signalled);
+  try {
+    const parsed = parseArguments(program, architecture, args, versionText());
+    if ('text' in parsed) {
+      process.stdout.write(parsed.text);
+      return 0;
+    }
+    const { wishes } = parsed;
+    addDefaults(wishes, process.stdin.isTTY === true && process.stdout.isTTY === true);
+    const machine = owned.add(await assemble(wishes, { note: complain }));
+    for (const warning of machine.warnings) complain(`warning: ${warning}`);
+    if (!wishes.paused) machine.machine.lifecycle.start();
+    const end = await machine.run();
+    return end.exitCode;
+  } catch (error) {
+    cleanUp();
+    complain(error instanceof UserError ? error.message : describeCrash(error));
+    return 1;
+  } finally {
+    clearInterval(alive);
+    cleanUp();
+    for (const signal of Object.keys(SIGNALS) as Signal[]) process.off(signal, signalled);
+    process.off('exit', cleanUp);
+    process.off('uncaughtException', crashed);
+    process.off('unhandledRejection', crashed);
+  }
+}
+
+/** An error of our own in one line; TINAMOU_STACK=1 asks for the whole trace. */
+function describeCrash(error: unknown): string {
+  if (!(error instanceof Error)) return `internal error: ${String(error)}`;
+  if (process.env['TINAMOU_STACK']) return `internal error: ${error.stack}`;
+  const place = /\/(dist\/[^\s()]+)/.exec(error.stack ?? '')?.[1] ?? 'an unknown place';
+  return `internal error: ${error.message.split('\n')[0]} (at ${place}); please report it, with TINAMOU_STACK=1 set`;
+}
