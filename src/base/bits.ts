@@ -3,17 +3,8 @@
 /** `count` low bits set; count 0..32. */
 export const lowBits = (count: number): number => (count >= 32 ? 0xffff_ffff : (1 << count) - 1) >>> 0;
 
-/** Bits `lsb`..`lsb + count - 1` of `value`, shifted down. */
-export const extract = (value: number, lsb: number, count: number): number => (value >>> lsb) & lowBits(count);
-
-/** `value` with the bits that `mask` names taken from `from`. */
-export const merge = (value: number, from: number, mask: number): number => ((value & ~mask) | (from & mask)) >>> 0;
-
+/** Also beyond 32 bits. */
 export const isPowerOfTwo = (n: number): boolean => n > 0 && Number.isInteger(Math.log2(n));
-
-/** `align` is any positive number; works beyond 32 bits. */
-export const alignUp = (n: number, align: number): number => Math.ceil(n / align) * align;
-export const alignDown = (n: number, align: number): number => Math.floor(n / align) * align;
 
 export const toBcd = (n: number): number => (Math.floor(n / 10) << 4) | (n % 10);
 export const fromBcd = (n: number): number => (n >> 4) * 10 + (n & 15);

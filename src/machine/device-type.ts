@@ -67,8 +67,3 @@ export interface BusDeviceType<B extends string, S, P extends PropertySpecs = Pr
 
 export type IsaDeviceType<P extends PropertySpecs = PropertySpecs, C = unknown> = BusDeviceType<'ISA', IsaBus, P, C>;
 export type PciDeviceType<P extends PropertySpecs = PropertySpecs, C = unknown> = BusDeviceType<'PCI', PciSlot, P, C>;
-
-/** Properties that every PCI function has, handled where it is plugged in. */
-export type AnyDeviceType<C> =
-  | BusDeviceType<'ISA', IsaBus, PropertySpecs, C>
-  | BusDeviceType<'PCI', PciSlot, PropertySpecs, C>;

@@ -13,7 +13,7 @@
  *     });
  */
 
-import { sizeMask } from '../base/bits.js';
+import { lowBits, sizeMask } from '../base/bits.js';
 import { getSized, putSized } from '../base/bytes.js';
 import { Bug } from '../base/errors.js';
 import type { AccessSize, IoHandler } from '../memory/io.js';
@@ -185,4 +185,4 @@ export class RegisterFile<N extends string = string> implements IoHandler, State
   }
 }
 
-const laneMask = (bytes: number): number => (bytes >= 4 ? 0xffff_ffff : (1 << (8 * bytes)) - 1);
+const laneMask = (bytes: number): number => lowBits(8 * bytes);

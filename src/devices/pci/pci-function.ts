@@ -4,6 +4,7 @@
  *
  * A device holds one (`readonly pci: PciFunction`), names it among its state fields and calls `pci.reset()` in its reset.
  */
+import { isPowerOfTwo } from '../../base/bits.js';
 import { Bug } from '../../base/errors.js';
 import type { IrqLine } from '../../machine/irq.js';
 import type { PciConfigSpace, PciSlot } from '../../machine/pci-slot.js';
@@ -108,7 +109,7 @@ export class PciFunction<N extends string = never> implements PciConfigSpace, St
   ) {
     this.#bars = (spec.bars ?? []).map((bar) => {
       const smallest = bar.kind === 'io' ? 4 : 16;
-      if (bar.region.size < smallest || !Number.isInteger(Math.log2(bar.region.size))) {
+      if (bar.region.size < smallest || !isPowerOfTwo(bar.region.size)) {
         throw new Bug(`BAR ${bar.index} of ${bar.region.size} bytes`);
       }
       return { spec: bar, name: bar.index === 'rom' ? 'ROM' : `BAR${bar.index}`, mapped: undefined };

@@ -8,7 +8,6 @@ import type { Clock, Timer } from '../../machine/clock.js';
 import type { Device } from '../../machine/device.js';
 import type { IrqLine } from '../../machine/irq.js';
 import type { IsaBus } from '../../machine/isa-bus.js';
-import { prop } from '../../machine/property.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
 import type { AccessSize, IoHandler } from '../../memory/io.js';
 
@@ -16,12 +15,6 @@ export const MC146818_TRACE = traceEvents({
   cmos_ioport_read: 'index 0x%02x val 0x%02x',
   cmos_ioport_write: 'index 0x%02x val 0x%02x',
 });
-
-export const MC146818_PROPERTIES = {
-  base_year: prop.int32(0, 'year that a zero century and year stand for'),
-  iobase: prop.uint16(0x70, 'first port'),
-  irq: prop.uint8(8, 'interrupt line'),
-};
 
 const Reg = {
   seconds: 0,
