@@ -8,11 +8,12 @@
  * A guest instruction may be started again after a fault: write registers and flags only after the last op that may fault.
  */
 // hot path
-import { BlockBuilder, FLAG_RES, FLAG_SRC, FLAG_SRC2, PC, type Slot } from '../../ir/builder.js';
-import { CONDS, type Cond, GotoKind, JumpKind, OP, type OpName, PcMask } from '../../ir/ops.js';
+import { BlockBuilder, FLAG_SRC2, PC, type Slot } from '../../ir/builder.js';
+import { GotoKind, JumpKind, type OpName, PcMask } from '../../ir/ops.js';
 import { type Form, Insn, Seg } from './decode.js';
-import { CC_ALL, Cc, EFLAGS, FlagKind, type FlagKindName, flagOp } from './flags.js';
+import { CC_ALL, type FlagKindName } from './flags.js';
 import { helper } from './helpers/index.js';
+import { LazyFlags } from './lazy-flags.js';
 import { GPR, Mode, SEG, X86 } from './state.js';
 
 const at = (field: string): number => {
@@ -64,30 +65,6 @@ export const Vector = {
 /** Modes in which a block holds one instruction and always goes back to the run loop. */
 export const ONE_INSTRUCTION = Mode.trap | Mode.inhibit | Mode.breakpoints | Mode.single;
 
-/** A condition ready for `if_*` or `set_*`. */
-class Test {
-  cond: Cond = 'ne';
-  a: Slot = 0;
-  /** A slot, or an immediate when `imm`. */
-  b = 0;
-  imm = true;
-  is32 = false;
-  set(cond: Cond, a: Slot, b: number, imm: boolean, is32: boolean): void {
-    this.cond = cond;
-    this.a = a;
-    this.b = b;
-    this.imm = imm;
-    this.is32 = is32;
-  }
-}
-
-const INVERSE = Object.fromEntries(
-  CONDS.map((c, i) => {
-    // eq ne, ltu geu, leu gtu, lts ges, les gts, tsteq tstne stand in pairs.
-    return [c, CONDS[i ^ 1]];
-  }),
-) as Record<Cond, Cond>;
-
 export class Translator {
   /** The builder; rows may use it freely for what the methods below do not cover. */
   readonly b = new BlockBuilder();
@@ -99,14 +76,7 @@ export class Translator {
   long = false;
   /** Set once a terminator was emitted. */
   ended = false;
-  /** The lazy flag operation in force when it is known here, else -1. */
-  knownFlags = -1;
-  private readonly test = new Test();
-  /** Index of the op after the last `flags`, and what a compare compared: slots, or slot and immediate. */
-  private compareAt = -1;
-  private compareA: Slot = 0;
-  private compareB = 0;
-  private compareImm = false;
+  private readonly lazy = new LazyFlags(this.b);
   /** The memory operand's address once computed: slot and displacement. */
   private memSlot = -1;
   private memDisp = 0;
@@ -119,8 +89,7 @@ export class Translator {
     this.mode = mode;
     this.long = (mode & Mode.cs64) !== 0;
     this.ended = false;
-    this.knownFlags = -1;
-    this.compareAt = -1;
+    this.lazy.forget();
   }
 
   /** Translates the decoded instruction: the checks every instruction has, then its row's meaning. */
@@ -590,23 +559,13 @@ export class Translator {
 
   // ---------------------------------------------------------------- flags
 
-  /**
-   * Sets the lazy flags (flags.ts says what `src` must hold for each kind). For a compare of `a` with `b` pass them too:
-   * a conditional that follows at once then uses them.
-   */
+  /** Sets the lazy flags; flags.ts says what `res` and `src` must hold for each kind. */
   setFlags(kind: FlagKindName, size: number, res: Slot, src: Slot = res): void {
-    const op = flagOp(kind, size);
-    this.b.flags(op, res, src);
-    this.knownFlags = op;
-    this.compareAt = -1;
+    this.lazy.set(kind, size, res, src);
   }
   /** The flags of a compare (kind `sub`) whose operands a following conditional may use directly. `b` a slot or immediate. */
   setCompareFlags(size: number, res: Slot, a: Slot, b: number, imm: boolean): void {
-    this.setFlags('sub', size, res, a);
-    this.compareAt = this.b.count;
-    this.compareA = a;
-    this.compareB = b;
-    this.compareImm = imm;
+    this.lazy.setCompare(size, res, a, b, imm);
   }
   /** Sets flagSrc2 (ADC, SBB); before `setFlags`. */
   setFlagCarryIn(carry: Slot): void {
@@ -614,13 +573,7 @@ export class Translator {
   }
   /** CF = bit 0 of a slot; ZF stays, the others become undefined (BT and its kin). */
   setCarryKeepZero(bit: Slot): void {
-    const known = this.knownFlags;
-    if (known > 3) {
-      const op = (FlagKind.carry << 2) | (known & 3);
-      this.b.flags(op, FLAG_RES, bit);
-      this.knownFlags = op;
-      this.compareAt = -1;
-    } else this.setFlags('carry', 64, this.setCondition(Cc.ne, this.b.temp()), bit);
+    this.lazy.setCarryKeepZero(bit);
   }
   /** Replaces the flags in `mask` (EFLAGS bits) by those of a slot that has no others set. */
   mergeFlags(bits: Slot, mask: number): void {
@@ -629,7 +582,7 @@ export class Translator {
   }
   /** Sets CF PF AF ZF SF OF from a slot that holds them as EFLAGS bits (others are ignored). */
   setFlagBits(bits: Slot): void {
-    this.setFlags('explicit', 64, bits, bits);
+    this.lazy.set('explicit', 64, bits, bits);
   }
   /** All lazy flags as EFLAGS bits. */
   flagBits(): Slot {
@@ -637,153 +590,19 @@ export class Translator {
   }
   /** The flags may have been changed by other means (a helper, a conditional body): nothing is known of them now. */
   flagsClobbered(): void {
-    this.knownFlags = -1;
-    this.compareAt = -1;
+    this.lazy.forget();
   }
   /** CF as 0 or 1. */
   carry(): Slot {
-    const kind = this.knownFlags >> 2;
-    if (this.knownFlags >= 0) {
-      if (kind === FlagKind.logic || kind === FlagKind.popcnt) return this.constant(0);
-      if (kind === FlagKind.inc || kind === FlagKind.dec) return FLAG_SRC;
-    }
-    return this.setCondition(Cc.b, this.b.temp());
+    return this.lazy.carry();
   }
-
-  /** Slots of the last compare if nothing has written them since. */
-  private compareStillThere(): boolean {
-    if (this.compareAt < 0) return false;
-    const words = this.b.words;
-    for (let n = this.compareAt; n < this.b.count; n++) {
-      const dst = (words[n * 4] as number) >>> 16;
-      if (dst === this.compareA || (!this.compareImm && dst === this.compareB)) return false;
-    }
-    return true;
-  }
-
-  /** Fills `test` with condition `cc`, using what is known of the flags. */
-  private condition(cc: number): Test {
-    const t = this.test;
-    const b = this.b;
-    const invert = (cc & 1) === 1;
-    const even = cc & 14;
-    const known = this.knownFlags;
-    const kind = known < 0 ? -1 : known >> 2;
-    const size = known < 0 ? 0 : 8 << (known & 3);
-    const is32 = size === 32;
-    const small = size < 32;
-    let found = false;
-    const set = (cond: Cond, a: Slot, value: number, imm: boolean, low: boolean): void => {
-      t.set(cond, a, value, imm, low);
-      found = true;
-    };
-    if (kind === FlagKind.explicit) {
-      const mask =
-        even === Cc.o
-          ? EFLAGS.of
-          : even === Cc.b
-            ? EFLAGS.cf
-            : even === Cc.e
-              ? EFLAGS.zf
-              : even === Cc.be
-                ? EFLAGS.cf | EFLAGS.zf
-                : even === Cc.s
-                  ? EFLAGS.sf
-                  : even === Cc.p
-                    ? EFLAGS.pf
-                    : 0;
-      if (mask !== 0) set('tstne', FLAG_RES, mask, true, true);
-    } else if (kind > 0) {
-      if (
-        kind === FlagKind.sub &&
-        (even === Cc.b || even === Cc.e || even === Cc.be || even === Cc.l || even === Cc.le)
-      ) {
-        const cond: Cond =
-          even === Cc.b ? 'ltu' : even === Cc.e ? 'eq' : even === Cc.be ? 'leu' : even === Cc.l ? 'lts' : 'les';
-        const direct = this.compareStillThere();
-        let a = direct && this.isLasting(this.compareA) ? this.compareA : FLAG_SRC;
-        if (even === Cc.e && (small || !(direct && (this.compareImm || this.isLasting(this.compareB))))) {
-          this.zeroTest('eq', size, FLAG_RES, set);
-        } else if (direct && this.compareImm) {
-          const v = this.compareB;
-          if (!small) set(cond, a, v, true, is32);
-          else {
-            const signed = even === Cc.l || even === Cc.le;
-            a = signed ? this.sext(a, size) : this.zext(a, size);
-            set(cond, a, signed ? (v << (32 - size)) >> (32 - size) : v & (size === 8 ? 0xff : 0xffff), true, true);
-          }
-        } else {
-          let other: Slot;
-          if (direct && this.isLasting(this.compareB)) other = this.compareB;
-          else other = b.dab('sub', b.temp(), FLAG_SRC, FLAG_RES);
-          if (small) {
-            const signed = even === Cc.l || even === Cc.le;
-            a = signed ? this.sext(a, size) : this.zext(a, size);
-            other = signed ? this.sext(other, size) : this.zext(other, size);
-          }
-          set(cond, a, other, false, size !== 64);
-        }
-      } else if (even === Cc.e) this.zeroTest('eq', size, FLAG_RES, set);
-      else if (even === Cc.s && kind !== FlagKind.popcnt) this.signTest(size, FLAG_RES, set);
-      else if (kind === FlagKind.logic) {
-        if (even === Cc.l) this.signTest(size, FLAG_RES, set);
-        else if (even === Cc.be) this.zeroTest('eq', size, FLAG_RES, set);
-        else if (even === Cc.le) {
-          const r = small ? this.sext(FLAG_RES, size) : FLAG_RES;
-          set('les', r, 0, true, size !== 64);
-        } else if (even === Cc.b || even === Cc.o) set('ne', b.movi(b.temp(), 0), 0, true, true);
-      } else if (even === Cc.b) {
-        switch (kind) {
-          case FlagKind.add:
-            if (small) set('ltu', this.zext(FLAG_RES, size), this.zext(FLAG_SRC, size), false, true);
-            else set('ltu', FLAG_RES, FLAG_SRC, false, is32);
-            break;
-          case FlagKind.inc:
-          case FlagKind.dec:
-          case FlagKind.mul:
-            set('ne', FLAG_SRC, 0, true, false);
-            break;
-          case FlagKind.carry:
-          case FlagKind.shr:
-            set('tstne', FLAG_SRC, 1, true, true);
-            break;
-          case FlagKind.shl:
-            this.signTest(size, FLAG_SRC, set);
-            break;
-        }
-      }
-    }
-    if (!found) {
-      t.set('ne', b.cond(b.temp(), cc), 0, true, true);
-      return t;
-    }
-    if (invert) t.cond = INVERSE[t.cond];
-    return t;
-  }
-  /** Outlives its guest instruction: not a temporary. */
-  private isLasting(s: Slot): boolean {
-    return s >= GPR0;
-  }
-  private zeroTest(cond: 'eq', size: number, slot: Slot, set: TestSetter): void {
-    if (size < 32) set('tsteq', slot, size === 8 ? 0xff : 0xffff, true, true);
-    else set(cond, slot, 0, true, size === 32);
-  }
-  private signTest(size: number, slot: Slot, set: TestSetter): void {
-    if (size < 32) set('tstne', slot, size === 8 ? 0x80 : 0x8000, true, true);
-    else set('lts', slot, 0, true, size === 32);
-  }
-
   /** Opens a body that runs when condition `cc` holds; close it with `b.endIf`. */
   ifCondition(cc: number): number {
-    const t = this.condition(cc);
-    return t.imm ? this.b.beginIfImm(t.cond, t.a, t.b, t.is32) : this.b.beginIf(t.cond, t.a, t.b, t.is32);
+    return this.lazy.ifCondition(cc);
   }
   /** dst = 1 when condition `cc` holds, else 0. */
   setCondition(cc: number, dst: Slot): Slot {
-    const t = this.condition(cc);
-    const name = `set_${t.cond}${t.imm ? 'i' : ''}${t.is32 ? '32' : ''}` as OpName;
-    this.b.emit(OP[name], dst, t.a, t.imm ? 0 : t.b, t.imm ? t.b : 0, 0);
-    return dst;
+    return this.lazy.setCondition(cc, dst);
   }
 
   // ---------------------------------------------------------------- leaving the block
@@ -830,8 +649,6 @@ export class Translator {
     this.ended = true;
   }
 }
-
-type TestSetter = (cond: Cond, a: Slot, value: number, imm: boolean, low: boolean) => void;
 
 const helperCache = new Map<string, ReturnType<typeof helper>>();
 /** Helpers by name, looked up once. */
