@@ -1,13 +1,16 @@
-/** Short integer code sequences on the host's processor (integer.c) and through our translator and interpreter. */
+/** Short integer code sequences on the host's processor (integer.c) and through our translator and either tier. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LinearMemory } from '../../src/accel/tcg/linear-memory.js';
+import { X86_64 } from '../../src/guest/x86/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { X86Translator } from '../../src/guest/x86/translate.js';
 import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, VCPU } from '../../src/ir/layout.js';
 import { optimise } from '../../src/ir/passes.js';
+import { Jit } from '../../src/jit/jit.js';
+import { RegionExit } from '../../src/jit/lower.js';
 
 export const RECORD = 8 + 8 + 128 + 48 + 1024;
 const AT = { length: 0, signal: 4, flags: 8, registers: 16, code: 144, data: 192 } as const;
@@ -102,7 +105,7 @@ export function nativeIntegers(): { run(cases: readonly Case[]): Case[]; dispose
 
 type Exports = Readonly<Record<string, (...args: (number | bigint)[]) => number | bigint | undefined>>;
 
-/** The same through translator, passes and interpreter. */
+/** The same through translator, passes, and interpreter or region compiler. */
 export class IntegerBench {
   readonly #layout = new LinearMemory(1, X86.size);
   readonly #cpu = this.#layout.vcpus[0] as number;
@@ -112,16 +115,35 @@ export class IntegerBench {
   readonly #words = new Int32Array(this.#layout.memory.buffer);
   readonly #translator = new X86Translator(this.#bytes, () => true);
   readonly #runtime: Exports;
-  readonly #optimise: boolean;
+  readonly #table: WebAssembly.Table;
+  readonly #jit: Jit;
+  /** Blocks of the running case by host address, where the next one goes, and where the case's code ends. */
+  readonly #blocks = new Map<number, number>();
+  #next = 0;
+  #end = 0;
+  /** Runs of compiled code, and how many of them gave up for the interpreter. */
+  entered = 0;
+  sideExits = 0;
 
-  constructor(optimised = true) {
-    this.#optimise = optimised;
+  constructor() {
     const module = new WebAssembly.Module(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
     const env: Record<string, WebAssembly.ImportValue> = {};
     for (const i of WebAssembly.Module.imports(module)) {
       env[i.name] = i.kind === 'memory' ? this.#layout.memory : (): number => 0;
     }
     this.#runtime = new WebAssembly.Instance(module, { env }).exports as Exports;
+    this.#table = this.#runtime['table'] as unknown as WebAssembly.Table;
+    this.#jit = new Jit({
+      memory: this.#layout.memory,
+      table: this.#table,
+      runtime: this.#runtime as unknown as Record<string, WebAssembly.ExportedFunction>,
+      helperNames: X86_64.helpers.map((h) => h.name),
+      inlineVector: X86_64.inlineVector,
+      vectorBaseSlot: X86_64.vectorBaseSlot,
+      lookup: (host, mode) => (host >= this.#ram + (CODE - AREA) && host < this.#end ? this.#block(host, mode) : 0),
+      hasCodeBase: (mode) => (mode & Mode.csBase) !== 0,
+      now: () => 0,
+    });
     const { machine } = this.#layout;
     const set = (at: number, value: number): void => this.#view.setUint32(at, value, true);
     const field = (name: string): number => machine + (MACHINE.at[name] as number);
@@ -154,7 +176,10 @@ export class IntegerBench {
     this.#view.setBigUint64(this.#at(field), value, true);
   }
 
-  run(c: Case): Case {
+  /** Runs a case on the interpreter, or compiled: its blocks in one region where jumps allow. */
+  run(c: Case, compiled = false): Case {
+    this.#blocks.clear();
+    this.#next = this.#layout.code;
     const host = this.#ram - AREA;
     const rax = this.#at('rax');
     for (let n = 0; n < 16; n++) this.#view.setBigUint64(rax + 8 * n, c.reg(n), true);
@@ -178,6 +203,7 @@ export class IntegerBench {
           ? [0xff, 0x25, 0x88, 0x10, 0x00, 0x20]
           : [0xff, 0x26, 0x88, 0x10];
     this.#bytes.set(leave, host + end);
+    this.#end = host + end;
     this.#view.setBigUint64(host + STATE + 0x88, BigInt(AREA - origin), true);
     this.#set64('pc', BigInt(CODE - origin));
     this.#view.setUint32(this.#at('mode'), mode, true);
@@ -192,8 +218,8 @@ export class IntegerBench {
         after.signal = 99;
         break;
       }
-      this.#translate(host + pc, mode);
-      this.#runtime['interpret']?.(this.#cpu, this.#layout.code);
+      const block = this.#block(host + pc, mode);
+      if (!compiled || !this.#enter(block)) this.#runtime['interpret']?.(this.#cpu, block);
       if (this.#view.getUint32(this.#at('faultPending'), true) !== 0) {
         after.signal = SIGNALS[this.#view.getUint32(this.#at('faultVector'), true)] ?? 98;
         break;
@@ -205,12 +231,28 @@ export class IntegerBench {
     return after;
   }
 
-  #translate(host: number, mode: number): void {
+  /** Compiles the region at a block and runs it; false when the interpreter has to. */
+  #enter(block: number): boolean {
+    this.#jit.request(block);
+    this.#jit.flushQueue();
+    const entry = this.#words[(block + (BLOCK.at['entry'] as number)) / 4] as number;
+    const result = entry === 0 ? RegionExit.side : (this.#table.get(entry) as (cpu: number) => number)(this.#cpu);
+    this.#jit.reset();
+    for (const b of this.#blocks.values()) this.#words[(b + (BLOCK.at['entry'] as number)) / 4] = 0;
+    this.entered++;
+    if (result === RegionExit.side) this.sideExits++;
+    return result !== RegionExit.side;
+  }
+
+  #block(host: number, mode: number): number {
+    const known = this.#blocks.get(host);
+    if (known !== undefined) return known;
     const translator = this.#translator;
     translator.translate(host, mode, 0);
     const { builder } = translator;
-    if (this.#optimise) optimise(builder);
-    const block = this.#layout.code;
+    optimise(builder);
+    const block = this.#next;
+    this.#next += BLOCK.size + builder.count * 16;
     const head = block / 4;
     this.#words.fill(0, head, head + BLOCK.size / 4);
     this.#words[head + (BLOCK.at['host'] as number) / 4] = host;
@@ -220,5 +262,7 @@ export class IntegerBench {
     this.#words[head + (BLOCK.at['ops'] as number) / 4] = builder.count;
     this.#words[head + (BLOCK.at['valid'] as number) / 4] = 1;
     this.#words.set(builder.words.subarray(0, builder.count * 4), head + BLOCK.size / 4);
+    this.#blocks.set(host, block);
+    return block;
   }
 }
