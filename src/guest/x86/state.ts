@@ -179,7 +179,6 @@ export const Mode = {
   inhibit: 1 << 23, //  interrupts inhibited for this one instruction
   breakpoints: 1 << 24, // DR7 has an instruction breakpoint, or a debugger has: one instruction a block
   single: 1 << 25, //   one instruction a block for other reasons (debugger step)
-  fpe: 1 << 26, //      an unmasked x87 exception is pending: waiting x87 instructions must call the check
 } as const;
 
 /** Bits of the `debugger` field: instruction breakpoints exist; stop after each instruction; run the next one regardless. */

@@ -114,7 +114,7 @@ export class Translator {
   }
   private readonly features = new Map<string, boolean>();
 
-  /** Is the unit enabled? If not raises #UD or #NM and returns false. MMX and x87 leave Mode.fpe to their rows. */
+  /** Is the unit enabled? If not raises #UD or #NM and returns false. Pending x87 exceptions are the helpers' affair. */
   unitCheck(unit: Form['unit']): boolean {
     const m = this.mode;
     if (unit === 'fpu') {

@@ -51,18 +51,26 @@ function pendingError(cpu: usize): bool {
 export function waited(cpu: usize): bool {
   return (load<u32>(cpu + X86_FSW) & ES) === 0 || pendingError(cpu);
 }
+/** Records the opcode and code segment of a non-control instruction. */
+export function noteOpcode(cpu: usize, imm: u32): void {
+  store<u32>(cpu + X86_FOP, imm >> 16);
+  store<u32>(cpu + X86_FCS, load<u32>(cpu + X86_CS_SELECTOR));
+}
+/** Records the segment of its memory operand. */
+export function noteSegment(cpu: usize, imm: u32): void {
+  store<u32>(cpu + X86_FDS, load<u32>(cpu + X86_ES_SELECTOR + SEGMENT_BYTES * ((imm >> 12) & 7)));
+}
 /** Begins a non-control instruction. */
 export function ready(cpu: usize, imm: u32): bool {
   if (!waited(cpu)) return false;
-  store<u32>(cpu + X86_FOP, imm >> 16);
-  store<u32>(cpu + X86_FCS, load<u32>(cpu + X86_CS_SELECTOR));
+  noteOpcode(cpu, imm);
   clearFlags();
   return true;
 }
 /** The same for one with a memory operand. */
 export function readyMemory(cpu: usize, imm: u32): bool {
   if (!ready(cpu, imm)) return false;
-  store<u32>(cpu + X86_FDS, load<u32>(cpu + X86_ES_SELECTOR + SEGMENT_BYTES * ((imm >> 12) & 7)));
+  noteSegment(cpu, imm);
   return true;
 }
 

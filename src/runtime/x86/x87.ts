@@ -6,13 +6,14 @@
 // hot path
 
 import { decimalOf, packDecimal } from '../float/bcd';
-import { clearFlags, DE, F32, F64, floatFlags, IE, raise, resultSe, setResultSe, ZE, ZERO } from '../float/control';
+import { clearFlags, DE, F32, F64, floatFlags, IE, PE, raise, resultSe, setResultSe, ZE, ZERO } from '../float/control';
 import {
   addX,
   compareX,
   divideX,
   fromInteger,
   fromPacked,
+  INTEGER_BIT,
   isDenormal,
   isInfinity,
   isNaNX,
@@ -25,7 +26,8 @@ import {
   toInteger,
   toPacked,
 } from '../float/extended';
-import { X86_FP_TAGS, X86_FP_TOP, X86_FSW } from '../generated/x86';
+import { divide, lowWord } from '../float/wide';
+import { X86_FCW, X86_FP_TAGS, X86_FP_TOP, X86_FSW } from '../generated/x86';
 import {
   C0,
   C1,
@@ -36,9 +38,12 @@ import {
   control,
   controlFull,
   deliver,
+  ES,
   INDEFINITE_M,
   INDEFINITE_SE,
   isEmpty,
+  noteOpcode,
+  noteSegment,
   physical,
   pop,
   push,
@@ -80,21 +85,177 @@ function compute<Op>(sa: u32, ma: u64, sb: u32, mb: u64, ctl: u32): u64 {
   return divideX(sa, ma, sb, mb, ctl);
 }
 
+/** FCW bits that allow the fast paths: rounding to nearest, 64-bit precision, PE masked. */
+const FAST_MASK: u32 = 0xf20;
+const FAST: u32 = 0x320;
+/** The same for stores, which do not look at the precision. */
+const FAST_STORE_MASK: u32 = 0xc20;
+const FAST_STORE: u32 = 0x020;
+
+// The fast paths call as little as they can: a call costs as much as the work.
+
+/** Rounds hi:lo to nearest and writes it over a full register; `e` is biased, at least 1 and below 7FFEh. Returns true. */
+function finishFast(cpu: usize, r: usize, sign: u32, e: u32, hi: u64, lo: u64, imm: u32): bool {
+  let flags = load<u32>(cpu + X86_FSW) & ~C1;
+  if (lo !== 0) {
+    flags |= PE;
+    if (lo > INTEGER_BIT || (lo === INTEGER_BIT && (hi & 1) !== 0)) {
+      flags |= C1;
+      hi++;
+      if (hi === 0) {
+        hi = INTEGER_BIT;
+        e++;
+      }
+    }
+  }
+  store<u64>(r, hi);
+  store<u16>(r, <u16>(sign | e), 8);
+  store<u32>(cpu + X86_FSW, flags);
+  noteOpcode(cpu, imm);
+  return true;
+}
+/** r = a + b for normal numbers whose sum neither overflows nor underflows; false for all others. */
+function sumFast(cpu: usize, r: usize, sa: u32, ma: u64, sb: u32, mb: u64, imm: u32): bool {
+  let e = sa & 0x7fff;
+  const eb = sb & 0x7fff;
+  if (i64(ma & mb) >= 0 || e - 2 > 0x7ffa || eb - 2 > 0x7ffa) return false;
+  const same = ((sa ^ sb) & 0x8000) === 0;
+  let d = e - eb;
+  if (i32(d) < 0 || (d === 0 && ma < mb)) {
+    const m = ma;
+    ma = mb;
+    mb = m;
+    sa = sb;
+    e = eb;
+    d = 0 - d;
+  }
+  if (d > 63) return false;
+  const bh = mb >> u64(d);
+  let lo = d === 0 ? 0 : mb << u64(64 - d);
+  let hi: u64;
+  if (same) {
+    hi = ma + bh;
+    if (hi < ma) {
+      lo = (hi << 63) | (lo >> 1) | (lo & 1);
+      hi = (hi >> 1) | INTEGER_BIT;
+      e++;
+    }
+  } else {
+    hi = ma - bh - u64(lo !== 0);
+    lo = 0 - lo;
+    if (i64(hi) >= 0) {
+      // Nothing left in the high word: zero, or cancelled too deeply for here.
+      if (hi === 0) return false;
+      const shift = clz(hi);
+      if (u64(e) <= shift) return false;
+      hi = (hi << shift) | (lo >> (64 - shift));
+      lo <<= shift;
+      e -= u32(shift);
+    }
+  }
+  return finishFast(cpu, r, sa & 0x8000, e, hi, lo, imm);
+}
+function productFast(cpu: usize, r: usize, sa: u32, ma: u64, sb: u32, mb: u64, imm: u32): bool {
+  const ea = sa & 0x7fff;
+  const eb = sb & 0x7fff;
+  let e = ea + eb - 0x3fff;
+  if (i64(ma & mb) >= 0 || ea - 1 > 0x7ffd || eb - 1 > 0x7ffd || e - 1 > 0x7ffb) return false;
+  const al = ma & 0xffffffff;
+  const ah = ma >> 32;
+  const bl = mb & 0xffffffff;
+  const bh = mb >> 32;
+  const ll = al * bl;
+  const lh = al * bh;
+  const hl = ah * bl;
+  const middle = (ll >> 32) + (lh & 0xffffffff) + (hl & 0xffffffff);
+  let lo = (middle << 32) | (ll & 0xffffffff);
+  let hi = ah * bh + (lh >> 32) + (hl >> 32) + (middle >> 32);
+  if (i64(hi) < 0) e++;
+  else {
+    hi = (hi << 1) | (lo >> 63);
+    lo <<= 1;
+  }
+  return finishFast(cpu, r, (sa ^ sb) & 0x8000, e, hi, lo, imm);
+}
+function quotientFast(cpu: usize, r: usize, sa: u32, ma: u64, sb: u32, mb: u64, imm: u32): bool {
+  const ea = sa & 0x7fff;
+  const eb = sb & 0x7fff;
+  let e = ea - eb + 0x3fff;
+  if (i64(ma & mb) >= 0 || ea - 1 > 0x7ffd || eb - 1 > 0x7ffd || e - 2 > 0x7ffa) return false;
+  let q: u64;
+  if (ma >= mb) q = divide(ma >> 1, ma << 63, mb);
+  else {
+    q = divide(ma, 0, mb);
+    e--;
+  }
+  const rest = lowWord();
+  // More, exactly or less than half a unit left.
+  const other = mb - rest;
+  const lo: u64 = rest === 0 ? 0 : rest > other ? INTEGER_BIT + 1 : rest === other ? INTEGER_BIT : 1;
+  return finishFast(cpu, r, (sa ^ sb) & 0x8000, e, q, lo, imm);
+}
+function computeFast<Op>(cpu: usize, r: usize, sa: u32, ma: u64, sb: u32, mb: u64, imm: u32): bool {
+  const op = opOf<Op>();
+  if (op === ADD) return sumFast(cpu, r, sa, ma, sb, mb, imm);
+  if (op === MUL) return productFast(cpu, r, sa, ma, sb, mb, imm);
+  if (op === SUB) return sumFast(cpu, r, sa, ma, sb ^ 0x8000, mb, imm);
+  return quotientFast(cpu, r, sa, ma, sb, mb, imm);
+}
+
 function registers<Op>(cpu: usize, imm: u32): void {
+  const n0 = load<u32>(cpu + X86_FP_TOP);
+  const ni = (n0 + imm) & 7;
+  const fsw = load<u32>(cpu + X86_FSW);
+  const swap = ((imm & TO_STI) !== 0) !== ((imm & REVERSE) !== 0);
+  const a = registerAt(cpu, swap ? ni : n0);
+  const b = registerAt(cpu, swap ? n0 : ni);
+  if (
+    (load<u32>(cpu + X86_FCW) & FAST_MASK) === FAST &&
+    (fsw & ES) === 0 &&
+    (load<u32>(cpu + X86_FP_TAGS) & ((1 << n0) | (1 << ni))) === 0
+  ) {
+    const r = registerAt(cpu, (imm & TO_STI) !== 0 ? ni : n0);
+    if (computeFast<Op>(cpu, r, signExponent(a), significand(a), signExponent(b), significand(b), imm)) {
+      if ((imm & POP) !== 0) pop(cpu);
+      return;
+    }
+  }
+  registersSlow<Op>(cpu, imm, n0, ni, a, b);
+}
+function registersSlow<Op>(cpu: usize, imm: u32, n0: u32, ni: u32, a: usize, b: usize): void {
   if (!ready(cpu, imm)) return;
-  const n0 = physical(cpu, 0);
-  const ni = physical(cpu, imm & 7);
   const destination = (imm & TO_STI) !== 0 ? ni : n0;
   if ((load<u32>(cpu + X86_FP_TAGS) & ((1 << n0) | (1 << ni))) !== 0) {
     if (underflow(cpu, destination) && (imm & POP) !== 0) pop(cpu);
     return;
   }
-  // a is the destination unless reversed.
-  const swap = ((imm & TO_STI) !== 0) !== ((imm & REVERSE) !== 0);
-  const a = registerAt(cpu, swap ? ni : n0);
-  const b = registerAt(cpu, swap ? n0 : ni);
   const m = compute<Op>(signExponent(a), significand(a), signExponent(b), significand(b), control(cpu));
   if (deliver(cpu, destination, m) && (imm & POP) !== 0) pop(cpu);
+}
+
+/** Sign and exponent of the last `plainOperand`. */
+let plainSe: u32 = 0;
+/** The memory operand when it is a normal f32 or f64 or an integer other than zero; else 0. */
+function plainOperand(b: usize, imm: u32): u64 {
+  const type = (imm >> 6) & 3;
+  if (type === 1) {
+    const x = load<u64>(b);
+    const biased = u32(x >> 52) & 0x7ff;
+    plainSe = (u32(x >> 48) & 0x8000) | (biased + 15360);
+    return biased - 1 < 0x7fe ? (x << 11) | INTEGER_BIT : 0;
+  }
+  if (type === 0) {
+    const x = load<u32>(b);
+    const biased = (x >> 23) & 0xff;
+    plainSe = ((x >> 16) & 0x8000) | (biased + 16256);
+    return biased - 1 < 0xfe ? (u64(x) << 40) | INTEGER_BIT : 0;
+  }
+  const value = type === 2 ? i64(load<i16>(b)) : i64(load<i32>(b));
+  if (value === 0) return 0;
+  const magnitude = u64(abs(value));
+  const shift = clz(magnitude);
+  plainSe = (value < 0 ? 0x8000 : 0) | (16383 + 63 - u32(shift));
+  return magnitude << shift;
 }
 
 /** The memory operand in extended form: significand returned, the rest in `resultSe`. NaNs are not quieted, nothing is raised. */
@@ -118,6 +279,28 @@ function lateDenormal(denormal: u32, s: u32, m: u64): void {
 }
 
 function memory<Op>(cpu: usize, b: usize, imm: u32): void {
+  const top = load<u32>(cpu + X86_FP_TOP);
+  const fsw = load<u32>(cpu + X86_FSW);
+  if (
+    (load<u32>(cpu + X86_FCW) & FAST_MASK) === FAST &&
+    (fsw & ES) === 0 &&
+    (load<u32>(cpu + X86_FP_TAGS) & (1 << top)) === 0
+  ) {
+    const x = registerAt(cpu, top);
+    const y = plainOperand(b, imm);
+    if (
+      y !== 0 &&
+      ((imm & REVERSE) !== 0
+        ? computeFast<Op>(cpu, x, plainSe, y, signExponent(x), significand(x), imm)
+        : computeFast<Op>(cpu, x, signExponent(x), significand(x), plainSe, y, imm))
+    ) {
+      noteSegment(cpu, imm);
+      return;
+    }
+  }
+  memorySlow<Op>(cpu, b, imm);
+}
+function memorySlow<Op>(cpu: usize, b: usize, imm: u32): void {
   if (!readyMemory(cpu, imm)) return;
   const n0 = physical(cpu, 0);
   if (isEmpty(cpu, n0)) {
@@ -179,11 +362,38 @@ function popAfter(cpu: usize, imm: u32): void {
   if ((imm & (POP | POP_TWICE)) !== 0) pop(cpu);
   if ((imm & POP_TWICE) !== 0) pop(cpu);
 }
+/** Relation of two registers when both hold a normal number or zero; 3 when one does not. */
+function orderFast(x: usize, y: usize): i32 {
+  const sx = signExponent(x);
+  const sy = signExponent(y);
+  const mx = significand(x);
+  const my = significand(y);
+  const ex = sx & 0x7fff;
+  const ey = sy & 0x7fff;
+  const zx = ex === 0 && mx === 0;
+  const zy = ey === 0 && my === 0;
+  if (!((i64(mx) < 0 && ex - 1 < 0x7ffe) || zx) || !((i64(my) < 0 && ey - 1 < 0x7ffe) || zy)) return 3;
+  if (zx && zy) return 0;
+  if (((sx ^ sy) & 0x8000) !== 0) return (sx & 0x8000) !== 0 ? -1 : 1;
+  if (ex === ey && mx === my) return 0;
+  const less = ex < ey || (ex === ey && mx < my);
+  return less === ((sx & 0x8000) !== 0) ? 1 : -1;
+}
 /** FCOM and FUCOM with ST(i): imm bits 8 pop, 16 pop twice, 32 quiet. */
 export function fcom(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const n0 = load<u32>(cpu + X86_FP_TOP);
+  const ni = (n0 + imm) & 7;
+  const fsw = load<u32>(cpu + X86_FSW);
+  if ((fsw & ES) === 0 && (load<u32>(cpu + X86_FP_TAGS) & ((1 << n0) | (1 << ni))) === 0) {
+    const order = orderFast(registerAt(cpu, n0), registerAt(cpu, ni));
+    if (order !== 3) {
+      store<u32>(cpu + X86_FSW, (fsw & ~(C0 | C1 | C2 | C3)) | codesOf(order));
+      noteOpcode(cpu, imm);
+      popAfter(cpu, imm);
+      return;
+    }
+  }
   if (!ready(cpu, imm)) return;
-  const n0 = physical(cpu, 0);
-  const ni = physical(cpu, imm & 7);
   if (isEmpty(cpu, n0) || isEmpty(cpu, ni)) {
     const masked = stackFault(cpu, false);
     setCodes(cpu, C3 | C2 | C0);
@@ -220,9 +430,18 @@ export function fcomm(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
 }
 /** FCOMI and FUCOMI: `d` receives the arithmetic flags; imm bits as for FCOM. C1 stays unless the stack faults. */
 export function fcomi(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const n0 = load<u32>(cpu + X86_FP_TOP);
+  const ni = (n0 + imm) & 7;
+  if ((load<u32>(cpu + X86_FSW) & ES) === 0 && (load<u32>(cpu + X86_FP_TAGS) & ((1 << n0) | (1 << ni))) === 0) {
+    const order = orderFast(registerAt(cpu, n0), registerAt(cpu, ni));
+    if (order !== 3) {
+      store<u64>(d, order === 0 ? 0x40 : order < 0 ? 1 : 0);
+      noteOpcode(cpu, imm);
+      popAfter(cpu, imm);
+      return;
+    }
+  }
   if (!ready(cpu, imm)) return;
-  const n0 = physical(cpu, 0);
-  const ni = physical(cpu, imm & 7);
   if (isEmpty(cpu, n0) || isEmpty(cpu, ni)) {
     store<u64>(d, 0x45);
     if (stackFault(cpu, false)) popAfter(cpu, imm);
@@ -271,6 +490,23 @@ export function fxam(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
 
 /** FLD m32/m64/FILD m16/m32: type in imm bits 6..7. */
 export function fldm(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const number = (load<u32>(cpu + X86_FP_TOP) - 1) & 7;
+  const fsw = load<u32>(cpu + X86_FSW);
+  const tags = load<u32>(cpu + X86_FP_TAGS);
+  if ((fsw & ES) === 0 && (tags & (1 << number)) !== 0) {
+    const m = plainOperand(b, imm);
+    if (m !== 0) {
+      const r = registerAt(cpu, number);
+      store<u64>(r, m);
+      store<u16>(r, <u16>plainSe, 8);
+      store<u32>(cpu + X86_FP_TOP, number);
+      store<u32>(cpu + X86_FP_TAGS, tags & ~(1 << number));
+      store<u32>(cpu + X86_FSW, fsw & ~C1);
+      noteOpcode(cpu, imm);
+      noteSegment(cpu, imm);
+      return;
+    }
+  }
   if (!readyMemory(cpu, imm)) return;
   if (!isEmpty(cpu, physical(cpu, 7))) {
     push(cpu, 0, 0);
@@ -305,6 +541,19 @@ export function fbld(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
 }
 /** FLD ST(i). An empty source counts for more than a full destination. */
 export function fld(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const top = load<u32>(cpu + X86_FP_TOP);
+  const tags = load<u32>(cpu + X86_FP_TAGS);
+  const fsw = load<u32>(cpu + X86_FSW);
+  const from = (top + imm) & 7;
+  const to = (top - 1) & 7;
+  if ((fsw & ES) === 0 && (tags & (1 << from)) === 0 && (tags & (1 << to)) !== 0) {
+    v128.store(registerAt(cpu, to), v128.load(registerAt(cpu, from)));
+    store<u32>(cpu + X86_FP_TOP, to);
+    store<u32>(cpu + X86_FP_TAGS, tags & ~(1 << to));
+    store<u32>(cpu + X86_FSW, fsw & ~C1);
+    noteOpcode(cpu, imm);
+    return;
+  }
   if (!ready(cpu, imm)) return;
   const n = physical(cpu, imm & 7);
   if (isEmpty(cpu, n)) {
@@ -370,8 +619,31 @@ export function fst32(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
   if ((imm & POP) !== 0) pop(cpu);
 }
 export function fst64(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!readyMemory(cpu, imm)) return;
   const n = physical(cpu, 0);
+  const x = registerAt(cpu, n);
+  const m = significand(x);
+  const s = signExponent(x);
+  const e = (s & 0x7fff) - 15360;
+  const fsw = load<u32>(cpu + X86_FSW);
+  if (
+    (load<u32>(cpu + X86_FCW) & FAST_STORE_MASK) === FAST_STORE &&
+    (fsw & ES) === 0 &&
+    (load<u32>(cpu + X86_FP_TAGS) & (1 << n)) === 0 &&
+    i64(m) < 0 &&
+    e - 1 < 0x7fd
+  ) {
+    const rest = m & 0x7ff;
+    const cut = m >> 11;
+    const up = u64(rest > 0x400 || (rest === 0x400 && (cut & 1) !== 0));
+    // The integer bit adds one to the exponent, and so does a carry.
+    store<u64>(d, (u64(s & 0x8000) << 48) | (((u64(e) - 1) << 52) + cut + up));
+    store<u32>(cpu + X86_FSW, (fsw & ~C1) | (rest !== 0 ? PE : 0) | (up !== 0 ? C1 : 0));
+    noteOpcode(cpu, imm);
+    noteSegment(cpu, imm);
+    if ((imm & POP) !== 0) pop(cpu);
+    return;
+  }
+  if (!readyMemory(cpu, imm)) return;
   if (isEmpty(cpu, n)) {
     if (!stackFault(cpu, false)) return;
     store<u64>(d, 0xfff8000000000000);
@@ -441,6 +713,18 @@ export function fbstp(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void 
 }
 /** FST ST(i): imm bits 8 pop; 16 the undocumented D9 D8, which only pops when ST(0) is empty. */
 export function fst(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const top = load<u32>(cpu + X86_FP_TOP);
+  const tags = load<u32>(cpu + X86_FP_TAGS);
+  const fsw = load<u32>(cpu + X86_FSW);
+  const to = (top + imm) & 7;
+  if ((fsw & ES) === 0 && (tags & (1 << top)) === 0) {
+    v128.store(registerAt(cpu, to), v128.load(registerAt(cpu, top)));
+    store<u32>(cpu + X86_FP_TAGS, tags & ~(1 << to));
+    store<u32>(cpu + X86_FSW, fsw & ~C1);
+    noteOpcode(cpu, imm);
+    if ((imm & POP) !== 0) pop(cpu);
+    return;
+  }
   if (!ready(cpu, imm)) return;
   const n0 = physical(cpu, 0);
   const ni = physical(cpu, imm & 7);
@@ -458,20 +742,25 @@ export function fst(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
 // ---------------------------------------------------------------- register moves
 
 export function fxch(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!ready(cpu, imm)) return;
-  const n0 = physical(cpu, 0);
-  const ni = physical(cpu, imm & 7);
-  const x = registerAt(cpu, n0);
-  const y = registerAt(cpu, ni);
-  if (isEmpty(cpu, n0) || isEmpty(cpu, ni)) {
-    if (!stackFault(cpu, false)) return;
+  const n0 = load<u32>(cpu + X86_FP_TOP);
+  const ni = (n0 + imm) & 7;
+  const fsw = load<u32>(cpu + X86_FSW);
+  if ((fsw & ES) !== 0 || (load<u32>(cpu + X86_FP_TAGS) & ((1 << n0) | (1 << ni))) !== 0) {
+    if (!ready(cpu, imm) || !stackFault(cpu, false)) return;
     if (isEmpty(cpu, n0)) put(cpu, n0, INDEFINITE_SE, INDEFINITE_M);
     if (isEmpty(cpu, ni)) put(cpu, ni, INDEFINITE_SE, INDEFINITE_M);
-  } else setC1(cpu, false);
-  const s = signExponent(x);
-  const m = significand(x);
-  put(cpu, n0, signExponent(y), significand(y));
-  put(cpu, ni, s, m);
+  } else {
+    noteOpcode(cpu, imm);
+    store<u32>(cpu + X86_FSW, fsw & ~C1);
+  }
+  const x = registerAt(cpu, n0);
+  const y = registerAt(cpu, ni);
+  const s = load<u64>(x, 8);
+  const m = load<u64>(x);
+  store<u64>(x, load<u64>(y));
+  store<u64>(x, load<u64>(y, 8), 8);
+  store<u64>(y, m);
+  store<u64>(y, s, 8);
 }
 /** FCMOVcc: b holds whether the condition is true. */
 export function fcmov(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
@@ -511,16 +800,17 @@ export function fnop(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
 
 /** FCHS (imm bit 8) and FABS. */
 export function fsign(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!ready(cpu, imm)) return;
-  const n = physical(cpu, 0);
-  if (isEmpty(cpu, n)) {
-    underflow(cpu, n);
+  const n = load<u32>(cpu + X86_FP_TOP);
+  const fsw = load<u32>(cpu + X86_FSW);
+  if ((fsw & ES) !== 0 || (load<u32>(cpu + X86_FP_TAGS) & (1 << n)) !== 0) {
+    if (ready(cpu, imm)) underflow(cpu, n);
     return;
   }
   const r = registerAt(cpu, n);
   const s = signExponent(r);
   store<u16>(r, <u16>((imm & 8) !== 0 ? s ^ 0x8000 : s & 0x7fff), 8);
-  setC1(cpu, false);
+  store<u32>(cpu + X86_FSW, fsw & ~C1);
+  noteOpcode(cpu, imm);
 }
 export function fsqrt(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   if (!ready(cpu, imm)) return;
