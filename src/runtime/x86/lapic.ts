@@ -530,8 +530,6 @@ export function resetApic(cpu: usize): void {
   apicSet(cpu, LAPIC_DFR, 0xffffffff);
   apicSet(cpu, LAPIC_SVR, 0xff);
   for (let entry: usize = 0; entry < 6; entry++) apicSet(cpu, LAPIC_LVT + (entry << 2), LVT_MASKED);
-  // Firmware that never touches the APIC gets the 8259's interrupts on the boot processor: virtual wire mode.
-  if ((base(cpu) & BASE_BSP) !== 0) apicSet(cpu, LAPIC_LVT + (LVT_LINT0 << 2), MODE_EXTINT << 8);
   setTimerStart(cpu, -1);
   store<u64>(cpu + X86_TSC_DEADLINE, 0);
   store<f64>(cpu + X86_LAPIC_DEADLINE, Infinity);
