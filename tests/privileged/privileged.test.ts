@@ -11,12 +11,16 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { runGuest } from './guest.js';
+import { runMachineGuest } from './machine-guest.js';
 
 const testdata = fileURLToPath(new URL('../../../tests/privileged/testdata/', import.meta.url));
 const GUESTS = ['real', 'protected', 'v86', 'paging', 'long', 'debug'];
 const update = process.env['UPDATE_GOLDEN'] !== undefined;
 
-function assemble(name: string): Buffer {
+/** Guests that need the whole machine, with how many processors. */
+const MACHINE_GUESTS: readonly (readonly [string, number])[] = [['apic', 2]];
+
+function assemble(name: string, cpus = 1): Buffer {
   const image = join(testdata, `${name}.bin.gz`);
   if (!update && existsSync(image)) return gunzipSync(readFileSync(image));
   const folder = mkdtempSync(join(tmpdir(), 'tinamou-guest-'));
@@ -30,7 +34,23 @@ function assemble(name: string): Buffer {
     spawnSync(
       'qemu-system-x86_64',
       [
-        ...['-M', 'pc', '-accel', 'tcg', '-cpu', 'max', '-m', '16', '-bios', bin, '-display', 'none', '-no-reboot'],
+        ...[
+          '-M',
+          'pc',
+          '-accel',
+          'tcg',
+          '-cpu',
+          'max',
+          '-m',
+          '16',
+          '-smp',
+          String(cpus),
+          '-bios',
+          bin,
+          '-display',
+          'none',
+          '-no-reboot',
+        ],
         ...['-debugcon', `file:${output}`, '-device', 'isa-debug-exit,iobase=0xf4,iosize=1'],
       ],
       { timeout: 10_000 },
@@ -42,10 +62,24 @@ function assemble(name: string): Buffer {
   }
 }
 
-for (const name of GUESTS) {
-  test(`privileged guest ${name} sees what it sees on QEMU`, () => {
-    const { output, end } = runGuest(assemble(name));
-    assert.equal(output, readFileSync(join(testdata, `${name}.expected`), 'latin1'));
-    assert.equal(end, 'halted');
-  });
+/** The interpreter alone; every region compiled at once. */
+const TIERS: readonly (readonly [string, number])[] = [
+  ['interpreted', Number.POSITIVE_INFINITY],
+  ['compiled', 1],
+];
+
+for (const [tier, hotThreshold] of TIERS) {
+  for (const name of GUESTS) {
+    test(`${name} sees what it sees on QEMU, ${tier}`, () => {
+      const { output, end } = runGuest(assemble(name), { hotThreshold });
+      assert.equal(output, readFileSync(join(testdata, `${name}.expected`), 'latin1'));
+      assert.equal(end, 'halted');
+    });
+  }
+  for (const [name, cpus] of MACHINE_GUESTS) {
+    test(`${name} sees on our PC what it sees on QEMU's, ${tier}`, async () => {
+      const output = await runMachineGuest(assemble(name, cpus), { cpus, hotThreshold });
+      assert.equal(output, readFileSync(join(testdata, `${name}.expected`), 'latin1'));
+    });
+  }
 }
