@@ -187,7 +187,7 @@ export function generate(random: Operands, decoder: Decoder, length: number, cod
     }
     if (name === 'XLAT') {
       if (names.length > 0) continue;
-      c.setReg(3, BigInt(data + 256));
+      if (!narrow) c.setReg(3, BigInt(data + 256));
     }
     if (name === 'LEAVE') {
       if (names.length > 0) continue;
