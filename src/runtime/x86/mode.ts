@@ -14,7 +14,6 @@ import {
   MODE_CS32,
   MODE_CS64,
   MODE_EM,
-  MODE_FPE,
   MODE_INHIBIT,
   MODE_IOPL_SHIFT,
   MODE_LIMITS,
@@ -36,7 +35,6 @@ import {
   SEG_SS,
   X86_DEBUGGER,
   X86_DR,
-  X86_FSW,
   X86_IN_SMM,
   X86_INHIBIT_INTERRUPTS,
   X86_XCR0,
@@ -68,8 +66,6 @@ import {
   segLimit,
   sysFlags,
 } from './cpu';
-
-const FSW_ES: u32 = 0x80;
 
 /** Is a data segment 4 GiB of plain writable memory, so that no access needs a look at limit or type? */
 function flat(cpu: usize, seg: u32): bool {
@@ -121,7 +117,6 @@ export function updateMode(cpu: usize): void {
   const wishes = load<u32>(cpu + X86_DEBUGGER);
   if ((load<u64>(cpu + X86_DR + 7 * 8) & 0xff) !== 0 || (wishes & DEBUGGER_BREAKPOINTS) !== 0) mode |= MODE_BREAKPOINTS;
   if ((wishes & DEBUGGER_SINGLE) !== 0) mode |= MODE_SINGLE;
-  if ((load<u32>(cpu + X86_FSW) & FSW_ES) !== 0) mode |= MODE_FPE;
   store<u32>(cpu + VCPU_MODE, mode);
   store<u32>(cpu + VCPU_MMU_INDEX, mmu);
 }
