@@ -208,7 +208,6 @@ export function generate(random: Operands, decoder: Decoder, length: number, cod
     count &= insn.opSize === 64 ? 63 : 31;
     const size = insn.size;
     if (/^SH[LR]D$/.test(name) && count > size) continue;
-    if (/^BS[FR]$/.test(name)) continue; // compared apart: the destination of a zero source
     if (byCl && ignore !== 0) continue;
     // What reads undefined flags gives undefined results.
     if (ignore !== 0 && !/^(MOV|LEA|XCHG|NOT|PUSH|POP|BSWAP|NOP|PREFETCH)/.test(name)) {

@@ -48,6 +48,11 @@ test('C4 and C5 are LES and LDS outside 64-bit mode unless followed by a registe
   assert.equal(decode('c5 f8 77').i.form.mnemonics[0], 'VZEROUPPER');
 });
 
+test('VEX.W widens a general register in 64-bit mode only', () => {
+  assert.equal(decode('c4 e1 f9 6e c0').i.form.mnemonics[0], 'VMOVQ');
+  assert.equal(decode('c4 e1 f9 6e c0', MODE32).i.form.mnemonics[0], 'VMOVD');
+});
+
 test('RIP-relative, SIB without base, and displacements', () => {
   const rip = decode('8b 05 10 00 00 00').i;
   assert.deepEqual([rip.ripRelative, rip.disp, rip.base], [true, 16, -1]);

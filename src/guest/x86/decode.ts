@@ -101,6 +101,8 @@ export class Decoder {
   private cells: Uint16Array;
   /** Does the opcode take a ModRM byte? (All rows of one opcode agree; the byte is needed before the row is known.) */
   private readonly modrmByOpcode = new Uint8Array(MAPS * 256);
+  /** Does VEX.W choose the size of a general register here? Then it counts in 64-bit mode only. */
+  private readonly generalW = new Uint8Array(MAPS * 256);
 
   private bytes: Uint8Array = new Uint8Array(0);
   private at = 0;
@@ -123,6 +125,8 @@ export class Decoder {
         if (f.hasModrm !== first.hasModrm) throw new Bug(`${f.row[0]} and ${first.row[0]}: ModRM or not?`);
       }
       this.dims[key] = dims;
+      if (list.some((f) => f.encoding.w === 1 && f.operands.some((o) => 'EGR'.includes(o.kind) && o.size === 'q')))
+        this.generalW[key] = 1;
       this.start[key] = all.length;
       this.modrmByOpcode[key] = first.hasModrm ? 1 : 0;
       const size = cellCount(dims);
@@ -292,7 +296,7 @@ export class Decoder {
     if ((dims & DIM_REG) !== 0) cell = (cell << 3) | ((modrm >> 3) & 7);
     if ((dims & DIM_MOD) !== 0) cell = (cell << 1) | (modrm >= 0xc0 ? 1 : 0);
     if ((dims & DIM_RM) !== 0) cell = (cell << 3) | (modrm & 7);
-    if ((dims & DIM_W) !== 0) cell = (cell << 1) | i.w;
+    if ((dims & DIM_W) !== 0) cell = (cell << 1) | (long || this.generalW[key] === 0 ? i.w : 0);
     if ((dims & DIM_L) !== 0) cell = (cell << 1) | i.l;
     if ((dims & DIM_64) !== 0) cell = (cell << 1) | (long ? 1 : 0);
     const found = this.cells[start + cell] as number;
