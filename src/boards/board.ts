@@ -20,6 +20,8 @@ export interface DeviceRequest {
   readonly id: string;
   /** As text, still to be parsed. */
   readonly properties: Readonly<Record<string, string>>;
+  /** The option that asked for it, `-device pvpanic`: what messages begin with. */
+  readonly origin?: string;
 }
 
 /** `-global driver.property=value`. */

@@ -90,6 +90,15 @@ export class Plugs {
 
   /** Makes what a request names; throws UserError in QEMU's words for a wrong type, bus, property or value. */
   plug(request: DeviceRequest): Device {
+    try {
+      return this.#make(request);
+    } catch (error) {
+      if (request.origin && error instanceof UserError) throw new UserError(`${request.origin}: ${error.message}`);
+      throw error;
+    }
+  }
+
+  #make(request: DeviceRequest): Device {
     const type = findDeviceType(request.type);
     if (!type || type.userCreatable === false) {
       throw new UserError(`'${request.type}' is not a valid device model name`);

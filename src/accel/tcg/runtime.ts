@@ -13,6 +13,8 @@ export interface Runtime {
   tlbFlush(cpu: number): void;
   watchWrites(machine: number, first: number, last: number): void;
   physWrite(cpu: number, address: bigint, bytes: number, value: bigint): void;
+  /** Physical address, or -1n where nothing is mapped. */
+  debugTranslate(cpu: number, linear: bigint): bigint;
   readEflags(cpu: number): bigint;
   writeEflags(cpu: number, value: bigint, mask: bigint): void;
   updateMode(cpu: number): void;

@@ -26,6 +26,8 @@ export interface Assembled extends Composed {
   readonly drives: readonly Drive[];
   /** Ports of the monitors, in the order of the wishes; nothing is attached to them yet. */
   readonly monitorPorts: readonly CharBackend[];
+  /** What was loaded before the guest ran, for `info roms`. */
+  readonly roms: readonly { readonly address: number; readonly size: number; readonly name: string }[];
   /** What the user should know, one line each. */
   readonly warnings: readonly string[];
   dispose(): void;
@@ -79,12 +81,9 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   // Before the devices: of a multiplexer's users, the one that comes last has the focus.
   const monitorPorts = w.monitors.map(({ chardev, origin }) => within(origin, () => backends.take(chardev)));
   const drives = openDrives(w, store);
-  const origins = new Map<DeviceRequest, string>(w.devices.map((device) => [device, device.origin]));
-  const debugcons = w.debugcons.map(({ chardev, origin }): DeviceRequest => {
-    const device = { type: 'isa-debugcon', id: '', properties: { chardev } };
-    origins.set(device, origin);
-    return device;
-  });
+  const debugcons = w.debugcons.map(
+    ({ chardev, origin }): DeviceRequest => ({ type: 'isa-debugcon', id: '', properties: { chardev }, origin }),
+  );
   const cpus = w.topology.sockets * w.topology.cores * w.topology.threads;
   if (cpus > w.board.maxCpus) {
     throw new UserError(
@@ -150,6 +149,9 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     backends,
     drives: [...drives.values()],
     monitorPorts,
+    roms: firmware
+      ? [{ address: 2 ** 32 - firmware.length, size: firmware.length, name: w.bios ?? defaultFirmware(w)! }]
+      : [],
     warnings: cpu.warnings,
     dispose: () => store.dispose(),
   };
@@ -201,8 +203,11 @@ function modules(text: string): { path: string; bytes: Uint8Array; commandLine: 
   });
 }
 
+const defaultFirmware = (w: Wishes): string | undefined =>
+  w.board.name === 'none' ? undefined : FIRMWARE[w.board.name as keyof typeof FIRMWARE];
+
 function firmwareImage(w: Wishes): Uint8Array | undefined {
-  const name = w.bios ?? (w.board.name === 'none' ? undefined : FIRMWARE[w.board.name as keyof typeof FIRMWARE]);
+  const name = w.bios ?? defaultFirmware(w);
   if (name === undefined) return undefined;
   if (w.bios !== undefined && fs.existsSync(w.bios)) return readImage('PC BIOS', w.bios, 'check -bios');
   const image = findDataFile(name, w.dataFolders);

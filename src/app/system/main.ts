@@ -2,16 +2,16 @@
 import { readFileSync } from 'node:fs';
 import { DisposableStore } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
+import { Monitor } from '../../control/hmp/monitor.js';
 import { assemble } from '../lib/assemble.js';
+import { applyLogItems, openLog } from '../lib/logging.js';
+import { monitorContext } from '../lib/monitor-context.js';
 import { addDefaults, parseArguments } from '../options/parse.js';
 import type { Wishes } from '../options/wishes.js';
 
 const PACKAGE = new URL('../../../../package.json', import.meta.url);
 
-export function versionText(): string {
-  const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
-  return `Tinamou emulator version ${version}\n`;
-}
+const versionNumber = (): string => (JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string }).version;
 
 /** Signals that end the emulator in an orderly way, and their numbers. */
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
@@ -46,15 +46,19 @@ export async function main(
   process.on('unhandledRejection', crashed);
   for (const signal of Object.keys(SIGNALS) as Signal[]) process.on(signal, signalled);
   try {
-    const parsed = parseArguments(program, architecture, args, versionText());
+    const parsed = parseArguments(program, architecture, args, `Tinamou emulator version ${versionNumber()}\n`);
     if ('text' in parsed) {
       process.stdout.write(parsed.text);
       return 0;
     }
     const { wishes } = parsed;
     addDefaults(wishes, process.stdin.isTTY === true && process.stdout.isTTY === true);
+    owned.add(openLog(wishes));
     const machine = owned.add(await assemble(wishes, { note: complain }));
     for (const warning of machine.warnings) complain(`warning: ${warning}`);
+    const context = monitorContext(machine, versionNumber());
+    for (const port of machine.monitorPorts) new Monitor(port, context);
+    applyLogItems(machine, wishes.logItems);
     if (!wishes.paused) machine.machine.lifecycle.start();
     const end = await machine.run();
     return end.exitCode;

@@ -89,6 +89,21 @@ export class X86Registers {
     this.#view.setUint32(this.state + offset(X86, name), value, true);
   }
 
+  /** Quadword `index` of a field of the state. */
+  wide(name: string, index: number): bigint {
+    return this.#view.getBigUint64(this.state + offset(X86, name) + 8 * index, true);
+  }
+
+  /** The 32-bit word at `bytes` from the start of a field. */
+  word(name: string, bytes: number): number {
+    return this.#view.getUint32(this.state + offset(X86, name) + bytes, true);
+  }
+
+  /** Mode bits: see `Mode` in state.ts. */
+  get mode(): number {
+    return this.#view.getUint32(this.state + offset(VCPU, 'mode'), true);
+  }
+
   /** Linear-memory address of a state field. */
   address(name: string): number {
     return this.state + offset(X86, name);

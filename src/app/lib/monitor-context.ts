@@ -1,0 +1,85 @@
+/** What a monitor sees of an assembled machine. */
+import fs from 'node:fs';
+import { UserError } from '../../base/errors.js';
+import { openImage } from '../../block/open.js';
+import type { MonitorContext, Statistic } from '../../control/hmp/context.js';
+import { KeySender } from '../../display/key-sender.js';
+import { deflate } from '../../host/node/deflate.js';
+import { hostReason } from '../../host/node/host-error.js';
+import { VCPU } from '../../ir/layout.js';
+import { LOG_HELP, logItems, traceEvents } from '../options/logging.js';
+import { type Assembled, BLOCK_HOST } from './assemble.js';
+import { applyLogItems } from './logging.js';
+
+const NO_UUID = new Uint8Array(16);
+
+export function uuidText(bytes: Uint8Array = NO_UUID): string {
+  const hex = Buffer.from(bytes).toString('hex');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+export function monitorContext(m: Assembled, version: string): MonitorContext {
+  const { machine, registers, accelerator, wishes } = m;
+  const { clocks } = machine;
+  return {
+    name: wishes.name,
+    uuid: uuidText(wishes.uuid),
+    version,
+    machine,
+    registers,
+    halted: (cpu) => accelerator.vcpus[cpu]!.halted,
+    translate(cpu, linear) {
+      const physical = accelerator.runtime.debugTranslate(accelerator.vcpus[cpu]!.state, BigInt.asIntN(64, linear));
+      return physical === -1n ? undefined : BigInt.asUintN(64, physical);
+    },
+    drives: m.drives,
+    openMedium: (file, format, readOnly) =>
+      openImage(BLOCK_HOST, { file, readOnly, ...(format !== undefined && { format }) }),
+    chardevs: () => m.backends.list(),
+    roms: m.roms,
+    display: m.display,
+    keys: m.keyboard && new KeySender(m.keyboard, clocks.virtual),
+    inspection: m.inspection,
+    translation: () => translation(m),
+    writeFile(path, bytes) {
+      try {
+        fs.writeFileSync(path, bytes);
+      } catch (error) {
+        throw new UserError(`failed to open file '${path}': ${hostReason(error)}`);
+      }
+    },
+    deflate,
+    setLog: (items) => applyLogItems(m, items.length === 0 ? [] : logItems(items.join(','))),
+    logHelp: LOG_HELP,
+    traceEvents: traceEvents(),
+    quit: () => m.quit(),
+  };
+}
+
+const COUNTERS = [
+  ['instructionCount', 'instructions interpreted'],
+  ['statColdBlocks', 'blocks interpreted'],
+  ['statLookups', 'block lookups'],
+  ['statTlbMisses', 'TLB misses'],
+  ['statTlbFlushes', 'TLB flushes'],
+  ['statSideExits', 'side exits of compiled code'],
+  ['statIoAccesses', 'device accesses'],
+] as const;
+
+function translation({ accelerator }: Assembled): Statistic[] {
+  const { stats } = accelerator.jit;
+  const view = new DataView(accelerator.memory.buffer);
+  const rows: Statistic[] = [
+    { label: 'regions installed', value: String(stats.regions) },
+    { label: 'regions compiled', value: `${stats.compiled} of ${stats.blocks} blocks in ${stats.modules} modules` },
+    { label: 'code', value: `${stats.bytes} bytes` },
+    { label: 'time compiling', value: `${(stats.compileNs / 1e6).toFixed(1)} ms` },
+    { label: 'regions dropped', value: String(stats.dropped) },
+    { label: 'translations discarded', value: `${stats.resets} times` },
+  ];
+  for (const [field, label] of COUNTERS) {
+    const total = accelerator.vcpus.reduce((sum, v) => sum + view.getBigUint64(v.state + VCPU.at[field]!, true), 0n);
+    rows.push({ label, value: String(total) });
+  }
+  return rows;
+}

@@ -1,0 +1,264 @@
+/** The monitor's commands, as one table: execution, help and completion derive from it. */
+import { UserError } from '../../base/errors.js';
+import { setTrace } from '../../base/trace.js';
+import { keyCombination } from '../../display/keys.js';
+import { toPng, toPpm } from '../../display/screendump.js';
+import type { Session } from './context.js';
+import { infoIrq, infoLapic, infoPci, infoPic } from './info-hardware.js';
+import { infoBlock, infoBlockStats, infoChardev, infoJit, infoMtree, infoQtree, infoRoms } from './info-machine.js';
+import { examine, print } from './memory-commands.js';
+import { pageLine, Ranges, walkPages } from './page-tables.js';
+import { dumpRegisters } from './registers.js';
+
+export interface Command {
+  /** Further names after the first. */
+  readonly names: readonly string[];
+  readonly parameters: string;
+  readonly help: string;
+  /** `text`: all that follows the name. */
+  run(session: Session, text: string): void;
+}
+
+function row(names: string, parameters: string, help: string, run: Command['run']): Command {
+  return { names: names.split('|'), parameters, help, run };
+}
+
+const words = (text: string): string[] => text.split(/\s+/).filter(Boolean);
+
+function pages(s: Session, visit: Parameters<typeof walkPages>[2]): boolean {
+  const on = walkPages(s.registers[s.cpu]!, s.machine.system, visit);
+  if (!on) s.print('PG disabled\n');
+  return on;
+}
+
+function infoRegisters(s: Session, text: string): void {
+  const cpus = text === '-a' ? s.registers.map((_, i) => i) : [s.cpu];
+  for (const cpu of cpus) {
+    const r = s.registers[cpu]!;
+    s.print(`\nCPU#${cpu}\n`);
+    s.print(
+      dumpRegisters(r, {
+        halted: s.halted(cpu),
+        a20: r.wide('a20Closed', 0) === 0n,
+      }),
+    );
+  }
+}
+
+/** How QEMU says in which state a machine is. */
+function status(s: Session): string {
+  const { state } = s.machine.lifecycle;
+  if (state === 'running') return 'running';
+  return state === 'paused' ? 'paused' : `paused (${state})`;
+}
+
+export const INFO: readonly Command[] = [
+  row('block', '', 'show the drives', infoBlock),
+  row('blockstats', '', 'show how much the drives have read and written', infoBlockStats),
+  row('chardev', '', 'show the character backends', infoChardev),
+  row('cpus', '', 'show the processors', (s) =>
+    s.registers.forEach((_, i) => {
+      s.print(`${i === s.cpu ? '*' : ' '} CPU #${i}: ${s.halted(i) ? '(halted) ' : ''}thread_id=${i}\n`);
+    }),
+  ),
+  row('history', '', 'show the commands typed before', () => {
+    throw new UserError('Tinamou does not have info history yet: use the arrow keys');
+  }),
+  row('irq', '', 'show how often each interrupt was served', infoIrq),
+  row('jit', '', 'show what the translator has done', infoJit),
+  row('lapic', '', 'show the local APIC of the processor', infoLapic),
+  row('mem', '', 'show the mapped ranges of virtual memory', (s) => {
+    const ranges = new Ranges((text) => s.print(text));
+    if (pages(s, (page) => ranges.add(page))) ranges.finish();
+  }),
+  row('mtree', '[-f]', 'show the tree of memory regions (-f: flattened)', infoMtree),
+  row('name', '', 'show the name of the machine', (s) => {
+    if (s.name !== undefined) s.print(`${s.name}\n`);
+  }),
+  row('pci', '', 'show the PCI functions', infoPci),
+  row('pic', '', 'show the interrupt controllers', infoPic),
+  row('qtree', '', 'show the tree of devices', infoQtree),
+  row('registers', '[-a]', 'show the registers of the processor (-a: of all)', infoRegisters),
+  row('roms', '', 'show what was loaded before the guest ran', infoRoms),
+  row('status', '', 'show whether the machine runs', (s) => s.print(`VM status: ${status(s)}\n`)),
+  row('tlb', '', 'show the mapped pages of virtual memory', (s) => {
+    pages(s, (page) => s.print(pageLine(page)));
+  }),
+  row('trace-events', '[pattern]', 'show the trace events and which are on', (s, text) => {
+    const pattern = new RegExp(`^${(text || '*').replace(/[^\w*]/g, '\\$&').replaceAll('*', '.*')}$`);
+    for (const event of s.traceEvents) {
+      if (pattern.test(event.name)) s.print(`${event.name} : state ${event.enabled ? 1 : 0}\n`);
+    }
+  }),
+  row('uuid', '', 'show the UUID of the machine', (s) => s.print(`${s.uuid}\n`)),
+  row('version', '', 'show the version', (s) => s.print(`${s.version}\n`)),
+];
+
+function screendump(s: Session, text: string): void {
+  const { options, rest } = takeOptions(text, ['-f']);
+  const [file] = words(rest);
+  if (file === undefined) throw new Usage('screendump: filename expected', 'screendump');
+  if (!s.display) throw new UserError('There is no console to take a screendump from');
+  const format = options['-f'] ?? 'ppm';
+  if (format !== 'ppm' && format !== 'png') throw new UserError(`invalid image format '${format}': use ppm or png`);
+  const { surface } = s.display.refresh();
+  s.writeFile(file, format === 'png' ? toPng(surface, s.deflate) : toPpm(surface));
+}
+
+/** Options with a value at the start (or the end) of the arguments. */
+function takeOptions(
+  text: string,
+  names: readonly string[],
+): { readonly options: Record<string, string>; readonly rest: string } {
+  const options: Record<string, string> = {};
+  const rest: string[] = [];
+  const all = words(text);
+  for (let i = 0; i < all.length; i++) {
+    if (names.includes(all[i]!)) options[all[i]!] = all[++i] ?? '';
+    else rest.push(all[i]!);
+  }
+  return { options, rest: rest.join(' ') };
+}
+
+/** A command was called the wrong way: the user is sent to its help. */
+export class Usage extends UserError {
+  constructor(
+    message: string,
+    readonly command: string,
+  ) {
+    super(message);
+  }
+}
+
+function driveNamed(s: Session, id: string): Session['drives'][number] {
+  const drive = s.drives.find((d) => d.id === id);
+  if (!drive) throw new UserError(`Device '${id}' not found`);
+  return drive;
+}
+
+function change(s: Session, text: string): void {
+  const [id, file, format, mode] = words(text.replace(/-f\s+/, ''));
+  if (id === undefined) throw new Usage('change: block device name expected', 'change');
+  if (file === undefined) throw new Usage('change: filename expected', 'change');
+  const drive = driveNamed(s, id);
+  const readOnly = mode === 'read-only' || (mode === undefined && drive.readOnly);
+  drive.changeMedium(s.openMedium(file, format, readOnly || /cd\d$/.test(id)), /(^|\s)-f\s/.test(text));
+}
+
+function eject(s: Session, text: string): void {
+  const force = /^-f\s/.test(text);
+  const [id] = words(text.replace(/^-f\s+/, ''));
+  if (id === undefined) throw new Usage('eject: block device name expected', 'eject');
+  driveNamed(s, id).changeMedium(null, force);
+}
+
+function sendkey(s: Session, text: string): void {
+  const [combination, hold] = words(text);
+  if (combination === undefined) throw new Usage('sendkey: string expected', 'sendkey');
+  const keys = keyCombination(combination);
+  if (!keys) throw new UserError(`invalid parameter: ${combination}`);
+  if (!s.keys) throw new UserError('this machine has no keyboard');
+  s.keys.send(keys, hold === undefined ? undefined : Number(hold));
+}
+
+function traceEvent(s: Session, text: string): void {
+  const [pattern, state] = words(text);
+  if (pattern === undefined || (state !== 'on' && state !== 'off')) {
+    throw new Usage('trace-event: event name and on or off expected', 'trace-event');
+  }
+  if (setTrace(s.traceEvents, pattern, state === 'on') === 0) throw new UserError(`unknown event "${pattern}"`);
+}
+
+function log(s: Session, text: string): void {
+  const items = text.split(',').filter(Boolean);
+  if (items.length === 0) {
+    s.print(`none            no log any more\n${s.logHelp}`);
+    return;
+  }
+  s.setLog(items[0] === 'none' ? [] : items);
+}
+
+function help(s: Session, text: string): void {
+  const [name, item] = words(text);
+  if (name === 'info') {
+    for (const command of INFO)
+      if (item === undefined || command.names.includes(item)) s.print(usage(command, 'info '));
+    return;
+  }
+  const found = name === undefined ? COMMANDS : COMMANDS.filter((c) => c.names.includes(name));
+  for (const command of found) s.print(usage(command));
+}
+
+function usage({ names, parameters, help: what }: Command, before = ''): string {
+  return `${before}${names.join('|')}${parameters ? ` ${parameters}` : ''} -- ${what}\n`;
+}
+
+export const COMMANDS: readonly Command[] = [
+  row('change', 'device [-f] filename [format [read-only-mode]]', 'put another medium into a drive', change),
+  row('cont|c', '', 'let the machine run', (s) => s.machine.lifecycle.start()),
+  row('cpu', 'index', 'choose the processor that other commands show', (s, text) => {
+    const index = Number(text);
+    if (text === '' || !s.registers[index]) throw new UserError('invalid CPU index');
+    s.cpu = index;
+  }),
+  row('eject', '[-f] device', 'take the medium out of a drive (-f: also from a locked one)', eject),
+  row('help|?', '[cmd]', 'show the commands', help),
+  row('info', '[subcommand]', 'show the state of something', (s, text) => {
+    const [name = ''] = words(text);
+    if (name === '') return help(s, 'info');
+    const command = INFO.find((c) => c.names.includes(name));
+    if (!command) throw new UserError(`unknown command: 'info ${name}'`);
+    command.run(s, text.slice(name.length).trim());
+  }),
+  row('log', 'item1[,...]', 'log these items from now on (none: nothing)', log),
+  row('nmi', '', 'raise a non-maskable interrupt on every processor', (s) => s.machine.nmi()),
+  row('print|p', '/fmt expr', 'show the value of an expression', print),
+  row('quit|q', '', 'end the emulator', (s) => s.quit()),
+  row('screendump', '[-f format] filename', 'write the screen into a file, as ppm or png', screendump),
+  row('sendkey', 'keys [hold_ms]', 'press keys, such as ctrl-alt-f1', sendkey),
+  row('stop|s', '', 'stop the machine', (s) => {
+    if (s.machine.lifecycle.running) s.machine.lifecycle.pause();
+  }),
+  row('system_powerdown', '', 'press the power button', (s) => s.machine.lifecycle.powerdown()),
+  row('system_reset', '', 'reset the machine', (s) => s.machine.lifecycle.reset('host-qmp-system-reset')),
+  row('system_wakeup', '', 'wake the machine from suspend', (s) => s.machine.lifecycle.wakeup()),
+  row('trace-event', 'name on|off', 'turn a trace event on or off', traceEvent),
+  row('x', '/fmt addr', 'show virtual memory', (s, text) => examine(s, text, false)),
+  row('xp', '/fmt addr', 'show physical memory', (s, text) => examine(s, text, true)),
+];
+
+/** `text`: a whole line. Throws UserError. */
+export function execute(s: Session, text: string): void {
+  const match = /^\s*([^\s/]+)(.*)$/s.exec(text);
+  if (!match) return;
+  const name = match[1]!;
+  const command = COMMANDS.find((c) => c.names.includes(name));
+  if (!command) throw new UserError(`unknown command: '${name}'`);
+  try {
+    command.run(s, match[2]!.trim());
+  } catch (error) {
+    if (
+      error instanceof Usage ||
+      !(error instanceof UserError) ||
+      !/expected|expression|register$|char in/.test(error.message)
+    )
+      throw error;
+    throw new Usage(error.message, command.names[0]!);
+  }
+}
+
+/** What the last word of `text` may become. */
+export function complete(s: Session, text: string): string[] {
+  const parts = text.trimStart().split(/\s+/);
+  const word = parts.at(-1)!;
+  const names = (commands: readonly Command[]): string[] => commands.map((c) => c.names[0]!);
+  const [command] = parts;
+  let candidates: readonly string[] = [];
+  if (parts.length === 1) candidates = names(COMMANDS);
+  else if (parts.length === 2 && (command === 'info' || command === 'help')) {
+    candidates = command === 'info' ? names(INFO) : names(COMMANDS);
+  } else if (command === 'eject' || command === 'change') candidates = s.drives.map((d) => d.id);
+  else if (command === 'trace-event')
+    candidates = parts.length === 2 ? s.traceEvents.map((e) => e.name) : ['on', 'off'];
+  return candidates.filter((c) => c.startsWith(word)).sort();
+}

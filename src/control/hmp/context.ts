@@ -1,0 +1,62 @@
+/** What the monitor works on: handed in by whoever composed the machine. */
+import type { TraceEvent } from '../../base/trace.js';
+import type { Drive } from '../../block/drive.js';
+import type { BlockNode } from '../../block/node.js';
+import type { CharBackend } from '../../char/backend.js';
+import type { I8259Info } from '../../devices/intc/i8259.js';
+import type { IoapicInfo } from '../../devices/intc/ioapic.js';
+import type { PciFunctionInfo } from '../../devices/pci/describe.js';
+import type { GraphicConsole } from '../../display/console.js';
+import type { KeySender } from '../../display/key-sender.js';
+import type { Deflate } from '../../display/screendump.js';
+import type { X86Registers } from '../../guest/x86/registers.js';
+import type { Machine } from '../../machine/machine.js';
+
+/** A counter or size with its label, for `info jit`. */
+export interface Statistic {
+  readonly label: string;
+  readonly value: string;
+}
+
+export interface MonitorContext {
+  readonly name: string | undefined;
+  readonly uuid: string;
+  readonly version: string;
+  readonly machine: Machine;
+  /** One per vCPU. */
+  readonly registers: readonly X86Registers[];
+  /** Whether a vCPU waits for an interrupt. */
+  halted(cpu: number): boolean;
+  /** Guest-physical address of a linear one on a vCPU; undefined where nothing is mapped. */
+  translate(cpu: number, linear: bigint): bigint | undefined;
+  readonly drives: readonly Drive[];
+  /** Opens an image for `change`. Throws UserError. */
+  openMedium(file: string, format: string | undefined, readOnly: boolean): BlockNode;
+  chardevs(): readonly { readonly id: string; readonly backend: CharBackend }[];
+  /** Memory that was filled from files before the guest ran. */
+  readonly roms: readonly { readonly address: number; readonly size: number; readonly name: string }[];
+  readonly display: GraphicConsole | undefined;
+  readonly keys: KeySender | undefined;
+  readonly inspection: {
+    pci(): readonly PciFunctionInfo[];
+    pic(): readonly I8259Info[];
+    ioapic(): IoapicInfo | undefined;
+    irqCounts(): readonly { readonly controller: string; readonly counts: readonly number[] }[];
+  };
+  translation(): readonly Statistic[];
+  /** Throws UserError. */
+  writeFile(path: string, bytes: Uint8Array): void;
+  readonly deflate: Deflate;
+  /** `log`: the items of -d; throws UserError for unknown ones. '' lists what there is. */
+  setLog(items: readonly string[]): void;
+  readonly logHelp: string;
+  readonly traceEvents: readonly TraceEvent[];
+  quit(): void;
+}
+
+/** What a command is given. */
+export interface Session extends MonitorContext {
+  /** The vCPU that registers and virtual addresses belong to (`cpu`). */
+  cpu: number;
+  print(text: string): void;
+}

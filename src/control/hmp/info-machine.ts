@@ -1,0 +1,102 @@
+/** `info mtree`, `qtree`, `block`, `chardev`, `roms`, `jit`: what the machine is made of. */
+import { UserError } from '../../base/errors.js';
+import type { BusNode } from '../../machine/machine.js';
+import {
+  describeAddressSpaces,
+  describeAliasTargets,
+  describeFlatView,
+  type RegionInfo,
+} from '../../memory/describe.js';
+import type { Session } from './context.js';
+
+const hex16 = (value: number): string => BigInt(value).toString(16).padStart(16, '0');
+/** Containers and I/O regions are one kind in QEMU's listing. */
+const kindOf = (kind: string): string => (kind === 'ram' || kind === 'rom' ? kind : 'i/o');
+
+function tree(s: Session, region: RegionInfo, depth: number): void {
+  const { start, last, priority, kind, name, alias, enabled } = region;
+  const what = alias ? `alias ${name} @${alias.name} ${hex16(alias.start)}-${hex16(alias.last)}` : name;
+  s.print(
+    `${'  '.repeat(depth)}${hex16(start)}-${hex16(last)} (prio ${priority}, ${kindOf(kind)}): ${what}${enabled ? '' : ' [disabled]'}\n`,
+  );
+  for (const sub of region.subRegions) tree(s, sub, depth + 1);
+}
+
+export function infoMtree(s: Session, text: string): void {
+  const { memory } = s.machine;
+  if (text === '-f') {
+    for (const space of memory.addressSpaces) {
+      s.print(`FlatView of address-space "${space.name}"\n`);
+      for (const { start, last, kind, name, offset } of describeFlatView(space)) {
+        const at = offset === 0 ? '' : ` @${hex16(offset)}`;
+        s.print(`  ${hex16(start)}-${hex16(last)} (prio 0, ${kindOf(kind)}): ${name}${at}\n`);
+      }
+      s.print('\n');
+    }
+    return;
+  }
+  if (text !== '') throw new UserError(`info mtree: unsupported option '${text}': use -f or none`);
+  for (const { name, root } of describeAddressSpaces(memory)) {
+    s.print(`address-space: ${name}\n`);
+    tree(s, root, 1);
+    s.print('\n');
+  }
+  for (const region of describeAliasTargets(memory)) {
+    s.print(`memory-region: ${region.name}\n`);
+    tree(s, region, 1);
+    s.print('\n');
+  }
+}
+
+export function infoQtree(s: Session): void {
+  const show = (bus: BusNode, indent: string): void => {
+    s.print(`${indent}bus: ${bus.name}\n${indent}  type ${bus.type}\n`);
+    for (const node of bus.devices) {
+      s.print(`${indent}  dev: ${node.type}, id "${node.id}"\n`);
+      for (const [name, value] of node.properties) s.print(`${indent}    ${name} = ${value}\n`);
+      for (const line of node.details?.() ?? []) s.print(`${indent}    ${line}\n`);
+      for (const below of node.buses) show(below, `${indent}    `);
+    }
+  };
+  show(s.machine.root, '');
+}
+
+export function infoBlock(s: Session): void {
+  s.drives.forEach((drive, i) => {
+    if (i > 0) s.print('\n');
+    const { node, user } = drive;
+    s.print(
+      node
+        ? `${drive.id}: ${node.filename} (${node.driver}${drive.readOnly ? ', read-only' : ''})\n`
+        : `${drive.id}: [not inserted]\n`,
+    );
+    if (user?.removable) {
+      s.print(
+        `    Removable device: ${user.locked ? 'locked' : 'not locked'}, tray ${user.trayOpen ? 'open' : 'closed'}\n`,
+      );
+    }
+    if (node) s.print(`    Cache mode:       ${drive.writeCache ? 'writeback' : 'writethrough'}\n`);
+  });
+}
+
+export function infoBlockStats(s: Session): void {
+  for (const { id, statistics: t } of s.drives) {
+    s.print(
+      `${id}: rd_bytes=${t.readBytes} wr_bytes=${t.writtenBytes} rd_operations=${t.readOperations} wr_operations=${t.writeOperations} flush_operations=${t.flushOperations}\n`,
+    );
+  }
+}
+
+export function infoChardev(s: Session): void {
+  for (const { id, backend } of s.chardevs()) s.print(`${id}: filename=${backend.filename}\n`);
+}
+
+export function infoRoms(s: Session): void {
+  for (const { address, size, name } of s.roms) {
+    s.print(`addr=${hex16(address)} size=0x${size.toString(16).padStart(6, '0')} mem=rom name="${name}"\n`);
+  }
+}
+
+export function infoJit(s: Session): void {
+  for (const { label, value } of s.translation()) s.print(`${label.padEnd(28)}${value}\n`);
+}

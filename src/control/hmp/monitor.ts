@@ -1,0 +1,106 @@
+/** The human monitor on a character backend. */
+import { UserError } from '../../base/errors.js';
+import type { CharBackend } from '../../char/backend.js';
+import { complete, execute, Usage } from './commands.js';
+import type { MonitorContext, Session } from './context.js';
+import { LineEditor } from './readline.js';
+
+/** Scripts written for QEMU wait for this. */
+const PROMPT = '(qemu) ';
+
+/** Runs one command and gives what it prints. Throws UserError. */
+export function runCommand(context: MonitorContext, line: string): string {
+  let text = '';
+  execute(
+    session(context, (more) => {
+      text += more;
+    }),
+    line,
+  );
+  return text;
+}
+
+function session(context: MonitorContext, print: (text: string) => void): Session {
+  return Object.assign(Object.create(context) as MonitorContext, { cpu: 0, print });
+}
+
+export class Monitor {
+  readonly #backend: CharBackend;
+  readonly #session: Session;
+  readonly #editor: LineEditor;
+  readonly #encoder = new TextEncoder();
+  /** Output that the backend has not taken yet. */
+  #waiting: Uint8Array[] = [];
+  #greeted = false;
+  #focused = true;
+
+  constructor(backend: CharBackend, context: MonitorContext) {
+    this.#backend = backend;
+    this.#session = session(context, (text) => this.#print(text));
+    this.#editor = new LineEditor(PROMPT, (text) => this.#send(text), {
+      line: (text) => this.#line(text),
+      complete: (text) => complete(this.#session, text),
+    });
+    // A multiplexer tells at once who has the focus; others never do.
+    this.#focused = backend.type !== 'mux';
+    backend.attach({
+      canReceive: () => 256,
+      receive: (data) => this.#editor.input(data),
+      event: (event) => {
+        if (event === 'opened' && this.#focused) this.#greet();
+        else if (event === 'mux-in') {
+          this.#focused = true;
+          if (this.#greeted) this.#editor.show();
+          else this.#greet();
+        } else if (event === 'mux-out') {
+          this.#focused = false;
+          this.#send('\r\n');
+        } else if (event === 'closed') {
+          this.#greeted = false;
+          this.#waiting = [];
+        }
+      },
+      writable: () => this.#flush(),
+    });
+  }
+
+  #greet(): void {
+    this.#greeted = true;
+    this.#print(`Tinamou ${this.#session.version} monitor - type 'help' for more information\n`);
+    this.#editor.show();
+  }
+
+  #line(text: string): void {
+    try {
+      execute(this.#session, text);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      if (error instanceof Usage) this.#print(`${error.message}\nTry "help ${error.command}" for more information\n`);
+      else this.#print(`${/^(unknown|invalid)/.test(error.message) ? '' : 'Error: '}${error.message}\n`);
+    }
+    this.#editor.show();
+  }
+
+  /** Text with plain line ends. */
+  #print(text: string): void {
+    this.#send(text.replaceAll('\n', '\r\n'));
+  }
+
+  #send(text: string): void {
+    if (text === '') return;
+    this.#waiting.push(this.#encoder.encode(text));
+    this.#flush();
+  }
+
+  #flush(): void {
+    while (this.#waiting.length > 0) {
+      const [first] = this.#waiting;
+      const taken = this.#backend.write(first!);
+      if (taken < first!.length) {
+        this.#waiting[0] = first!.subarray(taken);
+        return;
+      }
+      this.#waiting.shift();
+    }
+  }
+}
