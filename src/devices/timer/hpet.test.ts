@@ -78,3 +78,22 @@ test('a level-triggered interrupt lasts until its status bit is cleared', () => 
   hpet.write(0x20, 4, 2);
   assert.equal(gsis[2]!.level, false);
 });
+
+test('64-bit periodic: VAL_SET covers both halves of one write, and no later one', () => {
+  const { hpet, gsis, advance } = setUp();
+  const write64 = (value: number): void => {
+    hpet.write(0x108, 4, value);
+    hpet.write(0x10c, 4, 0);
+  };
+  hpet.write(0x100, 4, 0x04 | 0x08 | 0x40 | (2 << 9));
+  write64(1000);
+  assert.equal(hpet.read(0x100, 4) & 0x40, 0);
+  advance(5000);
+  write64(3000);
+  assert.deepEqual([hpet.read(0x108, 4), hpet.read(0x10c, 4)], [1000, 0]);
+  hpet.write(0x10, 4, 1);
+  advance(10_000);
+  assert.equal(gsis[2]!.edges, 1);
+  advance(60_000);
+  assert.equal(gsis[2]!.edges, 3);
+});

@@ -70,7 +70,8 @@ class HpetTimer implements Stateful {
   config = 0;
   comparator = MASK_64;
   period = 0n;
-  /** What the guest wrote last, half by half. */
+  /** Until when (virtual ns) a write of the comparator's high half belongs to one of its low half that was direct. */
+  directUntil = Number.NEGATIVE_INFINITY;
   readonly timer: Timer;
   readonly #state = stateOf<HpetTimer>(this, 1, ['config', 'comparator', 'period']);
 
@@ -87,6 +88,7 @@ class HpetTimer implements Stateful {
     this.config = TimerConfig.periodicCapable | TimerConfig.wideCapable;
     this.comparator = MASK_64;
     this.period = 0n;
+    this.directUntil = Number.NEGATIVE_INFINITY;
     this.timer.disarm();
   }
 
@@ -282,7 +284,6 @@ export class Hpet implements Device, IoHandler {
       case TimerReg.comparatorHigh:
         if (timer.config & TimerConfig.mode32) return;
         this.#setComparator(timer, 32n, value);
-        timer.config &= ~TimerConfig.setValue;
         break;
       default:
         return;
@@ -292,14 +293,16 @@ export class Hpet implements Device, IoHandler {
 
   /**
    * A periodic timer's comparator can be set directly only while VAL_SET is on; every write gives the period. VAL_SET
-   * ends with the write (with its high half when that follows in the same 64-bit write).
+   * ends with the write. A 64-bit write comes as two halves: the high one is as direct as the low one just before it.
    */
   #setComparator(timer: HpetTimer, shift: bigint, value: number): void {
+    const now = this.wiring.clock.now();
     const put = (old: bigint): bigint => (old & ~(MASK_32 << shift)) | (BigInt(value) << shift);
-    const direct = !timer.periodic || (timer.config & TimerConfig.setValue) !== 0;
-    if (direct) timer.comparator = put(timer.comparator) & timer.mask;
+    const valueSet = (timer.config & TimerConfig.setValue) !== 0 || (shift > 0n && now < timer.directUntil);
+    timer.directUntil = valueSet && shift === 0n ? now + PAIR_NS : Number.NEGATIVE_INFINITY;
+    timer.config &= ~TimerConfig.setValue;
+    if (!timer.periodic || valueSet) timer.comparator = put(timer.comparator) & timer.mask;
     if (timer.periodic) timer.period = put(timer.period) & timer.mask;
-    if (shift === 0n && timer.config & TimerConfig.mode32) timer.config &= ~TimerConfig.setValue;
   }
 
   #rearmAll(): void {

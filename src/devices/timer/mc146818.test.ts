@@ -115,3 +115,9 @@ test('a reset keeps time and RAM', () => {
   assert.equal(read(0), 5);
   assert.equal(read(11) & 0x40, 0);
 });
+
+test('no flag is set before anything has happened', () => {
+  const { read, advance } = setUp();
+  advance(0.5e6);
+  assert.equal(read(12), 0);
+});

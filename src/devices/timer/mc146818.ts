@@ -65,10 +65,11 @@ export class Mc146818 implements Device, IoHandler {
   /** Guest calendar time (ms since 1970) while the clock is held (SET, or the divider chain stopped); -1: it runs. */
   heldMs = -1;
   /** The last second (since 1970, guest calendar) for which update and alarm were looked at. */
-  lastSecond = 0;
+  lastSecond: number;
   /** Clock time of the last periodic event, ns. */
-  lastPeriodic = 0;
+  lastPeriodic: number;
 
+  readonly #startOffset: number;
   readonly #second: Timer;
   readonly #periodic: Timer;
   readonly #state = stateOf<Mc146818>(
@@ -95,10 +96,11 @@ export class Mc146818 implements Device, IoHandler {
     this.cmos[Reg.a] = A.running | 6;
     this.cmos[Reg.b] = B.hours24;
     this.cmos[Reg.d] = D_VALID;
+    this.lastSecond = Math.floor(this.#now() / 1000);
+    this.lastPeriodic = clock.now();
     this.#refresh();
     this.#rearm();
   }
-  readonly #startOffset: number;
 
   /** Bytes that firmware reads: memory sizes, boot order, drive types. The time registers cannot be set so. */
   setByte(index: number, value: number): void {
