@@ -62,6 +62,7 @@ write(
         JUMP_CACHE_ENTRIES: L.JUMP_CACHE_ENTRIES,
         BLOCK_HASH: L.BLOCK_HASH,
         TEMP_COUNT: L.TEMP_COUNT,
+        MANY_SIDE_EXITS: L.MANY_SIDE_EXITS,
       },
       'u32',
     ),

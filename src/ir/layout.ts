@@ -71,6 +71,10 @@ export const VCPU = layout('Vcpu', [
   ['addressSpace', 'u32'], // which flat view physical addresses go through (0: system, 1: system management mode)
   ['jumpCache', 'u32'], // address of this vCPU's jump cache
   ['exitDetail', 'u32'], // what the exit reason is about
+  // Where a compiled region left by a side exit (pc then is that of the block):
+  ['sideRegion', 'u32'], // head block of the region,
+  ['sideBlock', 'u32'], // block to go on in,
+  ['sideOp', 'u32'], // and its op
   ['instructionBudget', 'u64'], // under -icount: instructions left in this slice
   ['instructionCount', 'u64'], // guest instructions executed by blocks entered (interpreter; compiled code under -icount)
   ['blockPc', 'u64'], // pc at which the running block was entered
@@ -126,8 +130,11 @@ export const BLOCK = layout('Block', [
   ['page2Next', 'u32'],
   ['flags', 'u32'], // BlockFlag
   ['region', 'u32'], // non-zero: part of that many compiled regions
+  ['sideExits', 'u32'], // of the region that this block heads
 ]);
 export const BlockFlag = { queued: 1 } as const;
+/** A region with so many side exits is compiled again, so that it fills the TLB itself. */
+export const MANY_SIDE_EXITS = 16;
 
 export const MMU_MODES = 3; // 0: supervisor, 1: user, 2: supervisor with user access refused (SMAP)
 export const TLB_ENTRIES = 1024; // per table

@@ -4,9 +4,13 @@
  */
 import { Bug } from '../base/errors.js';
 
+/** `to` of an edge out of the region; UNSEEN when it leads to code in reach that has never run. */
+export const OUTSIDE = -1;
+export const UNSEEN = -2;
+
 export interface Edge {
   readonly from: number;
-  /** Destination; once `analyse` has run it may be a dispatch node. -1: leaves the region. */
+  /** Destination; once `analyse` has run it may be a dispatch node. OUTSIDE or UNSEEN: leaves the region. */
   to: number;
   /** What to put into the dispatch variable when `to` is a dispatch node, else -1. */
   label: number;

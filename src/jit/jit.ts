@@ -35,6 +35,7 @@ interface Compiled {
   readonly head: number;
   readonly members: readonly number[];
   readonly slot: number;
+  readonly fillsTlb: boolean;
 }
 
 /** Regions a module may hold. */
@@ -118,9 +119,10 @@ export class Jit {
     for (const head of heads) {
       const w = head / 4;
       words[w + FLAGS] = (words[w + FLAGS] as number) & ~BlockFlag.queued;
-      if (words[w + VALID] === 0 || words[w + ENTRY] !== 0) continue;
+      if (words[w + VALID] === 0) continue;
+      const old = this.headedBy(head);
       const region = new Region(words, head, this.options.lookup);
-      if (region.blocks.length === 0) continue;
+      if (region.blocks.length === 0 || old?.fillsTlb === region.fillsTlb) continue;
       const body = this.lowering.lower(region, words, writer);
       writer.addFunction(REGION_TYPE, body);
       regions.push(region);
@@ -149,10 +151,12 @@ export class Jit {
 
   private install(region: Region, code: WebAssembly.ExportedFunction): void {
     const { words } = this;
+    const old = this.headedBy(region.blocks[0] as number);
+    if (old !== undefined) this.drop(old);
     const slot = this.takeSlot();
     this.options.table.set(slot, code);
     const head = region.blocks[0] as number;
-    const compiled: Compiled = { head, members: region.blocks, slot };
+    const compiled: Compiled = { head, members: region.blocks, slot, fillsTlb: region.fillsTlb };
     for (const block of region.blocks) {
       const list = this.byBlock.get(block);
       if (list === undefined) this.byBlock.set(block, [compiled]);
@@ -161,6 +165,11 @@ export class Jit {
     }
     words[head / 4 + ENTRY] = slot;
     this.stats.regions++;
+  }
+
+  /** The installed region with this head. */
+  private headedBy(head: number): Compiled | undefined {
+    return this.byBlock.get(head)?.find((c) => c.head === head);
   }
 
   private takeSlot(): number {

@@ -83,9 +83,12 @@ export class Access {
   /** Linear address: slot[a] + imm. */
   a = 0;
   imm = 0;
-  /** Value of the side exit for the instruction, and the distance of its label. */
-  exit = 0;
+  /** Value of the side exit for the op, and the distance of its label. */
+  exitLow = 0;
+  exitHigh = 0;
   label = 0;
+  /** Function that fills the TLB; -1: a miss is a side exit. */
+  fill = -1;
   /** Local that holds the linear-memory address of the group's base, or 0 when each access checks for itself; 0: no group. */
   base = 0;
   /** The access's distance from that base. */
@@ -119,22 +122,46 @@ function pushTags(v: Values, size: number, tag: number): void {
   v.memory(W.i64Load, 3, tag);
 }
 
-/** Takes the side exit unless the access can be made without a check; leaves `Local.address` and `Local.entry`. */
+/** Pushes the linear-memory address for an access, or takes the side exit. `label`: its distance here. */
 function translate(v: Values, access: Access, size: number, tag: number, label: number): void {
-  v.i32(access.exit);
+  const fills = access.fill >= 0;
+  if (!fills) v.i64(access.exitLow, access.exitHigh);
   v.get(access.a);
   if (access.imm !== 0) {
     v.i64(access.imm, access.imm >> 31);
     v.op(W.i64Add);
   }
   pushTags(v, size, tag);
-  v.op(W.i64Ne);
+  if (!fills) {
+    v.op(W.i64Ne);
+    v.op(W.brIf);
+    v.code.uleb(label);
+    v.op(W.drop);
+    pushAddress(v);
+    return;
+  }
+  v.op(W.i64Eq);
+  v.op(W.if);
+  v.op(ValType.i32);
+  pushAddress(v);
+  v.op(W.else);
+  v.i64(access.exitLow, access.exitHigh);
+  v.getLocal(Local.cpu);
+  v.getLocal(Local.linear);
+  v.i32(size);
+  v.i32(tag === WRITE ? 1 : 0);
+  v.op(W.call);
+  v.code.uleb(access.fill);
+  v.teeLocal(Local.address);
+  v.op(W.i32Eqz);
   v.op(W.brIf);
-  v.code.uleb(label);
+  v.code.uleb(label + 1);
   v.op(W.drop);
+  v.getLocal(Local.address);
+  v.op(W.end);
 }
 
-/** Pushes the linear-memory address after `translate`. */
+/** Pushes the linear-memory address after `pushTags`. */
 function pushAddress(v: Values): void {
   v.getLocal(Local.address);
   v.getLocal(Local.entry);
@@ -189,7 +216,6 @@ export function load(v: Values, access: Access, dst: number): void {
   }
   // A side exit out of here drops what `open` pushed.
   translate(v, access, SIZE[op] as number, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
-  pushAddress(v);
   v.memory(instruction, 0, 0);
   if (base !== 0) v.op(W.end);
   v.set(dst, ZERO_EXTENDS[op] === 1);
@@ -208,7 +234,6 @@ export function store(v: Values, access: Access, value: number): void {
     v.op(W.else);
   }
   translate(v, access, SIZE[op] as number, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
-  pushAddress(v);
   v.get(value);
   v.memory(instruction, 0, 0);
   if (base !== 0) v.op(W.end);
@@ -228,11 +253,10 @@ export function moveVector(v: Values, access: Access, slot: number): void {
     v.op(W.else);
   }
   translate(v, access, size, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
-  pushAddress(v);
   if (base !== 0) v.op(W.end);
   v.setLocal(Local.address);
   if (ALIGNED[op] === 1) {
-    v.i32(access.exit);
+    v.i64(access.exitLow, access.exitHigh);
     v.getLocal(Local.address);
     v.i32(size - 1);
     v.op(W.i32And);
@@ -253,7 +277,9 @@ export function moveVector(v: Values, access: Access, slot: number): void {
 
 /** Takes the side exit unless `bytes` bytes at the access's address can be written without a check. */
 export function probeWrite(v: Values, access: Access, bytes: number): void {
-  if (bytes > 0) translate(v, access, bytes, WRITE, access.label);
+  if (bytes === 0) return;
+  translate(v, access, bytes, WRITE, access.label);
+  v.op(W.drop);
 }
 
 /** Reads of vCPU state by byte offset: a slot that lives in a local is read there. */

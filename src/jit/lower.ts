@@ -5,7 +5,7 @@
  * The body is two nested blocks around the structured code. Their ends are the shared exits:
  *
  *     block $fault (result i32)        value: offset of the faulting instruction from the region's head
- *       block $side (result i32)       value: offset << 2 | what to return
+ *       block $side (result i64)       value: what to return, op (from bit 2), offset of the pc (from bit 13), block (high half)
  *         load guest slots; code
  *       end
  *       store guest slots; pc = head + offset; return
@@ -14,12 +14,12 @@
  */
 // hot path
 import { Bug } from '../base/errors.js';
-import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2 } from '../ir/builder.js';
-import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
+import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2, MAX_BLOCK_OPS } from '../ir/builder.js';
+import { SKIP_WORD } from '../ir/effects.js';
 import { BLOCK, VCPU } from '../ir/layout.js';
 import { GotoKind, JumpKind, OP, PcMask } from '../ir/ops.js';
 import { PUSH_A, PUSH_B, type VectorCode } from '../ir/vector-code.js';
-import type { Edge } from './flow.js';
+import { type Edge, UNSEEN } from './flow.js';
 import { AccessGroups } from './groups.js';
 import * as alu from './lower-alu.js';
 import { KIND, Kind } from './lower-alu.js';
@@ -35,6 +35,7 @@ export const REGION_TYPE: FunctionType = { params: ['i32'], results: ['i32'] };
 const HELPER_TYPE: FunctionType = { params: ['i32', 'i64', 'i64', 'i32'], results: ['i64'] };
 const VECTOR_HELPER_TYPE: FunctionType = { params: ['i32', 'i32', 'i32', 'i32', 'i32'], results: [] };
 const CALL_TYPE: FunctionType = { params: ['i32', 'i64'], results: ['i32'] };
+const FILL_TYPE: FunctionType = { params: ['i32', 'i64', 'i32', 'i32'], results: ['i32'] };
 const CONDITION_TYPE: FunctionType = { params: ['i64', 'i64', 'i64', 'i64', 'i32'], results: ['i64'] };
 
 /** From 16 on (16 + ExitReason): a guest call inside met the end of the run; handed on unchanged. */
@@ -43,6 +44,12 @@ export const RegionExit = { next: 0, side: 1, fault: 2 } as const;
 const CALL_RETURNED = -1;
 
 const PC = VCPU.at['pc'] as number;
+const SIDE_REGION = VCPU.at['sideRegion'] as number;
+const SIDE_BLOCK = VCPU.at['sideBlock'] as number;
+const SIDE_OP = VCPU.at['sideOp'] as number;
+/** In the value of a side exit: where the op's number and the offset of the pc begin. */
+const OP_SHIFT = 2;
+const DELTA_SHIFT = 13;
 const FAULT_PENDING = VCPU.at['faultPending'] as number;
 const EXIT_REQUEST = VCPU.at['exitRequest'] as number;
 
@@ -102,7 +109,7 @@ export class Lowering {
     v.op(ValType.i32);
     this.depth = this.faultLabel = 1;
     v.op(W.block);
-    v.op(ValType.i32);
+    v.op(ValType.i64);
     this.depth = this.sideLabel = 2;
     this.enter();
     const nodes = region.flow.nodeCount;
@@ -143,7 +150,7 @@ export class Lowering {
   /** Where the pc may wrap inside the page (a code segment with a base, 16-bit ip), such an entry is the interpreter's. */
   private checkNoWrap(): void {
     const { v, region } = this;
-    if (!region.narrow && !this.options.hasCodeBase(region.mode)) return;
+    if (!this.mayWrap()) return;
     for (const delta of [region.minDelta, region.maxDelta]) {
       v.getLocal(Local.pc);
       v.i64(delta, delta >> 31);
@@ -152,28 +159,62 @@ export class Lowering {
       v.op(W.i64GtU);
       v.op(W.if);
       v.op(VOID);
+      this.storeConstant(SIDE_REGION, region.blocks[0] as number);
+      this.storeConstant(SIDE_BLOCK, region.blocks[0] as number);
+      this.storeConstant(SIDE_OP, 0);
       v.i32(RegionExit.side);
       v.op(W.return);
       v.op(W.end);
     }
   }
 
+  private mayWrap(): boolean {
+    return this.region.narrow || this.options.hasCodeBase(this.region.mode);
+  }
+
   private sideExit(): void {
     const { v } = this;
-    v.setLocal(Local.scratch);
-    v.spillWritten();
+    const { wide, scratch } = Local;
+    v.setLocal(wide);
+    v.spillWritten(this.slots.hasMemoryOps);
+    v.getLocal(wide);
+    v.op(W.i32WrapI64);
+    v.setLocal(scratch);
+    if (this.slots.hasMemoryOps) {
+      v.getLocal(Local.cpu);
+      v.getLocal(wide);
+      v.i64(32, 0);
+      v.op(W.i64ShrU);
+      v.op(W.i32WrapI64);
+      v.memory(W.i32Store, 2, SIDE_BLOCK);
+      v.getLocal(Local.cpu);
+      v.getLocal(scratch);
+      v.i32(OP_SHIFT);
+      v.op(W.i32ShrU);
+      v.i32(MAX_BLOCK_OPS - 1);
+      v.op(W.i32And);
+      v.memory(W.i32Store, 2, SIDE_OP);
+      this.storeConstant(SIDE_REGION, this.region.blocks[0] as number);
+    }
     v.getLocal(Local.cpu);
     v.getLocal(Local.pc);
-    v.getLocal(Local.scratch);
-    v.i32(2);
+    v.getLocal(scratch);
+    v.i32(DELTA_SHIFT);
     v.op(W.i32ShrS);
     v.op(W.i64ExtendI32S);
     v.op(W.i64Add);
     v.memory(W.i64Store, 3, PC);
-    v.getLocal(Local.scratch);
+    v.getLocal(scratch);
     v.i32(3);
     v.op(W.i32And);
     v.op(W.return);
+  }
+
+  private storeConstant(field: number, value: number): void {
+    const { v } = this;
+    v.getLocal(Local.cpu);
+    v.i32(value);
+    v.memory(W.i32Store, 2, field);
   }
 
   private faultExit(): void {
@@ -284,7 +325,7 @@ export class Lowering {
   /** Leaves when the run loop was asked to return: at loop headers. */
   private poll(delta: number): void {
     const { v } = this;
-    v.i32((delta << 2) | RegionExit.next);
+    v.i64((delta << DELTA_SHIFT) | RegionExit.next, 0);
     v.getLocal(Local.cpu);
     v.memory(W.i32Load, 2, EXIT_REQUEST);
     v.op(W.brIf);
@@ -415,7 +456,8 @@ export class Lowering {
         case OP.vcallf:
           this.vectorCall(dst, a, second, imm, aux);
           // Unlike before a callf nothing was stored: the side exit does that.
-          this.checkFault(((delta + (aux & 0xffff)) << 2) | RegionExit.fault, this.sideLabel);
+          v.i64(((delta + (aux & 0xffff)) << DELTA_SHIFT) | RegionExit.fault, 0);
+          this.checkFault(this.sideLabel);
           continue;
         case OP.goto:
           if ((dst & 15) === GotoKind.call) this.guestCall(b, delta, dst >>> 4, imm, -1);
@@ -474,11 +516,13 @@ export class Lowering {
   private access(b: number, i: number): mem.Access {
     const { v, words, groups, memoryAccess } = this;
     const w = (this.region.firstWord[b] as number) + i * 4;
-    const offset = (this.region.delta[b] as number) + ((words[w + 3] as number) & 0xffff);
     memoryAccess.op = (words[w] as number) & 0xffff;
     memoryAccess.a = (words[w + 1] as number) & 0xffff;
     memoryAccess.imm = words[w + 2] as number;
-    memoryAccess.exit = (offset << 2) | RegionExit.side;
+    memoryAccess.exitLow = ((this.region.delta[b] as number) << DELTA_SHIFT) | (i << OP_SHIFT) | RegionExit.side;
+    memoryAccess.exitHigh = this.region.blocks[b] as number;
+    memoryAccess.fill = this.region.fillsTlb ? this.module.importFunction('h', 'fillForRegion', FILL_TYPE) : -1;
+    v.materialiseTemps();
     memoryAccess.label = this.depth - this.sideLabel;
     memoryAccess.base = 0;
     const group = groups.of(b, i);
@@ -503,7 +547,7 @@ export class Lowering {
     const op = (words[w] as number) & 0xffff;
     const bodyEnd = i + 1 + (words[w + (SKIP_WORD[op] as number)] as number);
     const falls = !terminates(words, first, i + 1, bodyEnd);
-    if (falls) this.materialiseWritten(first, i + 1, bodyEnd);
+    if (falls) v.materialiseTemps();
     const a = (words[w + 1] as number) & 0xffff;
     switch (KIND[op]) {
       case Kind.if:
@@ -539,7 +583,7 @@ export class Lowering {
     const reached = this.ops(b, i + 1, bodyEnd);
     if (reached !== falls) throw new Bug('body end disagrees with its scan');
     if (falls) {
-      v.materialiseSince(mark);
+      v.materialiseTemps();
       v.undoAndForget(mark);
       v.dirtyLow |= dirtyLow;
       v.dirtyHigh |= dirtyHigh;
@@ -554,15 +598,6 @@ export class Lowering {
     v.op(W.end);
     this.depth--;
     return bodyEnd - 1;
-  }
-
-  /** Constant temporaries that ops [from, to) write get their value into their local first. */
-  private materialiseWritten(first: number, from: number, to: number): void {
-    const { v, words } = this;
-    for (let i = from; i < to; i++) {
-      const word = words[first + i * 4] as number;
-      if (((EFFECTS[word & 0xffff] as number) & Effect.writesDst) !== 0) v.materialise(word >>> 16);
-    }
   }
 
   /** Pushes mask(head pc + delta). */
@@ -633,7 +668,12 @@ export class Lowering {
       this.edge = next;
       return;
     }
-    this.leaveTo(delta + imm, mask);
+    if (e.to === UNSEEN && !this.mayWrap()) {
+      // Cold as far as is known: the shared exit is the shortest way out.
+      v.i64(((delta + imm) << DELTA_SHIFT) | RegionExit.next, 0);
+      v.op(W.br);
+      v.code.uleb(this.depth - this.sideLabel);
+    } else this.leaveTo(delta + imm, mask);
   }
 
   /** Leaves the region for mask(head pc + delta). */
@@ -677,7 +717,8 @@ export class Lowering {
     v.op(W.call);
     v.code.uleb(this.module.importFunction('h', this.helperName(aux), HELPER_TYPE));
     v.setLocal(Local.wide);
-    this.checkFault(delta + (aux & 0xffff), this.faultLabel);
+    v.i32(delta + (aux & 0xffff));
+    this.checkFault(this.faultLabel);
     v.forgetGuestSlots();
     v.reloadAll();
     if (this.slots.hasMemoryOps) mem.loadTlbBase(v);
@@ -688,10 +729,9 @@ export class Lowering {
     v.set(dst);
   }
 
-  /** Leaves through a shared exit with `value` when the helper just called raised a guest fault. */
-  private checkFault(value: number, label: number): void {
+  /** Leaves through a shared exit with the value on the stack when the helper just called raised a guest fault. */
+  private checkFault(label: number): void {
     const { v } = this;
-    v.i32(value);
     v.getLocal(Local.cpu);
     v.memory(W.i32Load, 2, FAULT_PENDING);
     v.op(W.brIf);

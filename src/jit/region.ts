@@ -3,9 +3,9 @@
  * a jump to where it returns: the callee is a region of its own.
  */
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
-import { BLOCK } from '../ir/layout.js';
+import { BLOCK, MANY_SIDE_EXITS } from '../ir/layout.js';
 import { GotoKind, JumpKind, OP, PcMask } from '../ir/ops.js';
-import { Flow } from './flow.js';
+import { Flow, OUTSIDE, UNSEEN } from './flow.js';
 
 const PAGE_MASK = ~0xfff;
 /** Members a region may have. */
@@ -17,6 +17,7 @@ const HOST = (BLOCK.at['host'] as number) / 4;
 const MODE = (BLOCK.at['mode'] as number) / 4;
 const OPS_COUNT = (BLOCK.at['ops'] as number) / 4;
 const HOST2 = (BLOCK.at['host2'] as number) / 4;
+const SIDE_EXITS = (BLOCK.at['sideExits'] as number) / 4;
 const BYTES = (BLOCK.at['bytes'] as number) / 4;
 
 /** Finds (perhaps translates) the block at a linear-memory address for a mode: its address, or 0. */
@@ -43,12 +44,15 @@ export class Region {
   /** Lowest and highest guest byte of any member, counted from the head's first. */
   minDelta = 0;
   maxDelta = 0;
+  /** TLB misses are filled on the spot, as there were many. */
+  readonly fillsTlb: boolean;
   /** A jump inside the region cuts the pc to 16 bits. */
   narrow = false;
 
   constructor(words: Int32Array, head: number, lookup: BlockLookup) {
     const headHost = words[head / 4 + HOST] as number;
     this.mode = words[head / 4 + MODE] as number;
+    this.fillsTlb = (words[head / 4 + SIDE_EXITS] as number) >= MANY_SIDE_EXITS;
     const indexOf = new Map<number, number>();
     let totalOps = 0;
     const add = (block: number): number => {
@@ -57,9 +61,9 @@ export class Region {
       const w = block / 4;
       const ops = words[w + OPS_COUNT] as number;
       const first = w + BLOCK.size / 4;
-      if (this.blocks.length >= MAX_REGION_BLOCKS || totalOps + ops > MAX_REGION_OPS) return -1;
+      if (this.blocks.length >= MAX_REGION_BLOCKS || totalOps + ops > MAX_REGION_OPS) return OUTSIDE;
       // A block that goes on in a second page holds only as long as that is mapped where it was: the dispatcher checks.
-      if (words[w + HOST2] !== 0 || !compilable(words, first, ops)) return -1;
+      if (words[w + HOST2] !== 0 || !compilable(words, first, ops)) return OUTSIDE;
       totalOps += ops;
       const index = this.blocks.push(block) - 1;
       indexOf.set(block, index);
@@ -86,10 +90,10 @@ export class Region {
         if ((op & 0xffff) !== OP.goto && !call) continue;
         const offset = call ? (this.bytes[b] as number) : (words[w + 2] as number);
         const host = headHost + (this.delta[b] as number) + offset;
-        let to = -1;
+        let to = OUTSIDE;
         if ((host & PAGE_MASK) === (headHost & PAGE_MASK)) {
           const block = lookup(host, this.mode);
-          if (block !== 0) to = add(block);
+          to = block === 0 ? UNSEEN : add(block);
           if (to >= 0 && (op & 0xffff) === OP.goto && op >>> 20 === PcMask.m16) this.narrow = true;
         }
         targets.push(to);

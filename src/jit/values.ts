@@ -34,8 +34,8 @@ export const Local = {
 } as const;
 export const LOCALS_I32 = Local.pc - Local.tlb;
 
-/** What is known of a slot's value. */
-const Known = { nothing: 0, zext32: 1, constant: 2 } as const;
+/** What is known of a slot's value; `lazy`: a constant that its local does not hold. */
+const Known = { nothing: 0, zext32: 1, constant: 2, lazy: 3 } as const;
 
 const FIRST_STATE = VCPU.size / 8;
 const LAST_TEMP = TEMP0 + TEMP_COUNT - 1;
@@ -254,7 +254,7 @@ export class Values {
       this.set(slot);
       if (local === 0) return;
     }
-    this.learn(slot, Known.constant, low, high);
+    this.learn(slot, isTemp(slot) ? Known.lazy : Known.constant, low, high);
   }
 
   private touch(slot: number): void {
@@ -285,7 +285,7 @@ export class Values {
   }
 
   isConst(slot: number): boolean {
-    return slot < this.limit && this.epochOf[slot] === this.epoch && this.known[slot] === Known.constant;
+    return slot < this.limit && this.epochOf[slot] === this.epoch && (this.known[slot] as number) >= Known.constant;
   }
   constLow(slot: number): number {
     return this.low[slot] as number;
@@ -295,7 +295,9 @@ export class Values {
   }
   isZext32(slot: number): boolean {
     if (slot >= this.limit || this.epochOf[slot] !== this.epoch) return false;
-    return this.known[slot] === Known.zext32 || (this.known[slot] === Known.constant && this.high[slot] === 0);
+    return (
+      this.known[slot] === Known.zext32 || ((this.known[slot] as number) >= Known.constant && this.high[slot] === 0)
+    );
   }
 
   /** Nothing is known of any slot any more; gives the epoch to return to with `restoreEpoch`. */
@@ -340,18 +342,21 @@ export class Values {
     }
   }
 
-  /** A temporary that is only known as a constant gets it into its local, before code that may overwrite it. */
-  materialise(slot: number): void {
-    if (!isTemp(slot) || !this.isConst(slot)) return;
+  /** A temporary that is only known as a constant gets it into its local. */
+  private materialise(slot: number): void {
+    if (this.epochOf[slot] !== this.epoch || this.known[slot] !== Known.lazy) return;
     const local = this.local(slot);
     if (local === 0) throw new Bug('constant temporary without a local');
-    this.i64(this.low[slot] as number, this.high[slot] as number);
+    const low = this.low[slot] as number;
+    const high = this.high[slot] as number;
+    this.i64(low, high);
     this.setLocal(local);
+    this.learn(slot, Known.constant, low, high);
   }
 
-  /** The same for all that was learnt since the mark. */
-  materialiseSince(mark: number): void {
-    for (let i = mark; i < this.logged; i += 5) this.materialise(this.log[i] as number);
+  /** The same for every temporary: before code that may not run, and before an op that may leave the region in between. */
+  materialiseTemps(): void {
+    for (const slot of this.temps) this.materialise(slot);
   }
 
   /** Brings a slot's memory up to date with its local, if it has one. */
@@ -398,9 +403,10 @@ export class Values {
     this.spill(this.dirtyLow, this.dirtyHigh);
   }
 
-  /** Stores what a side exit anywhere in the region must store. */
-  spillWritten(): void {
+  /** Stores what a side exit anywhere in the region must store; `temps`: it may be inside a guest instruction. */
+  spillWritten(temps: boolean): void {
     this.spill(this.writtenLow, this.writtenHigh);
+    if (temps) for (const slot of this.temps) this.storeSlot(slot);
   }
 
   /** Loads the given guest slots. */

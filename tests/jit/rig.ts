@@ -4,9 +4,8 @@ import { HELPERS } from '../../src/guest/x86/helpers/index.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { type BlockBuilder, TEMP0 } from '../../src/ir/builder.js';
-import { EFFECTS, Effect } from '../../src/ir/effects.js';
 import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, TEMP_COUNT, TLB_ENTRIES, TLB_ENTRY, VCPU } from '../../src/ir/layout.js';
-import { OP } from '../../src/ir/ops.js';
+import { OP_BYTES } from '../../src/ir/ops.js';
 import { Jit } from '../../src/jit/jit.js';
 import { RegionExit } from '../../src/jit/lower.js';
 
@@ -25,7 +24,7 @@ const DIRTY_AT = 5 * MB + 0x180000;
 const BLOCKS_AT = 8 * MB;
 /** Guest RAM: linear = physical address 0 is here. */
 export const RAM = 16 * MB;
-const RAM_BYTES = 2 * MB;
+const RAM_BYTES = MB / 4;
 const MEMORY_PAGES = (RAM + RAM_BYTES) / 65536;
 
 export const GENERATION = 5;
@@ -41,8 +40,6 @@ export interface Outcome {
 
 interface Placed {
   readonly block: number;
-  readonly offset: number;
-  readonly words: Int32Array;
 }
 
 export class Rig {
@@ -56,8 +53,6 @@ export class Rig {
   readonly mode: number = Mode.cs64 | Mode.lma | Mode.protected | Mode.osfxsr;
   private nextBlock = BLOCKS_AT;
   private readonly placed = new Map<number, Placed>();
-  /** Blocks made from the end of another, for going on after a side exit. */
-  private readonly parts = new Map<number, number>();
   sideExits = 0;
 
   constructor() {
@@ -87,7 +82,6 @@ export class Rig {
   reset(): void {
     this.jit.reset();
     this.placed.clear();
-    this.parts.clear();
     this.nextBlock = BLOCKS_AT;
     this.bytes.fill(0, CPU, BLOCKS_AT);
     const set = (base: number, layout: typeof VCPU, field: string, value: number): void =>
@@ -126,7 +120,7 @@ export class Rig {
   place(offset: number, builder: BlockBuilder, bytes: number): number {
     const words = builder.words.slice(0, builder.count * 4);
     const block = this.placeWords(offset, words, bytes);
-    this.placed.set(offset, { block, offset, words });
+    this.placed.set(offset, { block });
     return block;
   }
 
@@ -145,35 +139,6 @@ export class Rig {
     return block;
   }
 
-  /**
-   * The block at `offset`; inside a block, the rest of it from the first op of the instruction there (ops that may fault
-   * carry their instruction's offset; `starts` has the op index of each instruction).
-   */
-  private blockAt(offset: number, starts: ReadonlyMap<number, number>): number {
-    const whole = this.placed.get(offset);
-    if (whole !== undefined) return whole.block;
-    const part = this.parts.get(offset);
-    if (part !== undefined) return part;
-    const start = starts.get(offset);
-    if (start === undefined) return 0;
-    let owner: Placed | undefined;
-    for (const p of this.placed.values()) {
-      if (p.offset < offset && (owner === undefined || p.offset > owner.offset)) owner = p;
-    }
-    if (owner === undefined) return 0;
-    const words = owner.words.slice(start * 4);
-    const shift = offset - owner.offset;
-    for (let w = 0; w < words.length; w += 4) {
-      const op = (words[w] as number) & 0xffff;
-      if (op === OP.goto || op === OP.pcrel) words[w + 2] = (words[w + 2] as number) - shift;
-      else if (((EFFECTS[op] as number) & Effect.observes) !== 0 && ((EFFECTS[op] as number) & Effect.end) === 0)
-        words[w + 3] = (words[w + 3] as number) - shift;
-    }
-    const block = this.placeWords(offset, words, 1);
-    this.parts.set(offset, block);
-    return block;
-  }
-
   get pc(): number {
     return Number(this.view.getBigUint64(CPU + at(VCPU, 'pc'), true));
   }
@@ -182,28 +147,29 @@ export class Rig {
   }
 
   /** Runs from the pc in the header until it names no block, at most `limit` blocks; compiled regions only when `compiled`. */
-  run(compiled: boolean, starts: ReadonlyMap<number, number> = new Map(), limit = 100000): Outcome {
-    let cold = !compiled;
+  run(compiled: boolean, limit = 100000): Outcome {
+    const field = (name: string): number => this.view.getUint32(CPU + at(VCPU, name), true);
+    let resume = 0;
     let end = 'limit';
     for (let n = 0; n < limit; n++) {
-      const block = this.blockAt(this.pc, starts);
+      const block = resume !== 0 ? field('sideBlock') : (this.placed.get(this.pc)?.block ?? 0);
       if (block === 0) {
         end = 'left';
         break;
       }
       const entry = this.words[(block + at(BLOCK, 'entry')) / 4] as number;
       let result: number;
-      if (entry !== 0 && !cold) {
+      if (entry !== 0 && compiled && resume === 0) {
         result = (this.table.get(entry) as WebAssembly.ExportedFunction)(CPU) as number;
         if (result === RegionExit.side) {
           this.sideExits++;
-          cold = true;
+          resume = field('sideBlock') + BLOCK.size + field('sideOp') * OP_BYTES;
           continue;
         }
         if (result === RegionExit.fault) result = 1;
       } else {
-        result = this.exports['interpret']?.(CPU, block) as number;
-        cold = !compiled;
+        result = this.exports['interpret']?.(CPU, block, resume) as number;
+        resume = 0;
       }
       if (result !== 0) {
         end = `result ${result}`;
@@ -217,7 +183,7 @@ export class Rig {
   private comparedState(): BigUint64Array {
     const state = new BigUint64Array(this.bytes.slice(CPU, CPU + X86.size).buffer);
     state.fill(0n, TEMP0, TEMP0 + TEMP_COUNT);
-    state.fill(0n, at(VCPU, 'instructionBudget') / 8, VCPU.size / 8);
+    state.fill(0n, Math.floor(at(VCPU, 'sideRegion') / 8), VCPU.size / 8);
     return state;
   }
 

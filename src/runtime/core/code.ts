@@ -95,7 +95,7 @@ export function invalidateBlock(machine: usize, block: usize): void {
   }
 }
 
-/** Drops every vCPU's jump cache: entries may name blocks or compiled entries that are gone. */
+/** Drops every vCPU's jump cache: entries may name blocks whose storage is used anew, or pages that moved. */
 export function clearJumpCaches(machine: usize): void {
   const count = load<u32>(machine + MACHINE_VCPU_COUNT);
   for (let i: u32 = 0; i < count; i++) {
@@ -164,7 +164,6 @@ export function codeWritten(machine: usize, host: usize, bytes: u32): void {
   }
   store<u64>(bits, kept);
   if (!hit) return;
-  clearJumpCaches(machine);
   // The running block may be among them: stop chained execution at its next poll.
   const count = load<u32>(machine + MACHINE_VCPU_COUNT);
   for (let i: u32 = 0; i < count; i++) {

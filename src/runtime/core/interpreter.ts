@@ -332,14 +332,17 @@ function store256(cpu: usize, from: usize, at: u64, mmu: u32): void {
   store128(cpu, from + 16, at + 16, mmu);
 }
 
-/** Runs `block`, entered at the pc in the header, and what it chains to; returns RUN_DISPATCH, RUN_FAULT or an exit. */
-export function interpret(cpu: usize, block: usize): u32 {
+/**
+ * Runs `block`, entered at the pc in the header, and what it chains to; returns RUN_DISPATCH, RUN_FAULT or an exit. `start`
+ * is the address of the op to go on with where compiled code left the block (a side exit), 0: all of it.
+ */
+export function interpret(cpu: usize, block: usize, start: usize): u32 {
   const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
   const mmu = load<u32>(cpu + VCPU_MMU_INDEX);
   const icount = load<u32>(machine + MACHINE_ICOUNT);
   for (;;) {
     const blockPc = load<u64>(cpu + VCPU_PC);
-    const count = <u64>load<u16>(block + BLOCK_INSTRUCTIONS);
+    const count = start ? 0 : <u64>load<u16>(block + BLOCK_INSTRUCTIONS);
     if (icount) {
       const left = load<u64>(cpu + VCPU_INSTRUCTION_BUDGET);
       if (<i64>left <= 0) return RUN_EXIT + EXIT_YIELD;
@@ -350,7 +353,12 @@ export function interpret(cpu: usize, block: usize): u32 {
     store<u64>(cpu + VCPU_BLOCK_PC, blockPc);
     currentBlock = block;
     let next: usize = 0;
-    for (let ip = block + BLOCK_SIZE; ; ip += 16) {
+    let ip = block + BLOCK_SIZE;
+    if (start) {
+      ip = start;
+      start = 0;
+    }
+    for (; ; ip += 16) {
       switch (<u32>load<u16>(ip)) {
         case OP_NOP:
           break;

@@ -305,6 +305,25 @@ function fill(cpu: usize, linear: u64, access: u32, mmu: u32): bool {
   return true;
 }
 
+/**
+ * A TLB miss in compiled code: linear-memory address of the `size` bytes at `linear` once the translation is in the TLB, or
+ * 0 when the interpreter must make the access (a fault, a device, a watched page, two pages). `access` is ACCESS_READ or
+ * ACCESS_WRITE.
+ */
+export function fillForRegion(cpu: usize, linear: u64, size: u32, access: u32): u32 {
+  const mmu = load<u32>(cpu + VCPU_MMU_INDEX);
+  const entry = entryOf(cpu, linear, mmu);
+  const wanted = tagOf(cpu, linear, size);
+  if (load<u32>(entry + TLB_FLAGS) & TLBFLAG_WATCHED && load<u64>(entry + TLB_READ) === wanted) return 0;
+  if (!fill(cpu, linear, access, mmu)) {
+    // The interpreter will meet the fault again, with the state that delivering it needs.
+    store<u32>(cpu + VCPU_FAULT_PENDING, 0);
+    return 0;
+  }
+  const tag = load<u64>(entry + (access === ACCESS_WRITE ? TLB_WRITE : TLB_READ));
+  return tag === wanted ? load<u32>(entry + TLB_ADDEND) + <u32>linear : 0;
+}
+
 // ---------------------------------------------------------------- loads
 
 function slowLoad(cpu: usize, linear: u64, size: u32, mmu: u32): u64 {

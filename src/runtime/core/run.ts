@@ -5,6 +5,9 @@ import {
   BLOCK_HEAT,
   BLOCK_HOST,
   BLOCK_HOST2,
+  BLOCK_SIDE_EXITS,
+  BLOCK_SIZE,
+  BLOCK_VALID,
   JUMP_BLOCK,
   JUMP_CACHE_ENTRIES,
   JUMP_GENERATION,
@@ -13,6 +16,7 @@ import {
   JUMP_SIZE,
   MACHINE_HOT_THRESHOLD,
   MACHINE_TRACE_MASK,
+  MANY_SIDE_EXITS,
   TRACE_EXEC,
   VCPU_EXIT_DETAIL,
   VCPU_EXIT_REQUEST,
@@ -22,6 +26,9 @@ import {
   VCPU_MACHINE,
   VCPU_MODE,
   VCPU_PC,
+  VCPU_SIDE_BLOCK,
+  VCPU_SIDE_OP,
+  VCPU_SIDE_REGION,
   VCPU_STAT_LOOKUPS,
   VCPU_STAT_SIDE_EXITS,
   VCPU_TLB_GENERATION,
@@ -80,7 +87,7 @@ function lookUp(cpu: usize, linear: u64, mode: u32, entry: usize): usize {
   return block;
 }
 
-/** A compiled region asked for the interpreter: the block at pc is interpreted although it is compiled. */
+/** A compiled region asked for the interpreter: it goes on where the region left (sideBlock, sideOp). */
 let cold = false;
 /** Host address of the block whose goto may be chained to the next one, 0: none. */
 let from: u32 = 0;
@@ -95,16 +102,23 @@ function requested(cpu: usize): bool {
  * Returns RUN_DISPATCH, RUN_FAULT, or RUN_EXIT + ExitReason.
  */
 function step(cpu: usize, machine: usize, single: u32): u32 {
+  if (cold) {
+    cold = false;
+    const block = <usize>load<u32>(cpu + VCPU_SIDE_BLOCK);
+    from = load<u32>(block + BLOCK_HOST);
+    return interpret(cpu, block, block + BLOCK_SIZE + ((<usize>load<u32>(cpu + VCPU_SIDE_OP)) << 4));
+  }
   const mode = load<u32>(cpu + VCPU_MODE) | single;
   const linear = mode & MODE_CS_BASE ? linearPc(cpu) : load<u64>(cpu + VCPU_PC);
   const entry = jumpEntry(cpu, linear);
-  let block: usize;
-  if (
-    load<u64>(entry + JUMP_PC) === linear &&
-    load<u64>(entry + JUMP_MODE) === (load<u64>(cpu + VCPU_MODE) | <u64>single)
-  ) {
-    block = <usize>load<u32>(entry + JUMP_BLOCK);
-  } else {
+  let block: usize = 0;
+  if (load<u64>(entry + JUMP_PC) === linear) {
+    if (load<u64>(entry + JUMP_MODE) === (load<u64>(cpu + VCPU_MODE) | <u64>single)) {
+      block = <usize>load<u32>(entry + JUMP_BLOCK);
+      if (!load<u32>(block + BLOCK_VALID)) block = 0;
+    }
+  }
+  if (block === 0) {
     block = lookUp(cpu, linear, mode, entry);
     if (block <= 1) {
       clearChain();
@@ -127,19 +141,20 @@ function step(cpu: usize, machine: usize, single: u32): u32 {
   }
   if (load<u32>(machine + MACHINE_TRACE_MASK) & TRACE_EXEC) traceBlock(cpu, block);
   const compiled = load<u32>(block + BLOCK_ENTRY);
-  if (compiled && !cold) return enterRegion(cpu, compiled);
-  cold = false;
-  if (!compiled) {
-    const heat = load<u32>(block + BLOCK_HEAT) + 1;
-    store<u32>(block + BLOCK_HEAT, heat);
-    if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block);
-  }
+  if (compiled) return enterRegion(cpu, compiled);
+  const heat = load<u32>(block + BLOCK_HEAT) + 1;
+  store<u32>(block + BLOCK_HEAT, heat);
+  if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block);
   from = load<u32>(block + BLOCK_HOST2) ? 0 : load<u32>(block + BLOCK_HOST);
-  return interpret(cpu, block);
+  return interpret(cpu, block, 0);
 }
 
 function sideExit(cpu: usize): void {
   store<u64>(cpu + VCPU_STAT_SIDE_EXITS, load<u64>(cpu + VCPU_STAT_SIDE_EXITS) + 1);
+  const head = <usize>load<u32>(cpu + VCPU_SIDE_REGION);
+  const count = load<u32>(head + BLOCK_SIDE_EXITS) + 1;
+  store<u32>(head + BLOCK_SIDE_EXITS, count);
+  if (count === MANY_SIDE_EXITS) hot(head);
   cold = true;
 }
 
@@ -163,7 +178,8 @@ export function run(cpu: usize): u32 {
   from = 0;
   clearChain();
   for (;;) {
-    if (requested(cpu)) {
+    // After a side exit the state is that inside an instruction: that is finished first.
+    if (!cold && requested(cpu)) {
       const requests = atomic.and<u32>(cpu + VCPU_EXIT_REQUEST, 0);
       if (requests & REQUEST_RETURN) return EXIT_REQUEST;
       const reason = handleRequests(cpu);
@@ -238,7 +254,7 @@ function returned(cpu: usize, key: u64, epoch: u32): u32 {
 function runUntil(cpu: usize, expected: u64): u32 {
   const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
   for (;;) {
-    if (requested(cpu)) return REGION_NEXT;
+    if (!cold && requested(cpu)) return REGION_NEXT;
     const result = step(cpu, machine, 0);
     if (result !== RUN_DISPATCH) return result === RUN_FAULT ? REGION_FAULT : result - RUN_EXIT + REGION_EXIT;
     if (!cold && load<u64>(cpu + VCPU_PC) === expected) break;

@@ -2,7 +2,17 @@
 
 export { addBlock, clearJumpCaches, codeRangeWritten, findBlock, invalidateBlock, resetCode } from '../core/code';
 export { interpret } from '../core/interpreter';
-export { flatViewChanged, ldU8, ldU16, ldU32, ldU64, physRead, physWrite, watchWrites } from '../core/memory';
+export {
+  fillForRegion,
+  flatViewChanged,
+  ldU8,
+  ldU16,
+  ldU32,
+  ldU64,
+  physRead,
+  physWrite,
+  watchWrites,
+} from '../core/memory';
 export { callGuest, run } from '../core/run';
 export * from '../generated/x86-exports';
 export { flushAll as tlbFlush } from './address-spaces';
