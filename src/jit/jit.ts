@@ -13,6 +13,8 @@ export interface JitOptions extends LowerOptions {
   readonly runtime: Readonly<Record<string, WebAssembly.ExportedFunction>>;
   /** The block for code at a linear-memory address under a mode, or 0: then jumps there leave the region. */
   readonly lookup: BlockLookup;
+  /** Names of regions by head, for a profiler of the host. */
+  readonly nameOf?: (head: number) => string;
   /** Monotonic ns, for the statistics. */
   readonly now: () => number;
 }
@@ -124,7 +126,7 @@ export class Jit {
       const region = new Region(words, head, this.options.lookup);
       if (region.blocks.length === 0 || old?.fillsTlb === region.fillsTlb) continue;
       const body = this.lowering.lower(region, words, writer);
-      writer.addFunction(REGION_TYPE, body);
+      writer.addFunction(REGION_TYPE, body, this.options.nameOf?.(head));
       regions.push(region);
       if (this.outAsm !== undefined) {
         const names = writer.importNames();

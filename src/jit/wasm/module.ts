@@ -19,6 +19,7 @@ export class ModuleWriter {
   private readonly imports: { module: string; name: string; type: number }[] = [];
   private readonly importIndex = new Map<string, number>();
   private readonly functions: number[] = [];
+  private readonly names = new Map<number, string>();
   private readonly bodies = new Bytes(1 << 16);
   private readonly out = new Bytes(1 << 16);
   private readonly scratch = new Bytes(1 << 12);
@@ -28,6 +29,7 @@ export class ModuleWriter {
     this.imports.length = 0;
     this.importIndex.clear();
     this.functions.length = 0;
+    this.names.clear();
     this.bodies.clear();
   }
 
@@ -53,8 +55,12 @@ export class ModuleWriter {
     return this.imports.map((i) => i.name);
   }
 
-  /** Adds a function with a body (locals declaration and code, without its size). It is exported under its number, from "0" on. */
-  addFunction(type: FunctionType, body: Bytes): number {
+  /**
+   * Adds a function with a body (locals declaration and code, without its size). It is exported under its number, from "0"
+   * on. A `name` is what profilers and debuggers show.
+   */
+  addFunction(type: FunctionType, body: Bytes, name?: string): number {
+    if (name !== undefined) this.names.set(this.functions.length, name);
     this.bodies.uleb(body.length);
     this.bodies.append(body);
     return this.functions.push(this.type(type)) - 1;
@@ -68,6 +74,23 @@ export class ModuleWriter {
     this.out.u8(id);
     this.out.uleb(content.length);
     this.out.append(content);
+  }
+
+  /** The custom section "name" with its subsection of function names. */
+  private nameSection(): void {
+    const list = new Bytes();
+    list.uleb(this.names.size);
+    for (const [i, name] of this.names) {
+      list.uleb(this.imports.length + i);
+      list.name(name);
+    }
+    const { scratch: s } = this;
+    s.clear();
+    s.name('name');
+    s.u8(1);
+    s.uleb(list.length);
+    s.append(list);
+    this.section(0, s);
   }
 
   /** The finished module. The view is valid until the next use of this writer. */
@@ -124,6 +147,7 @@ export class ModuleWriter {
     out.uleb(s.length + this.bodies.length);
     out.append(s);
     out.append(this.bodies);
+    if (this.names.size > 0) this.nameSection();
     return out.data.subarray(0, out.length);
   }
 }
