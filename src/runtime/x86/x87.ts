@@ -1,12 +1,4 @@
-/**
- * x87 arithmetic, compares, loads and stores. Registers hold (u64 significand, u16 sign and exponent). Arithmetic helpers'
- * own bits of `imm`: 8 pop, 16 the destination is ST(i) (else ST(0)), 32 operands exchanged (FSUBR, FDIVR), and for memory
- * operands in bits 6..7: 0 f32, 1 f64, 2 i16, 3 i32; `b` is then the scratch field with the operand.
- */
-// hot path
-
-import { decimalOf, packDecimal } from '../float/bcd';
-import { clearFlags, DE, F32, F64, floatFlags, IE, PE, raise, resultSe, setResultSe, ZE, ZERO } from '../float/control';
+import { clearFlags, DE, F32, F64, floatFlags, IE, PE, raise, resultSe, setResultSe, ZE } from '../float/control';
 import {
   addX,
   compareX,
@@ -23,35 +15,27 @@ import {
   roundIntegerX,
   sqrtX,
   subtractX,
-  toInteger,
-  toPacked,
 } from '../float/extended';
 import { divide, lowWord } from '../float/wide';
 import { X86_FCW, X86_FP_TAGS, X86_FP_TOP, X86_FSW } from '../generated/x86';
+import { plainOperand, plainSe } from './x87-operand';
 import {
   C0,
   C1,
   C2,
   C3,
   commit,
-  commitStore,
   control,
-  controlFull,
   deliver,
   ES,
-  INDEFINITE_M,
-  INDEFINITE_SE,
   isEmpty,
   noteOpcode,
   noteSegment,
   physical,
   pop,
-  push,
-  put,
   ready,
   readyMemory,
   registerAt,
-  setC1,
   setCodes,
   signExponent,
   significand,
@@ -88,10 +72,6 @@ function compute<Op>(sa: u32, ma: u64, sb: u32, mb: u64, ctl: u32): u64 {
 /** FCW bits that allow the fast paths: rounding to nearest, 64-bit precision, PE masked. */
 const FAST_MASK: u32 = 0xf20;
 const FAST: u32 = 0x320;
-/** The same for stores, which do not look at the precision. */
-const FAST_STORE_MASK: u32 = 0xc20;
-const FAST_STORE: u32 = 0x020;
-
 // The fast paths call as little as they can: a call costs as much as the work.
 
 /** Rounds hi:lo to nearest and writes it over a full register; `e` is biased, at least 1 and below 7FFEh. Returns true. */
@@ -233,31 +213,6 @@ function registersSlow<Op>(cpu: usize, imm: u32, n0: u32, ni: u32, a: usize, b: 
   if (deliver(cpu, destination, m) && (imm & POP) !== 0) pop(cpu);
 }
 
-/** Sign and exponent of the last `plainOperand`. */
-let plainSe: u32 = 0;
-/** The memory operand when it is a normal f32 or f64 or an integer other than zero; else 0. */
-function plainOperand(b: usize, imm: u32): u64 {
-  const type = (imm >> 6) & 3;
-  if (type === 1) {
-    const x = load<u64>(b);
-    const biased = u32(x >> 52) & 0x7ff;
-    plainSe = (u32(x >> 48) & 0x8000) | (biased + 15360);
-    return biased - 1 < 0x7fe ? (x << 11) | INTEGER_BIT : 0;
-  }
-  if (type === 0) {
-    const x = load<u32>(b);
-    const biased = (x >> 23) & 0xff;
-    plainSe = ((x >> 16) & 0x8000) | (biased + 16256);
-    return biased - 1 < 0xfe ? (u64(x) << 40) | INTEGER_BIT : 0;
-  }
-  const value = type === 2 ? i64(load<i16>(b)) : i64(load<i32>(b));
-  if (value === 0) return 0;
-  const magnitude = u64(abs(value));
-  const shift = clz(magnitude);
-  plainSe = (value < 0 ? 0x8000 : 0) | (16383 + 63 - u32(shift));
-  return magnitude << shift;
-}
-
 /** The memory operand in extended form: significand returned, the rest in `resultSe`. NaNs are not quieted, nothing is raised. */
 function operand(b: usize, imm: u32): u64 {
   const type = (imm >> 6) & 3;
@@ -291,8 +246,8 @@ function memory<Op>(cpu: usize, b: usize, imm: u32): void {
     if (
       y !== 0 &&
       ((imm & REVERSE) !== 0
-        ? computeFast<Op>(cpu, x, plainSe, y, signExponent(x), significand(x), imm)
-        : computeFast<Op>(cpu, x, signExponent(x), significand(x), plainSe, y, imm))
+        ? computeFast<Op>(cpu, x, plainSe(), y, signExponent(x), significand(x), imm)
+        : computeFast<Op>(cpu, x, signExponent(x), significand(x), plainSe(), y, imm))
     ) {
       noteSegment(cpu, imm);
       return;
@@ -484,316 +439,6 @@ export function fxam(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   else if (isDenormal(s, m)) codes = C3 | C2;
   else codes = C2;
   setCodes(cpu, codes | ((s & 0x8000) !== 0 ? C1 : 0));
-}
-
-// ---------------------------------------------------------------- loads
-
-/** FLD m32/m64/FILD m16/m32: type in imm bits 6..7. */
-export function fldm(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  const number = (load<u32>(cpu + X86_FP_TOP) - 1) & 7;
-  const fsw = load<u32>(cpu + X86_FSW);
-  const tags = load<u32>(cpu + X86_FP_TAGS);
-  if ((fsw & ES) === 0 && (tags & (1 << number)) !== 0) {
-    const m = plainOperand(b, imm);
-    if (m !== 0) {
-      const r = registerAt(cpu, number);
-      store<u64>(r, m);
-      store<u16>(r, <u16>plainSe, 8);
-      store<u32>(cpu + X86_FP_TOP, number);
-      store<u32>(cpu + X86_FP_TAGS, tags & ~(1 << number));
-      store<u32>(cpu + X86_FSW, fsw & ~C1);
-      noteOpcode(cpu, imm);
-      noteSegment(cpu, imm);
-      return;
-    }
-  }
-  if (!readyMemory(cpu, imm)) return;
-  if (!isEmpty(cpu, physical(cpu, 7))) {
-    push(cpu, 0, 0);
-    return;
-  }
-  const type = (imm >> 6) & 3;
-  const m =
-    type === 1
-      ? fromPacked(F64, load<u64>(b))
-      : type === 0
-        ? fromPacked(F32, load<u32>(b))
-        : fromInteger(type === 2 ? i64(load<i16>(b)) : i64(load<i32>(b)));
-  const s = resultSe();
-  // An unmasked DE is reported, yet the number is pushed (so do AMD's processors).
-  if ((commit(cpu) & IE) === 0) push(cpu, s, m);
-}
-/** FILD m64. */
-export function fild64(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!readyMemory(cpu, imm)) return;
-  const m = fromInteger(load<i64>(b));
-  push(cpu, resultSe(), m);
-}
-/** FLD m80. */
-export function fld80(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (readyMemory(cpu, imm)) push(cpu, load<u16>(b, 8), load<u64>(b));
-}
-/** FBLD. */
-export function fbld(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!readyMemory(cpu, imm)) return;
-  const m = fromInteger(decimalOf(load<u64>(b), load<u8>(b, 8)));
-  push(cpu, resultSe() | (u32(load<u8>(b, 9) & 0x80) << 8), m);
-}
-/** FLD ST(i). An empty source counts for more than a full destination. */
-export function fld(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  const top = load<u32>(cpu + X86_FP_TOP);
-  const tags = load<u32>(cpu + X86_FP_TAGS);
-  const fsw = load<u32>(cpu + X86_FSW);
-  const from = (top + imm) & 7;
-  const to = (top - 1) & 7;
-  if ((fsw & ES) === 0 && (tags & (1 << from)) === 0 && (tags & (1 << to)) !== 0) {
-    v128.store(registerAt(cpu, to), v128.load(registerAt(cpu, from)));
-    store<u32>(cpu + X86_FP_TOP, to);
-    store<u32>(cpu + X86_FP_TAGS, tags & ~(1 << to));
-    store<u32>(cpu + X86_FSW, fsw & ~C1);
-    noteOpcode(cpu, imm);
-    return;
-  }
-  if (!ready(cpu, imm)) return;
-  const n = physical(cpu, imm & 7);
-  if (isEmpty(cpu, n)) {
-    if (!stackFault(cpu, false)) return;
-    store<u32>(cpu + X86_FP_TOP, physical(cpu, 7));
-    put(cpu, physical(cpu, 0), INDEFINITE_SE, INDEFINITE_M);
-    return;
-  }
-  const r = registerAt(cpu, n);
-  push(cpu, signExponent(r), significand(r));
-}
-/** FLD1, FLDL2T, FLDL2E, FLDPI, FLDLG2, FLDLN2, FLDZ by imm bits 0..2. Significands are cut; the flag says what nearest does. */
-export function fldconst(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!ready(cpu, imm)) return;
-  const mode = (control(cpu) >> 13) & 3;
-  const up = mode === 2;
-  const near = mode === 0;
-  let s: u32 = 0x3fff;
-  let m: u64 = 0x8000000000000000;
-  switch (imm & 7) {
-    case 1:
-      s = 0x4000;
-      m = 0xd49a784bcd1b8afe + u64(up);
-      break;
-    case 2:
-      m = 0xb8aa3b295c17f0bb + u64(up || near);
-      break;
-    case 3:
-      s = 0x4000;
-      m = 0xc90fdaa22168c234 + u64(up || near);
-      break;
-    case 4:
-      s = 0x3ffd;
-      m = 0x9a209a84fbcff798 + u64(up || near);
-      break;
-    case 5:
-      s = 0x3ffe;
-      m = 0xb17217f7d1cf79ab + u64(up || near);
-      break;
-    case 6:
-      s = 0;
-      m = 0;
-      break;
-  }
-  push(cpu, s, m);
-}
-
-// ---------------------------------------------------------------- stores: `d` holds the old memory contents
-
-/** FST m32 (imm bit 8: pop). */
-export function fst32(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!readyMemory(cpu, imm)) return;
-  const n = physical(cpu, 0);
-  if (isEmpty(cpu, n)) {
-    if (!stackFault(cpu, false)) return;
-    store<u32>(d, 0xffc00000);
-  } else {
-    const r = registerAt(cpu, n);
-    const v = toPacked(F32, signExponent(r), significand(r), controlFull(cpu));
-    if (!commitStore(cpu)) return;
-    store<u32>(d, u32(v));
-  }
-  if ((imm & POP) !== 0) pop(cpu);
-}
-export function fst64(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  const n = physical(cpu, 0);
-  const x = registerAt(cpu, n);
-  const m = significand(x);
-  const s = signExponent(x);
-  const e = (s & 0x7fff) - 15360;
-  const fsw = load<u32>(cpu + X86_FSW);
-  if (
-    (load<u32>(cpu + X86_FCW) & FAST_STORE_MASK) === FAST_STORE &&
-    (fsw & ES) === 0 &&
-    (load<u32>(cpu + X86_FP_TAGS) & (1 << n)) === 0 &&
-    i64(m) < 0 &&
-    e - 1 < 0x7fd
-  ) {
-    const rest = m & 0x7ff;
-    const cut = m >> 11;
-    const up = u64(rest > 0x400 || (rest === 0x400 && (cut & 1) !== 0));
-    // The integer bit adds one to the exponent, and so does a carry.
-    store<u64>(d, (u64(s & 0x8000) << 48) | (((u64(e) - 1) << 52) + cut + up));
-    store<u32>(cpu + X86_FSW, (fsw & ~C1) | (rest !== 0 ? PE : 0) | (up !== 0 ? C1 : 0));
-    noteOpcode(cpu, imm);
-    noteSegment(cpu, imm);
-    if ((imm & POP) !== 0) pop(cpu);
-    return;
-  }
-  if (!readyMemory(cpu, imm)) return;
-  if (isEmpty(cpu, n)) {
-    if (!stackFault(cpu, false)) return;
-    store<u64>(d, 0xfff8000000000000);
-  } else {
-    const r = registerAt(cpu, n);
-    const v = toPacked(F64, signExponent(r), significand(r), controlFull(cpu));
-    if (!commitStore(cpu)) return;
-    store<u64>(d, v);
-  }
-  if ((imm & POP) !== 0) pop(cpu);
-}
-/** FSTP m80. `d`: ten bytes and, at 16, whether they are to be stored. */
-export function fst80(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  store<u64>(d, 0, 16);
-  if (!readyMemory(cpu, imm)) return;
-  const n = physical(cpu, 0);
-  if (isEmpty(cpu, n)) {
-    if (!stackFault(cpu, false)) return;
-    store<u64>(d, INDEFINITE_M);
-    store<u64>(d, INDEFINITE_SE, 8);
-  } else {
-    const r = registerAt(cpu, n);
-    setC1(cpu, false);
-    store<u64>(d, significand(r));
-    store<u64>(d, signExponent(r), 8);
-  }
-  store<u64>(d, 1, 16);
-  pop(cpu);
-}
-/** FIST and FISTTP: imm bits 4..5: 0 16 bits, 1 32, 2 64; bit 6 truncate. */
-export function fist(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!readyMemory(cpu, imm)) return;
-  const n = physical(cpu, 0);
-  const size = (imm >> 4) & 3;
-  let v: u64 = 0x8000000000000000;
-  if (isEmpty(cpu, n)) {
-    if (!stackFault(cpu, false)) return;
-    if (size === 0) v = 0x8000;
-    else if (size === 1) v = 0x80000000;
-  } else {
-    const r = registerAt(cpu, n);
-    const mode = (imm & 64) !== 0 ? ZERO : (control(cpu) >> 13) & 3;
-    v = toInteger(signExponent(r), significand(r), 16 << size, mode);
-    if (!commitStore(cpu)) return;
-  }
-  if (size === 0) store<u16>(d, <u16>v);
-  else if (size === 1) store<u32>(d, u32(v));
-  else store<u64>(d, v);
-  if ((imm & POP) !== 0) pop(cpu);
-}
-/** FBSTP; `d` as for FSTP m80. */
-export function fbstp(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  store<u64>(d, 0, 16);
-  if (!readyMemory(cpu, imm)) return;
-  const n = physical(cpu, 0);
-  if (isEmpty(cpu, n)) {
-    if (!stackFault(cpu, false)) return;
-    store<u64>(d, 0xc000000000000000);
-    store<u64>(d, 0xffff, 8);
-  } else {
-    const r = registerAt(cpu, n);
-    packDecimal(d, signExponent(r), significand(r), (control(cpu) >> 13) & 3);
-    if (!commitStore(cpu)) return;
-  }
-  store<u64>(d, 1, 16);
-  pop(cpu);
-}
-/** FST ST(i): imm bits 8 pop; 16 the undocumented D9 D8, which only pops when ST(0) is empty. */
-export function fst(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  const top = load<u32>(cpu + X86_FP_TOP);
-  const tags = load<u32>(cpu + X86_FP_TAGS);
-  const fsw = load<u32>(cpu + X86_FSW);
-  const to = (top + imm) & 7;
-  if ((fsw & ES) === 0 && (tags & (1 << top)) === 0) {
-    v128.store(registerAt(cpu, to), v128.load(registerAt(cpu, top)));
-    store<u32>(cpu + X86_FP_TAGS, tags & ~(1 << to));
-    store<u32>(cpu + X86_FSW, fsw & ~C1);
-    noteOpcode(cpu, imm);
-    if ((imm & POP) !== 0) pop(cpu);
-    return;
-  }
-  if (!ready(cpu, imm)) return;
-  const n0 = physical(cpu, 0);
-  const ni = physical(cpu, imm & 7);
-  if (isEmpty(cpu, n0)) {
-    if ((imm & 16) !== 0) setC1(cpu, false);
-    else if (!underflow(cpu, ni)) return;
-  } else {
-    const r = registerAt(cpu, n0);
-    setC1(cpu, false);
-    put(cpu, ni, signExponent(r), significand(r));
-  }
-  if ((imm & POP) !== 0) pop(cpu);
-}
-
-// ---------------------------------------------------------------- register moves
-
-export function fxch(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  const n0 = load<u32>(cpu + X86_FP_TOP);
-  const ni = (n0 + imm) & 7;
-  const fsw = load<u32>(cpu + X86_FSW);
-  if ((fsw & ES) !== 0 || (load<u32>(cpu + X86_FP_TAGS) & ((1 << n0) | (1 << ni))) !== 0) {
-    if (!ready(cpu, imm) || !stackFault(cpu, false)) return;
-    if (isEmpty(cpu, n0)) put(cpu, n0, INDEFINITE_SE, INDEFINITE_M);
-    if (isEmpty(cpu, ni)) put(cpu, ni, INDEFINITE_SE, INDEFINITE_M);
-  } else {
-    noteOpcode(cpu, imm);
-    store<u32>(cpu + X86_FSW, fsw & ~C1);
-  }
-  const x = registerAt(cpu, n0);
-  const y = registerAt(cpu, ni);
-  const s = load<u64>(x, 8);
-  const m = load<u64>(x);
-  store<u64>(x, load<u64>(y));
-  store<u64>(x, load<u64>(y, 8), 8);
-  store<u64>(y, m);
-  store<u64>(y, s, 8);
-}
-/** FCMOVcc: b holds whether the condition is true. */
-export function fcmov(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!ready(cpu, imm)) return;
-  const n0 = physical(cpu, 0);
-  const ni = physical(cpu, imm & 7);
-  if (isEmpty(cpu, n0) || isEmpty(cpu, ni)) {
-    underflow(cpu, n0);
-    return;
-  }
-  if (load<u64>(b) === 0) return;
-  const r = registerAt(cpu, ni);
-  put(cpu, n0, signExponent(r), significand(r));
-}
-/** FFREE (imm bit 8: pop, the undocumented FFREEP). */
-export function ffree(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!ready(cpu, imm)) return;
-  store<u32>(cpu + X86_FP_TAGS, load<u32>(cpu + X86_FP_TAGS) | (1 << physical(cpu, imm & 7)));
-  setC1(cpu, false);
-  if ((imm & POP) !== 0) pop(cpu);
-}
-export function fincstp(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!ready(cpu, imm)) return;
-  store<u32>(cpu + X86_FP_TOP, physical(cpu, 1));
-  setC1(cpu, false);
-}
-export function fdecstp(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!ready(cpu, imm)) return;
-  store<u32>(cpu + X86_FP_TOP, physical(cpu, 7));
-  setC1(cpu, false);
-}
-export function fnop(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  ready(cpu, imm);
 }
 
 // ---------------------------------------------------------------- one operand

@@ -12,13 +12,21 @@ const SAVE: HelperTable = {
   ],
 };
 
-const INSTRUCTIONS: HelperTable = {
+const ARITHMETIC: HelperTable = {
   module: 'x86/x87',
   helpers: all(
     'vcallf',
     ...['fadd', 'fmul', 'fsub', 'fdiv', 'faddm', 'fmulm', 'fsubm', 'fdivm', 'fcom', 'fcomm', 'fcomi', 'ftst', 'fxam'],
+    ...['fsign', 'fsqrt', 'frndint'],
+  ),
+};
+
+const MOVES: HelperTable = {
+  module: 'x86/x87-move',
+  helpers: all(
+    'vcallf',
     ...['fldm', 'fild64', 'fld80', 'fbld', 'fld', 'fldconst', 'fst32', 'fst64', 'fst80', 'fist', 'fbstp', 'fst'],
-    ...['fxch', 'fcmov', 'ffree', 'fincstp', 'fdecstp', 'fnop', 'fsign', 'fsqrt', 'frndint'],
+    ...['fxch', 'fcmov', 'ffree', 'fincstp', 'fdecstp', 'fnop'],
   ),
 };
 
@@ -27,4 +35,4 @@ const FUNCTIONS: HelperTable = {
   helpers: all('vcallf', 'fprem', 'fscale', 'fxtract', 'f2xm1', 'fyl2x', 'fpatan', 'fsin', 'fsincos'),
 };
 
-export const X87_HELPER_TABLES: readonly HelperTable[] = [SAVE, INSTRUCTIONS, FUNCTIONS];
+export const X87_HELPER_TABLES: readonly HelperTable[] = [SAVE, ARITHMETIC, MOVES, FUNCTIONS];
