@@ -11,6 +11,10 @@ import { LOG_HELP, logItems, traceEvents } from '../options/logging.js';
 import { type Assembled, BLOCK_HOST } from './assemble.js';
 import { applyLogItems } from './logging.js';
 
+const PACKAGE = new URL('../../../../package.json', import.meta.url);
+
+export const version = (): string => (JSON.parse(fs.readFileSync(PACKAGE, 'utf8')) as { version: string }).version;
+
 const NO_UUID = new Uint8Array(16);
 
 export function uuidText(bytes: Uint8Array = NO_UUID): string {

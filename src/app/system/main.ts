@@ -1,17 +1,12 @@
 /** The commands `tinamou-system-x86_64` and `tinamou-system-i386`. */
-import { readFileSync } from 'node:fs';
 import { DisposableStore } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Monitor } from '../../control/hmp/monitor.js';
 import { assemble } from '../lib/assemble.js';
 import { applyLogItems, openLog } from '../lib/logging.js';
-import { monitorContext } from '../lib/monitor-context.js';
+import { monitorContext, version } from '../lib/monitor-context.js';
 import { addDefaults, parseArguments } from '../options/parse.js';
 import type { Wishes } from '../options/wishes.js';
-
-const PACKAGE = new URL('../../../../package.json', import.meta.url);
-
-const versionNumber = (): string => (JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string }).version;
 
 /** Signals that end the emulator in an orderly way, and their numbers. */
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
@@ -46,7 +41,7 @@ export async function main(
   process.on('unhandledRejection', crashed);
   for (const signal of Object.keys(SIGNALS) as Signal[]) process.on(signal, signalled);
   try {
-    const parsed = parseArguments(program, architecture, args, `Tinamou emulator version ${versionNumber()}\n`);
+    const parsed = parseArguments(program, architecture, args, `Tinamou emulator version ${version()}\n`);
     if ('text' in parsed) {
       process.stdout.write(parsed.text);
       return 0;
@@ -56,7 +51,7 @@ export async function main(
     owned.add(openLog(wishes));
     const machine = owned.add(await assemble(wishes, { note: complain }));
     for (const warning of machine.warnings) complain(`warning: ${warning}`);
-    const context = monitorContext(machine, versionNumber());
+    const context = monitorContext(machine, version());
     for (const port of machine.monitorPorts) new Monitor(port, context);
     applyLogItems(machine, wishes.logItems);
     if (!wishes.paused) machine.machine.lifecycle.start();
