@@ -4,7 +4,7 @@
  *
  * Angles are reduced by pi to 66 bits, as Intel's and AMD's processors do; everything else is the true function.
  */
-import { F80, PE, raise } from './control';
+import { F80, PE, raise, resultSe, UE } from './control';
 import { multiplyCore, roundPack, zeroOf } from './core';
 import { divideFractions, divideSmall, multiplyTop } from './fixed';
 import { lowWord, multiply, setLowWord, shiftLeft, shiftRightJam } from './wide';
@@ -123,11 +123,13 @@ export function yLog2(ctl: u32, sign: u32, ey: i32, my: u64, e: i32, mh: u64, ml
   const negativeE = e < 0;
   const integer = u64(negativeE ? -e : e);
   if (!below && mh === ONE && ml === 0) {
-    // A power of two: exact, though processors report PE all the same.
+    // A power of two: exact, though processors report PE (and UE) all the same.
     if (e === 0) return zeroOf(F80, sign);
     raise(PE);
     const shift = clz(integer);
-    return multiplyCore(F80, ctl, sign ^ u32(negativeE), 63 - i32(shift), integer << shift, ey, my);
+    const product = multiplyCore(F80, ctl, sign ^ u32(negativeE), 63 - i32(shift), integer << shift, ey, my);
+    if ((resultSe() & 0x7fff) === 0) raise(UE);
+    return product;
   }
   // difference |m - 1| and sum m + 1, both scaled by 2^126 (m halved) or 2^127
   let dh: u64;
