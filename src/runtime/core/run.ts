@@ -142,9 +142,12 @@ function step(cpu: usize, machine: usize, single: u32): u32 {
   if (load<u32>(machine + MACHINE_TRACE_MASK) & TRACE_EXEC) traceBlock(cpu, block);
   const compiled = load<u32>(block + BLOCK_ENTRY);
   if (compiled) return enterRegion(cpu, compiled);
-  const heat = load<u32>(block + BLOCK_HEAT) + 1;
-  store<u32>(block + BLOCK_HEAT, heat);
-  if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block);
+  // An instruction that is started alone, as it changes translated code, must be interpreted (hitsRunningCode).
+  if (!(mode & MODE_SINGLE)) {
+    const heat = load<u32>(block + BLOCK_HEAT) + 1;
+    store<u32>(block + BLOCK_HEAT, heat);
+    if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block);
+  }
   from = load<u32>(block + BLOCK_HOST2) ? 0 : load<u32>(block + BLOCK_HOST);
   return interpret(cpu, block, 0);
 }
