@@ -35,6 +35,8 @@ export interface Assembled extends Composed {
 
 export interface AssembleOptions {
   readonly backends?: GivenBackends;
+  /** Makes a virtual console (`vc`); without it, nobody sees those. */
+  readonly virtualConsole?: (id: string) => CharBackend;
   /** Tells the user something while the machine is being put together. */
   readonly note?: (text: string) => void;
 }
@@ -75,7 +77,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     commit: () => {
       for (const drive of drives.values()) drive.commit();
     },
-    virtualConsole: () => new NullBackend(),
+    virtualConsole: (id) => options.virtualConsole?.(id) ?? new NullBackend(),
     note: options.note ?? (() => {}),
   });
   // Before the devices: of a multiplexer's users, the one that comes last has the focus.

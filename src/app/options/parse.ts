@@ -62,19 +62,22 @@ export function addDefaults(w: Wishes, terminal: boolean): void {
   if (w.noDefaults) for (const kind of Object.keys(defaults) as (keyof typeof defaults)[]) defaults[kind] = false;
   if (w.drives.some((d) => d.interface === 'ide' && d.index === 2)) defaults.cdrom = false;
   if (w.drives.some((d) => d.interface === 'floppy')) defaults.floppy = false;
+  const stdio = w.chardevs.find((c) => c.spec.type === 'stdio');
+  if (stdio && w.display === 'curses') {
+    throw new UserError(`${stdio.origin}: -display curses has the terminal already: use -display none or -nographic`);
+  }
   if (w.noGraphic) {
     w.display ??= 'none';
     if (defaults.parallel) connect(w, 'parallel', 'null');
     if (defaults.serial) connect(w, 'serial', defaults.monitor ? 'mon:stdio' : 'stdio');
     else if (defaults.monitor) monitor(w, 'stdio');
   } else {
-    const stdio = w.chardevs.some((c) => c.spec.type === 'stdio');
     // Without a window system, the terminal is where a user expects the guest's screen.
     w.display ??=
       terminal && !stdio && !w.daemonize && (w.vga ?? (defaults.vga ? 'std' : 'none')) === 'std' ? 'curses' : 'none';
+    if (defaults.monitor) monitor(w, 'vc');
     if (defaults.serial) connect(w, 'serial', 'vc');
     if (defaults.parallel) connect(w, 'parallel', 'vc');
-    if (defaults.monitor) monitor(w, 'vc');
   }
   w.vga ??= defaults.vga && w.board.name !== 'none' ? 'std' : 'none';
   if (w.board.name === 'none') {

@@ -1,8 +1,11 @@
 /** The commands `tinamou-system-x86_64` and `tinamou-system-i386`. */
-import { DisposableStore } from '../../base/disposable.js';
+import fs from 'node:fs';
+import { type Disposable, DisposableStore, toDisposable } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Monitor } from '../../control/hmp/monitor.js';
+import { hostReason } from '../../host/node/host-error.js';
 import { assemble } from '../lib/assemble.js';
+import { CursesDisplay, VirtualConsole } from '../lib/consoles.js';
 import { applyLogItems, openLog } from '../lib/logging.js';
 import { monitorContext, version } from '../lib/monitor-context.js';
 import { addDefaults, parseArguments } from '../options/parse.js';
@@ -48,11 +51,19 @@ export async function main(
     }
     const { wishes } = parsed;
     addDefaults(wishes, process.stdin.isTTY === true && process.stdout.isTTY === true);
+    const consoles: VirtualConsole[] = [];
+    const virtualConsole = (id: string): VirtualConsole => {
+      const console = new VirtualConsole(id);
+      consoles.push(console);
+      return console;
+    };
     owned.add(openLog(wishes));
-    const machine = owned.add(await assemble(wishes, { note: complain }));
+    const machine = owned.add(await assemble(wishes, { note: complain, virtualConsole }));
     for (const warning of machine.warnings) complain(`warning: ${warning}`);
+    if (wishes.pidFile !== undefined) owned.add(writePidFile(wishes.pidFile));
     const context = monitorContext(machine, version());
     for (const port of machine.monitorPorts) new Monitor(port, context);
+    if (wishes.display === 'curses') owned.add(new CursesDisplay(machine.display, consoles, context.keys));
     applyLogItems(machine, wishes.logItems);
     if (!wishes.paused) machine.machine.lifecycle.start();
     const end = await machine.run();
@@ -69,6 +80,15 @@ export async function main(
     process.off('uncaughtException', crashed);
     process.off('unhandledRejection', crashed);
   }
+}
+
+function writePidFile(path: string): Disposable {
+  try {
+    fs.writeFileSync(path, `${process.pid}\n`);
+  } catch (error) {
+    throw new UserError(`-pidfile ${path}: cannot create PID file: ${hostReason(error)}`);
+  }
+  return toDisposable(() => fs.rmSync(path, { force: true }));
 }
 
 /** An error of our own in one line; TINAMOU_STACK=1 asks for the whole trace. */
