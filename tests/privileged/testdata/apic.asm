@@ -142,7 +142,7 @@ main:
     SHOW 0x390
     SAY32 'periodic '
     WR 0x320, 0x20030
-    WR 0x380, 3000000
+    WR 0x380, 40000000
     mov ecx, 3
 .tick:
     sti
@@ -169,7 +169,7 @@ main:
     out 0x43, al
     mov al, 0xff
     out 0x40, al
-    mov al, 0x0f
+    mov al, 0xff
     out 0x40, al
     mov al, 0xfe
     out 0x21, al
