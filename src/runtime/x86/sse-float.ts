@@ -139,6 +139,7 @@ function inexact32(op: u32, x: f32, y: f32, r: f32): u32 {
     const t = sum - f64(x);
     return u32(sum !== f64(r) || f64(x) - (sum - t) + (f64(y) - t) !== 0);
   }
+  if (r === 0) return 0;
   if (op === MUL) return u32(f64(x) * f64(y) !== f64(r));
   if (op === DIV) return u32(f64(r) * f64(y) !== f64(x));
   return u32(f64(r) * f64(r) !== f64(y));
