@@ -135,8 +135,11 @@ for (const c of CASES)
     const silicon = runner.run(inputs);
     inputs.forEach((input, k) => {
       const host = silicon[k] as Sample;
-      const { after: here, fault } = bench.run(input.code, input);
-      assert.equal(SIGNAL[fault] ?? -1, host.signal, `${c.name}: fault ${fault}, signal ${host.signal}`);
-      if (host.signal === 0) assert.equal(difference(here, host), '', `${c.name} mask ${input.rax}`);
+      for (const compiled of [false, true]) {
+        const { after: here, fault } = bench.run(input.code, input, compiled);
+        assert.equal(SIGNAL[fault] ?? -1, host.signal, `${c.name}: fault ${fault}, signal ${host.signal}`);
+        if (host.signal === 0)
+          assert.equal(difference(here, host), '', `${c.name} mask ${input.rax}${compiled ? ' compiled' : ''}`);
+      }
     });
   });
