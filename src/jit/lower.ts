@@ -60,6 +60,8 @@ export interface LowerOptions {
   readonly helperNames: readonly string[];
   /** Code to put in place of a vector helper, by its number and immediate. */
   readonly inlineVector: (helper: number, imm: number) => VectorCode | undefined;
+  /** Count instructions exactly (MACHINE.icount is set): block by block, as the interpreter does. */
+  readonly icount?: boolean;
   /** Whether in this mode the linear address of an instruction is not simply its pc. */
   readonly hasCodeBase: (mode: number) => boolean;
 }
@@ -90,7 +92,7 @@ export class Lowering {
   constructor(options: LowerOptions) {
     this.options = options;
     this.v = new Values(options.vectorBaseSlot);
-    this.slots = new SlotAnalysis(this.v);
+    this.slots = new SlotAnalysis(this.v, options.icount === true);
     this.groups = new AccessGroups(options.vectorBaseSlot);
   }
 
@@ -176,11 +178,12 @@ export class Lowering {
     const { v } = this;
     const { wide, scratch } = Local;
     v.setLocal(wide);
-    v.spillWritten(this.slots.hasMemoryOps);
+    const resumes = this.slots.hasMemoryOps || this.options.icount === true;
+    v.spillWritten(resumes);
     v.getLocal(wide);
     v.op(W.i32WrapI64);
     v.setLocal(scratch);
-    if (this.slots.hasMemoryOps) {
+    if (resumes) {
       v.getLocal(Local.cpu);
       v.getLocal(wide);
       v.i64(32, 0);
@@ -318,6 +321,7 @@ export class Lowering {
     v.dirtyHigh = this.slots.dirtyHigh[b] as number;
     this.mayBeStale = false;
     if (region.flow.loopHeader[b] === 1) this.poll(region.delta[b] as number);
+    if (this.options.icount === true) this.count(b);
     this.edge = region.firstEdge[b] as number;
     if (this.ops(b, 0, region.opCount[b] as number)) throw new Bug('block without a terminator');
   }
@@ -331,6 +335,31 @@ export class Lowering {
     v.op(W.brIf);
     v.code.uleb(this.depth - this.sideLabel);
     v.op(W.drop);
+  }
+
+  /** Takes the block's instructions off the budget; the interpreter ends the slice when there is none left. */
+  private count(b: number): void {
+    const { v, region } = this;
+    const budget = VCPU.at['instructionBudget'] as number;
+    v.i64(((region.delta[b] as number) << DELTA_SHIFT) | RegionExit.side, region.blocks[b] as number);
+    v.getLocal(Local.cpu);
+    v.memory(W.i64Load, 3, budget);
+    v.i64(0, 0);
+    v.op(W.i64LeS);
+    v.op(W.brIf);
+    v.code.uleb(this.depth - this.sideLabel);
+    v.op(W.drop);
+    for (const [field, op] of [
+      [budget, W.i64Sub],
+      [VCPU.at['instructionCount'] as number, W.i64Add],
+    ] as const) {
+      v.getLocal(Local.cpu);
+      v.getLocal(Local.cpu);
+      v.memory(W.i64Load, 3, field);
+      v.i64(region.instructions[b] as number, 0);
+      v.op(op);
+      v.memory(W.i64Store, 3, field);
+    }
   }
 
   // --- ops

@@ -48,7 +48,10 @@ export class SlotAnalysis {
   private calledHelper = false;
   private edge = 0;
 
-  constructor(private readonly v: Values) {}
+  constructor(
+    private readonly v: Values,
+    private readonly counting: boolean,
+  ) {}
 
   analyse(region: Region, words: Int32Array): void {
     this.region = region;
@@ -139,8 +142,8 @@ export class SlotAnalysis {
     this.keep = -1;
     this.calledHelper = false;
     this.edge = this.region.firstEdge[b] as number;
-    // A loop header polls for requests to leave.
-    if (this.region.flow.loopHeader[b] === 1) this.observe();
+    // A loop header polls for requests to leave; under icount every block may be one instruction too many.
+    if (this.counting || this.region.flow.loopHeader[b] === 1) this.observe();
   }
 
   private read(slot: number): void {

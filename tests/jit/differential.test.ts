@@ -284,6 +284,40 @@ test('optimised blocks do what they did before', () => {
   assert.ok(removed > 1000, `${removed} ops removed`);
 });
 
+test('under icount both tiers count alike, and end a slice at the same block', () => {
+  const rig = new Rig(true);
+  const count = CPU + (VCPU.at['instructionCount'] as number);
+  const budget = CPU + (VCPU.at['instructionBudget'] as number);
+  for (let seed = 1; seed <= 40; seed++) {
+    const r = new Random(seed * 1299709);
+    rig.reset();
+    const g = new Generator(r);
+    const blocks: number[] = [];
+    for (let i = 0; i < 5; i++) {
+      const here = CODE + i * BLOCK_BYTES;
+      const targets = Array.from({ length: 1 + r.next(3) }, () => (r.next(5) - i) * BLOCK_BYTES);
+      g.block(targets, 0x8000 - here, 4);
+      const block = rig.place(here, g.b, BLOCK_BYTES);
+      rig.view.setUint16(block + (BLOCK.at['instructions'] as number), 1 + r.next(9), true);
+      blocks.push(block);
+    }
+    rig.jit.request(blocks[0] as number);
+    rig.jit.flushQueue();
+    randomState(rig, r);
+    rig.view.setBigUint64(CPU + COUNTER * 8, 1000n, true);
+    rig.view.setBigInt64(budget, BigInt(1 + r.next(300)), true);
+    rig.pc = CODE;
+    const restore = rig.snapshot();
+    const expected = rig.run(false);
+    const counted = rig.view.getBigUint64(count, true);
+    restore();
+    const actual = rig.run(true);
+    assert.deepEqual(actual, expected, `seed ${seed}`);
+    assert.equal(rig.view.getBigUint64(count, true), counted, `seed ${seed}`);
+    assert.ok(counted > 0n);
+  }
+});
+
 test('a loop header polls the exit request', () => {
   const rig = new Rig();
   const b = new BlockBuilder();

@@ -55,7 +55,7 @@ export class Rig {
   private readonly placed = new Map<number, Placed>();
   sideExits = 0;
 
-  constructor() {
+  constructor(private readonly icount = false) {
     const zero = (): number => 0;
     const env = new Proxy<Record<string, WebAssembly.ImportValue>>(
       { memory: this.memory },
@@ -73,6 +73,7 @@ export class Rig {
       vectorBaseSlot: VECTOR_BASE_SLOT,
       lookup: (host) => this.placed.get(host - RAM)?.block ?? 0,
       hasCodeBase: (mode) => (mode & Mode.csBase) !== 0,
+      icount,
       now: () => 0,
     });
     this.reset();
@@ -99,6 +100,7 @@ export class Rig {
     set(MACHINE_AT, MACHINE, 'dirty', DIRTY_AT);
     set(MACHINE_AT, MACHINE, 'blockHash', BLOCK_HASH_AT);
     set(MACHINE_AT, MACHINE, 'hotThreshold', 0xffffffff);
+    set(MACHINE_AT, MACHINE, 'icount', this.icount ? 1 : 0);
     set(MACHINE_AT, MACHINE, 'vcpuCount', 1);
     set(MACHINE_AT, MACHINE, 'vcpus', CPU);
     this.view.setBigUint64(FLAT_AT + at(FLAT_RANGE, 'last'), BigInt(RAM_BYTES - 1), true);
