@@ -1,16 +1,19 @@
 /**
- * `npm test [-- part-of-a-path ...]`: installs, builds, checks (format, lint, layers) and runs the tests. With arguments
- * only the test files whose path contains one of them, and no checks.
+ * `npm test [-- part-of-a-path ...]`: installs, builds, checks (format, lint, layers) and runs the tests; the core ones once
+ * more on a current Node.js. With arguments only the test files whose path contains one of them, and no checks.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { ensureInstalled, root, runNode } from './bootstrap.mjs';
+import { currentNode } from './current-node.mjs';
 import { ensurePackages } from './host-packages.mjs';
 
 /** Long suites have commands of their own. */
 const LONG = ['tests/fuzz', 'tests/systems'];
+/** What depends on the JavaScript engine most: translator, interpreter, region compiler, and a whole boot. */
+const CORE = ['src/ir', 'src/jit', 'src/guest', 'src/accel', 'tests/jit', 'tests/guest', 'tests/boot'];
 
 ensureInstalled();
 const { build } = await import('./build.mjs');
@@ -28,9 +31,19 @@ const files = ['src', 'tests', 'tools']
   .filter((f) => (wanted.length > 0 ? wanted.some((w) => f.includes(w)) : !LONG.some((l) => f.startsWith(l))))
   .map((f) => join('dist', f.replace(/\.ts$/, '.js')))
   .sort();
-const done = spawnSync(
-  process.execPath,
-  ['--test', `--test-concurrency=${Math.min(2, availableParallelism())}`, ...files],
-  { cwd: root, stdio: 'inherit' },
-);
-process.exit(done.status ?? 1);
+
+function run(node, list) {
+  const options = ['--test', `--test-concurrency=${Math.min(2, availableParallelism())}`];
+  const done = spawnSync(node, [...options, ...list], { cwd: root, stdio: 'inherit' });
+  if (done.status !== 0) process.exit(done.status ?? 1);
+}
+
+const current = wanted.length === 0 ? currentNode() : undefined;
+if (current !== undefined) {
+  console.error('tinamou: the core tests on a current Node.js');
+  run(
+    current,
+    files.filter((f) => CORE.some((c) => f.startsWith(join('dist', c)))),
+  );
+}
+run(process.execPath, files);
