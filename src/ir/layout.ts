@@ -156,4 +156,4 @@ export const JUMP_ENTRY = layout('JumpEntry', [
 ]);
 export const BLOCK_HASH = 65536;
 /** -d items the runtime itself reports. */
-export const TraceBit = { int: 1, exec: 2, mmu: 4, cpuReset: 8, guestErrors: 16, unimp: 32 } as const;
+export const TraceBit = { int: 1, exec: 2, mmu: 4, noChain: 8 } as const;

@@ -1,7 +1,7 @@
 /** The `tcg` accelerator: guest code is translated, interpreted while cold, compiled to WebAssembly when hot. */
 import { Bug, UserError } from '../../base/errors.js';
 import type { GuestArchitecture, GuestTranslator } from '../../guest/guest.js';
-import { BLOCK, FLAT_RANGE, MACHINE, VCPU } from '../../ir/layout.js';
+import { BLOCK, FLAT_RANGE, MACHINE, TraceBit, VCPU } from '../../ir/layout.js';
 import { ExitReason } from '../../ir/ops.js';
 import { optimise } from '../../ir/passes.js';
 import { Jit } from '../../jit/jit.js';
@@ -16,6 +16,22 @@ export interface Ticker {
   arm(us: number): void;
   disarm(): void;
   dispose(): void;
+}
+
+/** Listeners of -d; each is called only while it is set, and `interrupt` and `block` while their trace bits are on. */
+export interface TcgLog {
+  /** A block for the code at linear-memory address `host` under `mode` was translated; its ops are as the guest made them. */
+  translated?:
+    | ((state: number, host: number, mode: number, bytes: number, words: Int32Array, count: number) => void)
+    | undefined;
+  /** The same block's ops after the passes. */
+  optimised?: ((words: Int32Array, count: number) => void) | undefined;
+  /** As the runtime's traceInterrupt (src/runtime/core/env.ts). */
+  interrupt?: ((state: number, kind: number, vector: number, code: number) => void) | undefined;
+  /** A block or the region that it heads is entered. */
+  block?: ((state: number, block: number) => void) | undefined;
+  /** A processor is about to be reset. */
+  reset?: ((state: number) => void) | undefined;
 }
 
 export interface TcgOptions {
@@ -52,6 +68,7 @@ export class TcgAccelerator implements Accelerator {
   readonly layout: LinearMemory;
   readonly runtime: Runtime;
   readonly jit: Jit;
+  readonly log: TcgLog = {};
   readonly #guest: GuestArchitecture;
   readonly #options: TcgOptions;
   readonly #ticker: Ticker;
@@ -221,6 +238,16 @@ export class TcgAccelerator implements Accelerator {
     this.#ticker.dispose();
   }
 
+  /** Which events the runtime reports to `log`: TraceBit. Code already chained is forgotten. */
+  setTraceMask(mask: number): void {
+    const { machine } = this.layout;
+    this.#view.setUint32(machine + at(MACHINE, 'traceMask'), mask, true);
+    // Compiled regions run many blocks in a row: to see each, none may be compiled.
+    const threshold = mask & TraceBit.noChain ? Number.POSITIVE_INFINITY : this.#options.hotThreshold;
+    this.#view.setUint32(machine + at(MACHINE, 'hotThreshold'), Math.min(threshold, 0xffffffff), true);
+    this.resetCode();
+  }
+
   /** Forgets all translated code. */
   resetCode(): void {
     this.runtime.resetCode(this.layout.machine, this.layout.pages);
@@ -261,7 +288,10 @@ export class TcgAccelerator implements Accelerator {
       get halted(): boolean {
         return view().getUint32(halted, true) !== 0;
       },
-      reset: () => this.runtime.resetCpu(state, index === 0 ? 1 : 0),
+      reset: () => {
+        this.log.reset?.(state);
+        this.runtime.resetCpu(state, index === 0 ? 1 : 0);
+      },
       setInterruptLine: (level) => {
         this.runtime.setIntr(state, level ? 1 : 0);
         if (level) this.#connected().wake();
@@ -314,28 +344,32 @@ export class TcgAccelerator implements Accelerator {
       picAcknowledge: () => services().picAcknowledge(),
       ioapicEoi: (vector: number) => services().ioapicEoi(vector),
       smiEntered: () => {},
-      traceInterrupt: () => {},
+      traceInterrupt: (cpu: number, kind: number, vector: number, code: number) =>
+        this.log.interrupt?.(cpu >>> 0, kind, vector, code),
       fpuError: (level: number) => services().fpuError(level !== 0),
-      translate: (_cpu: number, host: number, mode: number, page2: number) =>
-        this.#translate(host >>> 0, mode, page2 >>> 0),
+      translate: (cpu: number, host: number, mode: number, page2: number) =>
+        this.#translate(cpu >>> 0, host >>> 0, mode, page2 >>> 0),
       hot: (block: number) => {
         this.jit.request(block >>> 0);
         if (this.jit.pending >= COMPILE_BATCH) this.jit.flushQueue();
       },
       blockInvalidated: (block: number) => this.jit.invalidated(block >>> 0),
-      traceBlock: () => {},
+      traceBlock: (cpu: number, block: number) => this.log.block?.(cpu >>> 0, block >>> 0),
     };
     const instance = new WebAssembly.Instance(module, { env });
     return instance.exports as unknown as Runtime;
   }
 
   /** The runtime's `translate`: makes the block and enters it. */
-  #translate(host: number, mode: number, page2: number): number {
+  #translate(cpu: number, host: number, mode: number, page2: number): number {
     this.#translator ??= this.#guest.createTranslator(new Uint8Array(this.memory.buffer), this.layout.vcpus[0]!);
     const translator = this.#translator;
     if (!translator.translate(host, mode, page2)) return 0;
-    optimise(translator.builder);
-    const { words, count } = translator.builder;
+    const { builder } = translator;
+    this.log.translated?.(cpu, host, mode, translator.bytes, builder.words, builder.count);
+    optimise(builder);
+    const { words, count } = builder;
+    this.log.optimised?.(words, count);
     const bytes = BLOCK.size + count * 16;
     if (this.#next + bytes > this.layout.codeEnd) this.resetCode();
     const block = this.#next;

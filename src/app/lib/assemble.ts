@@ -8,6 +8,7 @@ import { type BlockHost, openDrive } from '../../block/open.js';
 import { DEFAULT_OPTIONS, type DeviceRequest, type IdeDriveRequest, type MachineOptions } from '../../boards/index.js';
 import type { CharBackend } from '../../char/backend.js';
 import { NullBackend } from '../../char/null.js';
+import type { GuestArchitecture } from '../../guest/guest.js';
 import { type CpuConfig, hasFeature, parseCpu } from '../../guest/x86/cpu-models.js';
 import { apicId } from '../../guest/x86/cpuid-leaves.js';
 import { X86_64 } from '../../guest/x86/index.js';
@@ -22,6 +23,7 @@ import { type Composed, compose, DEFAULT_HOT_THRESHOLD } from './compose.js';
 
 export interface Assembled extends Composed {
   readonly wishes: Wishes;
+  readonly guest: GuestArchitecture;
   readonly backends: Backends;
   readonly drives: readonly Drive[];
   /** Ports of the monitors, in the order of the wishes; nothing is attached to them yet. */
@@ -148,6 +150,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   return {
     ...composed,
     wishes: w,
+    guest: X86_64,
     backends,
     drives: [...drives.values()],
     monitorPorts,

@@ -9,12 +9,12 @@ export const LOG_ITEMS = {
   op: 'the micro operations of every translated block',
   op_opt: 'the micro operations after optimisation',
   int: 'interrupts and exceptions, as they are delivered',
-  exec: 'every block before it runs',
-  mmu: 'what page table walks find',
+  exec: 'blocks before they run; without nochain only those that the dispatcher enters',
+  mmu: 'writes to the control registers, which decide how addresses are translated',
   cpu_reset: 'the registers before a processor is reset',
   unimp: 'what the guest asks for and Tinamou lacks',
   guest_errors: 'what the guest does against the specification',
-  nochain: 'accepted; blocks of -d exec are never chained',
+  nochain: 'every block goes through the dispatcher, interpreted, so that exec shows all',
 } as const;
 export type LogItem = keyof typeof LOG_ITEMS;
 

@@ -36,6 +36,10 @@ export function longCode(r: X86Registers): boolean {
   return (r.get('efer') & LONG_MODE_ACTIVE) !== 0n && (descriptor(r, 'cs') & D_LONG) !== 0;
 }
 
+/** The address of the next instruction, with the segment's base outside 64-bit mode. */
+export const linearPc = (r: X86Registers): bigint =>
+  longCode(r) ? r.get('rip') : BigInt.asUintN(32, r.get('rip') + r.segment('cs').base);
+
 function descriptor(r: X86Registers, name: SegmentName): number {
   const { attributes, limit } = r.segment(name);
   const word = attributes << 8;
@@ -137,7 +141,7 @@ function vectorLines(r: X86Registers, count: number): string[] {
 
 /** A register by the names that QEMU's monitor takes: rax, eax, ax, pc, eflags, cs, cr3. */
 export function registerNamed(r: X86Registers, name: string): bigint | undefined {
-  if (name === 'pc' || name === 'eip') return r.get('rip') + r.segment('cs').base;
+  if (name === 'pc' || name === 'eip') return linearPc(r);
   if (name === 'eflags') return r.get('rflags') & 0xffffffffn;
   if ((SEG as readonly string[]).includes(name)) return BigInt(r.segment(name as SegmentName).selector);
   if (/^cr[0234]$/.test(name) || name === 'efer' || name === 'rip' || (GPR as readonly string[]).includes(name)) {

@@ -14,7 +14,10 @@ export declare function picAcknowledge(cpu: usize): u32;
 export declare function ioapicEoi(vector: u32): void;
 /** System management mode begins (1) or ends (0) on this processor. */
 export declare function smiEntered(cpu: usize, on: u32): void;
-/** An event is about to be delivered (only with -d int): kind 0 exception, 1 INT n, 2 INT3/INTO, 3 INT1, 4 hardware. */
+/**
+ * An event is about to be delivered (only with -d int): kind 0 exception, 1 INT n, 2 INT3/INTO, 3 INT1, 4 hardware; or,
+ * with -d mmu, kind 5: control register `vector` was written.
+ */
 export declare function traceInterrupt(cpu: usize, kind: u32, vector: u32, code: u32): void;
 /** FERR#: the x87 error line, for CR0.NE = 0. */
 export declare function fpuError(level: u32): void;

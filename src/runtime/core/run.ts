@@ -18,6 +18,7 @@ import {
   MACHINE_TRACE_MASK,
   MANY_SIDE_EXITS,
   TRACE_EXEC,
+  TRACE_NO_CHAIN,
   VCPU_EXIT_DETAIL,
   VCPU_EXIT_REQUEST,
   VCPU_FAULT_PENDING,
@@ -129,7 +130,13 @@ function step(cpu: usize, machine: usize, single: u32): u32 {
   }
   if (chainFrom) {
     // Same page and mode as the block that jumped here: from now on it goes on without us.
-    if (from && !single && !load<u32>(block + BLOCK_HOST2) && ((load<u32>(block + BLOCK_HOST) ^ from) & ~0xfff) === 0) {
+    if (
+      from &&
+      !single &&
+      !load<u32>(block + BLOCK_HOST2) &&
+      ((load<u32>(block + BLOCK_HOST) ^ from) & ~0xfff) === 0 &&
+      !(load<u32>(machine + MACHINE_TRACE_MASK) & TRACE_NO_CHAIN)
+    ) {
       store<u32>(chainFrom, <u32>block, 4);
     }
     clearChain();

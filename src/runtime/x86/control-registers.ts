@@ -1,5 +1,7 @@
 /** MOV CR and its relatives, XCR0 and PKRU, TLB invalidation instructions (Intel SDM vol. 3A ch. 2). */
+import { traceInterrupt } from '../core/env';
 import { ldU64 } from '../core/memory';
+import { MACHINE_TRACE_MASK, TRACE_MMU, VCPU_MACHINE } from '../generated/layout';
 import {
   FEATURE_AVX,
   FEATURE_DE,
@@ -226,9 +228,14 @@ export function writeCr(cpu: usize, a: u64, _b: u64, imm: u32): u64 {
     default:
       return fault(cpu, UD, 0);
   }
-  if (!faulted(cpu)) updateMode(cpu);
+  if (faulted(cpu)) return 0;
+  updateMode(cpu);
+  if ((load<u32>(<usize>load<u32>(cpu + VCPU_MACHINE) + MACHINE_TRACE_MASK) & TRACE_MMU) !== 0)
+    traceInterrupt(cpu, TRACED_CONTROL_REGISTER, imm, 0);
   return 0;
 }
+/** traceInterrupt's kind for a control register that was written. */
+const TRACED_CONTROL_REGISTER: u32 = 5;
 
 export function smsw(cpu: usize, _a: u64, _b: u64, _imm: u32): u64 {
   return umipRefuses(cpu) ? 0 : cr0(cpu);
