@@ -142,6 +142,9 @@ test('configuration and mode pages', () => {
   const configuration = ask([0x46, 0, 0, 0, 0, 0, 0, 1, 0]);
   assert.equal(getBe32(configuration, 0), configuration.length - 4);
   assert.equal(getBe16(configuration, 6), 8, 'a CD');
+  assert.equal(ask([0x46, 2, 0, 3, 0, 0, 0, 1, 0]).length, 8 + 8, 'one feature');
+  assert.equal(ask([0x46, 0, 0, 1, 0, 0, 0, 1, 0]).length, 8 + 12 + 8, 'from one on');
+  assert.deepEqual(sense([0x46, 3, 0, 0, 0, 0, 0, 1, 0]), [5, 0x24, 0]);
   const page = ask([0x5a, 0, 0x2a, 0, 0, 0, 0, 0, 100]);
   assert.deepEqual([getBe16(page, 0), page[8], page[9]], [page.length - 2, 0x2a, 18]);
   assert.equal(page.length, 28);

@@ -46,7 +46,7 @@ export const trace = traceEvents({
 const PACKET_BYTES = 12;
 const REASON = { COMMAND: 1, TO_HOST: 2 };
 const SET_TRANSFER_MODE = 0x03;
-const DEFAULT_MODE = 0x22;
+const DEFAULT_MODE = 0x45;
 const EVENT = { NONE: 0, EJECT_REQUESTED: 1, NEW_MEDIUM: 2, REMOVED: 3 };
 const MEDIA_CLASS = 1 << 4;
 const MAX_LIMIT = 0xfffe;
@@ -351,7 +351,7 @@ export class AtapiCdrom extends IdeDevice implements Device, DriveUser {
         this.#good();
         break;
       case OPERATION.GET_CONFIGURATION:
-        this.#reply(configuration(this.#ready ? this.#sectors : -1), getBe16(p, 7));
+        this.#reply(configuration(this.#ready ? this.#sectors : -1, p[1]! & 3, getBe16(p, 2)), getBe16(p, 7));
         break;
       case OPERATION.GET_EVENT_STATUS:
         this.#eventStatus(p);

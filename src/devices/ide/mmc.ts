@@ -110,18 +110,25 @@ export function tableOfContents(sectors: number, format: number, msf: boolean, f
   }
 }
 
+/** What GET CONFIGURATION asks for: all features from one on, those that are current, or that one alone. */
+export const FEATURES = { ALL: 0, CURRENT: 1, ONE: 2 } as const;
+
 /** GET CONFIGURATION: profile list, core and removable medium. `sectors` is -1 without a medium. */
-export function configuration(sectors: number): number[] {
+export function configuration(sectors: number, asked: number, first: number): number[] | null {
   const current = sectors < 0 ? PROFILE.NONE : sectors > CD_SECTORS ? PROFILE.DVD_ROM : PROFILE.CD_ROM;
   const profile = (number: number) => [...be16(number), number === current ? 1 : 0, 0];
-  const features = [
-    ...[0x00, 0x00, 0x03, 8, ...profile(PROFILE.DVD_ROM), ...profile(PROFILE.CD_ROM)],
+  const features: readonly (readonly [number: number, descriptor: readonly number[]])[] = [
+    [0x0000, [0x00, 0x00, 0x03, 8, ...profile(PROFILE.DVD_ROM), ...profile(PROFILE.CD_ROM)]],
     // Core, version 2: ATAPI, with device busy events.
-    ...[0x00, 0x01, 0x0b, 8, 0, 0, 0, 2, 1, 0, 0, 0],
+    [0x0001, [0x00, 0x01, 0x0b, 8, 0, 0, 0, 2, 1, 0, 0, 0]],
     // Removable medium: tray, can be ejected and locked.
-    ...[0x00, 0x03, 0x03, 4, 0x29, 0, 0, 0],
+    [0x0003, [0x00, 0x03, 0x03, 4, 0x29, 0, 0, 0]],
   ];
-  return [...be32(features.length + 4), 0, 0, ...be16(current), ...features];
+  if (asked > FEATURES.ONE) return null;
+  // All of them are current always.
+  const chosen = features.filter(([number]) => (asked === FEATURES.ONE ? number === first : number >= first));
+  const bytes = chosen.flatMap(([, descriptor]) => descriptor);
+  return [...be32(bytes.length + 4), 0, 0, ...be16(current), ...bytes];
 }
 
 /** Media class of GET EVENT STATUS NOTIFICATION. `event`: 0 none, 1 eject requested, 2 new medium, 3 removed. */
