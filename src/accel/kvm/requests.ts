@@ -1,0 +1,40 @@
+/** A file descriptor of KVM with requests by name. */
+import { Request, type RequestName } from './abi.js';
+import { KvmError } from './error.js';
+import type { HostCalls } from './host-calls.js';
+
+export class KvmDescriptor {
+  #closed = false;
+
+  constructor(
+    readonly calls: HostCalls,
+    readonly fd: number,
+  ) {}
+
+  /** A request with a number; gives the call's result. */
+  number(name: RequestName, argument = 0, detail = ''): number {
+    return this.check(name, this.calls.ioctl(this.fd, Request[name], argument), detail);
+  }
+
+  /** A request with a structure, which the kernel may fill. */
+  bytes(name: RequestName, argument: Uint8Array, detail = ''): Uint8Array {
+    this.bytesResult(name, argument, detail);
+    return argument;
+  }
+
+  /** The same for calls whose result says something. */
+  bytesResult(name: RequestName, argument: Uint8Array, detail = ''): number {
+    return this.check(name, this.calls.ioctlBytes(this.fd, Request[name], argument), detail);
+  }
+
+  check(name: string, result: number, detail = ''): number {
+    if (result < 0) throw new KvmError(name, -result, this.calls.errnoName(-result), detail);
+    return result;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.calls.close(this.fd);
+  }
+}

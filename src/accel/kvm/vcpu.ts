@@ -1,0 +1,297 @@
+/** The vCPU level: registers, KVM_RUN and what it comes back with. */
+import {
+  CPUID,
+  CPUID_ENTRY,
+  type CpuidEntry,
+  DEBUGREGS,
+  type DebugRegs,
+  EVENTS,
+  type Events,
+  Exit,
+  encodeList,
+  exitName,
+  FPU,
+  type Fpu,
+  GUEST_DEBUG,
+  GuestDebug,
+  INTERRUPT,
+  LAPIC_BYTES,
+  MP_STATE,
+  MSR_ENTRY,
+  MSRS,
+  REGS,
+  type Regs,
+  Request,
+  RUN,
+  RUN_DEBUG,
+  RUN_EMULATION,
+  RUN_FAIL_ENTRY,
+  RUN_HYPERCALL,
+  RUN_INTERNAL,
+  RUN_IO,
+  RUN_MMIO,
+  RUN_MSR,
+  RUN_SYSTEM_EVENT,
+  SREGS,
+  type Sregs,
+  TRANSLATION,
+  XCRS,
+  XSAVE_BYTES,
+} from './abi.js';
+import type { HostCalls, Mapping } from './host-calls.js';
+import type { GuestDebugRequest, KvmExit, KvmProcessor } from './interface.js';
+import { KvmDescriptor } from './requests.js';
+
+const EINTR = 4;
+const EAGAIN = 11;
+const SUBERROR_EMULATION = 1;
+const PAGE = 4096;
+const UNION = RUN.at.union;
+
+export class KvmVcpu implements KvmProcessor {
+  /** struct kvm_run, as long as the vCPU lives. */
+  readonly runView: DataView;
+  readonly #vcpu: KvmDescriptor;
+  readonly #mapping: Mapping;
+  #interrupted = false;
+  #closed = false;
+
+  /** `fd` may have been made in another thread; each thread that uses it has its own KvmVcpu. */
+  constructor(
+    private readonly calls: HostCalls,
+    readonly fd: number,
+    readonly runBytes: number,
+    readonly id: number,
+  ) {
+    this.#vcpu = new KvmDescriptor(calls, fd);
+    this.#mapping = calls.map(fd, runBytes);
+    this.runView = new DataView(this.#mapping.buffer);
+  }
+
+  run(): number {
+    const result = this.calls.ioctl(this.fd, Request.KVM_RUN, 0);
+    this.#interrupted = result === -EINTR || result === -EAGAIN;
+    if (this.#interrupted) return Exit.interrupted;
+    if (result < 0) this.#vcpu.check('KVM_RUN', result, `vCPU ${this.id}`);
+    return this.exitReason;
+  }
+
+  /** An `Exit` number. */
+  get exitReason(): number {
+    return this.runView.getUint32(RUN.at.exitReason, true);
+  }
+
+  exit(): KvmExit {
+    if (this.#interrupted) return { reason: 'interrupted' };
+    const view = this.runView;
+    const number = this.exitReason;
+    switch (number) {
+      case Exit.io: {
+        const { direction, size, port, count, dataOffset } = RUN_IO.read(view, UNION);
+        const data = new Uint8Array(view.buffer, Number(dataOffset), size * count);
+        return { reason: 'io', write: direction === 1, port, size: size as 1 | 2 | 4, count, data };
+      }
+      case Exit.mmio: {
+        const { physAddr, len, isWrite } = RUN_MMIO.read(view, UNION);
+        const data = new Uint8Array(view.buffer, UNION + RUN_MMIO.at.data, len);
+        return { reason: 'mmio', write: isWrite !== 0, address: physAddr, data };
+      }
+      case Exit.failEntry: {
+        const { reason, cpu } = RUN_FAIL_ENTRY.read(view, UNION);
+        return { reason: 'failEntry', hardwareReason: reason, cpu };
+      }
+      case Exit.internalError:
+        return this.#internalError();
+      case Exit.debug: {
+        const { exception, pc, dr6, dr7 } = RUN_DEBUG.read(view, UNION);
+        return { reason: 'debug', exception, pc, dr6, dr7 };
+      }
+      case Exit.systemEvent: {
+        const { type, ndata, data } = RUN_SYSTEM_EVENT.read(view, UNION);
+        return { reason: 'systemEvent', type, data: data.slice(0, ndata) };
+      }
+      case Exit.ioapicEoi:
+        return { reason: 'ioapicEoi', vector: view.getUint8(UNION) };
+      case Exit.hypercall: {
+        const { nr, args } = RUN_HYPERCALL.read(view, UNION);
+        return { reason: 'hypercall', number: nr, args };
+      }
+      case Exit.rdmsr:
+      case Exit.wrmsr: {
+        const { index, data } = RUN_MSR.read(view, UNION);
+        return { reason: number === Exit.rdmsr ? 'rdmsr' : 'wrmsr', index, value: data };
+      }
+      case Exit.hlt:
+      case Exit.shutdown:
+      case Exit.irqWindowOpen:
+      case Exit.intr:
+      case Exit.nmi:
+      case Exit.setTpr:
+        return { reason: exitName(number) as 'hlt' | 'shutdown' | 'irqWindowOpen' | 'intr' | 'nmi' | 'setTpr' };
+      default:
+        return { reason: 'other', number };
+    }
+  }
+
+  setImmediateExit(on: boolean): void {
+    this.runView.setUint8(RUN.at.immediateExit, on ? 1 : 0);
+  }
+
+  regs(): Regs {
+    return REGS.decode(this.#vcpu.bytes('KVM_GET_REGS', new Uint8Array(REGS.size)));
+  }
+
+  setRegs(regs: Regs): void {
+    this.#vcpu.bytes('KVM_SET_REGS', REGS.encode(regs));
+  }
+
+  sregs(): Sregs {
+    return SREGS.decode(this.#vcpu.bytes('KVM_GET_SREGS', new Uint8Array(SREGS.size)));
+  }
+
+  setSregs(sregs: Sregs): void {
+    this.#vcpu.bytes('KVM_SET_SREGS', SREGS.encode(sregs));
+  }
+
+  fpu(): Fpu {
+    return FPU.decode(this.#vcpu.bytes('KVM_GET_FPU', new Uint8Array(FPU.size)));
+  }
+
+  setFpu(fpu: Fpu): void {
+    this.#vcpu.bytes('KVM_SET_FPU', FPU.encode(fpu));
+  }
+
+  xsave(): Uint8Array {
+    return this.#vcpu.bytes('KVM_GET_XSAVE', new Uint8Array(XSAVE_BYTES));
+  }
+
+  setXsave(area: Uint8Array): void {
+    const whole = new Uint8Array(XSAVE_BYTES);
+    whole.set(area);
+    this.#vcpu.bytes('KVM_SET_XSAVE', whole);
+  }
+
+  xcr0(): bigint {
+    const { nrXcrs, xcrs } = XCRS.decode(this.#vcpu.bytes('KVM_GET_XCRS', new Uint8Array(XCRS.size)));
+    return xcrs.slice(0, nrXcrs).find((x) => x.xcr === 0)?.value ?? 1n;
+  }
+
+  setXcr0(value: bigint): void {
+    this.#vcpu.bytes('KVM_SET_XCRS', XCRS.encode({ nrXcrs: 1, flags: 0, xcrs: [{ xcr: 0, reserved: 0, value }] }));
+  }
+
+  msrs(indices: readonly number[]): (bigint | undefined)[] {
+    const found: (bigint | undefined)[] = [];
+    while (found.length < indices.length) {
+      const rest = indices.slice(found.length).map((index) => ({ index, reserved: 0, data: 0n }));
+      const list = encodeList(MSRS, { nmsrs: rest.length, pad: 0 }, MSR_ENTRY, rest);
+      const got = this.#vcpu.bytesResult('KVM_GET_MSRS', list);
+      for (let i = 0; i < got; i++) found.push(MSR_ENTRY.decode(list, MSRS.size + i * MSR_ENTRY.size).data);
+      // The kernel stops at the first that it has not.
+      if (got < rest.length) found.push(undefined);
+    }
+    return found;
+  }
+
+  setMsrs(values: ReadonlyMap<number, bigint>): number[] {
+    const refused: number[] = [];
+    let rest = [...values].map(([index, data]) => ({ index, reserved: 0, data }));
+    while (rest.length > 0) {
+      const list = encodeList(MSRS, { nmsrs: rest.length, pad: 0 }, MSR_ENTRY, rest);
+      const taken = this.#vcpu.bytesResult('KVM_SET_MSRS', list);
+      if (taken < rest.length) refused.push(rest[taken]!.index);
+      rest = rest.slice(taken + 1);
+    }
+    return refused;
+  }
+
+  lapic(): Uint8Array {
+    return this.#vcpu.bytes('KVM_GET_LAPIC', new Uint8Array(LAPIC_BYTES));
+  }
+
+  setLapic(page: Uint8Array): void {
+    this.#vcpu.bytes('KVM_SET_LAPIC', page.slice(0, LAPIC_BYTES));
+  }
+
+  events(): Events {
+    return EVENTS.decode(this.#vcpu.bytes('KVM_GET_VCPU_EVENTS', new Uint8Array(EVENTS.size)));
+  }
+
+  setEvents(events: Events): void {
+    this.#vcpu.bytes('KVM_SET_VCPU_EVENTS', EVENTS.encode(events));
+  }
+
+  debugRegs(): DebugRegs {
+    return DEBUGREGS.decode(this.#vcpu.bytes('KVM_GET_DEBUGREGS', new Uint8Array(DEBUGREGS.size)));
+  }
+
+  setDebugRegs(registers: DebugRegs): void {
+    this.#vcpu.bytes('KVM_SET_DEBUGREGS', DEBUGREGS.encode(registers));
+  }
+
+  mpState(): number {
+    return MP_STATE.decode(this.#vcpu.bytes('KVM_GET_MP_STATE', new Uint8Array(MP_STATE.size))).mpState;
+  }
+
+  setMpState(state: number): void {
+    this.#vcpu.bytes('KVM_SET_MP_STATE', MP_STATE.encode({ mpState: state }));
+  }
+
+  setCpuid(entries: readonly CpuidEntry[]): void {
+    this.#vcpu.bytes('KVM_SET_CPUID2', encodeList(CPUID, { nent: entries.length, padding: 0 }, CPUID_ENTRY, entries));
+  }
+
+  setGuestDebug({ singleStep, softwareBreakpoints, breakpoints = [] }: GuestDebugRequest): void {
+    const wanted =
+      (singleStep ? GuestDebug.singleStep : 0) |
+      (softwareBreakpoints ? GuestDebug.softwareBreakpoints : 0) |
+      (breakpoints.length > 0 ? GuestDebug.hardwareBreakpoints : 0);
+    const debugreg = [...breakpoints, ...Array<bigint>(8 - breakpoints.length).fill(0n)];
+    // DR7: a global-enable bit each; execution breakpoints have zero in type and length. Bit 10 always reads as 1.
+    debugreg[7] = breakpoints.reduce((bits, _, i) => bits | (2n << BigInt(2 * i)), 0x400n);
+    const control = wanted === 0 ? 0 : GuestDebug.enable | wanted;
+    this.#vcpu.bytes('KVM_SET_GUEST_DEBUG', GUEST_DEBUG.encode({ control, pad: 0, debugreg }));
+  }
+
+  translate(linear: bigint): bigint | undefined {
+    const page = linear & ~BigInt(PAGE - 1);
+    const request = TRANSLATION.encode({ linear: page, physical: 0n, valid: 0, writeable: 0, usermode: 0 });
+    const { physical, valid } = TRANSLATION.decode(this.#vcpu.bytes('KVM_TRANSLATE', request));
+    return valid === 0 ? undefined : physical | (linear - page);
+  }
+
+  interrupt(vector: number): void {
+    this.#vcpu.bytes('KVM_INTERRUPT', INTERRUPT.encode({ irq: vector }), `vector ${vector}`);
+  }
+
+  nmi(): void {
+    this.#vcpu.number('KVM_NMI');
+  }
+
+  tscKhz(): number {
+    return this.#vcpu.number('KVM_GET_TSC_KHZ');
+  }
+
+  /** Lets go of this thread's view and leaves the vCPU to others. */
+  detach(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.calls.unmap(this.#mapping);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.detach();
+    this.#vcpu.close();
+  }
+
+  #internalError(): KvmExit {
+    const { suberror, ndata, data } = RUN_INTERNAL.read(this.runView, UNION);
+    const emulation = RUN_EMULATION.read(this.runView, UNION);
+    const instruction =
+      suberror === SUBERROR_EMULATION && ndata >= 3 && emulation.flags & 1n
+        ? emulation.insnBytes.slice(0, Math.min(emulation.insnSize, 15))
+        : undefined;
+    return { reason: 'internalError', suberror, data: data.slice(0, ndata), ...(instruction && { instruction }) };
+  }
+}

@@ -1,0 +1,151 @@
+/** The VM level: memory slots, interrupt routing, vCPUs. */
+import {
+  Capability,
+  type CapabilityName,
+  CLOCK_DATA,
+  DIRTY_LOG,
+  ENABLE_CAP,
+  encodeList,
+  IOEVENTFD,
+  IoeventFlag,
+  IRQ_LEVEL,
+  IRQFD,
+  IRQFD_DEASSIGN,
+  MEMORY_REGION,
+  MSI,
+  PIT_CONFIG,
+  PIT_STATE2,
+  type PitState,
+  ROUTE,
+  ROUTES,
+  Routing,
+} from './abi.js';
+import type { HostCalls } from './host-calls.js';
+import type { GsiRoute, IoEventRequest, KvmMachine, MemorySlotRequest } from './interface.js';
+import { KvmDescriptor } from './requests.js';
+import { KvmVcpu } from './vcpu.js';
+
+export class KvmVm implements KvmMachine {
+  readonly #vm: KvmDescriptor;
+
+  constructor(
+    private readonly calls: HostCalls,
+    fd: number,
+    /** Of struct kvm_run with what follows it. */
+    readonly runBytes: number,
+  ) {
+    this.#vm = new KvmDescriptor(calls, fd);
+  }
+
+  capability(name: CapabilityName): number {
+    return this.#vm.number('KVM_CHECK_EXTENSION', Capability[name], name);
+  }
+
+  enableCapability(name: CapabilityName, ...args: bigint[]): void {
+    this.#vm.bytes('KVM_ENABLE_CAP', ENABLE_CAP.encode({ cap: Capability[name], flags: 0, args }), name);
+  }
+
+  setMemory({ slot, guestAddress, memory, flags = 0 }: MemorySlotRequest): void {
+    const request = {
+      slot,
+      flags,
+      guestPhysAddr: guestAddress,
+      memorySize: BigInt(memory.length),
+      userspaceAddr: memory.length === 0 ? 0n : this.calls.addressOf(memory),
+    };
+    this.#vm.bytes(
+      'KVM_SET_USER_MEMORY_REGION',
+      MEMORY_REGION.encode(request),
+      `slot ${slot}, ${memory.length} bytes at 0x${guestAddress.toString(16)}`,
+    );
+  }
+
+  dirtyLog(slot: number, pages: number): Uint8Array {
+    // The kernel writes whole 64-bit words through a pointer, so this memory must not move.
+    const bytes = Math.ceil(pages / 64) * 8;
+    const bitmap = new Uint8Array(
+      new WebAssembly.Memory({
+        initial: Math.ceil(bytes / 65536),
+        maximum: Math.ceil(bytes / 65536),
+        shared: true,
+      }).buffer,
+      0,
+      bytes,
+    );
+    const address = this.calls.addressOf(bitmap);
+    this.#vm.bytes('KVM_GET_DIRTY_LOG', DIRTY_LOG.encode({ slot, pad: 0, bitmap: address }), `slot ${slot}`);
+    return bitmap.slice(0, Math.ceil(pages / 8));
+  }
+
+  createVcpu(id: number): KvmVcpu {
+    return new KvmVcpu(this.calls, this.#vm.number('KVM_CREATE_VCPU', id), this.runBytes, id);
+  }
+
+  createIrqchip(): void {
+    this.#vm.number('KVM_CREATE_IRQCHIP');
+  }
+
+  createPit(): void {
+    this.#vm.bytes('KVM_CREATE_PIT2', PIT_CONFIG.encode({ flags: 0 }));
+  }
+
+  pit(): PitState {
+    return PIT_STATE2.decode(this.#vm.bytes('KVM_GET_PIT2', new Uint8Array(PIT_STATE2.size)));
+  }
+
+  setPit(state: PitState): void {
+    this.#vm.bytes('KVM_SET_PIT2', PIT_STATE2.encode(state));
+  }
+
+  setIrqLine(gsi: number, level: boolean): void {
+    this.#vm.bytes('KVM_IRQ_LINE', IRQ_LEVEL.encode({ irq: gsi, level: level ? 1 : 0 }), `GSI ${gsi}`);
+  }
+
+  setRoutes(routes: readonly GsiRoute[]): void {
+    const entries = routes.map((r) => ({
+      gsi: r.gsi,
+      type: 'chip' in r ? Routing.irqchip : Routing.msi,
+      flags: 0,
+      pad: 0,
+      a: 'chip' in r ? r.chip : Number(r.address & 0xffff_ffffn),
+      b: 'chip' in r ? r.pin : Number(r.address >> 32n),
+      c: 'chip' in r ? 0 : r.data,
+    }));
+    this.#vm.bytes('KVM_SET_GSI_ROUTING', encodeList(ROUTES, { nr: entries.length, flags: 0 }, ROUTE, entries));
+  }
+
+  signalMsi(address: bigint, data: number): boolean {
+    const message = { addressLo: Number(address & 0xffff_ffffn), addressHi: Number(address >> 32n), data, flags: 0 };
+    const argument = MSI.encode(message);
+    return this.#vm.bytesResult('KVM_SIGNAL_MSI', argument) > 0;
+  }
+
+  irqfd(eventfd: number, gsi: number, attach: boolean): void {
+    const flags = attach ? 0 : IRQFD_DEASSIGN;
+    this.#vm.bytes('KVM_IRQFD', IRQFD.encode({ fd: eventfd, gsi, flags, resamplefd: 0 }), `GSI ${gsi}`);
+  }
+
+  ioeventfd({ eventfd, space, address, length, match }: IoEventRequest, attach: boolean): void {
+    const flags =
+      (match === undefined ? 0 : IoeventFlag.dataMatch) |
+      (space === 'port' ? IoeventFlag.pio : 0) |
+      (attach ? 0 : IoeventFlag.deassign);
+    this.#vm.bytes(
+      'KVM_IOEVENTFD',
+      IOEVENTFD.encode({ datamatch: match ?? 0n, addr: address, len: length, fd: eventfd, flags }),
+      `${space} 0x${address.toString(16)}`,
+    );
+  }
+
+  clock(): bigint {
+    return CLOCK_DATA.decode(this.#vm.bytes('KVM_GET_CLOCK', new Uint8Array(CLOCK_DATA.size))).clock;
+  }
+
+  setClock(ns: bigint): void {
+    this.#vm.bytes('KVM_SET_CLOCK', CLOCK_DATA.encode({ clock: ns, flags: 0, pad: 0, realtime: 0n, hostTsc: 0n }));
+  }
+
+  close(): void {
+    this.#vm.close();
+  }
+}
