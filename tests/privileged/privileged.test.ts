@@ -18,7 +18,13 @@ const GUESTS = ['real', 'protected', 'v86', 'paging', 'long', 'debug'];
 const update = process.env['UPDATE_GOLDEN'] !== undefined;
 
 /** Guests that need the whole machine, with how many processors. */
-const MACHINE_GUESTS: readonly (readonly [string, number])[] = [['apic', 2]];
+const MACHINE_GUESTS: readonly (readonly [string, number])[] = [
+  ['apic', 2],
+  ['smm', 1],
+  ['architecture', 1],
+];
+/** Guests about what QEMU does not do: their expected output was checked by hand. */
+const NOT_ON_QEMU = new Set(['architecture']);
 
 function assemble(name: string, cpus = 1): Buffer {
   const image = join(testdata, `${name}.bin.gz`);
@@ -30,6 +36,7 @@ function assemble(name: string, cpus = 1): Buffer {
     assert.equal(nasm.status, 0, String(nasm.stderr));
     const bytes = readFileSync(bin);
     writeFileSync(image, gzipSync(bytes, { level: 9 }));
+    if (NOT_ON_QEMU.has(name)) return bytes;
     const output = join(folder, 'output');
     spawnSync(
       'qemu-system-x86_64',
@@ -77,7 +84,7 @@ for (const [tier, hotThreshold] of TIERS) {
     });
   }
   for (const [name, cpus] of MACHINE_GUESTS) {
-    test(`${name} sees on our PC what it sees on QEMU's, ${tier}`, async () => {
+    test(`${name} sees on our PC what it should, ${tier}`, async () => {
       const output = await runMachineGuest(assemble(name, cpus), { cpus, hotThreshold });
       assert.equal(output, readFileSync(join(testdata, `${name}.expected`), 'latin1'));
     });

@@ -72,7 +72,7 @@ function save64(cpu: usize, at: u64): void {
   for (let seg: u32 = 0; seg < 10; seg++) {
     const to = at + (seg < 6 ? 0x7e00 + seg * 16 : systemSlot(seg));
     physSt16(cpu, to, segSelector(cpu, seg));
-    physSt16(cpu, to + 2, packAttr(segAttr(cpu, seg)));
+    physSt16(cpu, to + 2, segAttr(cpu, seg));
     physSt32(cpu, to + 4, segLimit(cpu, seg));
     physSt64(cpu, to + 8, segBase(cpu, seg));
   }
@@ -99,7 +99,7 @@ function load64(cpu: usize, at: u64): void {
       <u32>physLd16(cpu, from),
       physLd64(cpu, from + 8),
       <u32>physLd32(cpu, from + 4),
-      unpackAttr(<u32>physLd16(cpu, from + 2)),
+      <u32>physLd16(cpu, from + 2),
     );
   }
   for (let i: u32 = 0; i < 16; i++) setReg(cpu, i, physLd64(cpu, at + 0x7ff8 - i * 8));
@@ -112,14 +112,6 @@ function load64(cpu: usize, at: u64): void {
   store<u64>(cpu + X86_CR0, physLd64(cpu, at + 0x7f58));
   if ((<u32>physLd32(cpu, at + 0x7efc) & RELOCATES) !== 0) store<u64>(cpu + X86_SMBASE, physLd32(cpu, at + 0x7f00));
   if ((<u32>physLd16(cpu, at + 0x7ec8) & 0x100) !== 0) store<u32>(cpu + VCPU_HALTED, 1);
-}
-
-/** The area has attributes with the limit's bits squeezed out. */
-function packAttr(attr: u32): u32 {
-  return (attr & 0xff) | ((attr >> 4) & 0xf00);
-}
-function unpackAttr(packed: u32): u32 {
-  return (packed & 0xff) | ((packed & 0xf00) << 4);
 }
 
 /** Hidden parts of ES, CS, SS from 7f84, of DS, FS, GS from 7f2c: attributes, limit, base. */
@@ -137,11 +129,11 @@ function save32(cpu: usize, at: u64): void {
   physSt32(cpu, at + 0x7fc4, segSelector(cpu, SEG_TR));
   physSt32(cpu, at + 0x7f64, segBase(cpu, SEG_TR));
   physSt32(cpu, at + 0x7f60, segLimit(cpu, SEG_TR));
-  physSt32(cpu, at + 0x7f5c, packAttr(segAttr(cpu, SEG_TR)));
+  physSt32(cpu, at + 0x7f5c, segAttr(cpu, SEG_TR));
   physSt32(cpu, at + 0x7fc0, segSelector(cpu, SEG_LDTR));
   physSt32(cpu, at + 0x7f80, segBase(cpu, SEG_LDTR));
   physSt32(cpu, at + 0x7f7c, segLimit(cpu, SEG_LDTR));
-  physSt32(cpu, at + 0x7f78, packAttr(segAttr(cpu, SEG_LDTR)));
+  physSt32(cpu, at + 0x7f78, segAttr(cpu, SEG_LDTR));
   physSt32(cpu, at + 0x7f74, segBase(cpu, SEG_GDTR));
   physSt32(cpu, at + 0x7f70, segLimit(cpu, SEG_GDTR));
   physSt32(cpu, at + 0x7f58, segBase(cpu, SEG_IDTR));
@@ -149,7 +141,7 @@ function save32(cpu: usize, at: u64): void {
   for (let seg: u32 = 0; seg < 6; seg++) {
     physSt32(cpu, at + 0x7fa8 + seg * 4, segSelector(cpu, seg));
     const to = at + hidden32(seg);
-    physSt32(cpu, to, packAttr(segAttr(cpu, seg)));
+    physSt32(cpu, to, segAttr(cpu, seg));
     physSt32(cpu, to + 4, segLimit(cpu, seg));
     physSt32(cpu, to + 8, segBase(cpu, seg));
   }
@@ -172,7 +164,7 @@ function load32(cpu: usize, at: u64): void {
     <u32>physLd16(cpu, at + 0x7fc4),
     physLd32(cpu, at + 0x7f64),
     <u32>physLd32(cpu, at + 0x7f60),
-    unpackAttr(<u32>physLd32(cpu, at + 0x7f5c)),
+    <u32>physLd32(cpu, at + 0x7f5c),
   );
   setSegment(
     cpu,
@@ -180,7 +172,7 @@ function load32(cpu: usize, at: u64): void {
     <u32>physLd16(cpu, at + 0x7fc0),
     physLd32(cpu, at + 0x7f80),
     <u32>physLd32(cpu, at + 0x7f7c),
-    unpackAttr(<u32>physLd32(cpu, at + 0x7f78)),
+    <u32>physLd32(cpu, at + 0x7f78),
   );
   setSegment(cpu, SEG_GDTR, 0, physLd32(cpu, at + 0x7f74), <u32>physLd32(cpu, at + 0x7f70), 0);
   setSegment(cpu, SEG_IDTR, 0, physLd32(cpu, at + 0x7f58), <u32>physLd32(cpu, at + 0x7f54), 0);
@@ -192,7 +184,7 @@ function load32(cpu: usize, at: u64): void {
       <u32>physLd16(cpu, at + 0x7fa8 + seg * 4),
       physLd32(cpu, from + 8),
       <u32>physLd32(cpu, from + 4),
-      unpackAttr(<u32>physLd32(cpu, from)),
+      <u32>physLd32(cpu, from),
     );
   }
   store<u64>(cpu + X86_CR4, physLd32(cpu, at + 0x7f14));
