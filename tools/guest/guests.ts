@@ -1,4 +1,5 @@
 /** The guests that tests, benchmarks and `npm start` use, and how each comes out of Debian's packages into the cache. */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,6 +33,9 @@ export const PIECES = {
   },
   memtest: { package: 'memtest86+:amd64', paths: ['boot/*'] },
   grub: { package: 'grub-pc-bin:amd64', paths: ['usr/lib/grub/i386-pc/*'] },
+  // GRUB's image maker and the one library of it that a small system may lack.
+  'grub-tools': { package: 'grub-common:amd64', paths: ['usr/bin/grub-mkimage'] },
+  libdevmapper: { package: 'libdevmapper1.02.1:amd64', paths: ['lib/x86_64-linux-gnu/*'] },
 } as const satisfies Record<string, Piece>;
 export type PieceName = keyof typeof PIECES;
 
@@ -103,6 +107,23 @@ export async function memtest(bits: 32 | 64): Promise<string> {
 /** Folder of GRUB's modules for PCs with a BIOS. */
 export async function grubModules(): Promise<string> {
   return join(await fetchPiece('grub'), 'usr/lib/grub/i386-pc');
+}
+
+/** Path of GRUB's core image for PCs with a BIOS, with `modules` built in; `prefix` is its folder on the guest's disk. */
+export async function grubCore(modules: readonly string[], prefix: string): Promise<string> {
+  const program = join(await fetchPiece('grub-tools'), 'usr/bin/grub-mkimage');
+  const libraries = join(await fetchPiece('libdevmapper'), 'lib/x86_64-linux-gnu');
+  const args = ['--format=i386-pc', `--directory=${await grubModules()}`, `--prefix=${prefix}`, ...modules];
+  const digest = createHash('sha256').update(args.join('\0')).digest('hex').slice(0, 16);
+  return cached(`grub-core/${digest}.img`, (path) => {
+    const env = { ...process.env, LD_LIBRARY_PATH: libraries };
+    const done = spawnSync(program, [...args, `--output=${path}`], { encoding: 'utf8', env });
+    if (done.error || done.status !== 0) {
+      throw new UserError(
+        `grub-mkimage failed (${done.error?.message ?? done.stderr.trim()}): it is a program for x86-64 Linux`,
+      );
+    }
+  });
 }
 
 export interface InitrdRequest {

@@ -1,0 +1,90 @@
+/** SeaBIOS starts GRUB from a hard disk, GRUB a kernel, and that a system on ext4, which keeps what is written to it. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { VirtualMachine } from '../../src/app/lib/index.js';
+import { biosFile } from '../../tools/guest/guests.js';
+import { MENU_ENTRY, makeGrubDisk, partition, tool } from './grub-disk.js';
+import { powerOff, run, type Tier, toPrompt } from './linux.js';
+
+const skip = tool('mke2fs', ['-V']).status === 0 ? false : 'e2fsprogs is not installed';
+let folder: string;
+let disk: string;
+
+before(async () => {
+  if (skip) return;
+  folder = mkdtempSync(join(tmpdir(), 'tinamou-disk-'));
+  disk = await makeGrubDisk(folder);
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+async function bootDisk(tier: Tier): Promise<VirtualMachine> {
+  const vm = await VirtualMachine.create({
+    bios: await biosFile('bios-256k.bin'),
+    cpu: 'max',
+    memory: '256M',
+    drives: [`file=${disk},format=raw`],
+    tier,
+  });
+  try {
+    vm.start();
+    await vm.serial.waitFor(MENU_ENTRY, { timeout: 120 });
+    vm.serial.write('\r');
+    await vm.serial.waitFor('Loaded from the disk by GRUB', { timeout: 60 });
+    await toPrompt(vm, tier);
+    return vm;
+  } catch (error) {
+    await vm.dispose();
+    throw error;
+  }
+}
+
+function checkFileSystem(): void {
+  const checked = tool('e2fsck', ['-f', '-n', partition(disk)]);
+  assert.equal(checked.status, 0, checked.out);
+  assert.match(checked.out, /Pass 5/);
+  assert.doesNotMatch(checked.out, /recover|not cleanly/i);
+}
+
+test('a file written by the system on the disk is there afterwards, and the file system clean', {
+  skip,
+  timeout: 600_000,
+}, async () => {
+  checkFileSystem();
+  const vm = await bootDisk('both');
+  try {
+    assert.match(await run(vm, 'mount'), /^\/dev\/\w+ on \/ type ext4 \(rw/m);
+    assert.equal(await run(vm, 'echo kept > /root/file; mkdir -p /root/many; cat /root/file'), 'kept');
+    await run(vm, 'i=0; while [ $i -lt 200 ]; do echo $i > /root/many/$i; i=$((i+1)); done');
+    await run(
+      vm,
+      'dd if=/bin/busybox of=/root/copy bs=4k; rm -f /root/many/1*; cmp /bin/busybox /root/copy && echo same',
+    );
+    await powerOff(vm);
+  } finally {
+    await vm.dispose();
+  }
+  checkFileSystem();
+  assert.equal(
+    tool('debugfs', ['-R', 'cat /root/file', partition(disk)])
+      .out.split('\n')
+      .at(-2),
+    'kept',
+  );
+  const many = tool('debugfs', ['-R', 'ls -p /root/many', partition(disk)]).out.match(/^\/\d+\/100644\//gm);
+  assert.equal(many?.length, 89);
+});
+
+test('another start finds the file', { skip, timeout: 600_000 }, async () => {
+  const vm = await bootDisk('both');
+  try {
+    assert.equal(await run(vm, 'cat /root/file'), 'kept');
+    assert.equal(await run(vm, 'cmp /bin/busybox /root/copy && echo same'), 'same');
+    await powerOff(vm);
+  } finally {
+    await vm.dispose();
+  }
+  checkFileSystem();
+});

@@ -1,0 +1,51 @@
+/** Debian's kernels, started directly or by firmware, up to BusyBox's shell on the first serial port. */
+import assert from 'node:assert/strict';
+import { VirtualMachine, type VirtualMachineOptions } from '../../src/app/lib/index.js';
+import { type InitrdRequest, initrdImage, type LinuxName, linuxImage } from '../../tools/guest/guests.js';
+
+export const PROMPT = '/ # ';
+
+export type Tier = NonNullable<VirtualMachineOptions['tier']>;
+
+/** Seconds to wait for a prompt on a host that does other things too. */
+export const BOOT_SECONDS: Readonly<Record<Tier, number>> = { both: 180, compiled: 600, interpreter: 900 };
+
+export interface LinuxOptions extends VirtualMachineOptions {
+  readonly linux: LinuxName;
+  readonly initrdRequest?: Omit<InitrdRequest, 'linux'>;
+}
+
+/** A machine with the kernel and an initrd, not started. */
+export async function linuxMachine(options: LinuxOptions): Promise<VirtualMachine> {
+  const { linux, initrdRequest, ...machine } = options;
+  return VirtualMachine.create({
+    kernel: await linuxImage(linux),
+    initrd: await initrdImage({ linux, ...initrdRequest }),
+    append: 'console=ttyS0',
+    memory: '256M',
+    ...machine,
+  });
+}
+
+/** Starts the machine and waits for the shell. Resolves with what the guest said on the way. */
+export async function toPrompt(vm: VirtualMachine, tier: Tier = 'both'): Promise<string> {
+  vm.start();
+  const said = await vm.serial.waitFor(PROMPT, { timeout: BOOT_SECONDS[tier] });
+  assert.doesNotMatch(said, /Kernel panic|Oops|BUG:|WARNING: CPU|invalid opcode|general protection|segfault/);
+  return said;
+}
+
+/** What a command prints, without its echo and the prompt. */
+export async function run(vm: VirtualMachine, command: string, timeout = 60): Promise<string> {
+  const said = await vm.serial.run(command, PROMPT, { timeout });
+  return said
+    .slice(said.indexOf('\n') + 1, -PROMPT.length)
+    .replaceAll('\r', '')
+    .trim();
+}
+
+/** The guest powers its machine off; the emulator's exit status is 0. */
+export async function powerOff(vm: VirtualMachine): Promise<void> {
+  vm.serial.write('poweroff\n');
+  assert.deepEqual(await vm.ended, { cause: 'guest-shutdown', exitCode: 0 });
+}
