@@ -1,0 +1,163 @@
+/** Interrupts, event descriptors, dirty pages, debugging, kicks and several processors on the host's KVM. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import type { KvmVcpu } from '../../src/accel/kvm/vcpu.js';
+import { linuxCalls } from '../../src/host/node/kvm/linux.js';
+import { CODE, DATA, type Rig, run, skip, withRig } from './rig.js';
+import type { RunWorkerData } from './run-worker.js';
+
+const options = { skip, timeout: 30_000 };
+
+/** Programs the 8259s: vectors from 0x20, only input `irq` open. */
+const openIrq = (irq: number): string =>
+  `b0 11 e6 20 b0 20 e6 21 b0 04 e6 21 b0 01 e6 21 b0 ${(0xff & ~(1 << irq)).toString(16)} e6 21`;
+/** A handler at 0000:0900 that does `out 0x80, al` with al = 0x99. */
+function installHandler(rig: Rig, vector: number): void {
+  rig.ram.set([0x00, 0x09, 0x00, 0x00], vector * 4);
+  rig.ram.set([0xb0, 0x99, 0xe6, 0x80, 0xf4], 0x900);
+}
+
+/** Runs a vCPU in a thread of its own. */
+function inThread(rig: Rig, vcpu: KvmVcpu): { worker: Worker; words: Int32Array; ended: Promise<unknown> } {
+  const shared = new SharedArrayBuffer(16);
+  const workerData: RunWorkerData = { fd: vcpu.fd, runBytes: rig.vm.runBytes, id: vcpu.id, shared };
+  const worker = new Worker(new URL('./run-worker.js', import.meta.url), { workerData });
+  const ended = Promise.all([once(worker, 'message'), once(worker, 'exit')]).then(
+    ([[message]]: unknown[][]) => message,
+  );
+  return { worker, words: new Int32Array(shared), ended };
+}
+
+/** Waits for a word to leave a value, while the event loop runs. */
+async function waitWhile(words: Int32Array, index: number, value: number): Promise<void> {
+  while (Atomics.load(words, index) === value) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+test('the PIT interrupts through the in-kernel PIC', options, () =>
+  withRig({ irqchip: true }, (rig) => {
+    rig.vm.createPit();
+    installHandler(rig, 0x20);
+    // open IRQ 0; PIT channel 0, mode 2, count 0x1000; sti; hlt (in the kernel) until it comes
+    const vcpu = rig.vcpu('real', `${openIrq(0)} b0 34 e6 43 b0 00 e6 40 b0 10 e6 40 fb f4 eb fd`);
+    const exit = run(vcpu);
+    assert.ok(exit.reason === 'io' && exit.port === 0x80);
+    assert.equal(exit.data[0], 0x99);
+    assert.equal(rig.vm.pit().channels[0]!.count, 0x1000);
+  }),
+);
+
+test('an irqfd raises an interrupt, an ioeventfd takes a port write', options, () =>
+  withRig({ irqchip: true }, (rig) => {
+    const irq = rig.calls.eventfd();
+    const doorbell = rig.calls.eventfd();
+    try {
+      rig.vm.irqfd(irq, 5, true);
+      rig.vm.ioeventfd({ eventfd: doorbell, space: 'port', address: 0x510n, length: 1 }, true);
+      installHandler(rig, 0x25);
+      // out to port 0x510 three times, then wait for the interrupt
+      const vcpu = rig.vcpu('real', `${openIrq(5)} ba 10 05 ee ee ee fb f4 eb fd`);
+      rig.calls.signalEvent(irq);
+      const exit = run(vcpu);
+      assert.ok(exit.reason === 'io' && exit.port === 0x80, 'the doorbell itself is no exit');
+      assert.equal(rig.calls.takeEvent(doorbell), 3n);
+      assert.equal(rig.calls.takeEvent(doorbell), 0n);
+      rig.vm.ioeventfd({ eventfd: doorbell, space: 'port', address: 0x510n, length: 1 }, false);
+      rig.vm.irqfd(irq, 5, false);
+    } finally {
+      rig.calls.close(irq);
+      rig.calls.close(doorbell);
+    }
+  }),
+);
+
+test('the dirty log has the pages that were written', options, () =>
+  withRig({ flags: 1 }, (rig) => {
+    const pages = rig.ram.length / 4096;
+    // mov [0x8000], al / mov [0xa000], al / hlt
+    const vcpu = rig.vcpu('real', 'a2 00 80 a2 00 a0 f4');
+    rig.vm.dirtyLog(0, pages);
+    assert.equal(run(vcpu).reason, 'hlt');
+    const log = rig.vm.dirtyLog(0, pages);
+    const dirty = Array.from({ length: pages }, (_, i) => i).filter((i) => log[i >> 3]! & (1 << (i & 7)));
+    assert.ok(dirty.includes(8) && dirty.includes(10), `${dirty}`);
+    assert.ok(!dirty.includes(9));
+    assert.ok(
+      rig.vm.dirtyLog(0, pages).every((b) => b === 0),
+      'cleared by reading',
+    );
+  }),
+);
+
+test('a hardware breakpoint and single steps', options, () =>
+  withRig({}, (rig) => {
+    const vcpu = rig.vcpu('real', '40 40 40 40 f4'); // inc ax, four times
+    vcpu.setRegs({ ...vcpu.regs(), rax: 0n });
+    vcpu.setGuestDebug({ breakpoints: [BigInt(CODE + 2)] });
+    const hit = run(vcpu);
+    assert.ok(hit.reason === 'debug' && hit.exception === 1);
+    assert.equal(hit.pc, BigInt(CODE + 2));
+    assert.equal(vcpu.regs().rax, 2n);
+    vcpu.setGuestDebug({ singleStep: true });
+    const step = run(vcpu);
+    assert.ok(step.reason === 'debug');
+    assert.equal(vcpu.regs().rip, BigInt(CODE + 3));
+    vcpu.setGuestDebug({});
+    assert.equal(run(vcpu).reason, 'hlt');
+    assert.equal(vcpu.regs().rax, 4n);
+  }),
+);
+
+test('a software breakpoint stops before INT3', options, () =>
+  withRig({}, (rig) => {
+    const vcpu = rig.vcpu('long', '90 cc f4');
+    vcpu.setGuestDebug({ softwareBreakpoints: true });
+    const hit = run(vcpu);
+    assert.ok(hit.reason === 'debug' && hit.exception === 3, JSON.stringify(hit.reason));
+    assert.equal(vcpu.regs().rip, BigInt(CODE + 1));
+  }),
+);
+
+test('a kick ends KVM_RUN in another thread, again and again', options, () =>
+  withRig({}, async (rig) => {
+    const vcpu = rig.vcpu('real', 'eb fe'); // for ever
+    const { words, ended } = inThread(rig, vcpu);
+    await waitWhile(words, 0, 0);
+    for (let i = 0; i < 20; i++) {
+      if (i === 19) Atomics.store(words, 3, 1);
+      vcpu.setImmediateExit(true);
+      rig.calls.interruptThread(Atomics.load(words, 1));
+      await waitWhile(words, 2, i);
+    }
+    await ended;
+    assert.equal(Atomics.load(words, 2), 20);
+  }),
+);
+
+test('two processors share memory', options, () =>
+  withRig({}, async (rig) => {
+    // Each waits for the other's byte to change, three times: mov al, [mine] / ... see below.
+    // first:  mov byte [0x8000], 1 / w: cmp byte [0x8001], 1 / jne w / hlt
+    // second: w: cmp byte [0x8000], 1 / jne w / mov byte [0x8001], 1 / hlt
+    const first = rig.vcpu('real', 'c6 06 00 80 01 80 3e 01 80 01 75 f9 f4');
+    const second = rig.vcpu('real', '80 3e 00 80 01 75 f9 c6 06 01 80 01 f4', 0x1800);
+    const a = inThread(rig, first);
+    const b = inThread(rig, second);
+    assert.deepEqual(await Promise.all([a.ended, b.ended]), ['hlt', 'hlt']);
+    assert.deepEqual([rig.ram[DATA], rig.ram[DATA + 1]], [1, 1]);
+  }),
+);
+
+test('a hundred machines leave no descriptor open', options, async () => {
+  const cycle = (): Promise<void> =>
+    withRig({ irqchip: true }, (rig) => {
+      assert.equal(run(rig.vcpu('real', 'e6 80')).reason, 'io');
+    });
+  linuxCalls();
+  await cycle();
+  const before = readdirSync('/proc/self/fd').length;
+  for (let i = 0; i < 100; i++) await cycle();
+  assert.equal(readdirSync('/proc/self/fd').length, before);
+});
