@@ -1,0 +1,79 @@
+/** Opens /dev/kvm, or says in one line why it cannot be used and what to do about it. */
+import { readFileSync, statSync } from 'node:fs';
+import { API_VERSION, Capability, type CapabilityName } from '../../../accel/kvm/abi.js';
+import { KvmError } from '../../../accel/kvm/error.js';
+import { DEVICE, Kvm } from '../../../accel/kvm/kvm.js';
+import { UserError } from '../../../base/errors.js';
+import { linuxCalls } from './linux.js';
+
+/** Without these no machine of ours runs. */
+export const NEEDED: readonly CapabilityName[] = ['USER_MEMORY', 'IMMEDIATE_EXIT', 'SET_TSS_ADDR', 'EXT_CPUID'];
+
+/** Throws UserError. */
+export function openKvm(): Kvm {
+  const calls = linuxCalls();
+  let kvm: Kvm;
+  try {
+    kvm = new Kvm(calls);
+  } catch (error) {
+    if (!(error instanceof KvmError)) throw error;
+    throw new UserError(reason(error));
+  }
+  const problem = lacking(kvm);
+  if (problem === undefined) return kvm;
+  kvm.close();
+  throw new UserError(problem);
+}
+
+function lacking(kvm: Kvm): string | undefined {
+  if (kvm.apiVersion !== API_VERSION) {
+    return `${DEVICE} has interface version ${kvm.apiVersion}, not ${API_VERSION}: the kernel is too old`;
+  }
+  const missing = NEEDED.filter((name) => kvm.capability(name) === 0);
+  if (missing.length === 0) return undefined;
+  return `this KVM has no ${missing.map((name) => `KVM_CAP_${name} (${Capability[name]})`).join(', ')}: the kernel is too old`;
+}
+
+function reason(error: KvmError): string {
+  switch (error.errnoName) {
+    case 'ENOENT':
+    case 'ENODEV':
+    case 'ENXIO':
+      return missingDevice();
+    case 'EACCES':
+    case 'EPERM':
+      return `no permission to open ${DEVICE}: ${permissionRemedy()}`;
+    case 'EBUSY':
+      return `${DEVICE} is busy: another hypervisor uses the processor's virtualization`;
+    default:
+      return `could not open ${DEVICE}: ${error.errnoName}`;
+  }
+}
+
+function missingDevice(): string {
+  const flags = readOr('/proc/cpuinfo', '');
+  const module = /\bsvm\b/.test(flags) ? 'kvm_amd' : /\bvmx\b/.test(flags) ? 'kvm_intel' : undefined;
+  if (module === undefined) {
+    return `there is no ${DEVICE}, and this processor shows no virtualization: turn it on in the firmware setup, or in the hypervisor around this machine`;
+  }
+  return `there is no ${DEVICE}: load its module (modprobe ${module})`;
+}
+
+function permissionRemedy(): string {
+  const { gid } = statSync(DEVICE);
+  const name = readOr('/etc/group', '')
+    .split('\n')
+    .map((line) => line.split(':'))
+    .find((fields) => Number(fields[2]) === gid)?.[0];
+  return gid === 0
+    ? `only root may use it (its mode or group is unusual: expected is group 'kvm', mode 0660)`
+    : `join the group '${name ?? gid}' (usermod -aG ${name ?? gid} USER, then log in again)`;
+}
+
+function readOr(path: string, fallback: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return fallback;
+  }
+}
