@@ -63,6 +63,7 @@ write(
         BLOCK_HASH: L.BLOCK_HASH,
         TEMP_COUNT: L.TEMP_COUNT,
         MANY_SIDE_EXITS: L.MANY_SIDE_EXITS,
+        WHOLE_BLOCK: L.WHOLE_BLOCK,
       },
       'u32',
     ),

@@ -74,7 +74,7 @@ export const VCPU = layout('Vcpu', [
   // Where a compiled region left by a side exit (pc then is that of the block):
   ['sideRegion', 'u32'], // head block of the region,
   ['sideBlock', 'u32'], // block to go on in,
-  ['sideOp', 'u32'], // and its op
+  ['sideOp', 'u32'], // and its op; WHOLE_BLOCK: it has not been entered yet
   ['instructionBudget', 'u64'], // under -icount: instructions left in this slice
   ['instructionCount', 'u64'], // guest instructions executed by blocks entered (interpreter; compiled code under -icount)
   ['blockPc', 'u64'], // pc at which the running block was entered
@@ -132,6 +132,7 @@ export const BLOCK = layout('Block', [
   ['region', 'u32'], // non-zero: part of that many compiled regions
   ['sideExits', 'u32'], // of the region that this block heads
 ]);
+export const WHOLE_BLOCK = 2047;
 export const BlockFlag = { queued: 1 } as const;
 /** A region with so many side exits is compiled again, so that it fills the TLB itself. */
 export const MANY_SIDE_EXITS = 16;

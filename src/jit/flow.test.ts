@@ -35,6 +35,24 @@ test('a loop that is entered at its head needs no dispatch', () => {
   assert.deepEqual([...flow.merge], [0, 0, 0, 0]);
 });
 
+test('loops, outer ones first', () => {
+  const flow = flowOf(5, [
+    [0, 1],
+    [1, 2],
+    [2, 2],
+    [2, 3],
+    [3, 1],
+    [3, 4],
+  ]);
+  assert.deepEqual(
+    flow.loops().map((l) => [l.header, [...l.body].sort()]),
+    [
+      [1, [1, 2, 3]],
+      [2, [2]],
+    ],
+  );
+});
+
 test('edges out of the region are no flow', () => {
   const flow = flowOf(2, [
     [0, 1],

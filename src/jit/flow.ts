@@ -48,6 +48,27 @@ export class Flow {
     return edge;
   }
 
+  /** The loops (header and all nodes in it), outer ones before those inside them. */
+  loops(): { readonly header: number; readonly body: ReadonlySet<number> }[] {
+    const found = new Map<number, Set<number>>();
+    const predecessors: number[][] = Array.from({ length: this.nodeCount }, () => []);
+    for (const out of this.out) for (const e of out) (predecessors[e.to] as number[]).push(e.from);
+    for (const out of this.out) {
+      for (const e of out) {
+        if (!this.isBackward(e)) continue;
+        const body = found.get(e.to) ?? new Set([e.to]);
+        found.set(e.to, body);
+        const work = [e.from];
+        for (let v = work.pop(); v !== undefined; v = work.pop()) {
+          if (body.has(v)) continue;
+          body.add(v);
+          work.push(...(predecessors[v] as number[]));
+        }
+      }
+    }
+    return [...found].map(([header, body]) => ({ header, body })).sort((a, b) => b.body.size - a.body.size);
+  }
+
   /** Edges of a dispatch node in the order of their labels. */
   dispatchEdges(node: number): readonly Edge[] {
     return this.out[node] as Edge[];

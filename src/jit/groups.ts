@@ -1,7 +1,7 @@
 /**
  * Finds memory accesses that share a base: [rsp-8], [rsp-16], ... The first of such a group checks the TLB for the whole
  * range at once and keeps its linear-memory address; the others use that, unless the check failed (a miss, or the range
- * straddles two pages), when each does its own.
+ * straddles two pages), when each does its own. Where the base does not change in a loop, that check is made before the loop.
  *
  * A pass over the region's extended basic blocks: a block together with those that only it leads to.
  */
@@ -13,6 +13,20 @@ import type { Edge } from './flow.js';
 import { KIND, Kind } from './lower-alu.js';
 import { SIZE, WRITES } from './lower-memory.js';
 import { isCall, type Region, terminates } from './region.js';
+import { isTemp } from './values.js';
+
+const NO_SLOT = -1;
+const NONE: readonly number[] = [];
+
+/** A loop in which nothing changes the TLB. */
+interface Loop {
+  readonly header: number;
+  readonly body: ReadonlySet<number>;
+  /** Slots written in it. */
+  readonly written: ReadonlySet<number>;
+  /** Group by base slot * 2 + narrow. */
+  readonly groups: Map<number, number>;
+}
 
 /** Bytes a group may cover: the farther apart its ends, the more often they lie in two pages. */
 const MAX_SPAN = 512;
@@ -28,6 +42,12 @@ export class AccessGroups {
   readonly end: number[] = [];
   readonly writes: number[] = [];
   private readonly narrowGroup: number[] = [];
+  /** Slot with the base of a loop's group, or NO_SLOT. */
+  private readonly slotOf: number[] = [];
+  private readonly loopGroups = new Map<number, number[]>();
+  private loops: Loop[] = [];
+  /** Slot that a value number stands for as it was at the start of the extended block, or NO_SLOT. */
+  private readonly originOf: number[] = [];
   /** Offset from the base of each op in a group. */
   private offsetOf = new Int32Array(4096);
   /** Calls of helpers that may change the TLB, on the way here: groups from before the last one are closed. */
@@ -59,10 +79,18 @@ export class AccessGroups {
     this.narrow = new Uint8Array(limit);
   }
 
-  /** Group of op i of block b if it has more than one access, else 0. */
+  /** Group of op i of block b if sharing its check pays, else 0. */
   of(b: number, i: number): number {
     const group = this.groupOf[(this.firstOp[b] as number) + i] as number;
-    return group !== 0 && (this.count[group] as number) > 1 ? group : 0;
+    return group !== 0 && ((this.count[group] as number) > 1 || this.slotOf[group] !== NO_SLOT) ? group : 0;
+  }
+  /** Groups to open before the loop with this header. */
+  ofLoop(header: number): readonly number[] {
+    return this.loopGroups.get(header) ?? NONE;
+  }
+  /** Slot that holds the base of a group of a loop. */
+  baseSlot(group: number): number {
+    return this.slotOf[group] as number;
   }
   isLeader(b: number, i: number, group: number): boolean {
     return this.leader[group] === (this.firstOp[b] as number) + i;
@@ -91,7 +119,10 @@ export class AccessGroups {
       this.offsetOf = new Int32Array(total * 2);
     } else this.groupOf.fill(0, 0, total);
     this.count.length = this.leader.length = this.min.length = this.end.length = 1;
-    this.writes.length = this.barrierOf.length = this.narrowGroup.length = 1;
+    this.writes.length = this.barrierOf.length = this.narrowGroup.length = this.slotOf.length = 1;
+    this.originOf.length = 0;
+    this.loopGroups.clear();
+    this.findLoops();
     this.groupOfValue = [];
     this.values = 0;
     const { flow } = region;
@@ -102,6 +133,39 @@ export class AccessGroups {
         this.block(b);
       }
     }
+  }
+
+  private findLoops(): void {
+    this.loops = [];
+    if (!this.region.flow.loopHeader.includes(1)) return;
+    for (const { header, body } of this.region.flow.loops()) {
+      const written = new Set<number>();
+      let quiet = true;
+      for (const b of body) if (b < this.region.flow.blockCount) quiet = this.collectWrites(b, written) && quiet;
+      if (quiet) this.loops.push({ header, body, written, groups: new Map() });
+    }
+  }
+
+  /** Adds the slots a block writes; false when it calls something that may change the TLB. */
+  private collectWrites(b: number, written: Set<number>): boolean {
+    const { words } = this;
+    const first = this.region.firstWord[b] as number;
+    const end = first + (this.region.opCount[b] as number) * 4;
+    for (let w = first; w < end; w += 4) {
+      const word = words[w] as number;
+      const op = word & 0xffff;
+      if (op === OP.callf || isCall(word, words[w + 2] as number)) return false;
+      if (((EFFECTS[op] as number) & Effect.writesDst) !== 0 || op === OP.vcall || op === OP.vcallf) {
+        written.add(word >>> 16);
+      } else if (op === OP.flags) {
+        written.add(FLAG_OP);
+        written.add(FLAG_RES);
+        written.add(FLAG_SRC);
+      } else if (op === OP.env_st8 || op === OP.env_st16 || op === OP.env_st32) {
+        written.add((words[w + 2] as number) >>> 3);
+      }
+    }
+    return true;
   }
 
   private forgetAll(): void {
@@ -162,6 +226,10 @@ export class AccessGroups {
           continue;
         case OP.callf:
           this.forgetAll();
+          continue;
+        case OP.vcall:
+        case OP.vcallf:
+          this.fresh(dst);
           continue;
         case OP.env_st8:
         case OP.env_st16:
@@ -230,14 +298,15 @@ export class AccessGroups {
     this.narrow[slot] = narrow;
   }
 
-  private fresh(slot: number): void {
+  private fresh(slot: number, origin: number = NO_SLOT): void {
+    this.originOf.push(origin);
     this.learn(slot, this.values++, 0, 0);
   }
 
   /** Gives a slot of unknown value a number. */
   private known(slot: number): boolean {
     if (slot >= this.limit) return false;
-    if (this.stampOf[slot] !== this.epoch) this.fresh(slot);
+    if (this.stampOf[slot] !== this.epoch) this.fresh(slot, slot);
     return true;
   }
 
@@ -258,21 +327,14 @@ export class AccessGroups {
     const to = from + (SIZE[op] as number);
     const key = (this.idOf[a] as number) * 2 + (this.narrow[a] as number);
     const index = (this.firstOp[b] as number) + i;
-    let group = this.groupOfValue[key] ?? 0;
-    if (
-      group === 0 ||
-      this.barrierOf[group] !== this.barrier ||
-      Math.max(to, this.end[group] as number) - Math.min(from, this.min[group] as number) > MAX_SPAN
-    ) {
-      this.valueLog.push(key, group);
-      group = this.count.push(0) - 1;
-      this.groupOfValue[key] = group;
-      this.leader.push(index);
-      this.min.push(from);
-      this.end.push(to);
-      this.writes.push(0);
-      this.narrowGroup.push(this.narrow[a] as number);
-      this.barrierOf.push(this.barrier);
+    let group = this.loopGroup(b, a, from, to);
+    if (group === 0) {
+      group = this.groupOfValue[key] ?? 0;
+      if (group === 0 || this.barrierOf[group] !== this.barrier || !this.hasRoom(group, from, to)) {
+        this.valueLog.push(key, group);
+        group = this.add(index, from, to, this.narrow[a] as number, NO_SLOT);
+        this.groupOfValue[key] = group;
+      }
     }
     this.groupOf[index] = group;
     this.offsetOf[index] = from;
@@ -280,5 +342,39 @@ export class AccessGroups {
     this.min[group] = Math.min(this.min[group] as number, from);
     this.end[group] = Math.max(this.end[group] as number, to);
     if (WRITES[op] === 1) this.writes[group] = 1;
+  }
+
+  private add(leader: number, from: number, to: number, narrow: number, slot: number): number {
+    this.leader.push(leader);
+    this.min.push(from);
+    this.end.push(to);
+    this.writes.push(0);
+    this.narrowGroup.push(narrow);
+    this.barrierOf.push(this.barrier);
+    this.slotOf.push(slot);
+    return this.count.push(0) - 1;
+  }
+
+  private hasRoom(group: number, from: number, to: number): boolean {
+    return Math.max(to, this.end[group] as number) - Math.min(from, this.min[group] as number) <= MAX_SPAN;
+  }
+
+  /** Group of the outermost loop around block b in which the base (in slot a) stays as it is; 0: none. */
+  private loopGroup(b: number, a: number, from: number, to: number): number {
+    const slot = this.originOf[this.idOf[a] as number] as number;
+    if (slot === NO_SLOT || isTemp(slot)) return 0;
+    for (const loop of this.loops) {
+      if (!loop.body.has(b) || loop.written.has(slot)) continue;
+      const key = slot * 2 + (this.narrow[a] as number);
+      const known = loop.groups.get(key);
+      if (known !== undefined) return this.hasRoom(known, from, to) ? known : 0;
+      const group = this.add(-1, from, to, this.narrow[a] as number, slot);
+      loop.groups.set(key, group);
+      const list = this.loopGroups.get(loop.header);
+      if (list === undefined) this.loopGroups.set(loop.header, [group]);
+      else list.push(group);
+      return group;
+    }
+    return 0;
   }
 }

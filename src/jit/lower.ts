@@ -16,7 +16,7 @@
 import { Bug } from '../base/errors.js';
 import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2, MAX_BLOCK_OPS } from '../ir/builder.js';
 import { SKIP_WORD } from '../ir/effects.js';
-import { BLOCK, VCPU } from '../ir/layout.js';
+import { BLOCK, VCPU, WHOLE_BLOCK } from '../ir/layout.js';
 import { GotoKind, JumpKind, OP, PcMask } from '../ir/ops.js';
 import { PUSH_A, PUSH_B, type VectorCode } from '../ir/vector-code.js';
 import { type Edge, UNSEEN } from './flow.js';
@@ -163,7 +163,7 @@ export class Lowering {
       v.op(VOID);
       this.storeConstant(SIDE_REGION, region.blocks[0] as number);
       this.storeConstant(SIDE_BLOCK, region.blocks[0] as number);
-      this.storeConstant(SIDE_OP, 0);
+      this.storeConstant(SIDE_OP, WHOLE_BLOCK);
       v.i32(RegionExit.side);
       v.op(W.return);
       v.op(W.end);
@@ -241,14 +241,33 @@ export class Lowering {
     const single = flow.merge[node] === 0 && flow.loopHeader[node] === 0;
     const epoch = single ? 0 : v.forget();
     if (flow.loopHeader[node] === 1) {
+      const bases = v.basesInUse;
+      for (const group of this.groups.ofLoop(node)) this.openLoopGroup(group);
       v.op(W.loop);
       v.op(VOID);
       this.loopLabel[node] = ++this.depth;
       this.within(node, 0);
       v.op(W.end);
       this.depth--;
+      v.releaseBases(bases);
     } else this.within(node, 0);
     if (!single) v.restoreEpoch(epoch);
+  }
+
+  /** Makes the check of a group whose base does not change in the loop that comes. */
+  private openLoopGroup(group: number): void {
+    const { v, groups, memoryAccess } = this;
+    memoryAccess.a = groups.baseSlot(group);
+    memoryAccess.imm = 0;
+    this.baseOf[group] = memoryAccess.base = v.takeBase();
+    this.openGroup(group, groups.min[group] as number);
+  }
+
+  /** Emits the check of a group, whose range begins at `from` from the access in `memoryAccess`. */
+  private openGroup(group: number, from: number): void {
+    const { v, groups, memoryAccess } = this;
+    const size = (groups.end[group] as number) - (groups.min[group] as number);
+    mem.openGroup(v, memoryAccess, from, size, groups.writes[group] === 1, groups.isNarrow(group));
   }
 
   /** Emits the node inside a block for each of its merge children from number `child` on, and those children after them. */
@@ -341,7 +360,10 @@ export class Lowering {
   private count(b: number): void {
     const { v, region } = this;
     const budget = VCPU.at['instructionBudget'] as number;
-    v.i64(((region.delta[b] as number) << DELTA_SHIFT) | RegionExit.side, region.blocks[b] as number);
+    v.i64(
+      ((region.delta[b] as number) << DELTA_SHIFT) | (WHOLE_BLOCK << OP_SHIFT) | RegionExit.side,
+      region.blocks[b] as number,
+    );
     v.getLocal(Local.cpu);
     v.memory(W.i64Load, 3, budget);
     v.i64(0, 0);
@@ -561,8 +583,7 @@ export class Lowering {
       memoryAccess.offset = at - min;
       if (groups.isLeader(b, i, group)) {
         this.baseOf[group] = memoryAccess.base = v.takeBase();
-        const size = (groups.end[group] as number) - min;
-        mem.openGroup(v, memoryAccess, min - at, size, groups.writes[group] === 1, groups.isNarrow(group));
+        this.openGroup(group, min - at);
       } else memoryAccess.base = this.baseOf[group] as number;
     }
     return memoryAccess;

@@ -4,7 +4,17 @@ import { HELPERS } from '../../src/guest/x86/helpers/index.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { type BlockBuilder, TEMP0 } from '../../src/ir/builder.js';
-import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, TEMP_COUNT, TLB_ENTRIES, TLB_ENTRY, VCPU } from '../../src/ir/layout.js';
+import {
+  BLOCK,
+  FLAT_RANGE,
+  FlatFlag,
+  MACHINE,
+  TEMP_COUNT,
+  TLB_ENTRIES,
+  TLB_ENTRY,
+  VCPU,
+  WHOLE_BLOCK,
+} from '../../src/ir/layout.js';
 import { OP_BYTES } from '../../src/ir/ops.js';
 import { Jit } from '../../src/jit/jit.js';
 import { RegionExit } from '../../src/jit/lower.js';
@@ -152,26 +162,29 @@ export class Rig {
   run(compiled: boolean, limit = 100000): Outcome {
     const field = (name: string): number => this.view.getUint32(CPU + at(VCPU, name), true);
     let resume = 0;
+    let inside = false;
     let end = 'limit';
     for (let n = 0; n < limit; n++) {
-      const block = resume !== 0 ? field('sideBlock') : (this.placed.get(this.pc)?.block ?? 0);
+      const block = inside ? field('sideBlock') : (this.placed.get(this.pc)?.block ?? 0);
       if (block === 0) {
         end = 'left';
         break;
       }
       const entry = this.words[(block + at(BLOCK, 'entry')) / 4] as number;
       let result: number;
-      if (entry !== 0 && compiled && resume === 0) {
+      if (entry !== 0 && compiled && !inside) {
         result = (this.table.get(entry) as WebAssembly.ExportedFunction)(CPU) as number;
         if (result === RegionExit.side) {
           this.sideExits++;
-          resume = field('sideBlock') + BLOCK.size + field('sideOp') * OP_BYTES;
+          inside = true;
+          resume = field('sideOp') === WHOLE_BLOCK ? 0 : field('sideBlock') + BLOCK.size + field('sideOp') * OP_BYTES;
           continue;
         }
         if (result === RegionExit.fault) result = 1;
       } else {
         result = this.exports['interpret']?.(CPU, block, resume) as number;
         resume = 0;
+        inside = false;
       }
       if (result !== 0) {
         end = `result ${result}`;

@@ -342,8 +342,9 @@ export function interpret(cpu: usize, block: usize, start: usize): u32 {
   const icount = load<u32>(machine + MACHINE_ICOUNT);
   for (;;) {
     const blockPc = load<u64>(cpu + VCPU_PC);
+    // What is left of a block was counted when the block was entered.
     const count = start ? 0 : <u64>load<u16>(block + BLOCK_INSTRUCTIONS);
-    if (icount) {
+    if (icount && !start) {
       const left = load<u64>(cpu + VCPU_INSTRUCTION_BUDGET);
       if (<i64>left <= 0) return RUN_EXIT + EXIT_YIELD;
       store<u64>(cpu + VCPU_INSTRUCTION_BUDGET, left - count);

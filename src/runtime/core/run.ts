@@ -33,6 +33,7 @@ import {
   VCPU_STAT_LOOKUPS,
   VCPU_STAT_SIDE_EXITS,
   VCPU_TLB_GENERATION,
+  WHOLE_BLOCK,
 } from '../generated/layout';
 import { EXIT_BAD_CODE, EXIT_DEBUG, EXIT_REQUEST } from '../generated/ops';
 import { MODE_BREAKPOINTS, MODE_CS_BASE, MODE_SINGLE } from '../generated/x86';
@@ -107,7 +108,8 @@ function step(cpu: usize, machine: usize, single: u32): u32 {
     cold = false;
     const block = <usize>load<u32>(cpu + VCPU_SIDE_BLOCK);
     from = load<u32>(block + BLOCK_HOST);
-    return interpret(cpu, block, block + BLOCK_SIZE + ((<usize>load<u32>(cpu + VCPU_SIDE_OP)) << 4));
+    const op = load<u32>(cpu + VCPU_SIDE_OP);
+    return interpret(cpu, block, op === WHOLE_BLOCK ? 0 : block + BLOCK_SIZE + <usize>(op << 4));
   }
   const mode = load<u32>(cpu + VCPU_MODE) | single;
   const linear = mode & MODE_CS_BASE ? linearPc(cpu) : load<u64>(cpu + VCPU_PC);
