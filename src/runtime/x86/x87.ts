@@ -69,19 +69,30 @@ function compute<Op>(sa: u32, ma: u64, sb: u32, mb: u64, ctl: u32): u64 {
   return divideX(sa, ma, sb, mb, ctl);
 }
 
-/** FCW bits that allow the fast paths: rounding to nearest, 64-bit precision, PE masked. */
-const FAST_MASK: u32 = 0xf20;
-const FAST: u32 = 0x320;
+/** FCW bits that allow the fast paths: rounding to nearest, PE masked. */
+const FAST_MASK: u32 = 0xc20;
+const FAST: u32 = 0x020;
+const PRECISION: u32 = 0x300;
+const PRECISION_64: u32 = 0x300;
+const PRECISION_53: u32 = 0x200;
 // The fast paths call as little as they can: a call costs as much as the work.
 
 /** Rounds hi:lo to nearest and writes it over a full register; `e` is biased, at least 1 and below 7FFEh. Returns true. */
 function finishFast(cpu: usize, r: usize, sign: u32, e: u32, hi: u64, lo: u64, imm: u32): bool {
   let flags = load<u32>(cpu + X86_FSW) & ~C1;
+  let unit: u64 = 1;
+  const precision = load<u32>(cpu + X86_FCW) & PRECISION;
+  if (precision !== PRECISION_64) {
+    const bits: u64 = precision === PRECISION_53 ? 53 : 24;
+    lo = (hi << bits) | u64(lo !== 0);
+    unit <<= 64 - bits;
+    hi &= ~(unit - 1);
+  }
   if (lo !== 0) {
     flags |= PE;
-    if (lo > INTEGER_BIT || (lo === INTEGER_BIT && (hi & 1) !== 0)) {
+    if (lo > INTEGER_BIT || (lo === INTEGER_BIT && (hi & unit) !== 0)) {
       flags |= C1;
-      hi++;
+      hi += unit;
       if (hi === 0) {
         hi = INTEGER_BIT;
         e++;

@@ -189,8 +189,51 @@ main:
     TRY movaps xmm0, [area + 4]
     TRY addps xmm0, [area + 8]
     TRY movups xmm0, [area + 4]
+    SAY16 10, 'pointers: '
+    fninit
+    fldz
+.add:
+    fadd dword [scratch]
+    fnstenv [area]      ; 16-bit: linear address of the instruction and of its operand, opcode
+    movzx eax, word [area + 6]
+    movzx ebx, word [area + 8]
+    call pointer
+    sub eax, L(.add)
+    call hex16
+    mov eax, ebx
+    and eax, 0xfff
+    call hex16
+    movzx eax, word [area + 10]
+    movzx ebx, word [area + 12]
+    call pointer
+    sub eax, L(scratch)
+    call hex16
+.sub:
+    fsub st0, st0
+    o32 fnstenv [area]
+    movzx eax, word [area + 12]
+    mov ebx, [area + 16]
+    call pointer
+    sub eax, L(.sub)
+    call hex16
+    mov eax, ebx
+    and eax, 0xfff
+    call hex16
+    movzx eax, word [area + 20]
+    mov ebx, [area + 24]
+    call pointer
+    sub eax, L(scratch)
+    call hex16
     SAY16 'done', 10
     FINISH
+; eax = its low 16 bits and, from bit 12 of ebx on, its high ones
+pointer:
+    push ebx
+    and ebx, 0xfffff000
+    shl ebx, 4
+    or eax, ebx
+    pop ebx
+    ret
 
 %macro HANDLER 2
 %1:
