@@ -1,4 +1,5 @@
 /** CLI, STI, PUSHF, POPF with IOPL, VME and PVI; the flags that AC, TF and IF gate (Intel SDM vol. 2, vol. 3B ch. 21). */
+import { VCPU_MMU_INDEX, VCPU_MODE } from '../generated/layout';
 import {
   EFLAGS_AC,
   EFLAGS_ID,
@@ -11,12 +12,14 @@ import {
   EFLAGS_VM,
   FEATURE_SMAP,
   INT_HARD,
+  MODE_SMAP_ON,
   X86_HARD_PENDING,
   X86_INHIBIT_INTERRUPTS,
   X86_SHADOW_PC,
 } from '../generated/x86';
 import {
   CR4_PVI,
+  CR4_SMAP,
   CR4_VME,
   cpl,
   cr4,
@@ -34,6 +37,9 @@ import {
 } from './cpu';
 import { readEflags, writeEflags } from './flags';
 import { updateMode } from './mode';
+
+/** Flags that the mode bits depend on. */
+const MODE_FLAGS: u64 = EFLAGS_TF | EFLAGS_AC | EFLAGS_IOPL | EFLAGS_VM;
 
 /** IF may have become set: a waiting hardware interrupt is looked at again. */
 export function afterFlags(cpu: usize): void {
@@ -118,22 +124,28 @@ export function popf(cpu: usize, a: u64, _b: u64, imm: u32): u64 {
     if (level <= io || !isProtected(cpu)) mask |= EFLAGS_IF;
     if (level === 0) mask |= EFLAGS_IOPL;
   }
+  const before = sysFlags(cpu);
   writeEflags(cpu, a, mask);
   if (imm !== 2) setSysFlags(cpu, 0, EFLAGS_RF);
-  updateMode(cpu);
+  if (((sysFlags(cpu) ^ before) & MODE_FLAGS) !== 0) updateMode(cpu);
   afterFlags(cpu);
   return 0;
 }
 
-export function clac(cpu: usize, _a: u64, _b: u64, _imm: u32): u64 {
+/** CLAC and STAC: kernels surround each access to user memory with them, so the mode is adjusted in place. */
+function setAc(cpu: usize, on: bool): u64 {
   if (!has(cpu, FEATURE_SMAP) || cpl(cpu) !== 0) return fault(cpu, UD, 0);
-  setSysFlags(cpu, 0, EFLAGS_AC);
-  updateMode(cpu);
+  setSysFlags(cpu, on ? EFLAGS_AC : 0, EFLAGS_AC);
+  if ((cr4(cpu) & CR4_SMAP) !== 0) {
+    const mode = load<u32>(cpu + VCPU_MODE);
+    store<u32>(cpu + VCPU_MODE, on ? mode & ~MODE_SMAP_ON : mode | MODE_SMAP_ON);
+    store<u32>(cpu + VCPU_MMU_INDEX, on ? 0 : 2);
+  }
   return 0;
 }
+export function clac(cpu: usize, _a: u64, _b: u64, _imm: u32): u64 {
+  return setAc(cpu, false);
+}
 export function stac(cpu: usize, _a: u64, _b: u64, _imm: u32): u64 {
-  if (!has(cpu, FEATURE_SMAP) || cpl(cpu) !== 0) return fault(cpu, UD, 0);
-  setSysFlags(cpu, EFLAGS_AC, 0);
-  updateMode(cpu);
-  return 0;
+  return setAc(cpu, true);
 }

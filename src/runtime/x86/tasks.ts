@@ -44,6 +44,7 @@ import {
   TS,
 } from './cpu';
 import { readEflags, writeEflags } from './flags';
+import { afterFlags } from './interrupt-flag';
 import { updateMode } from './mode';
 import {
   attrOf,
@@ -207,6 +208,7 @@ export function switchTask(cpu: usize, selector: u32, reason: u32, nextPc: u64, 
   setPc(cpu, pc);
   writeEflags(cpu, newFlags, wide ? 0x3f7fd5 : 0x7fd5);
   if (!wide) writeEflags(cpu, 0, EFLAGS_VM);
+  afterFlags(cpu);
   store<u64>(cpu + X86_DR + 56, load<u64>(cpu + X86_DR + 56) & ~(<u64>0x155));
 
   setSegment(cpu, SEG_LDTR, 0, 0, 0, 0);
