@@ -9,6 +9,7 @@ import {
   FEATURE_TSC_DEADLINE,
   FEATURE_X2APIC,
   INT_HARD,
+  INT_NMI,
   LAPIC_DFR,
   LAPIC_ESR,
   LAPIC_ESR_PENDING,
@@ -50,6 +51,7 @@ const LVT_MASKED: u32 = 0x10000;
 const LVT_PENDING: u32 = 0x1000;
 const LVT_TIMER: usize = 0;
 const LVT_LINT0: usize = 3;
+const LVT_LINT1: usize = 4;
 const LVT_ERROR: usize = 5;
 const TIMER_PERIODIC: u32 = 1;
 const TIMER_DEADLINE: u32 = 2;
@@ -192,6 +194,16 @@ export function setIntr(cpu: usize, level: u32): void {
   if (level !== 0 && old === 0 && isEnabled(cpu) && (lint0 & LVT_MASKED) === 0 && ((lint0 >> 8) & 7) !== MODE_EXTINT)
     sendIpi(cpu, cpu, (lint0 >> 8) & 7, lint0 & 0xff, false);
   updateApic(cpu);
+}
+
+/** The board's NMI line: LINT1 of an enabled local APIC, the processor's own pin without one. */
+export function raiseNmi(cpu: usize): void {
+  if (!isEnabled(cpu)) {
+    request(cpu, INT_NMI);
+    return;
+  }
+  const lint1 = lvt(cpu, LVT_LINT1);
+  if ((lint1 & LVT_MASKED) === 0) sendIpi(cpu, cpu, (lint1 >> 8) & 7, lint1 & 0xff, false);
 }
 
 export function readTpr(cpu: usize): u32 {

@@ -100,9 +100,6 @@ export function handleRequests(cpu: usize): u32 {
   return load<u32>(cpu + VCPU_HALTED) !== 0 ? EXIT_HALT + 1 : 0;
 }
 
-export function raiseNmi(cpu: usize): void {
-  request(cpu, INT_NMI);
-}
 export function raiseSmi(cpu: usize): void {
   request(cpu, INT_SMI);
 }
