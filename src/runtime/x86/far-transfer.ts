@@ -425,7 +425,7 @@ function returnCs(cpu: usize, selector: u32): bool {
 
 /** Checks an outer return's SS selector for level `level`; a null one leaves nullSs set. False after a fault. */
 let nullSs: bool = false;
-function returnSs(cpu: usize, selector: u32, level: u32, to64: bool): bool {
+function returnSs(cpu: usize, selector: u32, level: u32, to64: bool, isIret: bool): bool {
   nullSs = (selector & 0xfffc) === 0;
   if (nullSs) {
     if (to64 && level !== 3 && (selector & 3) === level) return true;
@@ -440,7 +440,8 @@ function returnSs(cpu: usize, selector: u32, level: u32, to64: bool): bool {
     return false;
   }
   if ((attr & ATTR_P) === 0) {
-    fault(cpu, SS, code);
+    // The two instructions' descriptions differ.
+    fault(cpu, isIret ? NP : SS, code);
     return false;
   }
   markAccessed(cpu);
@@ -473,7 +474,7 @@ function returnTo(cpu: usize, size: u32, pc: u64, selector: u32, extra: u64, isI
   const newSp = pop(cpu, size);
   const ss = <u32>pop(cpu, size) & 0xffff;
   if (faulted(cpu)) return false;
-  if (!returnSs(cpu, ss, level, to64)) return false;
+  if (!returnSs(cpu, ss, level, to64, isIret)) return false;
   const outer = level !== cpl(cpu);
   if (nullSs) setSegment(cpu, SEG_SS, ss, 0, 0, level << 5);
   else setFromDescriptor(cpu, SEG_SS, ss);
