@@ -55,8 +55,8 @@ export interface Accelerator extends RamSource {
   setFlatView(space: 0 | 1, ranges: readonly FlatRange[]): void;
   setA20(enabled: boolean): void;
   deliverApic(message: ApicMessage): void;
-  /** Runs guest code for at most `maxNs` of real time. */
-  runSlice(maxNs: number): SliceEnd;
+  /** Runs guest code for at most `maxNs` of real time and, when they are counted, so many instructions. */
+  runSlice(maxNs: number, instructions?: number): SliceEnd;
   /** Earliest deadline of timers inside the processors, in virtual ns; Infinity: none. */
   nextDeadline(): number;
   /** Ends the running slice soon (also from device code called by it). */

@@ -3,6 +3,7 @@
 import type { Lifecycle } from '../machine/lifecycle.js';
 import type { MachineClocks } from '../machine/machine-clocks.js';
 import type { Accelerator, SliceEnd } from './accelerator.js';
+import type { InstructionClock } from './instruction-clock.js';
 
 /** How the host's event loop gets its turn. */
 export interface EventLoop {
@@ -18,6 +19,8 @@ export interface RunLoopParts {
   readonly clocks: MachineClocks;
   readonly lifecycle: Lifecycle;
   readonly events: EventLoop;
+  /** What drives virtual time under -icount. */
+  readonly icount?: InstructionClock | undefined;
   /** A slice ended for a reason that the machine must act on. */
   readonly onStop: (end: Exclude<SliceEnd, { reason: 'running' | 'halted' }>) => void;
 }
@@ -26,10 +29,12 @@ export interface RunLoopParts {
 const SLICE_NS = 8_000_000;
 /** Timers are not worth leaving guest code for earlier than this. */
 const MIN_SLICE_NS = 50_000;
+/** Of the host's timers. */
+const TIMER_RESOLUTION_NS = 1_500_000;
 
 /** Runs the machine until `finished` says so. */
 export async function runLoop(parts: RunLoopParts, finished: () => boolean): Promise<void> {
-  const { accelerator, clocks, lifecycle, events } = parts;
+  const { accelerator, clocks, lifecycle, events, icount } = parts;
   while (!finished()) {
     lifecycle.service();
     clocks.runDue();
@@ -39,15 +44,42 @@ export async function runLoop(parts: RunLoopParts, finished: () => boolean): Pro
       continue;
     }
     const next = untilNext(accelerator, clocks);
-    const end = accelerator.runSlice(Math.min(SLICE_NS, Math.max(next, MIN_SLICE_NS)));
+    const end = icount
+      ? accelerator.runSlice(SLICE_NS, icount.budget(untilVirtual(accelerator, clocks)))
+      : accelerator.runSlice(Math.min(SLICE_NS, Math.max(next, MIN_SLICE_NS)));
     if (end.reason === 'running') await events.turn();
     else if (end.reason === 'halted') {
       clocks.runDue();
       const wait = untilNext(accelerator, clocks);
       if (lifecycle.pending || wait <= 0) await events.turn();
+      else if (icount) await idle(parts, icount, wait);
       else await events.sleep(wait / 1e6);
     } else parts.onStop(end);
   }
+}
+
+/** Idle time under -icount: whatever real time does, the guest sees its next timer on the dot. */
+async function idle(
+  { accelerator, clocks, events }: RunLoopParts,
+  icount: InstructionClock,
+  wait: number,
+): Promise<void> {
+  const virtual = untilVirtual(accelerator, clocks);
+  if (!icount.sleep && virtual !== Number.POSITIVE_INFINITY) {
+    icount.skip(virtual);
+    await events.turn();
+    return;
+  }
+  const start = clocks.realtime.now();
+  await events.sleep(wait / 1e6);
+  const slept = clocks.realtime.now() - start;
+  // A sleep of whole milliseconds may end a little early: that is no event from outside.
+  icount.skip(Math.min(virtual, Math.max(slept, wait - slept < TIMER_RESOLUTION_NS ? wait : 0)));
+}
+
+function untilVirtual(accelerator: Accelerator, clocks: MachineClocks): number {
+  const next = Math.min(clocks.nextVirtualDeadline, accelerator.nextDeadline());
+  return Math.max(0, next - clocks.virtual.now());
 }
 
 function untilNext(accelerator: Accelerator, clocks: MachineClocks): number {

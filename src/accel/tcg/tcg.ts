@@ -41,6 +41,8 @@ export interface TcgOptions {
   readonly vcpus: number;
   /** Region head entries before a region is compiled; Infinity: interpreter only. */
   readonly hotThreshold: number;
+  /** Counts instructions, for -icount: needs the interpreter alone. */
+  readonly countInstructions?: boolean;
   /** Makes the ticker for the exit-request words of the machine's processors. */
   startTicker(memory: WebAssembly.Memory, requestWords: readonly number[]): Ticker;
   /** Monotonic ns. */
@@ -190,11 +192,21 @@ export class TcgAccelerator implements Accelerator {
     for (const state of this.layout.vcpus) this.#request(state, REQUEST_RETURN);
   }
 
-  runSlice(maxNs: number): SliceEnd {
+  /** Instructions executed so far; exact only while they are counted. */
+  get executed(): number {
+    let sum = 0;
+    for (const state of this.layout.vcpus) {
+      sum += Number(this.#view.getBigUint64(state + at(VCPU, 'instructionCount'), true));
+    }
+    return sum;
+  }
+
+  runSlice(maxNs: number, instructions = 0): SliceEnd {
     const count = this.layout.vcpus.length;
     const end = this.#options.monotonic() + maxNs;
     let idle = 0;
     this.#kicked = false;
+    const last = this.executed + instructions;
     // A slice visits the processors in turn, until time is up or all of them wait.
     for (;;) {
       this.runTimers();
@@ -205,6 +217,11 @@ export class TcgAccelerator implements Accelerator {
       // The ticker asks all processors; what it asked for at the end of another's turn does not concern this one.
       Atomics.and(this.#words, (state + at(VCPU, 'exitRequest')) >>> 2, ~REQUEST_RETURN);
       this.#ticker.arm(Math.ceil((count === 1 ? left : Math.min(left, TURN_NS)) / 1000));
+      if (instructions > 0) {
+        const budget = last - this.executed;
+        if (budget <= 0) return { reason: 'running' };
+        this.#view.setBigUint64(state + at(VCPU, 'instructionBudget'), BigInt(budget), true);
+      }
       const reason = this.runtime.run(state);
       this.#ticker.disarm();
       this.jit.flushQueue();
@@ -316,6 +333,7 @@ export class TcgAccelerator implements Accelerator {
     set(layout.machine, MACHINE, 'dirty', layout.dirty);
     set(layout.machine, MACHINE, 'blockHash', layout.blockHash);
     set(layout.machine, MACHINE, 'hotThreshold', Math.min(this.#options.hotThreshold, 0xffffffff));
+    set(layout.machine, MACHINE, 'icount', this.#options.countInstructions ? 1 : 0);
     set(layout.machine, MACHINE, 'vcpuCount', layout.vcpus.length);
     layout.vcpus.forEach((state, i) => {
       this.#view.setUint32(layout.machine + at(MACHINE, 'vcpus') + i * 4, state, true);

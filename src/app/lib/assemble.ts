@@ -138,6 +138,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     cpu,
     topology: w.topology,
     hotThreshold: HOT_THRESHOLD[w.tier],
+    ...(w.icount && { icount: w.icount }),
   });
   built = composed;
   store.add(composed.machine);

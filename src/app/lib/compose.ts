@@ -1,5 +1,6 @@
 /** Puts a machine together from an accelerator, a board and this host: the one composition root of command and library. */
 import { getRandomValues } from 'node:crypto';
+import { InstructionClock } from '../../accel/instruction-clock.js';
 import { runLoop } from '../../accel/run-loop.js';
 import { TcgAccelerator } from '../../accel/tcg/tcg.js';
 import { UserError } from '../../base/errors.js';
@@ -34,6 +35,8 @@ export interface Composition {
   readonly topology: CpuTopology;
   /** Infinity: the interpreter alone. */
   readonly hotThreshold?: number;
+  /** Virtual time follows instructions, 2^shift ns each; guest code is interpreted then. */
+  readonly icount?: { readonly shift: number; readonly sleep: boolean };
 }
 
 export interface Composed extends BuiltBoard {
@@ -53,10 +56,13 @@ export function compose(c: Composition): Composed {
     guest: c.guest,
     runtime: runtimeModule(),
     vcpus: c.machine.cpus,
-    hotThreshold: c.hotThreshold ?? DEFAULT_HOT_THRESHOLD,
+    hotThreshold: c.icount ? Number.POSITIVE_INFINITY : (c.hotThreshold ?? DEFAULT_HOT_THRESHOLD),
+    countInstructions: c.icount !== undefined,
     startTicker,
     monotonic: monotonicNs,
   });
+  const icount = c.icount && new InstructionClock(() => accelerator.executed, c.icount.shift, c.icount.sleep);
+  if (icount) clocks.driveVirtual(() => icount.now());
   const view = new DataView(accelerator.memory.buffer);
   for (const v of accelerator.vcpus) installCpu(view, v.state, c.cpu, c.topology, v.index);
   const registers = accelerator.vcpus.map((v) => new X86Registers(accelerator.memory, v.state, accelerator.runtime));
@@ -93,6 +99,7 @@ export function compose(c: Composition): Composed {
           clocks,
           lifecycle,
           events,
+          icount,
           onStop: (end) => {
             // A triple fault resets the machine, as the chipset of a PC does.
             if (end.reason === 'shutdown') lifecycle.reset('guest-reset');
