@@ -67,6 +67,8 @@ export interface MachineOptions {
   readonly kernel?: KernelOptions;
   readonly rtc: RtcOptions;
   readonly bootOrder: string;
+  /** For the first boot only; `bootOrder` holds after a reset. */
+  readonly bootOnce?: string;
   /** Ids of character backends; '' gives the port with nothing connected, undefined omits it. */
   readonly serials: readonly (string | undefined)[];
   readonly parallels: readonly (string | undefined)[];

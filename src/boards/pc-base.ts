@@ -321,13 +321,16 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     .map(({ node }) => node.device)
     .find(isConsole);
   const floppies = floppyTypes(plugs, host);
-  fillCmos(base.rtc, {
-    below4g: base.below4g,
-    above4g: base.above4g,
-    cpus: options.cpus,
-    bootOrder: options.bootOrder,
-    floppies,
-  });
+  const tellBootOrder = (bootOrder: string): void =>
+    fillCmos(base.rtc, {
+      below4g: base.below4g,
+      above4g: base.above4g,
+      cpus: options.cpus,
+      bootOrder,
+      floppies,
+    });
+  tellBootOrder(options.bootOnce ?? options.bootOrder);
+  if (options.bootOnce !== undefined) machine.lifecycle.resetDone.subscribe(() => tellBootOrder(options.bootOrder));
   const platform: PlatformDescription = {
     ...options.identity,
     ram: { below4g: base.below4g, above4g: base.above4g },

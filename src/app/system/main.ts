@@ -1,4 +1,5 @@
 /** The commands `tinamou-system-x86_64` and `tinamou-system-i386`. */
+import { fork } from 'node:child_process';
 import fs from 'node:fs';
 import { type Disposable, DisposableStore, toDisposable } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
@@ -50,6 +51,8 @@ export async function main(
       return 0;
     }
     const { wishes } = parsed;
+    if (wishes.daemonize && !process.send) return await daemonize(wishes);
+    if (wishes.processName !== undefined) process.title = wishes.processName;
     addDefaults(wishes, process.stdin.isTTY === true && process.stdout.isTTY === true);
     const consoles: VirtualConsole[] = [];
     const virtualConsole = (id: string): VirtualConsole => {
@@ -66,6 +69,7 @@ export async function main(
     if (wishes.display === 'curses') owned.add(new CursesDisplay(machine.display, consoles, context.keys));
     applyLogItems(machine, wishes.logItems);
     if (!wishes.paused) machine.machine.lifecycle.start();
+    if (wishes.daemonize) detach();
     const end = await machine.run();
     return end.exitCode;
   } catch (error) {
@@ -80,6 +84,30 @@ export async function main(
     process.off('uncaughtException', crashed);
     process.off('unhandledRejection', crashed);
   }
+}
+
+/** Starts the same command again in the background and ends as soon as that one has its machine, or has failed. */
+function daemonize({ chardevs, noGraphic, display }: Wishes): Promise<number> {
+  if (noGraphic) throw new UserError('-nographic cannot be used with -daemonize: use -display none');
+  if (display === 'curses') throw new UserError('-display curses cannot be used with -daemonize: use -display none');
+  const stdio = chardevs.find((c) => c.spec.type === 'stdio');
+  if (stdio) throw new UserError(`${stdio.origin}: cannot use stdio with -daemonize: use another backend`);
+  const child = fork(process.argv[1]!, process.argv.slice(2), {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  child.stderr!.pipe(process.stderr);
+  return new Promise((resolve) => {
+    child.on('message', () => resolve(0));
+    child.on('exit', (status) => resolve(status ?? 1));
+  });
+}
+
+/** Nobody listens any more to what a daemon says. */
+function detach(): void {
+  process.stderr.on('error', () => {});
+  process.send?.('ready');
+  process.disconnect?.();
 }
 
 function writePidFile(path: string): Disposable {
