@@ -14,7 +14,7 @@ import { runGuest } from './guest.js';
 import { runMachineGuest } from './machine-guest.js';
 
 const testdata = fileURLToPath(new URL('../../../tests/privileged/testdata/', import.meta.url));
-const GUESTS = ['real', 'protected', 'v86', 'paging', 'long', 'debug', 'descriptors', 'gates'];
+const GUESTS = ['real', 'protected', 'v86', 'paging', 'long', 'debug', 'descriptors', 'gates', 'permissions'];
 const update = process.env['UPDATE_GOLDEN'] !== undefined;
 
 /** Guests that need the whole machine, with how many processors. */
