@@ -1,0 +1,72 @@
+/** Compares what the processor and Tinamou made of a sequence, but for what is undefined. */
+import { XSAVE } from './layout.js';
+import type { Outcome, Sequence } from './sequence.js';
+import { FLAG, ROUNDING_STATUS } from './undefined.js';
+
+const STATUS = Object.values(FLAG).reduce((a, b) => a | b, 0);
+const PAGE_FAULT = 14;
+/** Bit 0 of a page fault's error code, which Linux sets for all addresses that are not a program's. */
+const PRESENT = 1;
+const TASK_SIZE = 0x7ffffffff000n;
+
+const hex = (bytes: Uint8Array): string =>
+  [...bytes]
+    .reverse()
+    .map((b) => b.toString(16).padStart(2, '0'))
+    .join('');
+const view = (b: Uint8Array): DataView => new DataView(b.buffer, b.byteOffset, b.length);
+
+/** Distance of two extended numbers in units of the last place. */
+function ulps(a: Uint8Array, b: Uint8Array): bigint {
+  const key = (x: Uint8Array): bigint => {
+    const exponent = view(x).getUint16(8, true);
+    const magnitude = (BigInt(exponent & 0x7fff) << 63n) + (view(x).getBigUint64(0, true) & 0x7fffffffffffffffn);
+    return exponent & 0x8000 ? -magnitude : magnitude;
+  };
+  const d = key(a) - key(b);
+  return d < 0n ? -d : d;
+}
+
+/** What differs, as text; '' when nothing does. */
+export function difference(s: Sequence, host: Outcome, ours: Outcome): string {
+  const out: string[] = [];
+  const compare = (name: string, a: bigint | number, b: bigint | number): void => {
+    if (a !== b) out.push(`${name} ${a.toString(16)}, ours ${b.toString(16)}`);
+  };
+  compare('vector', host.vector, ours.vector);
+  if (host.vector === ours.vector) {
+    const ignored = host.vector === PAGE_FAULT && host.address >= TASK_SIZE ? PRESENT : 0;
+    compare('error code', host.error & ~ignored, ours.error & ~ignored);
+    compare('fault address', host.address, ours.address);
+  }
+  compare('rip', BigInt.asUintN(64, host.rip), BigInt.asUintN(64, ours.rip));
+  const mask = STATUS & ~(host.vector < 0 ? s.undefinedFlags : s.everUndefined);
+  compare('flags', host.flags & mask, ours.flags & mask);
+  const bits = s.mode;
+  for (let n = 0; n < (bits === 64 ? 16 : 8); n++)
+    compare(`r${n}`, BigInt.asUintN(bits, host.gpr[n] as bigint), BigInt.asUintN(bits, ours.gpr[n] as bigint));
+  const a = host.xsave;
+  const b = ours.xsave;
+  const rounding = s.transcendental ? ROUNDING_STATUS : 0;
+  const [va, vb] = [view(a), view(b)];
+  compare('fcw', va.getUint16(XSAVE.fcw, true), vb.getUint16(XSAVE.fcw, true));
+  compare('fsw', va.getUint16(XSAVE.fsw, true) & ~rounding, vb.getUint16(XSAVE.fsw, true) & ~rounding);
+  compare('ftw', a[XSAVE.ftw] as number, b[XSAVE.ftw] as number);
+  compare('mxcsr', va.getUint32(XSAVE.mxcsr, true), vb.getUint32(XSAVE.mxcsr, true));
+  const bytes = (name: string, at: number, count: number): void => {
+    const [x, y] = [a.subarray(at, at + count), b.subarray(at, at + count)];
+    if (Buffer.compare(x, y) === 0) return;
+    if (s.transcendental && count === 10 && ulps(x, y) <= 1n) return;
+    out.push(`${name} ${hex(x)}, ours ${hex(y)}`);
+  };
+  for (let n = 0; n < 8; n++) bytes(`st${n}`, XSAVE.st + 16 * n, 10);
+  for (let n = 0; n < (bits === 64 ? 16 : 8); n++) {
+    bytes(`xmm${n}`, XSAVE.xmm + 16 * n, 16);
+    bytes(`ymm${n} high`, XSAVE.ymm + 16 * n, 16);
+  }
+  if (Buffer.compare(host.memory, ours.memory) !== 0) {
+    const at = host.memory.findIndex((v, n) => v !== ours.memory[n]);
+    out.push(`memory at ${at.toString(16)}: ${hex(host.memory.subarray(at, at + 16))}, ours ${hex(ours.memory.subarray(at, at + 16))}`);
+  }
+  return out.join('; ');
+}

@@ -1,0 +1,186 @@
+/** What the architecture leaves undefined or to the operating system: the one place that says why something is not compared. */
+
+export const FLAG = { CF: 1, PF: 4, AF: 0x10, ZF: 0x40, SF: 0x80, DF: 0x400, OF: 0x800 } as const;
+const { CF, PF, AF, ZF, SF, OF } = FLAG;
+const ALL = CF | PF | AF | ZF | SF | OF;
+/** What conditions (Jcc, SETcc, CMOVcc, FCMOVcc, LOOPcc) can read. */
+const CONDITIONS = ALL & ~AF;
+
+/** Instructions that are left out, with the reason. */
+export const EXCLUDED: readonly (readonly [pattern: RegExp, reason: string])[] = [
+  [/^(RDTSCP?|RDPMC|RDRAND|RDSEED)$/, 'its result differs from run to run'],
+  [/^(CPUID|RDPID|XGETBV)$/, 'tells what processor this is'],
+  [/^(SYSCALL|SYSENTER|INT|INT1)$/, 'enters the operating system'],
+  [/^(SYSRET|SYSEXIT|SYSRETW|SYSEXITW|RSM|IRETW|RETF|LES|LDS|LSS|LFS|LGS)/, 'loads segments of the operating system'],
+  [/^(SGDT|SIDT|SLDT|STR|SMSW|LAR|LSL|VERR|VERW)$/, "reads the operating system's tables, or is emulated by it"],
+  [/^(WR|RD)(FS|GS)BASE$/, 'changes what later sequences run with'],
+  [/^(RDPKRU|WRPKRU|MONITOR|MWAIT|INVPCID|CLWB)$/, 'belongs to features the operating system may not enable'],
+  [/^(XSAVE|XRSTOR)/, "the area's size and components are the host's (tests/silicon/save-rows.test.ts has them)"],
+  [/^(FXSAVE|FXRSTOR|FNSTENV|FLDENV|FNSAVE|FRSTOR)/, 'last instruction and data pointers differ between vendors'],
+  [/^(RETN?|CALL|JMP|LOOP\w*|JC?XZ|JECXZ|JRCXZ|JCXZ)$/, 'targets: made by the generator instead'],
+  [/^J\w+$/, 'targets: made by the generator instead'],
+  [/^POPF/, 'sets TF, AC and NT at random'],
+  [/^ENTER$/, 'processors differ in which accesses they check first'],
+  [/^HLT$/, 'is how handlers end'],
+  [/^(EXTRQ|INSERTQ|PREFETCHW?)$/, 'not on all processors (rows are compared in tests/silicon)'],
+];
+
+/** Operands that are left out. */
+export const EXCLUDED_OPERANDS: readonly (readonly [pattern: RegExp, reason: string])[] = [
+  [/\b(ES|CS|SS|DS|FS|GS|Sw)\b/, 'segment registers are the operating system\'s'],
+  [/\b[CD]\b/, 'control and debug registers: privileged, with exceptions in an order of their own'],
+  [/\b(Ap|Mp)\b/, 'far targets'],
+];
+
+export const exclusion = (mnemonic: string, assembly: string): string | undefined =>
+  EXCLUDED.find(([pattern]) => pattern.test(mnemonic))?.[1] ??
+  EXCLUDED_OPERANDS.find(([pattern]) => pattern.test(assembly))?.[1];
+
+export interface FlagEffect {
+  readonly reads: number;
+  /** Flags with a defined value afterwards whatever they were before. */
+  readonly defines: number;
+  /** Flags that may be undefined afterwards. */
+  readonly undefined: number;
+}
+const effect = (reads: number, defines: number, undefinedFlags = 0): FlagEffect => ({
+  reads,
+  defines,
+  undefined: undefinedFlags,
+});
+
+/** `count`: of a shift, masked; -1 when it is in CL. `size` in bits. */
+export function flagEffect(name: string, count: number, size: number, repeated: boolean): FlagEffect {
+  switch (name) {
+    case 'ADD':
+    case 'SUB':
+    case 'CMP':
+    case 'NEG':
+    case 'XADD':
+    case 'CMPXCHG':
+    case 'PTEST':
+    case 'VPTEST':
+    case 'VTESTPS':
+    case 'VTESTPD':
+    case 'POPCNT':
+    case 'UCOMISS':
+    case 'UCOMISD':
+    case 'COMISS':
+    case 'COMISD':
+    case 'VUCOMISS':
+    case 'VUCOMISD':
+    case 'VCOMISS':
+    case 'VCOMISD':
+      return effect(0, ALL);
+    case 'FCOMI':
+    case 'FCOMIP':
+    case 'FUCOMI':
+    case 'FUCOMIP':
+      return effect(0, 0); // unchanged after an unmasked exception
+    case 'PCMPESTRI':
+    case 'PCMPESTRM':
+    case 'PCMPISTRI':
+    case 'PCMPISTRM':
+      return effect(0, ALL);
+    case 'ADC':
+    case 'SBB':
+      return effect(CF, ALL);
+    case 'CMPS':
+    case 'SCAS':
+      return effect(0, repeated ? 0 : ALL); // unchanged for a count of zero
+    case 'AND':
+    case 'OR':
+    case 'XOR':
+    case 'TEST':
+      return effect(0, ALL, AF);
+    case 'INC':
+    case 'DEC':
+      return effect(0, ALL & ~CF);
+    case 'SHL':
+    case 'SHR':
+    case 'SAR':
+      if (count < 0) return effect(0, 0, AF | OF | (size < 32 && name !== 'SAR' ? CF : 0));
+      if (count === 0) return effect(0, 0);
+      return effect(0, ALL, AF | (count === 1 ? 0 : OF) | (count >= size && name !== 'SAR' ? CF : 0));
+    case 'SHLD':
+    case 'SHRD':
+      if (count < 0) return effect(0, 0, AF | OF);
+      if (count === 0) return effect(0, 0);
+      return effect(0, ALL, AF | (count === 1 ? 0 : OF));
+    case 'ROL':
+    case 'ROR':
+      return effect(0, count > 0 ? CF | OF : 0, count === 1 || count === 0 ? 0 : OF);
+    case 'RCL':
+    case 'RCR':
+      return effect(CF, count > 0 ? CF | OF : 0, count === 1 || count === 0 ? 0 : OF);
+    case 'MUL':
+    case 'IMUL':
+      return effect(0, ALL, PF | AF | ZF | SF);
+    case 'DIV':
+    case 'IDIV':
+      return effect(0, ALL, ALL);
+    case 'BSF':
+    case 'BSR':
+      return effect(0, ALL, ALL & ~ZF);
+    case 'BT':
+    case 'BTS':
+    case 'BTR':
+    case 'BTC':
+      return effect(0, ALL & ~ZF, PF | AF | SF | OF);
+    case 'TZCNT':
+    case 'LZCNT':
+      return effect(0, ALL, PF | AF | SF | OF);
+    case 'ANDN':
+    case 'BLSR':
+    case 'BLSI':
+    case 'BLSMSK':
+    case 'BZHI':
+      return effect(0, ALL, PF | AF);
+    case 'BEXTR':
+      return effect(0, ALL, PF | AF | SF);
+    case 'DAA':
+    case 'DAS':
+      return effect(CF | AF, ALL, OF);
+    case 'AAA':
+    case 'AAS':
+      return effect(AF, ALL, PF | ZF | SF | OF);
+    case 'AAM':
+    case 'AAD':
+      return effect(0, ALL, CF | AF | OF);
+    case 'STC':
+    case 'CLC':
+      return effect(0, CF);
+    case 'CMC':
+    case 'SALC':
+    case 'ADCX':
+      return effect(CF, CF);
+    case 'ADOX':
+      return effect(OF, OF);
+    case 'LAHF':
+      return effect(ALL & ~OF, 0);
+    case 'SAHF':
+      return effect(0, ALL & ~OF);
+    case 'CMPXCHG8B':
+    case 'CMPXCHG16B':
+    case 'ARPL':
+      return effect(0, ZF);
+    case 'INTO':
+      return effect(OF, 0);
+  }
+  if (/^PUSHF/.test(name)) return effect(ALL, 0);
+  if (/^(SET|CMOV|FCMOV)/.test(name)) return effect(CONDITIONS, 0);
+  return effect(0, 0);
+}
+/** Of a conditional jump. */
+export const JUMP_READS = CONDITIONS;
+
+/** Instructions whose whole result is undefined with these operands. */
+export function undefinedResult(name: string, opSize: number, count: number): boolean {
+  if (/^SH[LR]D$/.test(name)) return opSize === 16 && (count < 0 || count > 16);
+  return name === 'BSWAP' && opSize === 16;
+}
+
+/** x87 instructions whose results may be one unit in the last place from another processor's. */
+export const TRANSCENDENTAL = /^(F2XM1|FYL2X|FYL2XP1|FPTAN|FPATAN|FSIN|FCOS|FSINCOS)$/;
+/** x87 status bits that tell how such a result was rounded: C1 and PE. */
+export const ROUNDING_STATUS = 0x220;
