@@ -127,8 +127,6 @@ function removeDead(words: Int32Array, count: number): void {
     }
     if (keep) {
       kept++;
-      // Vector helpers read vector state without saying which: to them, too, everything is visible.
-      if ((effects & Effect.observes) !== 0 || op === OP.vcall) period++;
       if (depthOf[i] === 0) {
         if ((effects & Effect.writesDst) !== 0) overwritten(dst);
         else if (op === OP.flags) {
@@ -137,6 +135,9 @@ function removeDead(words: Int32Array, count: number): void {
           overwritten(FLAG_SRC);
         }
       }
+      // Whoever observes does so before the op's own result is there: a load that faults has not written its register.
+      // Vector helpers read vector state without saying which: to them, too, everything is visible.
+      if ((effects & Effect.observes) !== 0 || op === OP.vcall) period++;
       if ((effects & Effect.readsA) !== 0) read((words[w + 1] as number) & 0xffff);
       if ((effects & Effect.readsB) !== 0) read((words[w + 1] as number) >>> 16);
       if ((effects & Effect.readsImmSlot) !== 0) read(words[w + 2] as number);

@@ -10,6 +10,10 @@ export interface EncodeOptions {
   readonly registers: readonly number[];
   /** Registers that may be a memory operand's base or index. */
   readonly pointers: readonly number[];
+  /** Registers that may be an index; without, the same as for a base. */
+  readonly indexes?: readonly number[];
+  /** With it, some memory operands (not of 16-bit code) have no base: this gives their displacement. */
+  readonly absolute?: () => number;
   /** Operand sizes to choose from where the row leaves it open. */
   readonly sizes: readonly (16 | 32 | 64)[];
   /** Chance in percent of a memory operand where either will do, of LOCK where it is allowed, of REP on string instructions. */
@@ -82,21 +86,22 @@ export function encode(form: Form, o: EncodeOptions): Encoded {
     opSize = among(sizes);
   } else if (vex && long && e.w < 0 && open) opSize = among([32, 64] as const);
 
-  const base = memory ? among(o.pointers) : -1;
-  let index = memory && o.below(2) === 0 ? among(o.pointers) : -1;
+  const absolute = o.code !== 16 && o.absolute !== undefined && o.below(8) === 0 ? o.absolute() : undefined;
+  const base = memory && absolute === undefined ? among(o.pointers) : -1;
+  let index = memory && o.below(2) === 0 ? among(o.indexes ?? o.pointers) : -1;
   if (index === 4 || index === base) index = -1;
   const scale = o.below(4);
   // 16-bit code uses 16-bit addresses or, with a prefix, 32-bit ones.
   const short =
     memory && o.code === 16 && (FORM16.has(base * 16 + index) || FORM16.has(base * 16 - 1)) && o.below(3) > 0;
   if (short && !FORM16.has(base * 16 + index)) index = -1;
-  const disp = memory ? (o.below(2) === 0 ? o.below(256) - 128 : o.below(800) - 400) : 0;
+  const disp = absolute !== undefined ? absolute : memory ? (o.below(2) === 0 ? o.below(256) - 128 : o.below(800) - 400) : 0;
 
   const bytes: number[] = [];
   const lock = memory && e.lock && o.below(100) < o.lock;
   if (lock) bytes.push(0xf0);
   const r = e.hasModrm ? reg >> 3 : 0;
-  const b = ((memory ? base : rm) >> 3) & 1 || opreg >> 3;
+  const b = (base >= 0 ? base >> 3 : memory ? 0 : rm >> 3) & 1 || opreg >> 3;
   const x = index > 0 ? index >> 3 : 0;
   const w = e.w >= 0 ? e.w : opSize === 64 && e.size64 === '' ? 1 : 0;
   if (memory && o.code === 16 && !short) bytes.push(0x67);

@@ -4,8 +4,9 @@ import { Operands } from '../../silicon/operands.js';
 import { difference } from './compare.js';
 import { Generator } from './generator.js';
 import { Native } from './native.js';
-import { Batch, type Outcome, type Sequence } from './sequence.js';
+import { Batch, type Instruction, type Outcome, type Sequence } from './sequence.js';
 import { Tinamou } from './tinamou.js';
+import { exclusion } from './undefined.js';
 
 const UNDEFINED_OPCODE = 6;
 
@@ -30,13 +31,14 @@ export class Campaign {
     const everything = new Generator(() => true);
     const random = new Operands(1);
     const forms = everything.decoder.forms.flatMap((form) => {
+      if (exclusion(form.mnemonics[0] as string, form.row[1]) !== undefined) return [];
       const probes = [1, 2, 3].flatMap(() => everything.probe(form, random) ?? []);
       return probes.map((sequence) => ({ form, sequence }));
     });
     const outcomes = this.native.run(new Batch(forms.map((f) => f.sequence)));
     const seen = new Set<string>();
     for (const [n, { form }] of forms.entries()) if (outcomes[n]?.vector !== UNDEFINED_OPCODE) seen.add(form.row[0] + form.row[1]);
-    const known = (form: Form): boolean => seen.has(form.row[0] + form.row[1]) || /^UD[0-2]/.test(form.mnemonics[0] as string);
+    const known = (form: Form): boolean => seen.has(form.row[0] + form.row[1]) || /^UD[0-2]|GATHER/.test(form.mnemonics[0] as string);
     for (const { form } of forms) if (!known(form) && !this.unknown.includes(form)) this.unknown.push(form);
     this.generator = new Generator(known);
   }
@@ -77,19 +79,26 @@ export class Campaign {
     return undefined;
   }
 
-  /** Drops instructions while it still differs. Where there are jumps, NOPs take their place. */
+  /** Drops instructions while it still differs: from the end, then others. Where there are jumps, NOPs take their place. */
   minimise(found: Found): Found {
     let best = this.single(found.sequence);
     if (best === undefined) return found;
-    for (let n = found.sequence.instructions.length - 1; n >= 0; n--) {
-      const { instructions } = best.sequence;
-      const jumps = instructions.some((i) => i.group === 'jump');
-      const old = instructions[n];
-      if (old === undefined) continue;
-      const nops = jumps && n < instructions.length - 1 ? [{ text: 'NOP', bytes: old.bytes.map(() => 0x90), group: 'jump' }] : [];
+    for (let n = found.sequence.instructions.length - 1; n > 0; n--) {
+      const instructions = best.sequence.instructions.slice(0, n);
+      const undefinedFlags = instructions[n - 1]?.undefinedAfter ?? 0;
+      const fewer = this.single({ ...best.sequence, instructions, undefinedFlags });
+      if (fewer === undefined) break;
+      best = fewer;
+    }
+    for (let n = best.sequence.instructions.length - 2; n >= 0; n--) {
+      const { instructions, everUndefined } = best.sequence;
+      const old = instructions[n] as Instruction;
+      const nop = { ...old, text: 'NOP', bytes: old.bytes.map(() => 0x90) };
+      const place = instructions.some((i) => i.group === 'jump') ? [nop] : [];
       const fewer = this.single({
         ...best.sequence,
-        instructions: [...instructions.slice(0, n), ...nops, ...instructions.slice(n + 1)],
+        instructions: [...instructions.slice(0, n), ...place, ...instructions.slice(n + 1)],
+        undefinedFlags: everUndefined,
       });
       if (fewer !== undefined) best = fewer;
     }

@@ -7,7 +7,7 @@ import type { Operands } from '../../silicon/operands.js';
 import { groupOf } from './groups.js';
 import { DATA, DATA_BYTES, IN, WINDOW, WINDOW_BYTES, XSAVE } from './layout.js';
 import { fillNumbers, type Instruction, type Sequence } from './sequence.js';
-import { exclusion, FLAG, flagEffect, JUMP_READS, TRANSCENDENTAL, undefinedResult } from './undefined.js';
+import { exclusion, FLAG, flagEffect, JUMP_READS, TRANSCENDENTAL, undefinedResult, vagueW } from './undefined.js';
 
 const MODE64 = Mode.cs64 | Mode.protected | Mode.lma;
 const MODE32 = Mode.cs32 | Mode.ss32 | Mode.protected;
@@ -42,7 +42,7 @@ function extended(view: DataView, at: number, random: Operands): void {
 /** Address that memory operands are about: most often around the border of two pages. */
 function address(random: Operands): bigint {
   const at = BigInt(DATA);
-  switch (random.below(24)) {
+  switch (random.below(64)) {
     case 0: // into the page that is only to be read
       return at + BigInt(DATA_BYTES - random.below(64));
     case 1: // into nothing
@@ -55,6 +55,14 @@ function address(random: Operands): bigint {
     case 5:
     case 6:
     case 7:
+    case 8:
+    case 9:
+    case 10:
+    case 11:
+    case 12:
+    case 13:
+    case 14:
+    case 15:
       return at + BigInt(0x1000 - 64 + random.below(128));
     default: // aligned
       return at + BigInt(WINDOW + 32 * random.below(WINDOW_BYTES / 32));
@@ -75,7 +83,7 @@ export class Generator {
       this.groups.set(name, group);
       const e = form.encoding;
       if (e.only64 !== 0) group.long.push(form);
-      if (e.only64 !== 1 && (e.map >= 4 || e.w !== 1)) group.narrow.push(form);
+      if (e.only64 !== 1 && (e.map >= 4 || e.w !== 1) && !vagueW(e.map, e.w, form.row[1])) group.narrow.push(form);
     }
   }
 
@@ -101,6 +109,7 @@ class Building {
   #transcendental = false;
   #registers: number[] = [];
   #pointers: number[] = [];
+  #indexes: number[] = [];
   #counter = -1;
 
   constructor(
@@ -122,12 +131,14 @@ class Building {
     const all = Array.from({ length: this.#mode === 64 ? 16 : 8 }, (_, n) => n).filter((n) => n !== RSP);
     const take = (): number => all.splice(random.below(all.length), 1)[0] as number;
     // Two that memory operands start from and one index; RSP is a base now and then.
-    this.#pointers = [take(), take(), take()];
-    const [first, second, index] = this.#pointers as [number, number, number];
+    const [first, second, index] = [take(), take(), take()];
+    this.#pointers = [first, second];
+    this.#indexes = [index];
     this.#set(first, address(random));
     this.#set(second, address(random));
     this.#set(index, BigInt.asUintN(64, BigInt(random.below(16) - 8)));
     if (random.below(4) === 0) this.#pointers.push(RSP);
+    if (random.below(64) === 0) this.#set(index, integer(random));
     if (this.#mode === 64 && random.below(4) === 0) {
       const high = all.filter((n) => n >= 8);
       this.#counter = high[random.below(high.length)] as number;
@@ -222,6 +233,8 @@ class Building {
       code: this.#mode,
       registers: this.#registers,
       pointers: this.#pointers,
+      indexes: this.#indexes,
+      absolute: () => Number(address(random) & 0x7fffffffn),
       sizes: this.#mode === 64 ? [16, 32, 64] : [16, 32],
       memory: 45,
       lock: 20,
@@ -252,7 +265,7 @@ class Building {
     this.#undefined = (this.#undefined & ~effect.defines) | effect.undefined;
     this.#everUndefined |= this.#undefined;
     if (transcendental) this.#transcendental = true;
-    return { text: form.row[1], bytes, group: groupOf(form) };
+    return { text: form.row[1], bytes, group: groupOf(form), undefinedAfter: this.#undefined };
   }
 
   /** PE is masked, and nothing before changed the control word. */
@@ -304,15 +317,15 @@ class Building {
       this.#undefined &= FLAG.CF;
       this.#instructions.push(
         ...body,
-        { text: `DEC R${this.#counter}`, bytes: [0x49, 0xff, 0xc8 | c], group: 'jump' },
-        { text: 'JNZ', bytes: [0x75, (-bytes - 5) & 0xff], group: 'jump' },
+        { text: `DEC R${this.#counter}`, bytes: [0x49, 0xff, 0xc8 | c], group: 'jump', undefinedAfter: this.#undefined },
+        { text: 'JNZ', bytes: [0x75, (-bytes - 5) & 0xff], group: 'jump', undefinedAfter: this.#undefined },
       );
       this.#counter = -1;
       return;
     }
     const kind = random.below(5);
     if (kind < 3 && (this.#undefined & JUMP_READS) !== 0) return;
-    if (kind === 4 && this.#pointers.includes(1)) return;
+    if (kind === 4 && [...this.#pointers, ...this.#indexes].includes(1)) return;
     for (let n = 0; n < length; n++) {
       const made = this.#pick(groups);
       if (made !== undefined) body.push(made);
@@ -331,6 +344,6 @@ class Building {
               ? { text: 'JMP Jb', bytes: [0xeb, bytes] }
               : { text: 'CALL Jz', bytes: [0xe8, bytes, 0, 0, 0] }
             : { text: 'JCXZ or LOOP', bytes: [random.below(2) === 0 ? 0xe3 : 0xe2, bytes] };
-    this.#instructions.push({ ...jump, group: 'jump' }, ...body);
+    this.#instructions.push({ ...jump, group: 'jump', undefinedAfter: this.#undefined }, ...body);
   }
 }

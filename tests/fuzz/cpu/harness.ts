@@ -106,6 +106,9 @@ export function buildHarness(count: number): Harness {
     c.u32(8);
     syscall(c, SYSCALL.rt_sigaction);
   }
+  // The page that is only to be read must be there, or writes to it find no page at all.
+  c.raw(0x8b, 0x04, 0x25); // mov eax, [imm32]
+  c.u32(DATA + DATA_BYTES);
   // Data segments for the 32-bit sequences.
   c.set(RAX, 0x2b);
   c.raw(0x8e, 0xd8, 0x8e, 0xc0); // mov ds, eax; mov es, eax

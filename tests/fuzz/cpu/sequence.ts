@@ -7,6 +7,8 @@ export interface Instruction {
   readonly text: string;
   readonly bytes: readonly number[];
   readonly group: string;
+  /** Flags that are undefined after it. */
+  readonly undefinedAfter: number;
 }
 
 export interface Sequence {

@@ -180,6 +180,19 @@ export function undefinedResult(name: string, opSize: number, count: number): bo
   return name === 'BSWAP' && opSize === 16;
 }
 
+/** Instructions for which, when an access faults, processors differ in more than flags: only that they fault is compared. */
+export const VAGUE_FAULTS: readonly (readonly [pattern: RegExp, reason: string])[] = [
+  [/^(CMPS|MOVS) /, 'which of the two operands is looked at first is not said'],
+  [/GATHER/, 'which elements are done already is the processor\'s own choice, and the mask shows it'],
+  [/^V?P?MASKMOV/, 'masked-out elements may fault, and the address may be that of the whole operand'],
+];
+/** Exceptions of accesses to memory: #SS, #GP, #PF. */
+export const ACCESS_VECTORS: readonly number[] = [12, 13, 14];
+
+/** VEX.W chooses a 64-bit general register, where there is none: ignored by Intel's processors, #UD on AMD's. */
+export const vagueW = (map: number, w: number, assembly: string): boolean =>
+  map >= 4 && w === 1 && /\b[EMGR]q\b/.test(assembly);
+
 /** x87 instructions whose results may be one unit in the last place from another processor's. */
 export const TRANSCENDENTAL = /^(F2XM1|FYL2X|FYL2XP1|FPTAN|FPATAN|FSIN|FCOS|FSINCOS)$/;
 /** x87 status bits that tell how such a result was rounded: C1 and PE. */
