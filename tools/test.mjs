@@ -11,7 +11,7 @@ import { currentNode } from './current-node.mjs';
 import { ensurePackages } from './host-packages.mjs';
 
 /** Long suites have commands of their own. */
-const LONG = ['tests/fuzz', 'tests/systems'];
+const LONG = ['tests/systems'];
 /** What depends on the JavaScript engine most: translator, interpreter, region compiler, and a whole boot. */
 const CORE = ['src/ir', 'src/jit', 'src/guest', 'src/accel', 'tests/jit', 'tests/guest', 'tests/boot'];
 

@@ -95,7 +95,8 @@ export function encode(form: Form, o: EncodeOptions): Encoded {
   const short =
     memory && o.code === 16 && (FORM16.has(base * 16 + index) || FORM16.has(base * 16 - 1)) && o.below(3) > 0;
   if (short && !FORM16.has(base * 16 + index)) index = -1;
-  const disp = absolute !== undefined ? absolute : memory ? (o.below(2) === 0 ? o.below(256) - 128 : o.below(800) - 400) : 0;
+  const disp =
+    absolute !== undefined ? absolute : memory ? (o.below(2) === 0 ? o.below(256) - 128 : o.below(800) - 400) : 0;
 
   const bytes: number[] = [];
   const lock = memory && e.lock && o.below(100) < o.lock;

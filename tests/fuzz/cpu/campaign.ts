@@ -37,8 +37,10 @@ export class Campaign {
     });
     const outcomes = this.native.run(new Batch(forms.map((f) => f.sequence)));
     const seen = new Set<string>();
-    for (const [n, { form }] of forms.entries()) if (outcomes[n]?.vector !== UNDEFINED_OPCODE) seen.add(form.row[0] + form.row[1]);
-    const known = (form: Form): boolean => seen.has(form.row[0] + form.row[1]) || /^UD[0-2]|GATHER/.test(form.mnemonics[0] as string);
+    for (const [n, { form }] of forms.entries())
+      if (outcomes[n]?.vector !== UNDEFINED_OPCODE) seen.add(form.row[0] + form.row[1]);
+    const known = (form: Form): boolean =>
+      seen.has(form.row[0] + form.row[1]) || /^UD[0-2]|GATHER/.test(form.mnemonics[0] as string);
     for (const { form } of forms) if (!known(form) && !this.unknown.includes(form)) this.unknown.push(form);
     this.generator = new Generator(known);
   }

@@ -61,7 +61,12 @@ export function toCase(about: string, s: Sequence, host: Outcome): CaseFile {
 export function fromCase(c: CaseFile): { sequence: Sequence; expected: Outcome } {
   const sequence: Sequence = {
     mode: c.mode,
-    instructions: c.instructions.map((i) => ({ text: i.text, bytes: [...Buffer.from(i.hex, 'hex')], group: '', undefinedAfter: c.undefinedFlags })),
+    instructions: c.instructions.map((i) => ({
+      text: i.text,
+      bytes: [...Buffer.from(i.hex, 'hex')],
+      group: '',
+      undefinedAfter: c.undefinedFlags,
+    })),
     input: new Uint8Array(Buffer.from(c.input, 'base64')),
     image: c.image,
     undefinedFlags: c.undefinedFlags,

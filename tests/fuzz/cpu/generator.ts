@@ -127,7 +127,10 @@ class Building {
     const { random } = this;
     const view = this.#view;
     for (let n = 0; n < 16; n++) this.#set(n, integer(random));
-    this.#set(RSP, BigInt(DATA + 0x1000 + random.below(2) * 0x800 + random.below(32) * (random.below(8) === 0 ? 1 : 8)));
+    this.#set(
+      RSP,
+      BigInt(DATA + 0x1000 + random.below(2) * 0x800 + random.below(32) * (random.below(8) === 0 ? 1 : 8)),
+    );
     const all = Array.from({ length: this.#mode === 64 ? 16 : 8 }, (_, n) => n).filter((n) => n !== RSP);
     const take = (): number => all.splice(random.below(all.length), 1)[0] as number;
     // Two that memory operands start from and one index; RSP is a base now and then.
@@ -175,7 +178,10 @@ class Building {
     this.#state();
     const length = 1 + random.below(12);
     // Most sequences are of one to three groups.
-    const chosen = Array.from({ length: 1 + random.below(3) }, () => this.groups[random.below(this.groups.length)] as string);
+    const chosen = Array.from(
+      { length: 1 + random.below(3) },
+      () => this.groups[random.below(this.groups.length)] as string,
+    );
     for (let tries = 0; this.#instructions.length < length && tries < 60; tries++) this.#add(chosen);
     return this.#sequence(image);
   }
@@ -255,7 +261,8 @@ class Building {
     if (random.below(150) === 0 && bytes[0] !== 0xf0) bytes.unshift(0xf0);
     if (bytes.length > 15) return undefined;
     const mode = this.#mode === 64 ? MODE64 : MODE32;
-    if (this.generator.decoder.decode(insn, Uint8Array.from(bytes), 0, bytes.length, mode) !== Decoded.ok) return undefined;
+    if (this.generator.decoder.decode(insn, Uint8Array.from(bytes), 0, bytes.length, mode) !== Decoded.ok)
+      return undefined;
     const byCl = form.operands.some((o) => o.text === 'CL');
     const mask = insn.opSize === 64 ? 63 : 31;
     const count = byCl ? -1 : form.immediates.length > 0 ? insn.imm & mask : 1;
@@ -279,7 +286,8 @@ class Building {
     const { random } = this;
     for (const reg of [6, 7]) this.#set(reg, BigInt(DATA + 0x1000 - 128 + random.below(256)));
     this.#set(1, BigInt(random.below(24)));
-    if (random.below(2) === 0) this.#input.fill(random.below(4), IN.window + 8 * random.below(16), IN.window + 8 * (16 + random.below(16)));
+    if (random.below(2) === 0)
+      this.#input.fill(random.below(4), IN.window + 8 * random.below(16), IN.window + 8 * (16 + random.below(16)));
   }
 
   /** Small indexes in the vector register that a gather takes them from. */
@@ -317,7 +325,12 @@ class Building {
       this.#undefined &= FLAG.CF;
       this.#instructions.push(
         ...body,
-        { text: `DEC R${this.#counter}`, bytes: [0x49, 0xff, 0xc8 | c], group: 'jump', undefinedAfter: this.#undefined },
+        {
+          text: `DEC R${this.#counter}`,
+          bytes: [0x49, 0xff, 0xc8 | c],
+          group: 'jump',
+          undefinedAfter: this.#undefined,
+        },
         { text: 'JNZ', bytes: [0x75, (-bytes - 5) & 0xff], group: 'jump', undefinedAfter: this.#undefined },
       );
       this.#counter = -1;

@@ -2,7 +2,7 @@
  * The program around the sequences, in machine code of our own: loads all state from an input record, runs the sequence,
  * saves all state to an output record, also from a signal; at the end writes the output records to standard output.
  */
-import { CODE, DATA, DATA_BYTES, IN, MCONTEXT, OUT, WINDOW, WINDOW_BYTES, XSAVE } from './layout.js';
+import { bytesOf, CODE, DATA, DATA_BYTES, IN, MCONTEXT, OUT, WINDOW, WINDOW_BYTES, XSAVE } from './layout.js';
 
 /** Far from everything that a sequence's addresses come near to, all within the reach of RIP-relative operands. */
 export const HARNESS = 0x5a5a00000000;
@@ -206,6 +206,6 @@ export function buildHarness(count: number): Harness {
 export function codePrologue(leave: number): Uint8Array {
   const bytes = new Uint8Array(0x40).fill(0xf4);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(leave), true);
-  bytes.set([0xff, 0x24, 0x25, CODE & 0xff, (CODE >> 8) & 0xff, (CODE >> 16) & 0xff, CODE >>> 24], 0x10);
+  bytes.set([0xff, 0x24, 0x25, ...bytesOf(CODE)], 0x10);
   return bytes;
 }

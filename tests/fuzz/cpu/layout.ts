@@ -1,7 +1,10 @@
 /** Where everything lies when a sequence runs, natively and in Tinamou, and the records that go in and come out. */
 
-/** Code of the sequences. Its first bytes: the address to leave through, and the way out of 32-bit code. */
-export const CODE = 0x20000000;
+/** Code of the sequences, not at a round number, as registers often hold those, and not with
+ * the data's place in the TLB. Its first bytes: the address to leave through, and the way out of 32-bit code. */
+export const CODE = 0x23480000;
+/** Absolute address in four bytes. */
+export const bytesOf = (address: number): number[] => [0, 8, 16, 24].map((n) => (address >>> n) & 0xff);
 export const CODE_START = CODE + 0x40;
 /** Way out of 32-bit code: a far jump to here, in 64-bit code. */
 export const LEAVE32 = CODE + 0x10;

@@ -42,9 +42,15 @@ export class Native {
     rmSync(program, { force: true });
     writeFileSync(program, file, { mode: 0o755 });
     const size = count * OUT.bytes;
-    const done = spawnSync(program, [], { maxBuffer: size + 4096, timeout: 60_000, stdio: ['ignore', 'pipe', 'inherit'] });
+    const done = spawnSync(program, [], {
+      maxBuffer: size + 4096,
+      timeout: 60_000,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     if (done.status !== 0 || done.stdout.length !== size)
-      throw new Error(`native program: status ${done.status} signal ${done.signal}, ${done.stdout?.length} of ${size} bytes`);
+      throw new Error(
+        `native program: status ${done.status} signal ${done.signal}, ${done.stdout?.length} of ${size} bytes`,
+      );
     return batch.entries.map((entry, n) => outcomeOf(done.stdout.subarray(n * OUT.bytes, (n + 1) * OUT.bytes), entry));
   }
 

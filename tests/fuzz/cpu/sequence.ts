@@ -1,7 +1,20 @@
 /** A sequence of instructions with the state it starts in; what it leaves; batches of sequences laid out in memory. */
 import { Operands } from '../../silicon/operands.js';
 import { codePrologue } from './harness.js';
-import { CODE, CODE_START, DATA_BYTES, IMAGE_BYTES, IN, LEAVE32, MCONTEXT, OUT, SELECTOR, WINDOW, WINDOW_BYTES } from './layout.js';
+import {
+  bytesOf,
+  CODE,
+  CODE_START,
+  DATA_BYTES,
+  IMAGE_BYTES,
+  IN,
+  LEAVE32,
+  MCONTEXT,
+  OUT,
+  SELECTOR,
+  WINDOW,
+  WINDOW_BYTES,
+} from './layout.js';
 
 export interface Instruction {
   readonly text: string;
@@ -84,8 +97,8 @@ export class Batch {
     this.entries = sequences.map((s, n) => {
       const entry = CODE_START + code.length;
       for (const i of s.instructions) code.push(...i.bytes);
-      if (s.mode === 64) code.push(0xff, 0x24, 0x25, 0, 0, 0, CODE >>> 24);
-      else code.push(0xea, LEAVE32 & 0xff, (LEAVE32 >> 8) & 0xff, (LEAVE32 >> 16) & 0xff, LEAVE32 >>> 24, SELECTOR.code64, 0);
+      if (s.mode === 64) code.push(0xff, 0x24, 0x25, ...bytesOf(CODE));
+      else code.push(0xea, ...bytesOf(LEAVE32), SELECTOR.code64, 0);
       for (let gap = (n * 7) % 16; gap > 0; gap--) code.push(0xf4);
       const view = new DataView(s.input.buffer, s.input.byteOffset);
       view.setUint32(IN.entry, entry, true);

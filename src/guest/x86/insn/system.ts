@@ -1,6 +1,7 @@
 /** System instructions. What they do is in the helpers (helpers/system.ts); a row decodes and loads operands. */
 import { Seg } from '../decode.js';
-import { RAX, RDX, Vector } from '../translator.js';
+import { Mode } from '../state.js';
+import { RAX, RDX, type Translator, Vector } from '../translator.js';
 import type { Meaning, Row } from './row.js';
 
 /** A helper without operands that may change pc, mode or pending requests. */
@@ -46,9 +47,17 @@ const storeResult =
   (t, i) =>
     storeSelectorLike(t.call(name, t.b.temp()))(t, i);
 
+/** Privilege is checked before the operand is read; where there is none yet, the helpers know what to raise. */
+function mayLoad(t: Translator): boolean {
+  if ((t.mode & (Mode.protected | Mode.vm86)) !== Mode.protected || (t.mode & Mode.cplMask) === 0) return true;
+  t.raise(Vector.gp, 0);
+  return false;
+}
+
 const fromSelector =
-  (name: string, leave: boolean): Meaning =>
+  (name: string, leave: boolean, loads = leave): Meaning =>
   (t) => {
+    if (loads && !mayLoad(t)) return;
     const v = t.readZ(0);
     if (leave) t.callLeave(name, v);
     else t.callVoid(name, v);
@@ -90,7 +99,9 @@ const movToCr: Meaning = (t, i) => {
 const movFromDr: Meaning = (t, i) => t.setReg(i.rm, t.long ? 64 : 32, t.call('readDr', t.b.temp(), 0, 0, i.reg));
 const movToDr: Meaning = (t, i) => t.callLeave('writeDr', t.regZ(i.rm, t.long ? 64 : 32), 0, i.reg);
 
-const lmsw: Meaning = (t) => t.callLeave('lmsw', t.readZ(0));
+const lmsw: Meaning = (t) => {
+  if (mayLoad(t)) t.callLeave('lmsw', t.readZ(0));
+};
 const invlpg: Meaning = (t) => t.callLeave('invlpg', t.address());
 const invpcid: Meaning = (t, i) => {
   const type = t.regZ(i.reg, t.long ? 64 : 32);
@@ -145,7 +156,7 @@ export const SYSTEM_ROWS: readonly Row[] = [
   ['0F 00 /0', 'SLDT Ev', '', storeResult('sldt')],
   ['0F 00 /1', 'STR Ev', '', storeResult('str')],
   ['0F 00 /2', 'LLDT Ew', '', fromSelector('lldt', true)],
-  ['0F 00 /3', 'LTR Ew', '', fromSelector('ltr', false)],
+  ['0F 00 /3', 'LTR Ew', '', fromSelector('ltr', false, true)],
   ['0F 00 /4', 'VERR Ew', '', fromSelector('verr', false)],
   ['0F 00 /5', 'VERW Ew', '', fromSelector('verw', false)],
   ['0F 01 /0', 'SGDT Ms', '', tableStore('sgdt')],

@@ -1,0 +1,42 @@
+/** Sequences that once went wrong, against what silicon made of them; and a short run of new ones from a fixed seed. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Campaign } from './campaign.js';
+import { type CaseFile, fromCase } from './case-file.js';
+import { difference } from './compare.js';
+import { nativeUnavailable } from './native.js';
+import { Batch, type Outcome } from './sequence.js';
+import { Tinamou } from './tinamou.js';
+
+const FOLDER = new URL('../../../../tests/fuzz/cpu/cases/', import.meta.url);
+const SEED = 1;
+const BATCHES = 2;
+const PER_BATCH = 2000;
+
+const tinamou = new Tinamou();
+for (const name of readdirSync(FOLDER).filter((f) => f.endsWith('.json'))) {
+  test(name, () => {
+    const { sequence, expected } = fromCase(JSON.parse(readFileSync(new URL(name, FOLDER), 'utf8')) as CaseFile);
+    const ours = tinamou.run(new Batch([sequence]));
+    for (const tier of ['interpreted', 'compiled'] as const)
+      assert.equal(difference(sequence, expected, ours[tier][0] as Outcome), '', tier);
+  });
+}
+
+test('sequences do what they do on the host processor', { skip: nativeUnavailable() ?? false }, () => {
+  const campaign = new Campaign();
+  try {
+    for (let n = 0; n < BATCHES; n++) {
+      const found = campaign.batch(SEED + n, PER_BATCH).map((f) => `${f.tier}: ${f.text}`);
+      assert.deepEqual(found.slice(0, 5), []);
+    }
+    assert.equal(campaign.sequences, BATCHES * PER_BATCH);
+    // All groups were there, and most sequences ran in compiled code.
+    for (const [group] of campaign.generator.groups) assert.ok((campaign.groups.get(group) ?? 0) > 50, group);
+    assert.ok((campaign.vectors.get(-1) ?? 0) > campaign.sequences / 4);
+    assert.ok(campaign.tinamou.compiledShare > 0.9, `${campaign.tinamou.compiledShare}`);
+  } finally {
+    campaign.dispose();
+  }
+});
