@@ -28,9 +28,10 @@ export type { ApicMessage };
 /** Why a slice of guest code ended. */
 export type SliceEnd =
   | { readonly reason: 'running' } // time is up, or the host asked
-  | { readonly reason: 'halted' } // every processor waits for an interrupt
+  | { readonly reason: 'halted' } // every processor waits for an interrupt, or runs on a thread of its own
   | { readonly reason: 'shutdown'; readonly vcpu: number } // triple fault
   | { readonly reason: 'debug'; readonly vcpu: number }
+  | { readonly reason: 'internalError'; readonly vcpu: number } // the accelerator cannot go on; it has reported why
   | { readonly reason: 'badCode'; readonly vcpu: number; readonly address: number }; // code outside RAM and ROM
 
 /** One virtual processor. Its architectural state is a record in linear memory; the guest's `registers` read it. */
@@ -48,6 +49,8 @@ export interface Vcpu {
 
 export interface Accelerator extends RamSource {
   readonly name: string;
+  /** Whether its processors have system management mode. */
+  readonly smm: boolean;
   readonly memory: WebAssembly.Memory;
   readonly vcpus: readonly Vcpu[];
   connect(services: MachineServices): void;
@@ -59,6 +62,8 @@ export interface Accelerator extends RamSource {
   runSlice(maxNs: number, instructions?: number): SliceEnd;
   /** Earliest deadline of timers inside the processors, in virtual ns; Infinity: none. */
   nextDeadline(): number;
+  /** Processors that run on threads of their own, also between slices, stand still until the next one. */
+  stop(): void;
   /** Ends the running slice soon (also from device code called by it). */
   kick(): void;
   dispose(): void;

@@ -36,10 +36,12 @@ const TIMER_RESOLUTION_NS = 1_500_000;
 export async function runLoop(parts: RunLoopParts, finished: () => boolean): Promise<void> {
   const { accelerator, clocks, lifecycle, events, icount } = parts;
   while (!finished()) {
+    if (lifecycle.pending) accelerator.stop();
     lifecycle.service();
     clocks.runDue();
     if (finished()) break;
     if (!lifecycle.running) {
+      accelerator.stop();
       if (!lifecycle.pending) await events.sleep(clocks.untilNext() / 1e6);
       continue;
     }

@@ -66,7 +66,7 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
     clock: host.clocks.virtual,
     sci: isa.irq(9),
     requests,
-    raiseSmi: () => host.accelerator.vcpus[0]!.raiseSmi(),
+    ...(host.accelerator.smm && { raiseSmi: () => host.accelerator.vcpus[0]!.raiseSmi() }),
   });
   machine.lifecycle.powerdownRequested.subscribe(() => pm.pressPowerButton());
   machine.lifecycle.wakeupRequested.subscribe(() => pm.wake());

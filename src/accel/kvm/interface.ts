@@ -43,6 +43,8 @@ export interface KvmMachine {
   capability(name: CapabilityName): number;
   enableCapability(name: CapabilityName, ...args: bigint[]): void;
   setMemory(request: MemorySlotRequest): void;
+  /** Four pages below 4 GiB that Intel processors without unrestricted guests need: an identity map, then three for a TSS. */
+  reservePages(address: bigint): void;
   /** Pages of the slot written since the last call, a bit each. The slot needs `logDirtyPages`. */
   dirtyLog(slot: number, pages: number): Uint8Array;
   createVcpu(id: number): KvmProcessor;
@@ -141,6 +143,10 @@ export interface KvmProcessor {
   setGuestDebug(request: GuestDebugRequest): void;
   /** Physical address of a linear one; undefined: not mapped. */
   translate(linear: bigint): bigint | undefined;
+  /** Whether `interrupt` would be taken now, as of the last `run`. */
+  readonly readyForInterrupt: boolean;
+  /** Makes `run` return as soon as an interrupt can be taken. */
+  requestInterruptWindow(on: boolean): void;
   /** Injects an external interrupt; only without the in-kernel PIC. */
   interrupt(vector: number): void;
   nmi(): void;

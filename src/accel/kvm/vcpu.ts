@@ -260,6 +260,14 @@ export class KvmVcpu implements KvmProcessor {
     return valid === 0 ? undefined : physical | (linear - page);
   }
 
+  get readyForInterrupt(): boolean {
+    return this.runView.getUint8(RUN.at.readyForInterruptInjection) !== 0;
+  }
+
+  requestInterruptWindow(on: boolean): void {
+    this.runView.setUint8(RUN.at.requestInterruptWindow, on ? 1 : 0);
+  }
+
   interrupt(vector: number): void {
     this.#vcpu.bytes('KVM_INTERRUPT', INTERRUPT.encode({ irq: vector }), `vector ${vector}`);
   }

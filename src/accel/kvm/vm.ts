@@ -25,6 +25,8 @@ import type { GsiRoute, IoEventRequest, KvmMachine, MemorySlotRequest } from './
 import { KvmDescriptor } from './requests.js';
 import { KvmVcpu } from './vcpu.js';
 
+const PAGE = 4096;
+
 export class KvmVm implements KvmMachine {
   readonly #vm: KvmDescriptor;
 
@@ -58,6 +60,13 @@ export class KvmVm implements KvmMachine {
       MEMORY_REGION.encode(request),
       `slot ${slot}, ${memory.length} bytes at 0x${guestAddress.toString(16)}`,
     );
+  }
+
+  reservePages(address: bigint): void {
+    const argument = new Uint8Array(8);
+    new DataView(argument.buffer).setBigUint64(0, address, true);
+    this.#vm.bytes('KVM_SET_IDENTITY_MAP_ADDR', argument);
+    this.#vm.number('KVM_SET_TSS_ADDR', Number(address) + PAGE);
   }
 
   dirtyLog(slot: number, pages: number): Uint8Array {

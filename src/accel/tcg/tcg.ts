@@ -65,6 +65,7 @@ const at = (layout: { readonly at: Readonly<Record<string, number>> }, field: st
 
 export class TcgAccelerator implements Accelerator {
   readonly name = 'tcg';
+  readonly smm = true;
   readonly memory: WebAssembly.Memory;
   readonly vcpus: readonly Vcpu[];
   readonly layout: LinearMemory;
@@ -186,6 +187,9 @@ export class TcgAccelerator implements Accelerator {
       if (this.#view.getFloat64(state + this.#guest.timerDeadline, true) <= now) this.runtime.lapicTimerExpired(state);
     }
   }
+
+  /** Guest code runs in slices only. */
+  stop(): void {}
 
   kick(): void {
     this.#kicked = true;

@@ -1,6 +1,8 @@
 /** Puts a machine together from an accelerator, a board and this host: the one composition root of command and library. */
 import { getRandomValues } from 'node:crypto';
+import type { Accelerator } from '../../accel/accelerator.js';
 import { InstructionClock } from '../../accel/instruction-clock.js';
+import type { KvmAccelerator } from '../../accel/kvm/accelerator.js';
 import { runLoop } from '../../accel/run-loop.js';
 import { TcgAccelerator } from '../../accel/tcg/tcg.js';
 import { UserError } from '../../base/errors.js';
@@ -18,9 +20,12 @@ import { monotonicNs, NODE_TIME } from '../../host/node/time-source.js';
 import type { Shutdown } from '../../machine/lifecycle.js';
 import { MachineClocks } from '../../machine/machine-clocks.js';
 import { applyBootState } from './apply-boot-state.js';
+import { kvmAccelerator } from './kvm.js';
 
 /** Region head entries before a region is compiled (docs/performance.md has the measurement). */
 export const DEFAULT_HOT_THRESHOLD = 1000;
+
+export type AcceleratorName = 'tcg' | 'kvm';
 
 export interface Composition {
   readonly guest: GuestArchitecture;
@@ -37,12 +42,20 @@ export interface Composition {
   readonly hotThreshold?: number;
   /** Virtual time follows instructions, 2^shift ns each; guest code is interpreted then. */
   readonly icount?: { readonly shift: number; readonly sleep: boolean };
+  /** What runs guest code; tcg when nothing is said. */
+  readonly accelerator?: AcceleratorName;
+  /** Tells the user what an accelerator has to say. */
+  readonly report?: (text: string) => void;
 }
 
 export interface Composed extends BuiltBoard {
+  /** Keeps memory and the processors' records, and runs guest code unless `kvm` does. */
   readonly accelerator: TcgAccelerator;
-  /** One per vCPU. */
+  readonly kvm?: KvmAccelerator;
+  /** One per vCPU; true after `synchronize`. */
   readonly registers: readonly X86Registers[];
+  /** Brings the records of processors that run elsewhere up to date. */
+  synchronize(): void;
   /** Runs until the machine has ended, and says why. */
   run(): Promise<Shutdown>;
   /** Ends `run` (as `quit` does). */
@@ -66,9 +79,11 @@ export function compose(c: Composition): Composed {
   const view = new DataView(accelerator.memory.buffer);
   for (const v of accelerator.vcpus) installCpu(view, v.state, c.cpu, c.topology, v.index);
   const registers = accelerator.vcpus.map((v) => new X86Registers(accelerator.memory, v.state, accelerator.runtime));
+  const kvm = c.accelerator === 'kvm' ? kvmAccelerator(accelerator, c.report ?? (() => {})) : undefined;
+  const runner: Accelerator = kvm ?? accelerator;
   const entropy = new Uint32Array(1);
   const built = c.board.create(c.machine, {
-    accelerator,
+    accelerator: runner,
     clocks,
     chardev: (id) => c.chardev(id),
     drive: (id) => {
@@ -91,11 +106,13 @@ export function compose(c: Composition): Composed {
   return {
     ...built,
     accelerator,
+    ...(kvm && { kvm }),
     registers,
+    synchronize: () => kvm?.synchronize(),
     async run() {
       await runLoop(
         {
-          accelerator,
+          accelerator: runner,
           clocks,
           lifecycle,
           events,

@@ -93,7 +93,8 @@ export interface Piix4PmWiring {
   /** System control interrupt: ISA IRQ 9. */
   readonly sci: IrqLine;
   readonly requests: SystemRequests;
-  raiseSmi(): void;
+  /** Undefined: the processors have no system management mode, and firmware is not to set it up. */
+  raiseSmi?(): void;
   /** Bytes of an SMBus memory (a DIMM's SPD) by 7-bit address; undefined: no such device. */
   smbusMemory?(address: number): Uint8Array | undefined;
 }
@@ -187,6 +188,8 @@ export class Piix4Pm implements Device {
 
   reset(): void {
     this.pci.reset();
+    // As found after someone has set it up already.
+    if (!this.wiring.raiseSmi) this.pci.set('DEVACTB', APMC_ENABLE);
     this.registers.reset();
     this.gpe.reset();
     this.smbus.reset();
@@ -280,7 +283,7 @@ export class Piix4Pm implements Device {
     if (value === ACPI_ENABLE) this.registers.set('PM1_CNT', control | Control.sciEnable);
     if (value === ACPI_DISABLE) this.registers.set('PM1_CNT', control & ~Control.sciEnable);
     this.#update();
-    if (this.pci.get('DEVACTB') & APMC_ENABLE) this.wiring.raiseSmi();
+    if (this.pci.get('DEVACTB') & APMC_ENABLE) this.wiring.raiseSmi?.();
   }
 
   #remap(): void {

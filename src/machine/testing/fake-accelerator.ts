@@ -29,6 +29,7 @@ export class FakeVcpu implements Vcpu {
 
 export class FakeAccelerator implements Accelerator {
   readonly name = 'fake';
+  readonly smm = true;
   readonly memory = new WebAssembly.Memory({ initial: 1, maximum: MAXIMUM_PAGES, shared: true });
   readonly vcpus: readonly FakeVcpu[];
   readonly messages: ApicMessage[] = [];
@@ -68,6 +69,7 @@ export class FakeAccelerator implements Accelerator {
   deliverApic(message: ApicMessage): void {
     this.messages.push(message);
   }
+  stop(): void {}
   runSlice(): SliceEnd {
     return { reason: 'halted' };
   }

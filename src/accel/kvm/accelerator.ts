@@ -1,0 +1,465 @@
+/**
+ * The `kvm` accelerator with a split interrupt controller: local APICs in the kernel, 8259s and I/O APIC among the
+ * machine's devices. Every vCPU has a thread of its own that sits in KVM_RUN; devices stay on the machine thread, which
+ * `runSlice` makes answer what the vCPUs ask.
+ *
+ * A `TcgAccelerator` keeps what accelerators share: linear memory with RAM, and each vCPU's record. While a vCPU's thread
+ * may run, KVM has its state; parked, it is fetched into the record when someone wants to see it.
+ */
+import { Bug } from '../../base/errors.js';
+import { traceEvents } from '../../base/trace.js';
+import { X86Registers } from '../../guest/x86/registers.js';
+import { LAPIC, X86 } from '../../guest/x86/state.js';
+import { FlatFlag } from '../../ir/layout.js';
+import type { ApicMessage } from '../../machine/apic-message.js';
+import type { FlatRange } from '../../memory/flat-view.js';
+import type { Accelerator, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
+import type { TcgAccelerator } from '../tcg/tcg.js';
+import type { CpuidEntry } from './abi.js';
+import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
+import { kvmCpuid } from './cpuid.js';
+import type { HostCalls } from './host-calls.js';
+import type { GsiRoute, KvmExit } from './interface.js';
+import type { Kvm } from './kvm.js';
+import { MemorySlots } from './slots.js';
+import type { KvmVcpu } from './vcpu.js';
+import type { KvmVm } from './vm.js';
+import { X86StateTransfer } from './x86-state.js';
+
+export const KVM_TRACE = traceEvents({
+  kvm_run_exit: 'cpu %d, reason %s',
+  kvm_pio: 'cpu %d, port 0x%x %s %d x %d',
+  kvm_mmio: 'cpu %d, 0x%x %s %d',
+  kvm_set_user_memory: '%d ranges',
+  kvm_irqchip_msi: 'address 0x%x data 0x%x',
+});
+
+/** A vCPU's thread, started. */
+export interface VcpuThread {
+  terminate(): void;
+}
+
+export interface KvmOptions {
+  readonly kvm: Kvm;
+  readonly calls: HostCalls;
+  /** Memory and vCPU records, with their CPU model installed; it does not run. */
+  readonly shared: TcgAccelerator;
+  startThread(data: VcpuThreadData): VcpuThread;
+  /** In ns. */
+  monotonic(): number;
+  /** One line about something that stopped a processor. */
+  report(text: string): void;
+  /** Calls back once the word has changed from `value`. */
+  whenChanged(words: Int32Array, index: number, value: number, then: () => void): void;
+}
+
+interface Processor {
+  readonly kvm: KvmVcpu;
+  readonly transfer: X86StateTransfer;
+  /** Of its control block, in words. */
+  readonly base: number;
+  /** The record is newer than KVM's state; `reset`: altogether. */
+  recordIsNewer: 'no' | 'yes' | 'reset';
+  /** The record is as new as KVM's state. */
+  recordIsValid: boolean;
+  thread: VcpuThread | undefined;
+  /** Asked something that only a reset, or the user, can answer. */
+  held: boolean;
+}
+
+/** Pages for KVM itself, below all firmware. */
+const RESERVED_PAGES = 0xfeffc000n;
+const IOAPIC_PINS = 24;
+/** The machine thread waits so long for a question before it lets the event loop wait. */
+const LINGER_MS = 0.2;
+/** A kick that was lost is repeated after this. */
+const KICK_AGAIN_MS = 10;
+const MSI_ADDRESS = 0xfee00000;
+
+export class KvmAccelerator implements Accelerator {
+  readonly name = 'kvm';
+  readonly smm = false;
+  onDispose: () => void = () => {};
+  readonly memory: WebAssembly.Memory;
+  readonly vcpus: readonly Vcpu[];
+  readonly #vm: KvmVm;
+  readonly #slots: MemorySlots;
+  readonly #processors: Processor[];
+  readonly #control: SharedArrayBuffer;
+  readonly #words: Int32Array;
+  readonly #doorbell: number;
+  readonly #supported: readonly CpuidEntry[];
+  /** Messages of level-triggered interrupts, whose end KVM must tell. */
+  readonly #levelRoutes = new Map<number, GsiRoute>();
+  #services: MachineServices | undefined;
+  #ranges: readonly FlatRange[] = [];
+  #kicked = false;
+  #watching = false;
+  #disposed = false;
+  /** A processor ended the slice while all were made to stop. */
+  #late: SliceEnd | undefined;
+
+  constructor(private readonly options: KvmOptions) {
+    const { kvm, shared } = options;
+    this.memory = shared.memory;
+    this.#supported = kvm.supportedCpuid();
+    this.#vm = kvm.createVm();
+    this.#vm.reservePages(RESERVED_PAGES);
+    this.#vm.enableCapability('SPLIT_IRQCHIP', BigInt(IOAPIC_PINS));
+    this.#slots = new MemorySlots(this.#vm, this.memory, (host, bytes) => shared.notifyWrite(host, bytes));
+    const count = shared.vcpus.length;
+    this.#control = new SharedArrayBuffer(4 * (count + 1) * CONTROL_WORDS);
+    this.#words = new Int32Array(this.#control);
+    this.#doorbell = count * CONTROL_WORDS;
+    const view = new DataView(this.memory.buffer);
+    const apicId = (state: number): number => view.getUint32(state + X86.at['lapic']! + LAPIC.at['initialId']!, true);
+    this.#processors = shared.vcpus.map(
+      ({ state }, i): Processor => ({
+        kvm: this.#vm.createVcpu(apicId(state)),
+        transfer: new X86StateTransfer(this.memory, new X86Registers(this.memory, state, shared.runtime), state),
+        base: i * CONTROL_WORDS,
+        recordIsNewer: 'reset',
+        recordIsValid: true,
+        thread: undefined,
+        held: false,
+      }),
+    );
+    this.vcpus = this.#processors.map((p, index) => this.#vcpu(p, index));
+  }
+
+  connect(services: MachineServices): void {
+    this.#services = services;
+    this.options.shared.connect(services);
+  }
+
+  allocateRam(bytes: number, align: number): number {
+    return this.options.shared.allocateRam(bytes, align);
+  }
+
+  notifyWrite(host: number, bytes: number): void {
+    this.options.shared.notifyWrite(host, bytes);
+  }
+
+  fetchAndClearDirty(host: number, bytes: number): Uint8Array {
+    const dirty = this.options.shared.fetchAndClearDirty(host, bytes);
+    this.#slots.collectDirty(host, dirty);
+    return dirty;
+  }
+
+  setFlatView(space: 0 | 1, ranges: readonly FlatRange[]): void {
+    this.options.shared.setFlatView(space, ranges);
+    if (space !== 0) return;
+    this.#ranges = ranges;
+    if (KVM_TRACE.kvm_set_user_memory.enabled) KVM_TRACE.kvm_set_user_memory.emit(ranges.length);
+    this.#slots.update(ranges);
+  }
+
+  /** KVM has no A20 gate: it is always open. */
+  setA20(): void {}
+
+  deliverApic(m: ApicMessage): void {
+    if (m.levelTriggered && !m.level) return;
+    const address =
+      MSI_ADDRESS + (m.destination & 0xff) * 0x1000 + (m.logical ? 4 : 0) + (m.deliveryMode === 1 ? 8 : 0);
+    const data = m.vector | (m.deliveryMode << 8) | (m.level ? 0x4000 : 0) | (m.levelTriggered ? 0x8000 : 0);
+    if (KVM_TRACE.kvm_irqchip_msi.enabled) KVM_TRACE.kvm_irqchip_msi.emit(address, data);
+    if (m.levelTriggered) this.#tellEndOf(address, data);
+    this.#vm.signalMsi(BigInt(address), data);
+  }
+
+  /** The local APICs' timers are KVM's. */
+  nextDeadline(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
+  kick(): void {
+    this.#kicked = true;
+    this.#ring();
+  }
+
+  /** 'halted' means here: the processors need nothing of this thread, and wake it when they do. */
+  runSlice(maxNs: number): SliceEnd {
+    const late = this.#late;
+    this.#late = undefined;
+    if (late) return late;
+    this.#kicked = false;
+    this.#resume();
+    const end = this.options.monotonic() + maxNs;
+    for (;;) {
+      const seen = Atomics.load(this.#words, this.#doorbell);
+      const stop = this.#answerAll();
+      if (stop) return stop;
+      const left = (end - this.options.monotonic()) / 1e6;
+      if (this.#kicked || left <= 0) return { reason: 'running' };
+      if (Atomics.wait(this.#words, this.#doorbell, seen, Math.min(left, LINGER_MS)) !== 'timed-out') continue;
+      this.#wakeOnDoorbell(seen);
+      return { reason: 'halted' };
+    }
+  }
+
+  stop(): void {
+    this.#command(Command.park, (p) => this.#state(p) === State.parked || p.held);
+  }
+
+  /** Brings the records up to date; the next slice loads them back. */
+  synchronize(): void {
+    this.stop();
+    for (const p of this.#processors) {
+      if (p.recordIsValid || this.#state(p) === State.ended) continue;
+      p.transfer.fetch(p.kvm);
+      p.recordIsValid = true;
+      p.recordIsNewer = 'yes';
+    }
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const p of this.#processors) p.held = false;
+    this.#command(Command.end, (p) => this.#state(p) === State.ended, true);
+    for (const p of this.#processors) {
+      p.thread?.terminate();
+      p.kvm.close();
+    }
+    this.#vm.close();
+    this.options.kvm.close();
+    this.options.shared.dispose();
+    this.onDispose();
+  }
+
+  #vcpu(p: Processor, index: number): Vcpu {
+    const record = this.options.shared.vcpus[index]!;
+    return {
+      index,
+      state: record.state,
+      get halted(): boolean {
+        return record.halted;
+      },
+      reset: () => {
+        this.stop();
+        this.#late = undefined;
+        record.reset();
+        p.recordIsValid = true;
+        p.recordIsNewer = 'reset';
+        Atomics.store(this.#words, p.base + Control.nmis, 0);
+      },
+      setInterruptLine: (level) => {
+        Atomics.store(this.#words, p.base + Control.interruptLine, level ? 1 : 0);
+        if (level) this.#interrupt(p);
+      },
+      raiseNmi: () => {
+        Atomics.add(this.#words, p.base + Control.nmis, 1);
+        this.#interrupt(p);
+      },
+      raiseSmi: () => {},
+    };
+  }
+
+  /** Loads what the records have and lets the threads run. */
+  #resume(): void {
+    for (const [index, p] of this.#processors.entries()) {
+      if (Atomics.load(this.#words, p.base + Control.command) === Command.run && !p.held) continue;
+      p.thread ??= this.#start(p, index);
+      if (p.recordIsNewer !== 'no') p.transfer.store(p.kvm, p.recordIsNewer === 'reset');
+      p.recordIsNewer = 'no';
+      p.recordIsValid = false;
+      Atomics.store(this.#words, p.base + Control.command, Command.run);
+      Atomics.notify(this.#words, p.base + Control.command);
+      if (p.held) this.#release(p);
+    }
+  }
+
+  #start(p: Processor, index: number): VcpuThread {
+    const view = new DataView(this.memory.buffer);
+    p.kvm.setCpuid(kvmCpuid(view, this.options.shared.vcpus[index]!.state, this.#supported));
+    return this.options.startThread({
+      fd: p.kvm.fd,
+      runBytes: p.kvm.runBytes,
+      index,
+      control: this.#control,
+      base: p.base,
+      doorbell: this.#doorbell,
+    });
+  }
+
+  /** Gives all threads a command and answers them until all have heard. Never waits for one that does not exist. */
+  #command(command: number, heard: (p: Processor) => boolean, silent = false): void {
+    const live = this.#processors.filter((p) => p.thread && this.#state(p) !== State.ended);
+    for (const p of live) {
+      Atomics.store(this.#words, p.base + Control.command, command);
+      Atomics.notify(this.#words, p.base + Control.command);
+    }
+    for (;;) {
+      const seen = Atomics.load(this.#words, this.#doorbell);
+      if (silent) for (const p of live) this.#release(p);
+      else this.#late ??= this.#answerAll();
+      const deaf = live.filter((p) => !heard(p) && this.#state(p) !== State.ended);
+      if (deaf.length === 0) return;
+      for (const p of deaf) this.#interrupt(p);
+      Atomics.wait(this.#words, this.#doorbell, seen, KICK_AGAIN_MS);
+    }
+  }
+
+  /** Makes a running vCPU look at its words. */
+  #interrupt(p: Processor): void {
+    if (this.#state(p) !== State.running) return;
+    p.kvm.setImmediateExit(true);
+    this.options.calls.interruptThread(Atomics.load(this.#words, p.base + Control.thread));
+  }
+
+  #state(p: Processor): number {
+    return Atomics.load(this.#words, p.base + Control.state);
+  }
+
+  /** Ends a question. */
+  #release(p: Processor): void {
+    p.held = false;
+    const state = p.base + Control.state;
+    if (Atomics.compareExchange(this.#words, state, State.asking, State.running) === State.asking) {
+      Atomics.notify(this.#words, state);
+    }
+  }
+
+  #answerAll(): SliceEnd | undefined {
+    for (const [index, p] of this.#processors.entries()) {
+      const state = this.#state(p);
+      if (p.held || (state !== State.asking && state !== State.ended)) continue;
+      const stop: SliceEnd | undefined =
+        state === State.ended ? { reason: 'internalError', vcpu: index } : this.#answer(p, index);
+      if (stop) {
+        p.held = true;
+        return stop;
+      }
+      this.#release(p);
+    }
+    return undefined;
+  }
+
+  #answer(p: Processor, index: number): SliceEnd | undefined {
+    const question = Atomics.load(this.#words, p.base + Control.question);
+    if (question === Question.acknowledge) {
+      Atomics.store(this.#words, p.base + Control.answer, this.#connected().picAcknowledge());
+      return undefined;
+    }
+    const exit = p.kvm.exit();
+    if (KVM_TRACE.kvm_run_exit.enabled) KVM_TRACE.kvm_run_exit.emit(index, exit.reason);
+    switch (exit.reason) {
+      case 'io':
+        this.#portAccess(index, exit);
+        return undefined;
+      case 'mmio':
+        this.#memoryAccess(index, exit);
+        return undefined;
+      case 'ioapicEoi':
+        this.#connected().ioapicEoi(exit.vector);
+        return undefined;
+      case 'shutdown':
+        return { reason: 'shutdown', vcpu: index };
+      case 'debug':
+        return { reason: 'debug', vcpu: index };
+      default:
+        this.options.report(describeStop(index, exit, p.kvm));
+        return { reason: 'internalError', vcpu: index };
+    }
+  }
+
+  #portAccess(index: number, { port, size, count, write, data }: Extract<KvmExit, { reason: 'io' }>): void {
+    if (KVM_TRACE.kvm_pio.enabled) KVM_TRACE.kvm_pio.emit(index, port, write ? 'write' : 'read', count, size);
+    const services = this.#connected();
+    for (let i = 0; i < count; i++) {
+      if (write) services.portWrite(port, size, load(data, i * size, size));
+      else save(data, i * size, size, services.portRead(port, size));
+    }
+  }
+
+  #memoryAccess(index: number, { address, write, data }: Extract<KvmExit, { reason: 'mmio' }>): void {
+    const start = Number(address);
+    if (KVM_TRACE.kvm_mmio.enabled) KVM_TRACE.kvm_mmio.emit(index, start, write ? 'write' : 'read', data.length);
+    for (let done = 0; done < data.length; ) {
+      const size = data.length - done >= 4 ? 4 : data.length - done >= 2 ? 2 : 1;
+      if (write) this.#store(start + done, size, load(data, done, size));
+      else save(data, done, size, this.#load(start + done, size));
+      done += size;
+    }
+  }
+
+  #load(address: number, size: 1 | 2 | 4): number {
+    const range = this.#find(address);
+    if (range && range.flags & FlatFlag.ramRead) return load(this.#ram(range, address, size), 0, size);
+    return this.#connected().mmioRead(range?.region ?? 0, range ? range.offset + (address - range.start) : 0, size);
+  }
+
+  #store(address: number, size: 1 | 2 | 4, value: number): void {
+    const range = this.#find(address);
+    if (range && range.flags & FlatFlag.ramWrite) save(this.#ram(range, address, size), 0, size, value);
+    else if (range) this.#connected().mmioWrite(range.region, range.offset + (address - range.start), size, value);
+  }
+
+  #ram(range: FlatRange, address: number, size: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, range.host + (address - range.start), size);
+  }
+
+  #find(address: number): FlatRange | undefined {
+    let low = 0;
+    let high = this.#ranges.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const range = this.#ranges[middle]!;
+      if (address < range.start) high = middle - 1;
+      else if (address > range.last) low = middle + 1;
+      else return range;
+    }
+    return undefined;
+  }
+
+  /** KVM reports the end of an interrupt only for vectors that it finds among the routes of the I/O APIC's pins. */
+  #tellEndOf(address: number, data: number): void {
+    const message = (data & 0xff) * 0x1_0000_0000 + address;
+    if (this.#levelRoutes.has(message)) return;
+    if (this.#levelRoutes.size === IOAPIC_PINS) this.#levelRoutes.delete(this.#levelRoutes.keys().next().value!);
+    this.#levelRoutes.set(message, { gsi: 0, address: BigInt(address), data });
+    this.#vm.setRoutes([...this.#levelRoutes.values()].map((route, gsi) => ({ ...route, gsi })));
+  }
+
+  #ring(): void {
+    Atomics.add(this.#words, this.#doorbell, 1);
+    Atomics.notify(this.#words, this.#doorbell);
+  }
+
+  #wakeOnDoorbell(seen: number): void {
+    if (this.#watching) return;
+    this.#watching = true;
+    this.options.whenChanged(this.#words, this.#doorbell, seen, () => {
+      this.#watching = false;
+      if (!this.#disposed) this.#connected().wake();
+    });
+  }
+
+  #connected(): MachineServices {
+    if (this.#services === undefined) throw new Bug('accelerator not connected to a machine');
+    return this.#services;
+  }
+}
+
+function load(data: Uint8Array, at: number, size: 1 | 2 | 4): number {
+  if (size === 1) return data[at]!;
+  const low = data[at]! | (data[at + 1]! << 8);
+  return size === 2 ? low : (low | (data[at + 2]! << 16) | (data[at + 3]! << 24)) >>> 0;
+}
+
+function save(data: Uint8Array, at: number, size: 1 | 2 | 4, value: number): void {
+  for (let i = 0; i < size; i++) data[at + i] = value >>> (8 * i);
+}
+
+function describeStop(index: number, exit: KvmExit, vcpu: KvmVcpu): string {
+  const where = `processor ${index} at 0x${vcpu.regs().rip.toString(16)}`;
+  if (exit.reason === 'internalError') {
+    const bytes = exit.instruction && Array.from(exit.instruction, (b) => b.toString(16).padStart(2, '0')).join(' ');
+    return bytes
+      ? `KVM cannot emulate an instruction of ${where}: ${bytes}`
+      : `KVM gave up on ${where}: internal error ${exit.suberror}`;
+  }
+  if (exit.reason === 'failEntry')
+    return `KVM could not enter ${where}: hardware reason 0x${exit.hardwareReason.toString(16)}`;
+  return `KVM stopped ${where} for a reason that is not handled: ${exit.reason === 'other' ? exit.number : exit.reason}`;
+}

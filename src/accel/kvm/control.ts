@@ -1,0 +1,39 @@
+/**
+ * What the machine thread and a vCPU's thread tell each other: words in shared memory, one block per vCPU, and one
+ * doorbell for all. An exit itself is not copied: both threads see struct kvm_run.
+ */
+export const CONTROL_WORDS = 16;
+export const Control = {
+  /** Command to the vCPU's thread. */
+  command: 0,
+  /** State: what that thread does. */
+  state: 1,
+  /** Number of the thread in the host. */
+  thread: 2,
+  /** Level of the 8259's output at this processor. */
+  interruptLine: 3,
+  /** NMIs to inject. */
+  nmis: 4,
+  /** Question: why `state` is `asking`. */
+  question: 5,
+  /** Vector, in answer to Question.acknowledge. */
+  answer: 6,
+  /** Orders memory accesses; its value means nothing. */
+  fence: 7,
+} as const;
+
+export const Command = { park: 0, run: 1, end: 2 } as const;
+export const State = { starting: 0, parked: 1, running: 2, asking: 3, ended: 4 } as const;
+/** `exit`: the machine thread handles what KVM_RUN came back with; `acknowledge`: which interrupt do the 8259s offer? */
+export const Question = { exit: 0, acknowledge: 1 } as const;
+
+/** What a vCPU's thread starts with. */
+export interface VcpuThreadData {
+  readonly fd: number;
+  readonly runBytes: number;
+  readonly index: number;
+  readonly control: SharedArrayBuffer;
+  /** In words. */
+  readonly base: number;
+  readonly doorbell: number;
+}

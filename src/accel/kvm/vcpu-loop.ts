@@ -1,0 +1,68 @@
+// hot path
+/** What a vCPU's thread does: KVM_RUN, and asking the machine thread when KVM cannot go on alone. */
+import { Exit } from './abi.js';
+import { Command, Control, Question, State, type VcpuThreadData } from './control.js';
+import type { HostCalls } from './host-calls.js';
+import { KvmVcpu } from './vcpu.js';
+
+/** Looks for an answer before going to sleep over it: most device accesses take less than waking a thread does. */
+const SPINS = 2000;
+
+/** Returns when it is told to end. Errors of calls are thrown. */
+export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
+  const words = new Int32Array(data.control);
+  const vcpu = new KvmVcpu(calls, data.fd, data.runBytes, data.index);
+  const at = data.base;
+  Atomics.store(words, at + Control.thread, calls.threadId());
+  const tell = (state: number): void => {
+    Atomics.store(words, at + Control.state, state);
+    Atomics.add(words, data.doorbell, 1);
+    Atomics.notify(words, data.doorbell);
+  };
+  const ask = (question: number): void => {
+    Atomics.store(words, at + Control.question, question);
+    tell(State.asking);
+    for (let i = 0; i < SPINS; i++) if (Atomics.load(words, at + Control.state) !== State.asking) return;
+    while (Atomics.load(words, at + Control.state) === State.asking) {
+      Atomics.wait(words, at + Control.state, State.asking);
+    }
+  };
+  /** What the machine thread answered reaches the guest with the next KVM_RUN: before that, registers are half done. */
+  let unfinished = false;
+  const finish = (): void => {
+    while (unfinished) {
+      vcpu.setImmediateExit(true);
+      if (vcpu.run() === Exit.interrupted) unfinished = false;
+      else ask(Question.exit);
+    }
+  };
+  for (;;) {
+    vcpu.setImmediateExit(false);
+    // A kick that came before the line above is seen below, one that comes after it ends the next KVM_RUN.
+    Atomics.add(words, at + Control.fence, 1);
+    const command = Atomics.load(words, at + Control.command);
+    if (command === Command.end) break;
+    if (command === Command.park) {
+      finish();
+      tell(State.parked);
+      Atomics.wait(words, at + Control.command, Command.park);
+      Atomics.compareExchange(words, at + Control.state, State.parked, State.running);
+      continue;
+    }
+    Atomics.store(words, at + Control.state, State.running);
+    if (Atomics.load(words, at + Control.nmis) > 0) {
+      Atomics.sub(words, at + Control.nmis, 1);
+      vcpu.nmi();
+    }
+    if (Atomics.load(words, at + Control.interruptLine) !== 0 && vcpu.readyForInterrupt) {
+      ask(Question.acknowledge);
+      vcpu.interrupt(Atomics.load(words, at + Control.answer));
+      vcpu.requestInterruptWindow(false);
+    } else vcpu.requestInterruptWindow(Atomics.load(words, at + Control.interruptLine) !== 0);
+    const reason = vcpu.run();
+    unfinished = reason === Exit.io || reason === Exit.mmio;
+    if (reason !== Exit.interrupted && reason !== Exit.irqWindowOpen && reason !== Exit.intr) ask(Question.exit);
+  }
+  vcpu.detach();
+  tell(State.ended);
+}

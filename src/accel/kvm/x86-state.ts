@@ -1,0 +1,255 @@
+/**
+ * The architectural state of a vCPU between KVM and its record in linear memory (src/guest/x86/state.ts). The record is the
+ * form that all accelerators share: tcg runs on it, KVM is loaded from it and writes it back, monitors and loaders work on
+ * nothing else.
+ */
+
+import type { Segment, SegmentName, X86Registers } from '../../guest/x86/registers.js';
+import { GPR, LAPIC, X86 } from '../../guest/x86/state.js';
+import { XsaveArea, XsaveBit } from '../../guest/x86/xsave-layout.js';
+import { VCPU } from '../../ir/layout.js';
+import { EventsValid, type KvmSegment, MpState, type Regs, type Sregs } from './abi.js';
+import type { KvmProcessor } from './interface.js';
+
+/** MSRs by the field that holds them; arrays element by element. */
+const MSRS: readonly (readonly [index: number, field: string, element: number])[] = [
+  [0x174, 'sysenterCs', 0],
+  [0x175, 'sysenterEsp', 0],
+  [0x176, 'sysenterEip', 0],
+  [0x1a0, 'miscEnable', 0],
+  [0x277, 'pat', 0],
+  [0x2ff, 'mtrrDefType', 0],
+  ...[0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f].map(
+    (index, i) => [index, 'mtrrFixed', i] as const,
+  ),
+  ...Array.from({ length: 16 }, (_, i) => [0x200 + i, 'mtrrVar', i] as const),
+  [0xc0000081, 'star', 0],
+  [0xc0000082, 'lstar', 0],
+  [0xc0000083, 'cstar', 0],
+  [0xc0000084, 'fmask', 0],
+  [0xc0000102, 'kernelGsBase', 0],
+  [0xc0000103, 'tscAux', 0],
+];
+
+/** KVM's names of the segments that ours have in KVM_GET_SREGS. */
+const SEGMENTS = { cs: 'cs', ds: 'ds', es: 'es', fs: 'fs', gs: 'gs', ss: 'ss', tr: 'tr', ldtr: 'ldt' } as const;
+const TABLES = { gdtr: 'gdt', idtr: 'idt' } as const;
+
+/** Registers of the local APIC's page by the field that holds them. */
+const LAPIC_PAGE: readonly (readonly [offset: number, field: string, element: number])[] = [
+  [0x20, 'id', 0],
+  [0x80, 'tpr', 0],
+  [0xd0, 'ldr', 0],
+  [0xe0, 'dfr', 0],
+  [0xf0, 'svr', 0],
+  ...Array.from({ length: 8 }, (_, i) => [0x100 + 16 * i, 'isr', i] as const),
+  ...Array.from({ length: 8 }, (_, i) => [0x180 + 16 * i, 'tmr', i] as const),
+  ...Array.from({ length: 8 }, (_, i) => [0x200 + 16 * i, 'irr', i] as const),
+  [0x280, 'esr', 0],
+  [0x300, 'icrLow', 0],
+  [0x310, 'icrHigh', 0],
+  ...Array.from({ length: 6 }, (_, i) => [0x320 + 16 * i, 'lvt', i] as const),
+  [0x380, 'timerInitial', 0],
+  [0x3e0, 'timerDivide', 0],
+];
+
+const NOTHING_UNDER_WAY = {
+  exceptionInjected: 0,
+  exceptionPending: 0,
+  interruptInjected: 0,
+  interruptShadow: 0,
+  nmiInjected: 0,
+  nmiPending: 0,
+};
+const XSTATE_BV = 512;
+const DR6 = 6;
+const DR7 = 7;
+
+/** Moves one vCPU's state; the addresses are those of its record. */
+export class X86StateTransfer {
+  readonly #view: DataView;
+
+  constructor(
+    memory: WebAssembly.Memory,
+    private readonly registers: X86Registers,
+    private readonly state: number,
+  ) {
+    this.#view = new DataView(memory.buffer);
+  }
+
+  /** Record to KVM. `fresh`: after a reset, nothing is under way; else what KVM was about to deliver stays so. */
+  store(vcpu: KvmProcessor, fresh: boolean): void {
+    const { registers } = this;
+    const regs = vcpu.regs();
+    for (const name of [...GPR, 'rip', 'rflags'] as (keyof Regs)[]) regs[name] = registers.get(name);
+    const sregs = vcpu.sregs();
+    for (const [ours, theirs] of entries(SEGMENTS)) sregs[theirs] = toKvm(registers.segment(ours));
+    for (const [ours, theirs] of entries(TABLES)) {
+      const { base, limit } = registers.segment(ours);
+      sregs[theirs] = { base, limit, padding: [0, 0, 0] };
+    }
+    for (const name of ['cr0', 'cr2', 'cr3', 'cr4', 'efer'] as const) sregs[name] = registers.get(name);
+    sregs.cr8 = BigInt(this.#lapic('tpr') >>> 4);
+    sregs.apicBase = this.#wide('apicBase');
+    if (fresh) sregs.interruptBitmap = [0n, 0n, 0n, 0n];
+    // The local APIC's mode comes with the base, before its registers.
+    vcpu.setSregs(sregs);
+    vcpu.setRegs(regs);
+    vcpu.setXcr0(this.#wide('xcr0'));
+    this.#storeVectors(vcpu);
+    vcpu.setMsrs(new Map(MSRS.map(([index, field, element]) => [index, this.#wide(field, element)])));
+    const page = vcpu.lapic();
+    const pageView = new DataView(page.buffer);
+    for (const [offset, field, element] of LAPIC_PAGE) pageView.setUint32(offset, this.#lapic(field, element), true);
+    vcpu.setLapic(page);
+    const dr = (n: number): bigint => this.#wide('dr', n);
+    vcpu.setDebugRegs({ db: [dr(0), dr(1), dr(2), dr(3)], dr6: dr(DR6), dr7: dr(DR7), flags: 0n });
+    const events = vcpu.events();
+    vcpu.setEvents({
+      ...events,
+      ...(fresh && NOTHING_UNDER_WAY),
+      nmiMasked: registers.field('nmiBlocked') ? 1 : 0,
+      flags: EventsValid.nmiPending | EventsValid.shadow,
+    });
+    const waits = registers.field('waitForSipi') !== 0;
+    const halted = this.#view.getUint32(this.state + VCPU.at['halted']!, true) !== 0;
+    vcpu.setMpState(waits ? MpState.uninitialized : halted ? MpState.halted : MpState.runnable);
+  }
+
+  /** KVM to record. */
+  fetch(vcpu: KvmProcessor): void {
+    const { registers } = this;
+    const regs = vcpu.regs();
+    const sregs = vcpu.sregs();
+    for (const name of ['cr0', 'cr2', 'cr3', 'cr4', 'efer'] as const) registers.set(name, sregs[name]);
+    for (const [ours, theirs] of entries(SEGMENTS)) registers.setSegment(ours, fromKvm(sregs[theirs]));
+    for (const [ours, theirs] of entries(TABLES)) {
+      const { base, limit } = sregs[theirs];
+      registers.setSegment(ours, { selector: 0, base, limit, attributes: 0 });
+    }
+    this.#setWide('apicBase', 0, sregs.apicBase);
+    for (const name of [...GPR, 'rip', 'rflags'] as (keyof Regs)[]) registers.set(name, regs[name]);
+    this.#setWide('xcr0', 0, vcpu.xcr0());
+    this.#fetchVectors(vcpu);
+    vcpu.msrs(MSRS.map(([index]) => index)).forEach((value, i) => {
+      const [, field, element] = MSRS[i]!;
+      if (value !== undefined) this.#setWide(field, element, value);
+    });
+    const page = new DataView(vcpu.lapic().buffer);
+    const lapic = X86.at['lapic']! + this.state;
+    for (const [offset, field, element] of LAPIC_PAGE) {
+      this.#view.setUint32(lapic + LAPIC.at[field]! + 4 * element, page.getUint32(offset, true), true);
+    }
+    const debug = vcpu.debugRegs();
+    debug.db.forEach((value, i) => {
+      this.#setWide('dr', i, value);
+    });
+    this.#setWide('dr', DR6, debug.dr6);
+    this.#setWide('dr', DR7, debug.dr7);
+    registers.setField('nmiBlocked', vcpu.events().nmiMasked);
+    const mode = vcpu.mpState();
+    registers.setField('waitForSipi', mode === MpState.uninitialized || mode === MpState.initReceived ? 1 : 0);
+    this.#view.setUint32(this.state + VCPU.at['halted']!, mode === MpState.runnable ? 0 : 1, true);
+  }
+
+  #storeVectors(vcpu: KvmProcessor): void {
+    const area = vcpu.xsave();
+    const view = new DataView(area.buffer);
+    const { registers } = this;
+    const top = registers.field('fpTop');
+    view.setUint16(0, registers.field('fcw'), true);
+    view.setUint16(2, (registers.field('fsw') & ~0x3800) | (top << 11), true);
+    view.setUint8(4, ~registers.field('fpTags') & 0xff);
+    view.setUint16(6, registers.field('fop'), true);
+    view.setBigUint64(8, this.#wide('fip'), true);
+    view.setBigUint64(16, this.#wide('fdp'), true);
+    view.setUint32(24, registers.field('mxcsr'), true);
+    for (let i = 0; i < 8; i++) this.#copy(area, 32 + 16 * i, this.#bytes('fpr', 16 * ((top + i) & 7), 10));
+    for (let i = 0; i < 16; i++) {
+      this.#copy(area, 160 + 16 * i, this.#bytes('zmm', 64 * i, 16));
+      this.#copy(area, XsaveArea.avx + 16 * i, this.#bytes('zmm', 64 * i + 16, 16));
+    }
+    const avx = this.#wide('xcr0') & BigInt(XsaveBit.avx);
+    const present = view.getBigUint64(XSTATE_BV, true) & ~BigInt(XsaveBit.avx);
+    view.setBigUint64(XSTATE_BV, present | BigInt(XsaveBit.x87 | XsaveBit.sse) | avx, true);
+    vcpu.setXsave(area);
+  }
+
+  #fetchVectors(vcpu: KvmProcessor): void {
+    const area = vcpu.xsave();
+    const view = new DataView(area.buffer);
+    const { registers } = this;
+    const present = Number(view.getBigUint64(XSTATE_BV, true) & 0xffffn);
+    const status = view.getUint16(2, true);
+    const top = (status >> 11) & 7;
+    registers.setField('fpTop', top);
+    registers.setField('fcw', view.getUint16(0, true));
+    registers.setField('fsw', status & ~0x3800);
+    registers.setField('fpTags', ~view.getUint8(4) & 0xff);
+    registers.setField('fop', view.getUint16(6, true));
+    this.#setWide('fip', 0, view.getBigUint64(8, true));
+    this.#setWide('fdp', 0, view.getBigUint64(16, true));
+    registers.setField('mxcsr', view.getUint32(24, true));
+    for (let i = 0; i < 8; i++) {
+      this.#bytes('fpr', 16 * ((top + i) & 7), 10).set(area.subarray(32 + 16 * i, 42 + 16 * i));
+    }
+    for (let i = 0; i < 16; i++) {
+      this.#bytes('zmm', 64 * i, 16).set(area.subarray(160 + 16 * i, 176 + 16 * i));
+      const high = XsaveArea.avx + 16 * i;
+      const upper = this.#bytes('zmm', 64 * i + 16, 16);
+      if (present & XsaveBit.avx) upper.set(area.subarray(high, high + 16));
+      else upper.fill(0);
+    }
+  }
+
+  #copy(to: Uint8Array, at: number, from: Uint8Array): void {
+    to.set(from, at);
+  }
+
+  #bytes(field: string, offset: number, count: number): Uint8Array {
+    return new Uint8Array(this.#view.buffer, this.state + X86.at[field]! + offset, count);
+  }
+
+  #wide(field: string, element = 0): bigint {
+    return this.#view.getBigUint64(this.state + X86.at[field]! + 8 * element, true);
+  }
+
+  #setWide(field: string, element: number, value: bigint): void {
+    this.#view.setBigUint64(this.state + X86.at[field]! + 8 * element, value, true);
+  }
+
+  #lapic(field: string, element = 0): number {
+    return this.#view.getUint32(this.state + X86.at['lapic']! + LAPIC.at[field]! + 4 * element, true);
+  }
+}
+
+function entries<K extends SegmentName, V extends keyof Sregs>(names: Readonly<Record<K, V>>): [K, V][];
+function entries(names: Readonly<Record<string, string>>): [string, string][] {
+  return Object.entries(names);
+}
+
+/** Attributes are descriptor bits 40..55. */
+export function toKvm({ selector, base, limit, attributes }: Segment): KvmSegment {
+  const bit = (n: number): number => (attributes >> n) & 1;
+  return {
+    base,
+    limit,
+    selector,
+    type: attributes & 15,
+    present: bit(7),
+    dpl: (attributes >> 5) & 3,
+    db: bit(14),
+    s: bit(4),
+    l: bit(13),
+    g: bit(15),
+    avl: bit(12),
+    unusable: bit(7) ? 0 : 1,
+    padding: 0,
+  };
+}
+
+export function fromKvm(s: KvmSegment): Segment {
+  const attributes =
+    s.type | (s.s << 4) | (s.dpl << 5) | (s.present << 7) | (s.avl << 12) | (s.l << 13) | (s.db << 14) | (s.g << 15);
+  return { selector: s.selector, base: s.base, limit: s.limit, attributes: s.unusable ? 0 : attributes };
+}

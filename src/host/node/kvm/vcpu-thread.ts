@@ -1,0 +1,25 @@
+/** Starts the threads of vCPUs, and waits for shared words without holding up the event loop. */
+import { Worker } from 'node:worker_threads';
+import type { VcpuThread } from '../../../accel/kvm/accelerator.js';
+import type { VcpuThreadData } from '../../../accel/kvm/control.js';
+
+/** ES2024's, which the library typings do not have yet. */
+interface WaitAsync {
+  waitAsync(
+    words: Int32Array,
+    index: number,
+    value: number,
+  ): { readonly async: false; readonly value: string } | { readonly async: true; readonly value: Promise<string> };
+}
+
+export function startVcpuThread(data: VcpuThreadData): VcpuThread {
+  const worker = new Worker(new URL('./vcpu-worker.js', import.meta.url), { workerData: data });
+  worker.unref();
+  return { terminate: () => void worker.terminate() };
+}
+
+export function whenChanged(words: Int32Array, index: number, value: number, then: () => void): void {
+  const wait = (Atomics as typeof Atomics & WaitAsync).waitAsync(words, index, value);
+  if (wait.async) void wait.value.then(then);
+  else queueMicrotask(then);
+}
