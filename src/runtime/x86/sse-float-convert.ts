@@ -1,6 +1,6 @@
 /** SSE conversions, MXCSR, ROUNDxx. Integers from and for general registers pass through vector scratch fields. */
 // hot path
-import { F16, F32, F64, PE, rounding, ZERO } from '../float/control';
+import { DOWN, F16, F32, F64, NEAREST, PE, rounding, UP, ZERO } from '../float/control';
 import { convert, fromSigned, roundToIntegral, toSigned } from '../float/packed';
 import { X86_MXCSR } from '../generated/x86';
 import { fault, GP } from './cpu';
@@ -32,6 +32,7 @@ function modeOf(imm: u32, ctl: u32): u32 {
 /** CVTSI2SD: b is the integer's field. */
 export function cvtsi2sd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   if ((imm & LONG) === 0) store<f64>(d, f64(load<i32>(b)));
+  else if (abs(load<i64>(b)) <= (<i64>1) << 53) store<f64>(d, f64(load<i64>(b)));
   else {
     const ctl = begin(cpu);
     const r = fromSigned(F64, load<i64>(b), ctl);
@@ -41,6 +42,12 @@ export function cvtsi2sd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
   finishScalar64(d, a, imm);
 }
 export function cvtsi2ss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const n = load<i32>(b);
+  if ((imm & LONG) === 0 && (carefree(cpu) || (n <= 1 << 24 && n >= -(1 << 24)))) {
+    store<f32>(d, f32(n));
+    finishScalar32(d, a, imm);
+    return;
+  }
   const ctl = begin(cpu);
   const value = (imm & LONG) === 0 ? i64(load<i32>(b)) : load<i64>(b);
   const r = fromSigned(F32, value, ctl);
@@ -65,6 +72,14 @@ export function cvtsd2si(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
   if (commit(cpu, ctl)) store<u64>(d, (imm & LONG) !== 0 ? r : r & 0xffffffff);
 }
 export function cvtss2si(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const x = load<f32>(b);
+  if (abs(x) < <f32>2147483648.0) {
+    const n = i32(x);
+    if (f32(n) === x || ((imm & TRUNCATE) !== 0 && (load<u32>(cpu + X86_MXCSR) & (PE | FAST)) === (PE | FAST))) {
+      store<u64>(d, (imm & LONG) !== 0 ? u64(i64(n)) : u64(u32(n)));
+      return;
+    }
+  }
   const ctl = begin(cpu);
   const r = toSigned(F32, load<u32>(b), (imm & LONG) !== 0 ? 64 : 32, modeOf(imm, ctl), ctl);
   if (commit(cpu, ctl)) store<u64>(d, (imm & LONG) !== 0 ? r : r & 0xffffffff);
@@ -101,8 +116,26 @@ export function cvtsd2ss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
   finishScalar32(d, a, imm);
 }
 
+/** PE is masked and set, rounding to nearest: nothing can be told of an inexact result. */
+function carefree(cpu: usize): bool {
+  return (load<u32>(cpu + X86_MXCSR) & (FAST_MASK | PE)) === (FAST | PE);
+}
+function allPlain32(x: v128): bool {
+  return i32x4.all_true(
+    v128.or(f32x4.ge(f32x4.abs(x), f32x4.splat(<f32>1.1754943508222875e-38)), f32x4.eq(x, f32x4.splat(0))),
+  );
+}
+
 /** CVTPS2PD: two or four floats of b. */
 export function cvtps2pd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  if ((imm & WIDE) === 0) {
+    const x = v128.load64_zero(b);
+    if (allPlain32(x)) {
+      v128.store(d, f64x2.promote_low_f32x4(x));
+      if ((imm & VEX) !== 0) clearUpper(d);
+      return;
+    }
+  }
   const ctl = begin(cpu);
   const s = scratch(cpu);
   const lanes: usize = (imm & WIDE) !== 0 ? 4 : 2;
@@ -124,6 +157,11 @@ export function cvtpd2ps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
   if (commit(cpu, ctl)) storeNarrow(cpu, d, imm);
 }
 export function cvtdq2ps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  if ((imm & WIDE) === 0 && carefree(cpu)) {
+    v128.store(d, f32x4.convert_i32x4_s(v128.load(b)));
+    if ((imm & VEX) !== 0) clearUpper(d);
+    return;
+  }
   const ctl = begin(cpu);
   const s = scratch(cpu);
   const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
@@ -132,6 +170,15 @@ export function cvtdq2ps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
 }
 /** CVT(T)PS2DQ. */
 export function cvtps2dq(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  if ((imm & WIDE) === 0 && carefree(cpu)) {
+    const x = v128.load(b);
+    // Neither NaNs nor anything that rounds to what an i32 does not hold.
+    if (i32x4.all_true(f32x4.lt(f32x4.abs(x), f32x4.splat(2147483648.0)))) {
+      v128.store(d, i32x4.trunc_sat_f32x4_s((imm & TRUNCATE) !== 0 ? x : f32x4.nearest(x)));
+      if ((imm & VEX) !== 0) clearUpper(d);
+      return;
+    }
+  }
   const ctl = begin(cpu);
   const s = scratch(cpu);
   const mode = modeOf(imm, ctl);
@@ -218,6 +265,16 @@ function roundMode(imm: u32, ctl: u32): u32 {
 }
 const SUPPRESS: u32 = 8 << 8;
 export function roundsd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const x = load<f64>(b);
+  if ((abs(x) >= 2.2250738585072014e-308 || x === 0) && ((imm & SUPPRESS) !== 0 || carefree(cpu))) {
+    const mode = roundMode(imm, load<u32>(cpu + X86_MXCSR));
+    store<f64>(
+      d,
+      mode === NEAREST ? nearest(x) : mode === DOWN ? Math.floor(x) : mode === UP ? Math.ceil(x) : Math.trunc(x),
+    );
+    finishScalar64(d, a, imm);
+    return;
+  }
   const ctl = begin(cpu);
   const r = roundToIntegral(F64, load<u64>(b), roundMode(imm, ctl), (imm & SUPPRESS) !== 0, ctl);
   if (!commit(cpu, ctl)) return;
@@ -225,6 +282,16 @@ export function roundsd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): voi
   finishScalar64(d, a, imm);
 }
 export function roundss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const x = load<f32>(b);
+  if ((abs(x) >= <f32>1.1754943508222875e-38 || x === 0) && ((imm & SUPPRESS) !== 0 || carefree(cpu))) {
+    const mode = roundMode(imm, load<u32>(cpu + X86_MXCSR));
+    store<f32>(
+      d,
+      mode === NEAREST ? nearest(x) : mode === DOWN ? Mathf.floor(x) : mode === UP ? Mathf.ceil(x) : Mathf.trunc(x),
+    );
+    finishScalar32(d, a, imm);
+    return;
+  }
   const ctl = begin(cpu);
   const r = roundToIntegral(F32, load<u32>(b), roundMode(imm, ctl), (imm & SUPPRESS) !== 0, ctl);
   if (!commit(cpu, ctl)) return;
