@@ -28,6 +28,16 @@ interface Loop {
   readonly groups: Map<number, number>;
 }
 
+/** An access in a small loop that remembers the page it was in last: number of the i64 local with that page. */
+export interface PageMemory {
+  readonly page: number;
+  /** Local with what to add to an address in that page; taken when the loop is emitted. */
+  addend: number;
+}
+
+/** A loop with more accesses than this would run out of registers for what they remember. */
+const MAX_PAGE_MEMORIES = 5;
+
 /** Bytes a group may cover: the farther apart its ends, the more often they lie in two pages. */
 const MAX_SPAN = 512;
 
@@ -46,6 +56,8 @@ export class AccessGroups {
   private readonly slotOf: number[] = [];
   private readonly loopGroups = new Map<number, number[]>();
   private loops: Loop[] = [];
+  private readonly memoryOf = new Map<number, PageMemory>();
+  private readonly loopMemories = new Map<number, PageMemory[]>();
   /** Slot that a value number stands for as it was at the start of the extended block, or NO_SLOT. */
   private readonly originOf: number[] = [];
   /** Offset from the base of each op in a group. */
@@ -88,6 +100,14 @@ export class AccessGroups {
   ofLoop(header: number): readonly number[] {
     return this.loopGroups.get(header) ?? NONE;
   }
+  /** What op i of block b remembers of its last page, if it does. */
+  pageMemory(b: number, i: number): PageMemory | undefined {
+    return this.memoryOf.size === 0 ? undefined : this.memoryOf.get((this.firstOp[b] as number) + i);
+  }
+  /** Those of the loop with this header. */
+  memoriesOfLoop(header: number): readonly PageMemory[] {
+    return this.loopMemories.get(header) ?? [];
+  }
   /** Slot that holds the base of a group of a loop. */
   baseSlot(group: number): number {
     return this.slotOf[group] as number;
@@ -104,7 +124,8 @@ export class AccessGroups {
     return this.offsetOf[(this.firstOp[b] as number) + i] as number;
   }
 
-  find(region: Region, words: Int32Array): void {
+  /** `takeWide` gives a fresh i64 local. */
+  find(region: Region, words: Int32Array, takeWide: () => number): void {
     this.region = region;
     this.words = words;
     const blocks = region.blocks.length;
@@ -132,6 +153,34 @@ export class AccessGroups {
         this.log.length = this.valueLog.length = 0;
         this.block(b);
       }
+    }
+    this.findMemories(takeWide);
+  }
+
+  /** In innermost loops, accesses that share no check remember their last page. */
+  private findMemories(takeWide: () => number): void {
+    this.memoryOf.clear();
+    this.loopMemories.clear();
+    const { region, words, loops } = this;
+    for (const loop of loops) {
+      if (loops.some((l) => l !== loop && loop.body.has(l.header))) continue;
+      const sites: number[] = [];
+      for (const b of loop.body) {
+        if (b >= region.flow.blockCount) continue;
+        const first = region.firstWord[b] as number;
+        for (let i = 0; i < (region.opCount[b] as number); i++) {
+          if ((KIND[(words[first + i * 4] as number) & 0xffff] as number) >= Kind.load && this.of(b, i) === 0)
+            sites.push((this.firstOp[b] as number) + i);
+        }
+      }
+      if (sites.length > MAX_PAGE_MEMORIES) continue;
+      const memories: PageMemory[] = [];
+      for (const site of sites) {
+        const memory: PageMemory = { page: takeWide(), addend: 0 };
+        memories.push(memory);
+        this.memoryOf.set(site, memory);
+      }
+      this.loopMemories.set(loop.header, memories);
     }
   }
 

@@ -2,6 +2,7 @@
 // hot path
 import { TLB_ENTRIES, TLB_ENTRY, VCPU } from '../ir/layout.js';
 import { OP, OPS } from '../ir/ops.js';
+import type { PageMemory } from './groups.js';
 import { KIND, Kind } from './lower-alu.js';
 import { Local, type Values } from './values.js';
 import { V, ValType, VOID, W } from './wasm/opcodes.js';
@@ -93,6 +94,8 @@ export class Access {
   base = 0;
   /** The access's distance from that base. */
   offset = 0;
+  /** In a loop: the page of the last time round. */
+  memory: PageMemory | undefined;
 }
 
 /**
@@ -122,15 +125,64 @@ function pushTags(v: Values, size: number, tag: number): void {
   v.memory(W.i64Load, 3, tag);
 }
 
-/** Pushes the linear-memory address for an access, or takes the side exit. `label`: its distance here. */
-function translate(v: Values, access: Access, size: number, tag: number, label: number): void {
-  const fills = access.fill >= 0;
-  if (!fills) v.i64(access.exitLow, access.exitHigh);
+/** Pushes the linear address of an access. */
+function pushLinear(v: Values, access: Access): void {
   v.get(access.a);
   if (access.imm !== 0) {
     v.i64(access.imm, access.imm >> 31);
     v.op(W.i64Add);
   }
+}
+
+/** Before a loop: the remembered page is none. */
+export function forgetPage(v: Values, memory: PageMemory): void {
+  v.i64(1, 0);
+  v.setLocal(memory.page);
+}
+
+/** Pushes the linear-memory address for an access, or takes the side exit. `label`: its distance here. */
+function translate(v: Values, access: Access, size: number, tag: number, label: number): void {
+  const { memory } = access;
+  if (memory === undefined) {
+    lookUp(v, access, size, tag, label);
+    return;
+  }
+  pushLinear(v, access);
+  v.teeLocal(Local.linear);
+  if (size > 1) {
+    v.i64(size - 1, 0);
+    v.op(W.i64Add);
+  }
+  v.i64(-4096, -1);
+  v.op(W.i64And);
+  v.getLocal(memory.page);
+  v.op(W.i64Eq);
+  v.op(W.if);
+  v.op(ValType.i32);
+  v.getLocal(Local.linear);
+  v.op(W.i32WrapI64);
+  v.getLocal(memory.addend);
+  v.op(W.i32Add);
+  v.op(W.else);
+  lookUp(v, access, size, tag, label + 1);
+  v.teeLocal(Local.address);
+  v.getLocal(Local.linear);
+  v.op(W.i32WrapI64);
+  v.op(W.i32Sub);
+  v.setLocal(memory.addend);
+  v.getLocal(Local.linear);
+  v.i64(-4096, -1);
+  v.op(W.i64And);
+  v.setLocal(memory.page);
+  v.getLocal(Local.address);
+  v.op(W.end);
+}
+
+/** The same through the TLB. */
+function lookUp(v: Values, access: Access, size: number, tag: number, label: number): void {
+  const fills = access.fill >= 0;
+  if (!fills) v.i64(access.exitLow, access.exitHigh);
+  pushLinear(v, access);
   pushTags(v, size, tag);
   if (!fills) {
     v.op(W.i64Ne);

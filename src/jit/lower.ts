@@ -105,7 +105,7 @@ export class Lowering {
     this.mayBeStale = false;
     v.reset();
     this.slots.analyse(region, words);
-    this.groups.find(region, words);
+    this.groups.find(region, words, v.takeWide);
 
     v.op(W.block);
     v.op(ValType.i32);
@@ -243,6 +243,10 @@ export class Lowering {
     if (flow.loopHeader[node] === 1) {
       const bases = v.basesInUse;
       for (const group of this.groups.ofLoop(node)) this.openLoopGroup(group);
+      for (const memory of this.groups.memoriesOfLoop(node)) {
+        memory.addend = v.takeBase();
+        mem.forgetPage(v, memory);
+      }
       v.op(W.loop);
       v.op(VOID);
       this.loopLabel[node] = ++this.depth;
@@ -576,6 +580,7 @@ export class Lowering {
     v.materialiseTemps();
     memoryAccess.label = this.depth - this.sideLabel;
     memoryAccess.base = 0;
+    memoryAccess.memory = groups.pageMemory(b, i);
     const group = groups.of(b, i);
     if (group !== 0) {
       const min = groups.min[group] as number;

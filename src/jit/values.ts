@@ -110,6 +110,9 @@ export class Values {
     return this.locals - Local.pc;
   }
 
+  /** A fresh i64 local. No longer after the first `takeBase`. */
+  readonly takeWide = (): number => this.locals++;
+
   /** A local for the base of an access group. No slot may get a local after this. */
   takeBase(): number {
     const local = this.locals + this.bases++;
