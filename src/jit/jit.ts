@@ -126,7 +126,7 @@ export class Jit {
       const region = new Region(words, head, this.options.lookup);
       if (region.blocks.length === 0 || old?.fillsTlb === region.fillsTlb) continue;
       const body = this.lowering.lower(region, words, writer);
-      writer.addFunction(REGION_TYPE, body, this.options.nameOf?.(head));
+      writer.addFunction(REGION_TYPE, body, this.lowering.hints, this.options.nameOf?.(head));
       regions.push(region);
       if (this.outAsm !== undefined) {
         const names = writer.importNames();

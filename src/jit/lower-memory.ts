@@ -157,8 +157,7 @@ function translate(v: Values, access: Access, size: number, tag: number, label: 
   v.op(W.i64And);
   v.getLocal(memory.page);
   v.op(W.i64Eq);
-  v.op(W.if);
-  v.op(ValType.i32);
+  v.likelyIf(ValType.i32);
   v.getLocal(Local.linear);
   v.op(W.i32WrapI64);
   v.getLocal(memory.addend);
@@ -186,15 +185,13 @@ function lookUp(v: Values, access: Access, size: number, tag: number, label: num
   pushTags(v, size, tag);
   if (!fills) {
     v.op(W.i64Ne);
-    v.op(W.brIf);
-    v.code.uleb(label);
+    v.unlikelyBranch(label);
     v.op(W.drop);
     pushAddress(v);
     return;
   }
   v.op(W.i64Eq);
-  v.op(W.if);
-  v.op(ValType.i32);
+  v.likelyIf(ValType.i32);
   pushAddress(v);
   v.op(W.else);
   v.i64(access.exitLow, access.exitHigh);
@@ -206,8 +203,7 @@ function lookUp(v: Values, access: Access, size: number, tag: number, label: num
   v.code.uleb(access.fill);
   v.teeLocal(Local.address);
   v.op(W.i32Eqz);
-  v.op(W.brIf);
-  v.code.uleb(label + 1);
+  v.unlikelyBranch(label + 1);
   v.op(W.drop);
   v.getLocal(Local.address);
   v.op(W.end);
@@ -260,8 +256,7 @@ export function load(v: Values, access: Access, dst: number): void {
   v.open(dst);
   if (base !== 0) {
     v.getLocal(base);
-    v.op(W.if);
-    v.op(ValType.i64);
+    v.likelyIf(ValType.i64);
     v.getLocal(base);
     v.memory(instruction, 0, access.offset);
     v.op(W.else);
@@ -278,8 +273,7 @@ export function store(v: Values, access: Access, value: number): void {
   const instruction = ACCESS[op] as number;
   if (base !== 0) {
     v.getLocal(base);
-    v.op(W.if);
-    v.op(VOID);
+    v.likelyIf(VOID);
     v.getLocal(base);
     v.get(value);
     v.memory(instruction, 0, access.offset);
@@ -297,8 +291,7 @@ export function moveVector(v: Values, access: Access, slot: number): void {
   const size = SIZE[op] as number;
   if (base !== 0) {
     v.getLocal(base);
-    v.op(W.if);
-    v.op(ValType.i32);
+    v.likelyIf(ValType.i32);
     v.getLocal(base);
     v.i32(access.offset);
     v.op(W.i32Add);
@@ -312,8 +305,7 @@ export function moveVector(v: Values, access: Access, slot: number): void {
     v.getLocal(Local.address);
     v.i32(size - 1);
     v.op(W.i32And);
-    v.op(W.brIf);
-    v.code.uleb(access.label);
+    v.unlikelyBranch(access.label);
     v.op(W.drop);
   }
   const isLoad = KIND[op] === Kind.loadVector;

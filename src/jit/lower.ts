@@ -96,6 +96,11 @@ export class Lowering {
     this.groups = new AccessGroups(options.vectorBaseSlot);
   }
 
+  /** Branch hints of the body lowered last, as `ModuleWriter.addFunction` takes them. */
+  get hints(): readonly number[] {
+    return this.v.hints;
+  }
+
   /** The function's body, valid until the next call. */
   lower(region: Region, words: Int32Array, module: ModuleWriter): Bytes {
     const { v, body } = this;
@@ -133,7 +138,9 @@ export class Lowering {
     body.u8(ValType.i64);
     body.uleb(v.baseLocals);
     body.u8(ValType.i32);
+    const header = body.length;
     body.append(v.code);
+    for (let i = 0; i < v.hints.length; i += 2) v.hints[i] = (v.hints[i] as number) + header;
     return body;
   }
 
@@ -355,8 +362,7 @@ export class Lowering {
     v.i64((delta << DELTA_SHIFT) | RegionExit.next, 0);
     v.getLocal(Local.cpu);
     v.memory(W.i32Load, 2, EXIT_REQUEST);
-    v.op(W.brIf);
-    v.code.uleb(this.depth - this.sideLabel);
+    v.unlikelyBranch(this.depth - this.sideLabel);
     v.op(W.drop);
   }
 
@@ -372,8 +378,7 @@ export class Lowering {
     v.memory(W.i64Load, 3, budget);
     v.i64(0, 0);
     v.op(W.i64LeS);
-    v.op(W.brIf);
-    v.code.uleb(this.depth - this.sideLabel);
+    v.unlikelyBranch(this.depth - this.sideLabel);
     v.op(W.drop);
     for (const [field, op] of [
       [budget, W.i64Sub],
@@ -789,8 +794,7 @@ export class Lowering {
     const { v } = this;
     v.getLocal(Local.cpu);
     v.memory(W.i32Load, 2, FAULT_PENDING);
-    v.op(W.brIf);
-    v.code.uleb(this.depth - label);
+    v.unlikelyBranch(this.depth - label);
     v.op(W.drop);
   }
 

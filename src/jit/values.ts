@@ -48,6 +48,8 @@ export function isTemp(slot: number): boolean {
 
 export class Values {
   readonly code = new Bytes(1 << 16);
+  /** Branch hints: offset in `code` of the instruction, and 1 when its condition is likely true, 0 when likely false. */
+  readonly hints: number[] = [];
   /** Slots from here on are always in memory. */
   private readonly limit: number;
   /** Local of a slot, 0: none yet or none ever. */
@@ -91,6 +93,7 @@ export class Values {
 
   reset(): void {
     this.code.clear();
+    this.hints.length = 0;
     for (const s of this.guestSlots) {
       this.localOf[s] = 0;
       this.bitOf[s] = -1;
@@ -165,6 +168,18 @@ export class Values {
 
   op(code: number): void {
     this.code.u8(code);
+  }
+  /** `br_if` that is hardly ever taken. */
+  unlikelyBranch(label: number): void {
+    this.hints.push(this.code.length, 0);
+    this.code.u8(W.brIf);
+    this.code.uleb(label);
+  }
+  /** `if` whose body is nearly always the one to run. */
+  likelyIf(type: number): void {
+    this.hints.push(this.code.length, 1);
+    this.code.u8(W.if);
+    this.code.u8(type);
   }
   getLocal(local: number): void {
     this.code.u8(W.localGet);

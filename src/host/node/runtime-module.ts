@@ -1,6 +1,7 @@
 /** The compiled runtime, as the build leaves it. */
 import { readFileSync } from 'node:fs';
 import { UserError } from '../../base/errors.js';
+import { readBranchHints } from './engine-flags.js';
 
 const FILE = new URL('../../../runtime/x86.wasm', import.meta.url);
 let loaded: WebAssembly.Module | undefined;
@@ -13,6 +14,7 @@ export function runtimeModule(): WebAssembly.Module {
     } catch {
       throw new UserError('the runtime module is missing: run `npm run build`');
     }
+    readBranchHints();
     loaded = new WebAssembly.Module(bytes);
   }
   return loaded;

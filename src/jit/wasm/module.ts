@@ -19,6 +19,7 @@ export class ModuleWriter {
   private readonly imports: { module: string; name: string; type: number }[] = [];
   private readonly importIndex = new Map<string, number>();
   private readonly functions: number[] = [];
+  private readonly hints = new Map<number, readonly number[]>();
   private readonly names = new Map<number, string>();
   private readonly bodies = new Bytes(1 << 16);
   private readonly out = new Bytes(1 << 16);
@@ -30,6 +31,7 @@ export class ModuleWriter {
     this.importIndex.clear();
     this.functions.length = 0;
     this.names.clear();
+    this.hints.clear();
     this.bodies.clear();
   }
 
@@ -57,9 +59,11 @@ export class ModuleWriter {
 
   /**
    * Adds a function with a body (locals declaration and code, without its size). It is exported under its number, from "0"
-   * on. A `name` is what profilers and debuggers show.
+   * on. `hints`: pairs of an instruction's offset in the body and 1 (condition likely true) or 0. A `name` is what profilers
+   * and debuggers show.
    */
-  addFunction(type: FunctionType, body: Bytes, name?: string): number {
+  addFunction(type: FunctionType, body: Bytes, hints: readonly number[] = [], name?: string): number {
+    if (hints.length > 0) this.hints.set(this.functions.length, [...hints]);
     if (name !== undefined) this.names.set(this.functions.length, name);
     this.bodies.uleb(body.length);
     this.bodies.append(body);
@@ -74,6 +78,24 @@ export class ModuleWriter {
     this.out.u8(id);
     this.out.uleb(content.length);
     this.out.append(content);
+  }
+
+  /** Branch hinting proposal: the custom section "metadata.code.branch_hint", for engines that read it. */
+  private hintSection(): void {
+    const { scratch: s } = this;
+    s.clear();
+    s.name('metadata.code.branch_hint');
+    s.uleb(this.hints.size);
+    for (const [i, hints] of this.hints) {
+      s.uleb(this.imports.length + i);
+      s.uleb(hints.length / 2);
+      for (let h = 0; h < hints.length; h += 2) {
+        s.uleb(hints[h] as number);
+        s.u8(1); // bytes of the hint
+        s.u8(hints[h + 1] as number);
+      }
+    }
+    this.section(0, s);
   }
 
   /** The custom section "name" with its subsection of function names. */
@@ -139,6 +161,8 @@ export class ModuleWriter {
       s.uleb(this.imports.length + i);
     }
     this.section(Section.export, s);
+
+    if (this.hints.size > 0) this.hintSection();
 
     // The code section: its content would be a second copy of every body, so it is written in place.
     s.clear();
