@@ -44,6 +44,9 @@ export interface AssembleOptions {
 }
 
 const DEFAULT_CPU = { x86_64: 'qemu64', i386: 'qemu32' } as const;
+/** The 32-bit machine's processors have no long mode, whatever the model. */
+const cpuText = (w: Wishes): string =>
+  (w.cpu ?? DEFAULT_CPU[w.architecture]) + (w.architecture === 'i386' ? ',-lm' : '');
 const HOT_THRESHOLD = {
   both: DEFAULT_HOT_THRESHOLD,
   interpreter: Number.POSITIVE_INFINITY,
@@ -68,7 +71,7 @@ export async function assemble(wishes: Wishes, options: AssembleOptions = {}): P
 }
 
 async function build(w: Wishes, options: AssembleOptions, store: DisposableStore): Promise<Assembled> {
-  const cpu = within(w.cpu === undefined ? '' : `-cpu ${w.cpu}`, () => parseCpu(w.cpu ?? DEFAULT_CPU[w.architecture]));
+  const cpu = within(w.cpu === undefined ? '' : `-cpu ${w.cpu}`, () => parseCpu(cpuText(w)));
   const kernel = kernelOptions(w, cpu);
   const firmware = kernel ? undefined : firmwareImage(w);
   const backends = new Backends();
