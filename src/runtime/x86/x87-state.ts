@@ -77,7 +77,8 @@ export function readyMemory(cpu: usize, imm: u32): bool {
 /** Rounding, precision and masks in the form of float/control.ts. */
 export function control(cpu: usize): u32 {
   const fcw = load<u32>(cpu + X86_FCW);
-  return ((fcw & 0xc00) << 3) | ((fcw & 0x300) << 8) | ((fcw & 0x3f) << 7);
+  // PC = 1 is reserved; processors take it for 3.
+  return ((fcw & 0xc00) << 3) | (((fcw & 0x300) | ((fcw & 0x100) << 1)) << 8) | ((fcw & 0x3f) << 7);
 }
 /** The same with 64-bit precision whatever PC says. */
 export function controlFull(cpu: usize): u32 {

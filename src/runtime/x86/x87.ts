@@ -73,7 +73,8 @@ function compute<Op>(sa: u32, ma: u64, sb: u32, mb: u64, ctl: u32): u64 {
 const FAST_MASK: u32 = 0xc20;
 const FAST: u32 = 0x020;
 const PRECISION: u32 = 0x300;
-const PRECISION_64: u32 = 0x300;
+/** 64 bits: 3, and the reserved 1. */
+const PRECISION_64: u32 = 0x100;
 const PRECISION_53: u32 = 0x200;
 // The fast paths call as little as they can: a call costs as much as the work.
 
@@ -82,7 +83,7 @@ function finishFast(cpu: usize, r: usize, sign: u32, e: u32, hi: u64, lo: u64, i
   let flags = load<u32>(cpu + X86_FSW) & ~C1;
   let unit: u64 = 1;
   const precision = load<u32>(cpu + X86_FCW) & PRECISION;
-  if (precision !== PRECISION_64) {
+  if ((precision & PRECISION_64) === 0) {
     const bits: u64 = precision === PRECISION_53 ? 53 : 24;
     lo = (hi << bits) | u64(lo !== 0);
     unit <<= 64 - bits;
