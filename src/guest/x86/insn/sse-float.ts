@@ -109,8 +109,8 @@ const toInteger =
 const fromMmx =
   (helper: string): Meaning =>
   (t, i) => {
-    // CVTPI2PD from memory has nothing to do with the x87 registers.
-    if (i.mod === 3 || helper !== 'cvtpi2pd') t.call('fwait', t.vtemp(0), t.vtemp(0), t.vtemp(0));
+    // From memory it has nothing to do with the x87 registers.
+    if (i.mod === 3) t.call('fwait', t.vtemp(0), t.vtemp(0), t.vtemp(0));
     const b = i.mod === 3 ? t.mm(i.rm) : t.loadMem(64, t.vtemp(0));
     t.call(helper, t.xmm(i.reg), b, b);
     if (i.mod === 3) t.call('mmxUsed', t.vtemp(0), t.vtemp(0), t.vtemp(0));
