@@ -212,6 +212,11 @@ export class KvmAccelerator implements Accelerator {
     }
   }
 
+  /** Loads the records back at once, rather than with the next slice. */
+  reload(): void {
+    for (const p of this.#processors) this.#load(p);
+  }
+
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -260,13 +265,17 @@ export class KvmAccelerator implements Accelerator {
     for (const [index, p] of this.#processors.entries()) {
       if (Atomics.load(this.#words, p.base + Control.command) === Command.run && !p.held) continue;
       p.thread ??= this.#start(p, index);
-      if (p.recordIsNewer !== 'no') p.transfer.store(p.kvm, p.recordIsNewer === 'reset');
-      p.recordIsNewer = 'no';
-      p.recordIsValid = false;
+      this.#load(p);
       Atomics.store(this.#words, p.base + Control.command, Command.run);
       Atomics.notify(this.#words, p.base + Control.command);
       if (p.held) this.#release(p);
     }
+  }
+
+  #load(p: Processor): void {
+    if (p.recordIsNewer !== 'no') p.transfer.store(p.kvm, p.recordIsNewer === 'reset');
+    p.recordIsNewer = 'no';
+    p.recordIsValid = false;
   }
 
   #start(p: Processor, index: number): VcpuThread {
@@ -377,19 +386,19 @@ export class KvmAccelerator implements Accelerator {
     if (KVM_TRACE.kvm_mmio.enabled) KVM_TRACE.kvm_mmio.emit(index, start, write ? 'write' : 'read', data.length);
     for (let done = 0; done < data.length; ) {
       const size = data.length - done >= 4 ? 4 : data.length - done >= 2 ? 2 : 1;
-      if (write) this.#store(start + done, size, load(data, done, size));
-      else save(data, done, size, this.#load(start + done, size));
+      if (write) this.#write(start + done, size, load(data, done, size));
+      else save(data, done, size, this.#read(start + done, size));
       done += size;
     }
   }
 
-  #load(address: number, size: 1 | 2 | 4): number {
+  #read(address: number, size: 1 | 2 | 4): number {
     const range = this.#find(address);
     if (range && range.flags & FlatFlag.ramRead) return load(this.#ram(range, address, size), 0, size);
     return this.#connected().mmioRead(range?.region ?? 0, range ? range.offset + (address - range.start) : 0, size);
   }
 
-  #store(address: number, size: 1 | 2 | 4, value: number): void {
+  #write(address: number, size: 1 | 2 | 4, value: number): void {
     const range = this.#find(address);
     if (range && range.flags & FlatFlag.ramWrite) save(this.#ram(range, address, size), 0, size, value);
     else if (range) this.#connected().mmioWrite(range.region, range.offset + (address - range.start), size, value);

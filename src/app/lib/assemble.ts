@@ -20,6 +20,7 @@ import { blamed, within } from '../options/parse.js';
 import type { Asked, DriveRequest, Wishes } from '../options/wishes.js';
 import { Backends, type GivenBackends } from './backends.js';
 import { type Composed, compose, DEFAULT_HOT_THRESHOLD } from './compose.js';
+import { chooseAccelerator } from './kvm.js';
 
 export interface Assembled extends Composed {
   readonly wishes: Wishes;
@@ -142,6 +143,8 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     cpu,
     topology: w.topology,
     hotThreshold: HOT_THRESHOLD[w.tier],
+    accelerator: chooseAccelerator(w.accelerators, w.icount !== undefined, options.note ?? (() => {})),
+    ...(options.note && { report: options.note }),
     ...(w.icount && { icount: w.icount }),
   });
   built = composed;

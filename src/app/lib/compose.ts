@@ -19,13 +19,12 @@ import { startTicker } from '../../host/node/ticker.js';
 import { monotonicNs, NODE_TIME } from '../../host/node/time-source.js';
 import type { Shutdown } from '../../machine/lifecycle.js';
 import { MachineClocks } from '../../machine/machine-clocks.js';
+import type { AcceleratorName } from '../options/wishes.js';
 import { applyBootState } from './apply-boot-state.js';
 import { kvmAccelerator } from './kvm.js';
 
 /** Region head entries before a region is compiled (docs/performance.md has the measurement). */
 export const DEFAULT_HOT_THRESHOLD = 1000;
-
-export type AcceleratorName = 'tcg' | 'kvm';
 
 export interface Composition {
   readonly guest: GuestArchitecture;

@@ -30,9 +30,16 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
     uuid: uuidText(wishes.uuid),
     version,
     machine,
-    registers,
-    halted: (cpu) => accelerator.vcpus[cpu]!.halted,
+    get registers() {
+      m.synchronize();
+      return registers;
+    },
+    halted(cpu) {
+      m.synchronize();
+      return accelerator.vcpus[cpu]!.halted;
+    },
     translate(cpu, linear) {
+      m.synchronize();
       const physical = accelerator.runtime.debugTranslate(accelerator.vcpus[cpu]!.state, BigInt.asIntN(64, linear));
       return physical === -1n ? undefined : BigInt.asUintN(64, physical);
     },

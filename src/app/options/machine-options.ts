@@ -2,7 +2,7 @@
 import { UserError } from '../../base/errors.js';
 import { BOARDS, findBoard } from '../../boards/index.js';
 import { type Keyval, parseKeyval } from './keyval.js';
-import type { Wishes } from './wishes.js';
+import { ACCELERATORS, type AcceleratorName, type Wishes } from './wishes.js';
 
 export function machineHelp(): string {
   const lines = BOARDS.flatMap((board, i) => {
@@ -67,17 +67,37 @@ export function setMachine(w: Wishes, text: string): string | undefined {
   return undefined;
 }
 
-const NOT_YET_ACCELERATORS = ['kvm', 'qtest', 'xen', 'hax', 'hvf', 'nvmm', 'whpx'];
-export const ACCEL_HELP = 'Accelerators supported in Tinamou:\ntcg\n';
+const NOT_YET_ACCELERATORS = ['qtest', 'xen', 'hax', 'hvf', 'nvmm', 'whpx'];
+export const ACCEL_HELP = `Accelerators supported in Tinamou:\n${ACCELERATORS.map((name) => `${name}\n`).join('')}`;
 
 /** `names`: the first that there is wins. */
-function setAccelerator(_w: Wishes, names: readonly string[]): void {
-  if (names.includes('tcg')) return;
+function setAccelerator(w: Wishes, names: readonly string[]): void {
+  const known = names.filter((name): name is AcceleratorName => (ACCELERATORS as readonly string[]).includes(name));
+  w.accelerators.push(...known);
+  if (known.length > 0) return;
   const name = names[0]!;
   if (NOT_YET_ACCELERATORS.includes(name)) {
-    throw new UserError(`Tinamou does not have the accelerator ${name} yet: use tcg`);
+    throw new UserError(`Tinamou does not have the accelerator ${name} yet: use ${ACCELERATORS.join(' or ')}`);
   }
-  throw new UserError(`invalid accelerator ${name}: use tcg`);
+  throw new UserError(`invalid accelerator ${name}: use ${ACCELERATORS.join(' or ')}`);
+}
+
+export function enableKvm(w: Wishes): void {
+  setAccelerator(w, ['kvm']);
+}
+
+const KVM_ACCEL_HELP =
+  'kvm-accel options:\n  kernel_irqchip=split   - local APICs in the kernel, 8259s and I/O APIC in Tinamou\n';
+
+function setKvm(w: Wishes, o: Keyval): void {
+  const irqchip =
+    o.oneOf('kernel_irqchip', ['on', 'off', 'split']) ?? o.oneOf('kernel-irqchip', ['on', 'off', 'split']);
+  if (irqchip !== undefined && irqchip !== 'split') {
+    throw new UserError(`Tinamou does not have kernel_irqchip=${irqchip} yet: use kernel_irqchip=split`);
+  }
+  const unknown = Object.keys(o.except('accel', 'kernel_irqchip', 'kernel-irqchip'))[0];
+  if (unknown !== undefined) throw new UserError(`Property 'kvm-accel.${unknown}' not found`);
+  setAccelerator(w, ['kvm']);
 }
 
 export function setAccel(w: Wishes, text: string): string | undefined {
@@ -85,7 +105,12 @@ export function setAccel(w: Wishes, text: string): string | undefined {
   const name = o.get('accel');
   if (o.help) {
     if (name === undefined) return ACCEL_HELP;
+    if (name === 'kvm') return KVM_ACCEL_HELP;
     return 'tcg-accel options:\n  one-insn-per-tb=<bool>\n  split-wx=<bool>\n  tb-size=<int>\n  thread=<str>\n  tier=<str>             - both, interpreter or compiled: how guest code runs\n';
+  }
+  if (name === 'kvm') {
+    setKvm(w, o);
+    return undefined;
   }
   setAccelerator(w, [name ?? '']);
   w.tier = o.oneOf('tier', ['both', 'interpreter', 'compiled']) ?? w.tier;

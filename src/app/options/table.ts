@@ -9,7 +9,17 @@ import { addChardev, addShortForm } from './chardev.js';
 import { addDrive, addDriveFile } from './drives.js';
 import { parseKeyval } from './keyval.js';
 import { LOG_HELP, logItems, traceHelp } from './logging.js';
-import { setAccel, setBoot, setIcount, setMachine, setMemory, setRtc, setSmp, uuidBytes } from './machine-options.js';
+import {
+  enableKvm,
+  setAccel,
+  setBoot,
+  setIcount,
+  setMachine,
+  setMemory,
+  setRtc,
+  setSmp,
+  uuidBytes,
+} from './machine-options.js';
 import type { Wishes } from './wishes.js';
 
 export const SECTIONS = [
@@ -208,7 +218,7 @@ export const OPTIONS: readonly Option[] = [
   row(S, 'version', '', 'show the version and exit'),
   row(S, 'machine M', '[type=]name[,prop=value...]', "machine type and its properties ('help' lists them)", setMachine),
   row(S, 'cpu', 'model[,+feature][,-feature][,prop=value...]', "processor model ('help' lists them)", setCpu),
-  row(S, 'accel', 'tcg[,tier=both|interpreter|compiled]', 'how guest code runs', setAccel),
+  row(S, 'accel', '[accel=]name[,prop=value...]', "tcg or kvm: how guest code runs ('help' lists them)", setAccel),
   row(S, 'smp', '[cpus=]n[,sockets=n][,cores=n][,threads=n]', 'number of processors [default=1]', setSmp),
   row(S, 'boot', '[order=drives][,once=drives][,menu=on|off]', 'what firmware boots: a, c, d, n', setBoot),
   row(S, 'm', '[size=]megs', 'RAM in MiB, or with a suffix: 1G', setMemory),
@@ -311,6 +321,7 @@ export const OPTIONS: readonly Option[] = [
   row(X, 'S', '', 'do not start before the monitor says so (c)', (w) => {
     w.paused = true;
   }),
+  row(X, 'enable-kvm', '', 'the same as -accel kvm', enableKvm),
   row(X, 'no-reboot', '', 'exit instead of rebooting', (w) => {
     w.noReboot = true;
   }),
@@ -354,7 +365,6 @@ export const OPTIONS: readonly Option[] = [
      preconfig
      dfilter range
      seed number
-     enable-kvm
      xen-domid id
      xen-attach
      xen-domid-restrict

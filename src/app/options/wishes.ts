@@ -9,6 +9,9 @@ import {
 } from '../../boards/index.js';
 import type { CpuTopology } from '../../guest/x86/cpuid-leaves.js';
 
+export const ACCELERATORS = ['tcg', 'kvm'] as const;
+export type AcceleratorName = (typeof ACCELERATORS)[number];
+
 /** Something to make, and the option that asked for it: `-serial pty`. Messages begin with it. */
 export interface Asked {
   readonly origin: string;
@@ -85,6 +88,8 @@ export interface Wishes {
   readonly architecture: 'x86_64' | 'i386';
   board: BoardType;
   hpet: boolean;
+  /** In order of preference: the first that this host can do. */
+  readonly accelerators: AcceleratorName[];
   tier: 'both' | 'interpreter' | 'compiled';
   cpu: string | undefined;
   topology: CpuTopology;
@@ -132,6 +137,7 @@ export function noWishes(program: string, architecture: 'x86_64' | 'i386'): Wish
     architecture,
     board: BOARDS[0]!,
     hpet: true,
+    accelerators: [],
     tier: 'both',
     cpu: undefined,
     topology: { sockets: 1, cores: 1, threads: 1 },

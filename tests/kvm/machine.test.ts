@@ -1,0 +1,137 @@
+/** Whole machines under `-accel kvm`: firmware to its boot prompt, reset, state in the shared form, leaving. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type Composed, compose } from '../../src/app/lib/compose.js';
+import { DEFAULT_OPTIONS } from '../../src/boards/board.js';
+import { pc } from '../../src/boards/pc.js';
+import { NullBackend } from '../../src/char/null.js';
+import { RingBuffer } from '../../src/char/ringbuf.js';
+import { parseCpu } from '../../src/guest/x86/cpu-models.js';
+import { X86_64 } from '../../src/guest/x86/index.js';
+import { cacheFolder } from '../../tools/guest/cache.js';
+import { biosFile } from '../../tools/guest/guests.js';
+import { skip as noKvm } from './rig.js';
+
+const noFirmware = existsSync(join(cacheFolder(), 'seabios'))
+  ? false
+  : 'fetch the firmware first: node dist/tools/guest/fetch.js seabios';
+const skip = noKvm || noFirmware;
+const options = { skip, timeout: 180_000 };
+const COMMAND = new URL('../../../bin/tinamou-system-x86_64.js', import.meta.url);
+
+/** A PC whose firmware writes to `said`. */
+class Guest {
+  readonly composed: Composed;
+  readonly reports: string[] = [];
+  said = '';
+  readonly ended: Promise<unknown>;
+  readonly #console = new RingBuffer(1 << 20);
+
+  constructor(firmware: Uint8Array, cpus: number) {
+    this.composed = compose({
+      guest: X86_64,
+      board: pc,
+      cpu: parseCpu('max'),
+      topology: { sockets: cpus, cores: 1, threads: 1 },
+      accelerator: 'kvm',
+      report: (text) => this.reports.push(text),
+      chardev: (id) => (id === 'console' ? this.#console : new NullBackend()),
+      machine: {
+        ...DEFAULT_OPTIONS,
+        cpus,
+        ramBytes: 32 << 20,
+        firmware,
+        devices: [{ type: 'isa-debugcon', id: '', properties: { chardev: 'console', iobase: '0x402' } }],
+      },
+    });
+    this.composed.machine.lifecycle.start();
+    this.ended = this.composed.run();
+  }
+
+  async expect(text: string, times = 1): Promise<void> {
+    for (;;) {
+      this.said += new TextDecoder('latin1').decode(this.#console.read());
+      if (this.said.split(text).length > times) return;
+      assert.equal(this.composed.machine.lifecycle.state, 'running', `${this.reports} ${this.said.slice(-300)}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async dispose(): Promise<void> {
+    this.composed.quit();
+    await this.ended;
+    this.composed.kvm!.dispose();
+  }
+}
+
+async function withGuest(cpus: number, body: (guest: Guest) => Promise<void>): Promise<void> {
+  const guest = new Guest(readFileSync(await biosFile('bios-256k.bin')), cpus);
+  try {
+    await body(guest);
+  } finally {
+    await guest.dispose();
+  }
+}
+
+test('SeaBIOS comes to its boot prompt, twice with a reset between', options, () =>
+  withGuest(1, async (guest) => {
+    await guest.expect('Booting from Floppy');
+    guest.composed.machine.lifecycle.reset('host-qmp-system-reset');
+    await guest.expect('Booting from Floppy', 2);
+  }),
+);
+
+test('firmware starts two processors', options, () =>
+  withGuest(2, async (guest) => {
+    await guest.expect('Found 2 cpu(s)');
+  }),
+);
+
+test('state goes from KVM to the record and back without a change, also while the guest runs', options, () =>
+  withGuest(1, async (guest) => {
+    await guest.expect('SeaBIOS');
+    const { composed } = guest;
+    composed.machine.lifecycle.pause();
+    while (composed.machine.lifecycle.state !== 'paused') await new Promise((resolve) => setTimeout(resolve, 5));
+    composed.synchronize();
+    const [registers] = composed.registers;
+    const names = (registers!.constructor as typeof import('../../src/guest/x86/registers.js').X86Registers).names;
+    const all = (): bigint[] => names.map((name) => registers!.get(name));
+    const before = all();
+    registers!.setVector(3, 1, 0x1122334455667788n);
+    for (let i = 0; i < 3; i++) {
+      composed.kvm!.reload();
+      composed.synchronize();
+      assert.deepEqual(all(), before);
+      assert.equal(registers!.vector(3, 1), 0x1122334455667788n);
+    }
+    composed.machine.lifecycle.start();
+    for (let i = 0; i < 20; i++) {
+      composed.synchronize();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await guest.expect('Booting from Floppy');
+  }),
+);
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  test(`${signal} ends the command while the guest runs`, options, async () => {
+    const args = ['-accel', 'kvm', '-nodefaults', '-display', 'none', '-m', '16'];
+    const child = spawn(process.execPath, [COMMAND.pathname, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+    let errors = '';
+    child.stderr.on('data', (data) => {
+      errors += data;
+    });
+    const exited = new Promise<number | null>((resolve) => child.on('exit', (code) => resolve(code)));
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    assert.equal(child.exitCode, null, errors);
+    child.kill(signal);
+    const late = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    assert.equal(await exited, 0, errors);
+    clearTimeout(late);
+    assert.match(errors, /terminating on signal/);
+  });
+}
