@@ -1,7 +1,7 @@
 /** The items of `-d` and the events of `-trace`, as data. */
 import { UserError } from '../../base/errors.js';
 import type { TraceEvent } from '../../base/trace.js';
-import { DEVICE_TYPES } from '../../devices/index.js';
+import { DEVICE_TRACES } from '../../devices/trace.js';
 
 export const LOG_ITEMS = {
   out_asm: 'the WebAssembly text of every compiled region',
@@ -35,10 +35,9 @@ export function logItems(text: string): string[] {
   });
 }
 
-/** Every trace event of the device types. */
+/** Every trace event, by name. */
 export function traceEvents(): TraceEvent[] {
-  const events = new Set(DEVICE_TYPES.flatMap((type) => Object.values(type.trace ?? {})));
-  return [...events].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return DEVICE_TRACES.flatMap((group) => Object.values(group)).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 export const traceHelp = (): string =>
