@@ -105,6 +105,8 @@ function bootRecord(boot: Uint8Array): Uint8Array {
   const record = boot.slice(0, SECTOR);
   const view = new DataView(record.buffer, record.byteOffset, SECTOR);
   const ENTRY = 0x1be;
+  // The boot sector's code for floppies lies where a hard disk has its signature and table.
+  record.fill(0, 0x1b8, 510);
   // Cylinder, head and sector numbers that say "look at the linear ones".
   record.set([0x80, 0xfe, 0xff, 0xff, 0x83, 0xfe, 0xff, 0xff], ENTRY);
   view.setUint32(ENTRY + 8, PARTITION_START / SECTOR, true);
@@ -136,7 +138,10 @@ async function fillRoot(root: string): Promise<void> {
     copyFileSync(join(modules, name), join(root, 'boot/grub/i386-pc', basename(name)));
   }
   copyFileSync(await linuxImage('linux-amd64'), join(root, 'boot/vmlinuz'));
-  const initrd = await initrdImage({ modules: ['ata_piix', 'sd_mod', 'ext4'], files: { '/from-disk': FROM_DISK } });
+  const initrd = await initrdImage({
+    modules: ['ata_piix', 'sd_mod', 'crc32c_generic', 'ext4'],
+    files: { '/from-disk': FROM_DISK },
+  });
   mkdirSync(dirname(join(root, 'boot/initrd')), { recursive: true });
   copyFileSync(initrd, join(root, 'boot/initrd'));
 }

@@ -1,0 +1,62 @@
+/** How a machine ends or starts over: power button, reboot, kernel panic. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { linuxMachine, powerOff, run, toPrompt } from './linux.js';
+
+const KERNEL = { linux: 'linux-amd64', cpu: 'max' } as const;
+const timeout = 600_000;
+
+test('reboot starts the kernel again, and the second start is as good as the first', { timeout }, async () => {
+  const vm = await linuxMachine(KERNEL);
+  try {
+    await toPrompt(vm);
+    vm.serial.write('reboot\n');
+    await vm.serial.waitFor('Restarting system', { timeout: 60 });
+    await vm.serial.waitFor('Linux version 6.1', { timeout: 60 });
+    await toPrompt(vm);
+    assert.equal(await run(vm, 'echo $((6 * 7))'), '42');
+    await powerOff(vm);
+  } finally {
+    await vm.dispose();
+  }
+});
+
+test('with -no-reboot a reboot ends the machine with status 0', { timeout }, async () => {
+  const vm = await linuxMachine({ ...KERNEL, args: ['-no-reboot'] });
+  try {
+    await toPrompt(vm);
+    vm.serial.write('reboot\n');
+    assert.equal((await vm.ended).exitCode, 0);
+  } finally {
+    await vm.dispose();
+  }
+});
+
+test('a kernel panic is seen, and panic=-1 ends a machine that does not reboot', { timeout }, async () => {
+  const vm = await linuxMachine({ ...KERNEL, append: 'console=ttyS0 panic=-1', args: ['-no-reboot'] });
+  try {
+    await toPrompt(vm);
+    await run(vm, 'echo 1 > /proc/sys/kernel/sysrq');
+    vm.serial.write('echo c > /proc/sysrq-trigger\n');
+    await vm.serial.waitFor(/Kernel panic - not syncing: .*sysrq triggered crash/, { timeout: 60 });
+    assert.equal((await vm.ended).exitCode, 0);
+  } finally {
+    await vm.dispose();
+  }
+});
+
+test('the power button reaches the guest as an ACPI event', { timeout }, async () => {
+  const vm = await linuxMachine({ ...KERNEL, initrdRequest: { modules: ['button', 'evdev'] } });
+  try {
+    await toPrompt(vm);
+    assert.match(await run(vm, 'cat /proc/bus/input/devices'), /Name="Power Button"/);
+    const event = /event\d+/.exec(await run(vm, 'grep -A 6 "Power Button" /proc/bus/input/devices | grep Handlers'));
+    vm.serial.write(`head -c 24 /dev/input/${event?.[0]} | hexdump -C && echo pressed && poweroff\n`);
+    await vm.serial.waitFor('poweroff', { timeout: 10 });
+    vm.powerdown();
+    await vm.serial.waitFor(/\bpressed\r?\n/, { timeout: 60 });
+    assert.deepEqual(await vm.ended, { cause: 'guest-shutdown', exitCode: 0 });
+  } finally {
+    await vm.dispose();
+  }
+});
