@@ -1,6 +1,7 @@
 /** Writes src/runtime/generated/: what TypeScript declares and the AssemblyScript runtime needs as constants. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Bug } from '../src/base/errors.js';
 import { FEATURE } from '../src/guest/x86/features.js';
 import { EFLAGS, FlagKind } from '../src/guest/x86/flags.js';
 import { HELPER_TABLES, HELPERS } from '../src/guest/x86/helpers/index.js';
@@ -9,6 +10,7 @@ import { XsaveArea } from '../src/guest/x86/xsave-layout.js';
 import * as L from '../src/ir/layout.js';
 import { ExitReason, GotoKind, JumpKind, OP, PcMask } from '../src/ir/ops.js';
 import { cryptoTables } from './crypto-tables.js';
+import { INTERPRETER_CASES } from './interpreter-ops.js';
 import { simdHelpers } from './simd-helpers.js';
 
 const root = process.argv[2] ?? '.';
@@ -123,3 +125,20 @@ write(
     .map((t) => `export { ${t.helpers.map(([n]) => `${n} as h_${n}`).join(', ')} } from '../${t.module}';\n`)
     .join('')}export const HELPERS_END: u32 = 0;\n`,
 );
+
+/** The interpreter with the cases of its value and memory ops; see src/runtime/core/interpreter.ts. */
+function interpreter(): string {
+  const template = readFileSync(join(root, 'src/runtime/core/interpreter.ts'), 'utf8')
+    .replaceAll("'../generated/", "'./")
+    .replaceAll(/'\.\/(env|memory)'/g, "'../core/$1'");
+  const bodies = [...INTERPRETER_CASES].map(([name, body]) => `case ${OP[name]}: ${body} break; // ${name}`);
+  const imports = [
+    "import { callHelper, callVectorHelper } from './helpers';",
+    "import { ldU8, ldU16, ldU32, stU8, stU16, stU32 } from '../core/memory';",
+    "import { raiseMisaligned } from '../x86/hooks';",
+  ];
+  const marker = /^ *\/\/ INTERPRETER_CASES.*$/m;
+  if (!marker.test(template)) throw new Bug('core/interpreter.ts lacks the line INTERPRETER_CASES');
+  return `${imports.join('\n')}\n${template.replace(marker, () => bodies.join('\n'))}`;
+}
+write('interpreter.ts', interpreter());

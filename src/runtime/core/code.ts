@@ -1,5 +1,7 @@
 /** Translated blocks: storage, lookup by host address and mode, and what happens when their code is written. */
 // hot path
+
+import { clearChain, currentBlock } from '../generated/interpreter';
 import {
   BLOCK_BYTES,
   BLOCK_ENTRY,
@@ -24,7 +26,6 @@ import {
   VCPU_JUMP_CACHE,
 } from '../generated/layout';
 import { blockInvalidated } from './env';
-import { clearChain, currentBlock } from './interpreter';
 import { watchWrites } from './memory';
 
 /** Changes whenever compiled code may have become void: guest calls in progress do not go back into it then. */

@@ -1,5 +1,15 @@
 /** The dispatcher: finds the block or compiled region for the pc, runs it, and sees to faults and requests between. */
 // hot path
+
+import {
+  chainFrom,
+  clearChain,
+  interpret,
+  RUN_DISPATCH,
+  RUN_EXIT,
+  RUN_FAULT,
+  setCurrentBlock,
+} from '../generated/interpreter';
 import {
   BLOCK_ENTRY,
   BLOCK_HEAT,
@@ -40,7 +50,6 @@ import { MODE_BREAKPOINTS, MODE_CS_BASE, MODE_SINGLE } from '../generated/x86';
 import { codeBreakpoint, deliverFault, handleRequests, linearPc } from '../x86/hooks';
 import { codeEpoch, findBlock, invalidateBlock } from './code';
 import { hot, traceBlock, translate } from './env';
-import { chainFrom, clearChain, interpret, RUN_DISPATCH, RUN_EXIT, RUN_FAULT, setCurrentBlock } from './interpreter';
 import { FAULT_RESTART, fetchHost } from './memory';
 
 /** exitRequest bit: return to the host. Bit 0 only makes us look around (requests, invalidated code). */

@@ -1,7 +1,6 @@
 /** Entry of the x86 runtime module: everything the host or compiled code calls. */
 
 export { addBlock, clearJumpCaches, codeRangeWritten, findBlock, invalidateBlock, resetCode } from '../core/code';
-export { interpret } from '../core/interpreter';
 export {
   fillForRegion,
   flatViewChanged,
@@ -14,6 +13,7 @@ export {
   watchWrites,
 } from '../core/memory';
 export { callGuest, run } from '../core/run';
+export { interpret } from '../generated/interpreter';
 export * from '../generated/x86-exports';
 export { flushAll as tlbFlush } from './address-spaces';
 export { apicDeliver } from './apic-bus';

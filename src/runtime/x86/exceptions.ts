@@ -1,7 +1,7 @@
 /** Delivery of exceptions and interrupts (Intel SDM vol. 3A ch. 6, AMD APM vol. 2 ch. 8) in every mode. */
 import { traceInterrupt } from '../core/env';
-import { setCurrentBlock } from '../core/interpreter';
 import { ldU16, ldU64 } from '../core/memory';
+import { setCurrentBlock } from '../generated/interpreter';
 import {
   MACHINE_TRACE_MASK,
   TRACE_INT,

@@ -1,5 +1,5 @@
 /** Between instructions: what waits for the processor, by priority; HLT and its relatives. */
-import { setCurrentBlock } from '../core/interpreter';
+import { setCurrentBlock } from '../generated/interpreter';
 import { VCPU_HALTED, VCPU_INTERRUPT_REQUEST } from '../generated/layout';
 import { EXIT_DEBUG, EXIT_HALT, EXIT_SHUTDOWN } from '../generated/ops';
 import {
