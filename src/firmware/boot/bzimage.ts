@@ -156,7 +156,7 @@ function enter(r: LoadRequest, long: boolean, load: number): BootState {
     segments,
     gdt: { base: Low.gdt, limit: gdt.length - 1 },
     idt: { base: 0, limit: 0 },
-    cr0: Cr0.PE | Cr0.ET | (long ? Cr0.PG : 0),
+    cr0: (Cr0.PE | Cr0.ET | (long ? Cr0.PG : 0)) >>> 0,
     cr3: long ? Low.pageTables : 0,
     cr4: long ? Cr4.PAE : 0,
     efer: long ? Efer.LME | Efer.LMA : 0,

@@ -59,6 +59,7 @@ test('a bzImage is entered at its 64-bit entry with paging on', () => {
   const state = loadBzImage(r);
   const { bytes } = r.memory;
   assert.equal(state.mode, 'long64');
+  assert.equal(state.cr0, 0x8000_0011, 'not sign-extended');
   assert.equal(state.pc, 16 * MIB + 0x200);
   assert.equal(bytes[16 * MIB], 0xcc);
   const params = state.registers.rsi!;
