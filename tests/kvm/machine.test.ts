@@ -1,7 +1,7 @@
 /** Whole machines under `-accel kvm`: firmware to its boot prompt, reset, state in the shared form, leaving. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Composed, compose } from '../../src/app/lib/compose.js';
@@ -13,7 +13,7 @@ import { parseCpu } from '../../src/guest/x86/cpu-models.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
 import { cacheFolder } from '../../tools/guest/cache.js';
 import { biosFile } from '../../tools/guest/guests.js';
-import { skip as noKvm } from './rig.js';
+import { hex, skip as noKvm } from './rig.js';
 
 const noFirmware = existsSync(join(cacheFolder(), 'seabios'))
   ? false
@@ -116,6 +116,72 @@ test('state goes from KVM to the record and back without a change, also while th
     await guest.expect('Booting from Floppy');
   }),
 );
+
+/** Firmware of 64 KiB whose reset vector jumps to `code` at its start. */
+function firmware(code: string): Uint8Array {
+  const image = new Uint8Array(0x10000);
+  image.set(hex(code));
+  image.set(hex('ea 00 00 00 f0'), 0xfff0); // jmp f000:0000
+  return image;
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+for (const [name, code] of [
+  ['writes a port for ever', 'e6 80 eb fc'],
+  ['reads a port as strings for ever', 'b9 00 80 ba f8 03 31 ff fc f3 6c eb f4'],
+  ['touches unassigned memory for ever', 'b8 00 b0 8e d8 a1 00 00 a3 ff 0f eb f8'],
+  ['does nothing for ever', 'eb fe'],
+  ['halts for ever', 'fa f4 eb fd'],
+  ['resets the machine for ever', 'b0 fe e6 64 eb fe'],
+] as const) {
+  test(`a guest that ${name} is paused, resumed and ended at will`, { skip: noKvm, timeout: 60_000 }, async () => {
+    const guest = new Guest(firmware(code), 1);
+    const { lifecycle } = guest.composed.machine;
+    for (let i = 0; i < 5; i++) {
+      await pause(20);
+      lifecycle.pause();
+      for (let waited = 0; lifecycle.running && waited < 2000; waited++) await pause(1);
+      assert.equal(lifecycle.state, 'paused', `${guest.reports}`);
+      guest.composed.synchronize();
+      lifecycle.start();
+    }
+    await guest.dispose();
+    assert.deepEqual(guest.reports, []);
+  });
+}
+
+test('machines that come and go leave no descriptor and no thread', { skip: noKvm, timeout: 120_000 }, async () => {
+  const cycle = async (): Promise<void> => {
+    const guest = new Guest(firmware('e6 80 eb fc'), 2);
+    await pause(50);
+    await guest.dispose();
+    await pause(50);
+  };
+  const count = (): number[] => ['fd', 'task'].map((folder) => readdirSync(`/proc/self/${folder}`).length);
+  for (let i = 0; i < 3; i++) await cycle();
+  const before = count();
+  for (let i = 0; i < 20; i++) await cycle();
+  for (let waited = 0; waited < 50 && count().some((n, i) => n > before[i]!); waited++) await pause(100);
+  const after = count();
+  assert.ok(
+    after.every((n, i) => n <= before[i]!),
+    `descriptors and threads: ${before} before, ${after} after`,
+  );
+});
+
+test('an instruction that KVM cannot run stops the machine, not the process', {
+  skip: noKvm,
+  timeout: 30_000,
+}, async () => {
+  // jmp b000:0000: nothing is there without a display adapter, so there is no code to fetch.
+  const guest = new Guest(firmware('ea 00 00 00 b0'), 1);
+  const { lifecycle } = guest.composed.machine;
+  for (let waited = 0; lifecycle.running && waited < 5000; waited++) await pause(1);
+  assert.equal(lifecycle.state, 'internal-error');
+  assert.match(guest.reports.join(), /processor 0 at 0x/);
+  await guest.dispose();
+});
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} ends the command while the guest runs`, options, async () => {
