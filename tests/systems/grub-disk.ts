@@ -66,14 +66,17 @@ const RC = `#!/bin/sh
 `;
 
 /** Programs of Debian's e2fsprogs lie where only root's PATH looks. */
-export const TOOL_PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
+const TOOL_PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
 
-export function tool(
-  command: string,
-  args: readonly string[],
-): { readonly status: number | null; readonly out: string } {
+interface Said {
+  readonly status: number | null;
+  readonly out: string;
+  readonly errors: string;
+}
+
+export function tool(command: string, args: readonly string[]): Said {
   const done = spawnSync(command, args, { encoding: 'utf8', env: { ...process.env, PATH: TOOL_PATH, LC_ALL: 'C' } });
-  return { status: done.status, out: `${done.stdout ?? ''}${done.stderr ?? ''}${done.error?.message ?? ''}` };
+  return { status: done.status, out: done.stdout ?? '', errors: done.error?.message ?? done.stderr };
 }
 
 /** How programs of e2fsprogs name the disk's file system. */
@@ -96,7 +99,7 @@ export async function makeGrubDisk(folder: string): Promise<string> {
     ...['-q', '-F', '-t', 'ext4', '-L', 'root', '-d', root, '-E', `offset=${PARTITION_START}`],
     ...[disk, `${PARTITION_BYTES >> 10}k`],
   ]);
-  if (made.status !== 0) throw new Error(`mke2fs: ${made.out}`);
+  if (made.status !== 0) throw new Error(`mke2fs: ${made.errors}`);
   return disk;
 }
 
