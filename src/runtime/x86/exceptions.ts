@@ -32,6 +32,7 @@ import {
   SEG_IDTR,
   SEG_SS,
   X86_CR2,
+  X86_FSW,
   X86_INHIBIT_INTERRUPTS,
   X86_OLD_EXCEPTION,
   X86_PENDING_DR6,
@@ -43,8 +44,10 @@ import {
   ATTR_L,
   ATTR_P,
   BP,
+  CR0_NE,
   CR4_VME,
   cpl,
+  cr0,
   cr4,
   DB,
   DF,
@@ -76,6 +79,7 @@ import {
   unrequest,
 } from './cpu';
 import { clearGeneralDetect, dropSingleStep } from './debug';
+import { faultingInstruction, IN_STACK, NOT_CANONICAL, WAITS } from './faulting-instruction';
 import { readEflags } from './flags';
 import { updateMode } from './mode';
 import {
@@ -116,6 +120,7 @@ export const EVENT_INT1: u32 = 3; // no privilege counts
 export const EVENT_HARDWARE: u32 = 4;
 
 const NO_EXCEPTION: u32 = 0xffffffff;
+const MF: u32 = 16;
 
 /** Does an exception push an error code? */
 export function hasErrorCode(vector: u32): bool {
@@ -398,8 +403,18 @@ export function deliverFault(cpu: usize): u32 {
     let vector = load<u32>(cpu + VCPU_FAULT_VECTOR);
     let code = load<u32>(cpu + VCPU_FAULT_CODE);
     store<u32>(cpu + VCPU_FAULT_PENDING, 0);
-    if (vector === PF) store<u64>(cpu + X86_CR2, load<u64>(cpu + VCPU_FAULT_ADDRESS));
     const old = load<u32>(cpu + X86_OLD_EXCEPTION);
+    const notCanonical = vector === GP && code === NOT_CANONICAL;
+    if (notCanonical) code = 0;
+    const x87Pending = (vector === PF || vector === GP || vector === SS) && x87ErrorPending(cpu);
+    if (old === NO_EXCEPTION && (notCanonical || x87Pending)) {
+      const instruction = faultingInstruction(cpu);
+      if (x87Pending && (instruction & WAITS) !== 0) {
+        vector = MF;
+        code = 0;
+      } else if (notCanonical && (instruction & IN_STACK) !== 0) vector = SS;
+    }
+    if (vector === PF) store<u64>(cpu + X86_CR2, load<u64>(cpu + VCPU_FAULT_ADDRESS));
     if (old !== NO_EXCEPTION) {
       const first = old === DF ? 2 : faultClass(old);
       const second = faultClass(vector);
@@ -417,6 +432,11 @@ export function deliverFault(cpu: usize): u32 {
   }
   store<u32>(cpu + X86_OLD_EXCEPTION, NO_EXCEPTION);
   return 0;
+}
+
+/** An unmasked x87 error waits to be raised as #MF. */
+function x87ErrorPending(cpu: usize): bool {
+  return (load<u32>(cpu + X86_FSW) & 0x80) !== 0 && (cr0(cpu) & CR0_NE) !== 0;
 }
 
 /** Delivers a fault from inside a helper, where the pc is already another task's. A triple fault is left as a request. */

@@ -1,5 +1,6 @@
 /** Address translation (Intel SDM vol. 3A ch. 4): every paging mode, permissions, accessed and dirty bits. */
 import { physLd32, physLd64, physSt32, physSt64 } from '../core/memory';
+import { VCPU_FAULT_ADDRESS } from '../generated/layout';
 import { FEATURE_PDPE1GB, FEATURE_PSE36, X86_A20_CLOSED, X86_CR3, X86_PHYS_BITS, X86_PKRU } from '../generated/x86';
 import { noteLargePage } from './address-spaces';
 import {
@@ -23,6 +24,7 @@ import {
   pageFault,
 } from './cpu';
 import { watchesPage } from './debug';
+import { NOT_CANONICAL } from './faulting-instruction';
 
 /** Results of `walk`. */
 export let walkPhys: u64 = 0;
@@ -160,7 +162,11 @@ export function walk(cpu: usize, linear: u64, access: u32, mmu: u32): u32 {
   if (access === ACCESS_EXECUTE && ((c4 & CR4_SMEP) !== 0 || ((e & EFER_NXE) !== 0 && (c4 & CR4_PAE) !== 0)))
     error |= ERR_I;
   if (long && !isCanonical(cpu, linear)) {
-    fault(cpu, GP, 0);
+    if (access === ACCESS_EXECUTE) fault(cpu, GP, 0);
+    else {
+      store<u64>(cpu + VCPU_FAULT_ADDRESS, linear);
+      fault(cpu, GP, NOT_CANONICAL);
+    }
     return 1;
   }
   if (!findLeaf(cpu, linear, true)) {

@@ -4,6 +4,7 @@ import type { Outcome, Sequence } from './sequence.js';
 import { FLAG, KNOWN, MXCSR_MISALIGNED, ROUNDING_STATUS, VAGUE_FAULTS } from './undefined.js';
 
 const STATUS = Object.values(FLAG).reduce((a, b) => a | b, 0);
+const GENERAL_PROTECTION = 13;
 const PAGE_FAULT = 14;
 /** Bit 0 of a page fault's error code, which Linux sets for all addresses that are not a program's. */
 const PRESENT = 1;
@@ -27,19 +28,26 @@ function ulps(a: Uint8Array, b: Uint8Array): bigint {
   return d < 0n ? -d : d;
 }
 
-/** Is the instruction that ended the sequence one whose exceptions are not compared? */
-function vague(s: Sequence, { vector, rip }: Outcome): boolean {
+/** The instruction that raised the exception, as its row writes it. */
+function raiser(s: Sequence, rip: bigint): string {
   let at = 0n;
   for (const i of s.instructions) {
-    if (at === rip) return VAGUE_FAULTS.some(([pattern, vectors]) => vectors.includes(vector) && pattern.test(i.text));
+    if (at === rip) return i.text;
     at += BigInt(i.bytes.length);
   }
-  return false;
+  return '';
+}
+
+/** Is the exception of the processor, or for LDMXCSR of Tinamou, one that says nothing? */
+function vague(s: Sequence, host: Outcome, ours: Outcome): boolean {
+  const text = raiser(s, host.rip);
+  if (VAGUE_FAULTS.some(([pattern, vectors]) => vectors.includes(host.vector) && pattern.test(text))) return true;
+  return ours.vector === GENERAL_PROTECTION && /LDMXCSR/.test(raiser(s, ours.rip)) && host.rip !== ours.rip;
 }
 
 /** What differs, as text; '' when nothing does. */
 export function difference(s: Sequence, host: Outcome, ours: Outcome): string {
-  if (vague(s, host)) return '';
+  if (vague(s, host, ours)) return '';
   if ((view(host.xsave).getUint32(XSAVE.mxcsr, true) & MXCSR_MISALIGNED) !== 0) return '';
   if (host.rip === ours.rip && KNOWN.some((k) => k.is(host, ours))) return '';
   const out: string[] = [];
