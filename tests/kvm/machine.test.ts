@@ -183,6 +183,20 @@ test('an instruction that KVM cannot run stops the machine, not the process', {
   await guest.dispose();
 });
 
+test('features of a model that KVM lacks are named, those it has are not', { skip: noKvm }, async () => {
+  const guest = new Guest(firmware('eb fe'), 1);
+  try {
+    const kvm = guest.composed.kvm!;
+    const { features } = parseCpu('max');
+    const missing = kvm.missingFeatures(features);
+    for (const line of missing) assert.match(line, /^host doesn't support requested feature: CPUID\.\w+H/);
+    assert.ok(!missing.some((line) => line.includes('.fpu ')));
+    assert.ok(kvm.missingFeatures(features.map(() => 0xffff_ffff)).some((line) => line.includes('ECX.vmx [bit 5]')));
+  } finally {
+    await guest.dispose();
+  }
+});
+
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} ends the command while the guest runs`, options, async () => {
     const args = ['-accel', 'kvm', '-nodefaults', '-display', 'none', '-m', '16'];

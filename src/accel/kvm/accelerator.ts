@@ -17,7 +17,7 @@ import type { Accelerator, MachineServices, SliceEnd, Vcpu } from '../accelerato
 import type { TcgAccelerator } from '../tcg/tcg.js';
 import type { CpuidEntry } from './abi.js';
 import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
-import { kvmCpuid } from './cpuid.js';
+import { kvmCpuid, missingFeatures } from './cpuid.js';
 import type { HostCalls } from './host-calls.js';
 import type { GsiRoute, KvmExit } from './interface.js';
 import type { Kvm } from './kvm.js';
@@ -125,6 +125,11 @@ export class KvmAccelerator implements Accelerator {
       }),
     );
     this.vcpus = this.#processors.map((p, index) => this.#vcpu(p, index));
+  }
+
+  /** What of these features (words as in FEATURE_WORDS) this host's KVM lacks, a line each. */
+  missingFeatures(features: Uint32Array): string[] {
+    return missingFeatures(features, this.#supported);
   }
 
   connect(services: MachineServices): void {

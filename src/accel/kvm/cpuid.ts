@@ -1,11 +1,14 @@
 /** The CPUID leaves of a vCPU's record as KVM takes them, cut to what this host's KVM supports. */
+import { FEATURE_WORDS } from '../../guest/x86/features.js';
 import { LAPIC, X86 } from '../../guest/x86/state.js';
 import { CPUID_SIGNIFICANT_INDEX, type CpuidEntry } from './abi.js';
+
+type FeatureRegister = 'eax' | 'ebx' | 'ecx' | 'edx';
 
 const ANY = 0xffffffff;
 const HYPERVISOR = 0x40000000;
 /** Words that say what a processor can do: those are cut, the others only describe. */
-const FEATURES: readonly (readonly [leaf: number, index: number, register: 'eax' | 'ebx' | 'ecx' | 'edx'])[] = [
+const FEATURES: readonly (readonly [leaf: number, index: number, register: FeatureRegister])[] = [
   [1, 0, 'ecx'],
   [1, 0, 'edx'],
   [6, 0, 'eax'],
@@ -22,6 +25,28 @@ const FEATURES: readonly (readonly [leaf: number, index: number, register: 'eax'
 ];
 /** Set by KVM itself, or in leaf 1 and not announced: bits that are kept although the host's list lacks them. */
 const KEPT: Readonly<Record<string, number>> = { '1:ecx': 0x8000_0000 | 0x0100_0000, '1:edx': 0x1000_0000 };
+
+/** Features of a model that this host's KVM does not have, a line each as `-cpu` warns about others. */
+export function missingFeatures(features: Uint32Array, supported: readonly CpuidEntry[]): string[] {
+  const missing: string[] = [];
+  for (const [i, { leaf, subleaf, register, names }] of FEATURE_WORDS.entries()) {
+    if (!FEATURES.some(([l, s, r]) => l === leaf && s === subleaf && r === register)) continue;
+    const cut = features[i]! & ~hostWord(supported, leaf, subleaf, register);
+    for (const [bit, name] of names.entries()) {
+      if (!((cut >>> bit) & 1) || name === '') continue;
+      const number = leaf.toString(16).toUpperCase().padStart(2, '0');
+      const place = `CPUID.${number}H${subleaf === 0 ? '' : `.0${subleaf}`}:${register.toUpperCase()}`;
+      missing.push(`host doesn't support requested feature: ${place}.${name} [bit ${bit}]`);
+    }
+  }
+  return missing;
+}
+
+/** The bits of a feature word that a guest can have here. */
+function hostWord(supported: readonly CpuidEntry[], leaf: number, index: number, register: FeatureRegister): number {
+  const host = supported.find((s) => s.function === leaf && s.index === index)?.[register] ?? 0;
+  return host | (KEPT[`${leaf}:${register}`] ?? 0);
+}
 
 export function kvmCpuid(view: DataView, state: number, supported: readonly CpuidEntry[]): CpuidEntry[] {
   const at = (field: string): number => state + X86.at[field]!;
@@ -44,8 +69,7 @@ export function kvmCpuid(view: DataView, state: number, supported: readonly Cpui
     const entry: CpuidEntry = { function: leaf, index: index === ANY ? 0 : index, flags, eax, ebx, ecx, edx };
     for (const [featureLeaf, featureIndex, register] of FEATURES) {
       if (featureLeaf !== leaf || featureIndex !== entry.index) continue;
-      const host = supported.find((s) => s.function === leaf && s.index === entry.index)?.[register] ?? 0;
-      entry[register] = (entry[register] & (host | (KEPT[`${leaf}:${register}`] ?? 0))) >>> 0;
+      entry[register] = (entry[register] & hostWord(supported, leaf, entry.index, register)) >>> 0;
     }
     if (leaf === 1) entry.ebx = ((entry.ebx & 0x00ff_ffff) | (apicId << 24)) >>> 0;
     if (leaf === 0xb) entry.edx = apicId;

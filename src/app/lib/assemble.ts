@@ -149,6 +149,11 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   });
   built = composed;
   store.add(composed.machine);
+  // `max` is whatever there is.
+  const missing = cpu.name === 'max' ? [] : (composed.kvm?.missingFeatures(cpu.features) ?? []);
+  if (cpu.enforce && missing.length > 0) {
+    throw new UserError(`CPU model '${cpu.name}' cannot be had: ${missing[0]}; leave out enforce to go on without`);
+  }
   for (const drive of drives.values()) {
     drive.onStop = () => composed.machine.lifecycle.pause('io-error');
   }
@@ -165,7 +170,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     roms: firmware
       ? [{ address: 2 ** 32 - firmware.length, size: firmware.length, name: w.bios ?? defaultFirmware(w)! }]
       : [],
-    warnings: cpu.warnings,
+    warnings: [...cpu.warnings, ...missing],
     dispose: () => store.dispose(),
   };
 }

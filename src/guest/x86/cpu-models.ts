@@ -149,6 +149,8 @@ export interface CpuConfig {
   readonly hypervisorLeaves: boolean;
   /** One line each, without "warning: ": what was asked for and is not there. */
   readonly warnings: readonly string[];
+  /** Refuse a processor that lacks something asked for, rather than warn. */
+  readonly enforce: boolean;
 }
 
 export function hasFeature(config: CpuConfig, name: string): boolean {
@@ -251,6 +253,7 @@ export function parseCpu(text: string): CpuConfig {
     features,
     hypervisorLeaves: boolean('tcg-cpuid', properties.get('tcg-cpuid') ?? 'on') && wanted.has('hypervisor'),
     warnings,
+    enforce,
   };
 }
 
