@@ -59,7 +59,7 @@ function sampleOf(form: Form, random: Operands): Sample {
   if (domain !== undefined && (e & 0x7fff) !== 0x7fff && (e & 0x7fff) > domain)
     top.setUint16(0, (e & 0x8000) | (domain - random.below(70)), true);
   const masks = random.below(3) === 0 ? random.below(64) : 63;
-  s.fcw = 0x40 | masks | ((([0, 2, 3, 3] as const)[random.below(4)] as number) << 8) | (random.below(4) << 10);
+  s.fcw = 0x40 | masks | (random.below(4) << 8) | (random.below(4) << 10);
   const pending = random.below(40) === 0;
   const flags = random.below(64) & (pending ? 63 : masks);
   const summary = (flags & ~masks) !== 0 ? 0x8080 : 0;
