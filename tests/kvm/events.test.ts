@@ -110,11 +110,17 @@ test('a hardware breakpoint and single steps', options, () =>
   }),
 );
 
-test('a software breakpoint stops before INT3', options, () =>
+test('a software breakpoint stops before INT3', options, (t) =>
   withRig({}, (rig) => {
     const vcpu = rig.vcpu('long', '90 cc f4');
     vcpu.setGuestDebug({ softwareBreakpoints: true });
     const hit = run(vcpu);
+    if (hit.reason === 'internalError') {
+      // A KVM that runs kernel-mode code through its emulator has no INT3: it says so, and which instruction it was.
+      assert.equal(hit.instruction?.[0], 0xcc);
+      t.skip('this KVM does not run INT3');
+      return;
+    }
     assert.ok(hit.reason === 'debug' && hit.exception === 3, JSON.stringify(hit.reason));
     assert.equal(vcpu.regs().rip, BigInt(CODE + 1));
   }),
