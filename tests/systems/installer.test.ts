@@ -12,7 +12,7 @@ const CASES = [
 
 for (const [where, append] of CASES) {
   test(`Debian's installer shows its first menu on ${where}`, { timeout: (SECONDS + 60) * 1000 }, async () => {
-    const vm = await VirtualMachine.create({ ...(await installer()), append, cpu: 'max', memory: '512M' });
+    const vm = await VirtualMachine.create({ ...(await installer()), append, cpu: 'max', memory: '1G' });
     const shown = (): string => (where === 'serial' ? vm.serial.text : (vm.screenText()?.join('\n') ?? ''));
     try {
       vm.start();
