@@ -1,11 +1,13 @@
 /** The CPUID leaves of a vCPU's record as KVM takes them, cut to what this host's KVM supports. */
 import { FEATURE_WORDS } from '../../guest/x86/features.js';
 import { LAPIC, X86 } from '../../guest/x86/state.js';
+import { XsaveArea } from '../../guest/x86/xsave-layout.js';
 import { CPUID_SIGNIFICANT_INDEX, type CpuidEntry } from './abi.js';
 
 type FeatureRegister = 'eax' | 'ebx' | 'ecx' | 'edx';
 
 const ANY = 0xffffffff;
+const XSAVE_LEAF = 0xd;
 const HYPERVISOR = 0x40000000;
 /** Words that say what a processor can do: those are cut, the others only describe. */
 const FEATURES: readonly (readonly [leaf: number, index: number, register: FeatureRegister])[] = [
@@ -16,7 +18,6 @@ const FEATURES: readonly (readonly [leaf: number, index: number, register: Featu
   [7, 0, 'ecx'],
   [7, 0, 'edx'],
   [7, 1, 'eax'],
-  [0xd, 0, 'eax'],
   [0xd, 1, 'eax'],
   [0x80000001, 0, 'ecx'],
   [0x80000001, 0, 'edx'],
@@ -52,11 +53,20 @@ export function kvmCpuid(view: DataView, state: number, supported: readonly Cpui
   const at = (field: string): number => state + X86.at[field]!;
   const word = (offset: number): number => view.getUint32(offset, true);
   const apicId = word(at('lapic') + LAPIC.at['initialId']!);
+  /** EAX of a leaf of the model. */
+  const record = (leaf: number, index: number): number => {
+    for (let i = 0; i < word(at('cpuidCount')); i++) {
+      if (word(at('cpuidIndex') + 8 * i) !== leaf || word(at('cpuidIndex') + 8 * i + 4) !== index) continue;
+      return word(at('cpuid') + 16 * i);
+    }
+    return 0;
+  };
   const entries: CpuidEntry[] = [];
   for (let i = 0; i < word(at('cpuidCount')); i++) {
     const leaf = word(at('cpuidIndex') + 8 * i);
     const index = word(at('cpuidIndex') + 8 * i + 4);
-    if (leaf >= HYPERVISOR && leaf < 0x80000000) continue;
+    // Their numbers are this host's, not the model's: see below.
+    if (leaf === XSAVE_LEAF || (leaf >= HYPERVISOR && leaf < 0x80000000)) continue;
     const [eax, ebx, ecx, edx] = [0, 4, 8, 12].map((n) => word(at('cpuid') + 16 * i + n)) as [
       number,
       number,
@@ -76,7 +86,22 @@ export function kvmCpuid(view: DataView, state: number, supported: readonly Cpui
     if (leaf === 0x8000001e) entry.eax = apicId;
     entries.push(entry);
   }
+  entries.push(...xsaveLeaves(record(XSAVE_LEAF, 0), record(XSAVE_LEAF, 1), supported));
   // What KVM offers its guests: clock, end-of-interrupt and so on.
   for (const s of supported) if (s.function >= HYPERVISOR && s.function <= HYPERVISOR + 1) entries.push(s);
   return entries;
+}
+
+/** XSAVE areas are laid out by the host's processor; the model says only which of its components there are. */
+function xsaveLeaves(components: number, features: number, supported: readonly CpuidEntry[]): CpuidEntry[] {
+  if (components === 0) return [];
+  const host = supported.filter((s) => s.function === XSAVE_LEAF);
+  const mask = (host.find((s) => s.index === 0)?.eax ?? 0) & components;
+  const own = host.filter((s) => s.index >= 2 && s.index < 32 && (mask >>> s.index) & 1);
+  const end = own.reduce((most, { eax, ebx }) => Math.max(most, eax + ebx), XsaveArea.base as number);
+  return host.flatMap((s) => {
+    if (s.index === 0) return [{ ...s, eax: mask, ecx: end, edx: 0 }];
+    if (s.index === 1) return [{ ...s, eax: s.eax & features, ecx: 0, edx: 0 }];
+    return own.includes(s) ? [s] : [];
+  });
 }
