@@ -70,6 +70,7 @@ export const VCPU = layout('Vcpu', [
   ['tlb', 'u32'], // address of this vCPU's TLBs (MMU_MODES tables in a row)
   ['addressSpace', 'u32'], // which flat view physical addresses go through (0: system, 1: system management mode)
   ['jumpCache', 'u32'], // address of this vCPU's jump cache
+  ['executedPages', 'u64', 64], // bit per linear page number modulo 4096: the jump cache may have entries in it
   ['exitDetail', 'u32'], // what the exit reason is about
   // Where a compiled region left by a side exit (pc then is that of the block):
   ['sideRegion', 'u32'], // head block of the region,

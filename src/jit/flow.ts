@@ -14,6 +14,10 @@ export interface Edge {
   to: number;
   /** What to put into the dispatch variable when `to` is a dispatch node, else -1. */
   label: number;
+  /** When the edge leads into another guest page: the block it leads to as long as that page stays mapped so. Else 0. */
+  readonly guard: number;
+  /** A guest call, and the way to where it returns. */
+  readonly call: boolean;
 }
 
 export class Flow {
@@ -41,8 +45,8 @@ export class Flow {
     for (let i = 0; i < blockCount; i++) this.out.push([]);
   }
 
-  addEdge(from: number, to: number): Edge {
-    const edge: Edge = { from, to, label: -1 };
+  addEdge(from: number, to: number, guard = 0, call = false): Edge {
+    const edge: Edge = { from, to, label: -1, guard, call };
     this.edges.push(edge);
     if (to >= 0) (this.out[from] as Edge[]).push(edge);
     return edge;

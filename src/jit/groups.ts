@@ -286,18 +286,17 @@ export class AccessGroups {
           this.fresh(imm >>> 3);
           continue;
       }
-      if (op === OP.goto || isCall(word, imm))
-        this.follow(this.region.flow.edges[this.edge++] as Edge, isCall(word, imm));
+      if (op === OP.goto || isCall(word, imm)) this.follow(this.region.flow.edges[this.edge++] as Edge);
       else if (((EFFECTS[op] as number) & Effect.writesDst) !== 0) this.fresh(dst);
     }
   }
 
   /** The blocks that only this jump leads to belong to the same extended block. */
-  private follow(e: Edge, call: boolean): void {
+  private follow(e: Edge): void {
     if (e.to < 0 || e.label >= 0) return;
     const { flow } = this.region;
     if (flow.merge[e.to] === 1 || flow.loopHeader[e.to] === 1) return;
-    if (call) this.forgetAll();
+    if (e.call) this.forgetAll();
     this.block(e.to);
   }
 

@@ -1,7 +1,7 @@
 /** The hot tier: queues hot region heads, compiles them in batches, installs and drops their code. */
-import { BLOCK, BlockFlag } from '../ir/layout.js';
+import { BLOCK, BlockFlag, JUMP_CACHE_ENTRIES, JUMP_ENTRY, TLB_ENTRIES, TLB_ENTRY, VCPU } from '../ir/layout.js';
 import { Lowering, type LowerOptions, REGION_TYPE } from './lower.js';
-import { type BlockLookup, Region } from './region.js';
+import { type BlockLookup, type Locate, Region } from './region.js';
 import { ModuleWriter } from './wasm/module.js';
 import { functionText } from './wasm/text.js';
 
@@ -38,17 +38,45 @@ interface Compiled {
   readonly members: readonly number[];
   readonly slot: number;
   readonly fillsTlb: boolean;
+  readonly origin: Origin;
+  /** Code in reach that had not run when the region was compiled. */
+  readonly unseen: readonly number[];
+  /** How often it has been compiled since its head became hot. */
+  readonly version: number;
 }
 
+/** Where a head was seen to be run: vCPU state and pc; cpu 0: unknown. */
+interface Origin {
+  readonly cpu: number;
+  readonly low: number;
+  readonly high: number;
+}
+const NOWHERE: Origin = { cpu: 0, low: 0, high: 0 };
+
+interface Request {
+  readonly head: number;
+  readonly origin: Origin;
+}
+
+/** A region is compiled anew so often because code in its reach began to run. */
+const MAX_VERSIONS = 4;
 /** Regions a module may hold. */
 const BATCH = 64;
 const TABLE_STEP = 1024;
 
+const HOST = (BLOCK.at['host'] as number) / 4;
+const MODE = (BLOCK.at['mode'] as number) / 4;
 const VALID = (BLOCK.at['valid'] as number) / 4;
 const ENTRY = (BLOCK.at['entry'] as number) / 4;
 const FLAGS = (BLOCK.at['flags'] as number) / 4;
 const HEAT = (BLOCK.at['heat'] as number) / 4;
 const REGION = (BLOCK.at['region'] as number) / 4;
+const PC = VCPU.at['pc'] as number;
+const JUMP_MODE = (JUMP_ENTRY.at['mode'] as number) / 4;
+const JUMP_GENERATION = (JUMP_ENTRY.at['generation'] as number) / 4;
+const JUMP_BLOCK = (JUMP_ENTRY.at['block'] as number) / 4;
+const EXECUTE = (TLB_ENTRY.at['execute'] as number) / 4;
+const ADDEND = (TLB_ENTRY.at['addend'] as number) / 4;
 
 export class Jit {
   readonly stats: JitStats = {
@@ -66,10 +94,12 @@ export class Jit {
   private readonly options: JitOptions;
   private readonly lowering: Lowering;
   private readonly writer = new ModuleWriter();
-  private queue: number[] = [];
+  private queue: Request[] = [];
   private readonly freeSlots: number[] = [];
   /** Installed regions by member block. */
   private readonly byBlock = new Map<number, Compiled[]>();
+  /** Installed regions by linear-memory address of unseen code in their reach. */
+  private readonly byUnseen = new Map<number, Compiled[]>();
   private readonly imports: WebAssembly.Imports;
   private wordsView: Int32Array;
 
@@ -92,13 +122,53 @@ export class Jit {
     return this.queue.length;
   }
 
-  /** A block became hot: the region it heads is to be compiled. */
-  request(head: number): void {
-    const flags = head / 4 + FLAGS;
+  /** A block became hot: the region it heads is to be compiled. `cpu`: the vCPU with the block's pc in its header, or 0. */
+  request(head: number, cpu = 0): void {
     const { words } = this;
+    const pc = (cpu + PC) / 4;
+    this.enqueue(head, cpu === 0 ? NOWHERE : { cpu, low: words[pc] as number, high: words[pc + 1] as number });
+    // Regions that ended here as nothing was known of this code can go on in it.
+    for (const c of this.byUnseen.get(words[head / 4 + HOST] as number) ?? []) {
+      if (c.version < MAX_VERSIONS) this.enqueue(c.head, c.origin);
+    }
+  }
+
+  private enqueue(head: number, origin: Origin): void {
+    const { words } = this;
+    const flags = head / 4 + FLAGS;
     if (((words[flags] as number) & BlockFlag.queued) !== 0) return;
     words[flags] = (words[flags] as number) | BlockFlag.queued;
-    this.queue.push(head);
+    this.queue.push({ head, origin });
+  }
+
+  /** For a head's origin: where the code `delta` bytes on is mapped, by the vCPU's jump cache and execute TLB. */
+  private locator(origin: Origin, mode: number): Locate | undefined {
+    if (origin.cpu === 0 || this.options.hasCodeBase(mode)) return undefined;
+    const { words } = this;
+    const cpu = origin.cpu / 4;
+    const field = (name: string): number => words[cpu + (VCPU.at[name] as number) / 4] as number;
+    const table = field('tlb') + (field('mmuIndex') & 1) * TLB_ENTRIES * TLB_ENTRY.size;
+    const generation = field('tlbGeneration');
+    const jumpCache = field('jumpCache');
+    return (delta) => {
+      const low = (origin.low + delta) | 0;
+      const carry = (low >>> 0 < origin.low >>> 0 ? 1 : 0) + (delta < 0 ? -1 : 0);
+      const high = (origin.high + carry) | 0;
+      const hash = (low ^ ((low >>> 13) | (high << 19))) & (JUMP_CACHE_ENTRIES - 1);
+      const jump = (jumpCache + hash * JUMP_ENTRY.size) / 4;
+      if (
+        words[jump] === low &&
+        words[jump + 1] === high &&
+        words[jump + JUMP_MODE] === mode &&
+        words[jump + JUMP_GENERATION] === generation
+      ) {
+        return words[(words[jump + JUMP_BLOCK] as number) / 4 + HOST] as number;
+      }
+      const entry = (table + ((low >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY.size) / 4;
+      const tag = entry + EXECUTE;
+      if (words[tag] !== ((low & ~0xfff) | generation) || words[tag + 1] !== high) return 0;
+      return ((words[entry + ADDEND] as number) + low) | 0;
+    };
   }
 
   /** Compiles and installs what was requested; gives the number of regions installed. Not while guest code runs. */
@@ -112,22 +182,24 @@ export class Jit {
     return installed;
   }
 
-  private compile(heads: readonly number[]): number {
+  private compile(requests: readonly Request[]): number {
     const start = this.options.now();
     const { writer, stats } = this;
     const { words } = this;
     writer.reset();
-    const regions: Region[] = [];
-    for (const head of heads) {
+    const regions: { region: Region; origin: Origin }[] = [];
+    for (const { head, origin: seen } of requests) {
       const w = head / 4;
       words[w + FLAGS] = (words[w + FLAGS] as number) & ~BlockFlag.queued;
       if (words[w + VALID] === 0) continue;
       const old = this.headedBy(head);
-      const region = new Region(words, head, this.options.lookup);
-      if (region.blocks.length === 0 || old?.fillsTlb === region.fillsTlb) continue;
+      const origin = seen.cpu === 0 && old !== undefined ? old.origin : seen;
+      const locate = this.locator(origin, words[w + MODE] as number);
+      const region = new Region(words, head, this.options.lookup, locate);
+      if (region.blocks.length === 0 || !improves(region, old)) continue;
       const body = this.lowering.lower(region, words, writer);
       writer.addFunction(REGION_TYPE, body, this.lowering.hints, this.options.nameOf?.(head));
-      regions.push(region);
+      regions.push({ region, origin });
       if (this.outAsm !== undefined) {
         const names = writer.importNames();
         this.outAsm(
@@ -139,8 +211,8 @@ export class Jit {
     if (regions.length > 0) {
       const bytes = writer.finish();
       const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
-      for (const [i, region] of regions.entries()) {
-        this.install(region, instance.exports[i] as WebAssembly.ExportedFunction);
+      for (const [i, { region, origin }] of regions.entries()) {
+        this.install(region, origin, instance.exports[i] as WebAssembly.ExportedFunction);
         stats.blocks += region.blocks.length;
       }
       stats.compiled += regions.length;
@@ -151,18 +223,25 @@ export class Jit {
     return regions.length;
   }
 
-  private install(region: Region, code: WebAssembly.ExportedFunction): void {
+  private install(region: Region, origin: Origin, code: WebAssembly.ExportedFunction): void {
     const { words } = this;
     const old = this.headedBy(region.blocks[0] as number);
     if (old !== undefined) this.drop(old);
     const slot = this.takeSlot();
     this.options.table.set(slot, code);
     const head = region.blocks[0] as number;
-    const compiled: Compiled = { head, members: region.blocks, slot, fillsTlb: region.fillsTlb };
+    const compiled: Compiled = {
+      head,
+      members: region.blocks,
+      slot,
+      fillsTlb: region.fillsTlb,
+      origin,
+      unseen: [...new Set(region.unseen)],
+      version: (old?.version ?? 0) + 1,
+    };
+    for (const host of compiled.unseen) addTo(this.byUnseen, host, compiled);
     for (const block of region.blocks) {
-      const list = this.byBlock.get(block);
-      if (list === undefined) this.byBlock.set(block, [compiled]);
-      else list.push(compiled);
+      addTo(this.byBlock, block, compiled);
       words[block / 4 + REGION] = (words[block / 4 + REGION] as number) + 1;
     }
     words[head / 4 + ENTRY] = slot;
@@ -194,10 +273,9 @@ export class Jit {
     words[w + HEAT] = 0;
     for (const member of compiled.members) {
       words[member / 4 + REGION] = (words[member / 4 + REGION] as number) - 1;
-      const list = this.byBlock.get(member) as Compiled[];
-      if (list.length === 1) this.byBlock.delete(member);
-      else list.splice(list.indexOf(compiled), 1);
+      removeFrom(this.byBlock, member, compiled);
     }
+    for (const host of compiled.unseen) removeFrom(this.byUnseen, host, compiled);
     this.options.table.set(compiled.slot, null);
     this.freeSlots.push(compiled.slot);
     this.stats.regions--;
@@ -216,8 +294,27 @@ export class Jit {
       }
     }
     this.byBlock.clear();
+    this.byUnseen.clear();
     this.queue = [];
     this.stats.regions = 0;
     this.stats.resets++;
   }
+}
+
+/** Is a region worth installing in place of what its head has? */
+function improves(region: Region, old: Compiled | undefined): boolean {
+  if (old === undefined || old.fillsTlb !== region.fillsTlb) return true;
+  return region.blocks.length > old.members.length;
+}
+
+function addTo(map: Map<number, Compiled[]>, key: number, compiled: Compiled): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [compiled]);
+  else list.push(compiled);
+}
+
+function removeFrom(map: Map<number, Compiled[]>, key: number, compiled: Compiled): void {
+  const list = map.get(key) as Compiled[];
+  if (list.length === 1) map.delete(key);
+  else list.splice(list.indexOf(compiled), 1);
 }

@@ -1,6 +1,6 @@
 /** Guest memory accesses: the inline TLB lookup, with the region's side exit as the way out of every other case. */
 // hot path
-import { TLB_ENTRIES, TLB_ENTRY, VCPU } from '../ir/layout.js';
+import { JUMP_CACHE_ENTRIES, JUMP_ENTRY, TLB_ENTRIES, TLB_ENTRY, VCPU } from '../ir/layout.js';
 import { OP, OPS } from '../ir/ops.js';
 import type { PageMemory } from './groups.js';
 import { KIND, Kind } from './lower-alu.js';
@@ -317,6 +317,42 @@ export function moveVector(v: Values, access: Access, slot: number): void {
     v.op(W.simd);
     v.memory(V.store, 0, isLoad ? slot * 8 + at : at);
   }
+}
+
+/**
+ * Takes a linear address of code off the stack and pushes whether the jump cache does not say that `block` is there: the page
+ * may be mapped elsewhere by now.
+ */
+export function pushIsElsewhere(v: Values, block: number): void {
+  v.teeLocal(Local.linear);
+  v.op(W.i32WrapI64);
+  v.getLocal(Local.linear);
+  v.i64(13, 0);
+  v.op(W.i64ShrU);
+  v.op(W.i32WrapI64);
+  v.op(W.i32Xor);
+  v.i32(JUMP_CACHE_ENTRIES - 1);
+  v.op(W.i32And);
+  v.i32(JUMP_ENTRY.size);
+  v.op(W.i32Mul);
+  v.getLocal(Local.cpu);
+  v.memory(W.i32Load, 2, VCPU.at['jumpCache'] as number);
+  v.op(W.i32Add);
+  v.teeLocal(Local.entry);
+  v.memory(W.i64Load, 3, JUMP_ENTRY.at['pc'] as number);
+  v.getLocal(Local.linear);
+  v.op(W.i64Ne);
+  v.getLocal(Local.entry);
+  v.memory(W.i64Load, 3, JUMP_ENTRY.at['mode'] as number);
+  v.getLocal(Local.cpu);
+  v.memory(W.i64Load, 3, VCPU.at['mode'] as number);
+  v.op(W.i64Ne);
+  v.op(W.i32Or);
+  v.getLocal(Local.entry);
+  v.memory(W.i32Load, 2, JUMP_ENTRY.at['block'] as number);
+  v.i32(block);
+  v.op(W.i32Ne);
+  v.op(W.i32Or);
 }
 
 /** Takes the side exit unless `bytes` bytes at the access's address can be written without a check. */

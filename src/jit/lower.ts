@@ -5,7 +5,7 @@
  * The body is two nested blocks around the structured code. Their ends are the shared exits:
  *
  *     block $fault (result i32)        value: offset of the faulting instruction from the region's head
- *       block $side (result i64)       value: what to return, op (from bit 2), offset of the pc (from bit 13), block (high half)
+ *       block $side (result i64)       value: exitValue, and the block in the high half
  *         load guest slots; code
  *       end
  *       store guest slots; pc = head + offset; return
@@ -17,14 +17,14 @@ import { Bug } from '../base/errors.js';
 import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2, MAX_BLOCK_OPS } from '../ir/builder.js';
 import { SKIP_WORD } from '../ir/effects.js';
 import { BLOCK, VCPU, WHOLE_BLOCK } from '../ir/layout.js';
-import { GotoKind, JumpKind, OP, PcMask } from '../ir/ops.js';
+import { JumpKind, OP, PcMask } from '../ir/ops.js';
 import { PUSH_A, PUSH_B, type VectorCode } from '../ir/vector-code.js';
 import { type Edge, UNSEEN } from './flow.js';
 import { AccessGroups } from './groups.js';
 import * as alu from './lower-alu.js';
 import { KIND, Kind } from './lower-alu.js';
 import * as mem from './lower-memory.js';
-import { isCall, type Region, terminates } from './region.js';
+import { type Region, terminates } from './region.js';
 import { SlotAnalysis } from './slots.js';
 import { LOCALS_I32, Local, Values } from './values.js';
 import { Bytes } from './wasm/bytes.js';
@@ -47,9 +47,10 @@ const PC = VCPU.at['pc'] as number;
 const SIDE_REGION = VCPU.at['sideRegion'] as number;
 const SIDE_BLOCK = VCPU.at['sideBlock'] as number;
 const SIDE_OP = VCPU.at['sideOp'] as number;
-/** In the value of a side exit: where the op's number and the offset of the pc begin. */
+/** In the low half of a side exit's value: where the op's number, the pc's offset in its page, and the page begin. */
 const OP_SHIFT = 2;
-const DELTA_SHIFT = 13;
+const OFFSET_SHIFT = 13;
+const PAGE_SHIFT = 25;
 const FAULT_PENDING = VCPU.at['faultPending'] as number;
 const EXIT_REQUEST = VCPU.at['exitRequest'] as number;
 
@@ -181,8 +182,13 @@ export class Lowering {
     return this.region.narrow || this.options.hasCodeBase(this.region.mode);
   }
 
+  /** Low half of a side exit's value: what to return, an op, and the pc as an offset in a page of the region. */
+  private exitValue(code: number, op: number, page: number, offset: number): number {
+    return code | (op << OP_SHIFT) | (offset << OFFSET_SHIFT) | (page << PAGE_SHIFT);
+  }
+
   private sideExit(): void {
-    const { v } = this;
+    const { v, region } = this;
     const { wide, scratch } = Local;
     v.setLocal(wide);
     const resumes = this.slots.hasMemoryOps || this.options.icount === true;
@@ -209,8 +215,23 @@ export class Lowering {
     v.getLocal(Local.cpu);
     v.getLocal(Local.pc);
     v.getLocal(scratch);
-    v.i32(DELTA_SHIFT);
-    v.op(W.i32ShrS);
+    v.i32(OFFSET_SHIFT);
+    v.op(W.i32ShrU);
+    v.i32(0xfff);
+    v.op(W.i32And);
+    v.i32(region.offset[0] as number);
+    v.op(W.i32Sub);
+    for (let page = 1; page < region.pageDelta.length; page++) {
+      v.i32(region.pageDelta[page] as number);
+      v.i32(0);
+      v.getLocal(scratch);
+      v.i32(PAGE_SHIFT);
+      v.op(W.i32ShrU);
+      v.i32(page);
+      v.op(W.i32Eq);
+      v.op(W.select);
+      v.op(W.i32Add);
+    }
     v.op(W.i64ExtendI32S);
     v.op(W.i64Add);
     v.memory(W.i64Store, 3, PC);
@@ -350,16 +371,16 @@ export class Lowering {
     v.dirtyLow = this.slots.dirtyLow[b] as number;
     v.dirtyHigh = this.slots.dirtyHigh[b] as number;
     this.mayBeStale = false;
-    if (region.flow.loopHeader[b] === 1) this.poll(region.delta[b] as number);
+    if (region.flow.loopHeader[b] === 1) this.poll(b);
     if (this.options.icount === true) this.count(b);
     this.edge = region.firstEdge[b] as number;
     if (this.ops(b, 0, region.opCount[b] as number)) throw new Bug('block without a terminator');
   }
 
   /** Leaves when the run loop was asked to return: at loop headers. */
-  private poll(delta: number): void {
-    const { v } = this;
-    v.i64((delta << DELTA_SHIFT) | RegionExit.next, 0);
+  private poll(b: number): void {
+    const { v, region } = this;
+    v.i64(this.exitValue(RegionExit.next, 0, region.page[b] as number, region.offset[b] as number), 0);
     v.getLocal(Local.cpu);
     v.memory(W.i32Load, 2, EXIT_REQUEST);
     v.unlikelyBranch(this.depth - this.sideLabel);
@@ -371,7 +392,7 @@ export class Lowering {
     const { v, region } = this;
     const budget = VCPU.at['instructionBudget'] as number;
     v.i64(
-      ((region.delta[b] as number) << DELTA_SHIFT) | (WHOLE_BLOCK << OP_SHIFT) | RegionExit.side,
+      this.exitValue(RegionExit.side, WHOLE_BLOCK, region.page[b] as number, region.offset[b] as number),
       region.blocks[b] as number,
     );
     v.getLocal(Local.cpu);
@@ -516,12 +537,20 @@ export class Lowering {
         case OP.vcallf:
           this.vectorCall(dst, a, second, imm, aux);
           // Unlike before a callf nothing was stored: the side exit does that.
-          v.i64(((delta + (aux & 0xffff)) << DELTA_SHIFT) | RegionExit.fault, 0);
+          v.i64(
+            this.exitValue(
+              RegionExit.fault,
+              0,
+              this.region.page[b] as number,
+              (this.region.offset[b] as number) + (aux & 0xffff),
+            ),
+            0,
+          );
           this.checkFault(this.sideLabel);
           continue;
         case OP.goto:
-          if ((dst & 15) === GotoKind.call) this.guestCall(b, delta, dst >>> 4, imm, -1);
-          else this.goto(delta, dst >>> 4, imm);
+          if ((this.region.flow.edges[this.edge] as Edge).call) this.guestCall(b, delta, dst >>> 4, imm, -1);
+          else this.goto(b, delta, dst >>> 4, imm);
           return false;
         case OP.jmp:
           if (imm === JumpKind.call) {
@@ -579,8 +608,9 @@ export class Lowering {
     memoryAccess.op = (words[w] as number) & 0xffff;
     memoryAccess.a = (words[w + 1] as number) & 0xffff;
     memoryAccess.imm = words[w + 2] as number;
-    memoryAccess.exitLow = ((this.region.delta[b] as number) << DELTA_SHIFT) | (i << OP_SHIFT) | RegionExit.side;
-    memoryAccess.exitHigh = this.region.blocks[b] as number;
+    const { region } = this;
+    memoryAccess.exitLow = this.exitValue(RegionExit.side, i, region.page[b] as number, region.offset[b] as number);
+    memoryAccess.exitHigh = region.blocks[b] as number;
     memoryAccess.fill = this.region.fillsTlb ? this.module.importFunction('h', 'fillForRegion', FILL_TYPE) : -1;
     v.materialiseTemps();
     memoryAccess.label = this.depth - this.sideLabel;
@@ -623,9 +653,9 @@ export class Lowering {
         alu.compareImm32(v, op, a, words[w + 2] as number);
     }
     const body = words[w + 4] as number;
-    if (bodyEnd === i + 2 && (body & 0xffff) === OP.goto && !isCall(body, 0) && !this.mayBeStale) {
+    if (bodyEnd === i + 2 && (body & 0xffff) === OP.goto && !this.mayBeStale) {
       const e = this.region.flow.edges[this.edge] as Edge;
-      const label = e.to >= 0 && e.label < 0 ? this.labelOf(e) : 0;
+      const label = e.to >= 0 && e.label < 0 && e.guard === 0 && !e.call ? this.labelOf(e) : 0;
       if (label !== 0) {
         v.op(W.brIf);
         v.code.uleb(this.depth - label);
@@ -705,11 +735,28 @@ export class Lowering {
     v.reload(this.slots.liveLow[e.to] as number, this.slots.liveHigh[e.to] as number);
     v.dirtyLow = v.dirtyHigh = 0;
     this.mayBeStale = false;
+    this.guard(e, delta + (region.bytes[b] as number), PcMask.m64);
     this.follow(e);
     this.edge = next;
   }
 
-  private goto(delta: number, mask: number, imm: number): void {
+  /** Before a jump into another page: leaves unless the target, `delta` from the head, is still the same block. */
+  private guard(e: Edge, delta: number, mask: number): void {
+    if (e.guard === 0) return;
+    const { v } = this;
+    v.getLocal(Local.pc);
+    v.i64(delta, delta >> 31);
+    v.op(W.i64Add);
+    mem.pushIsElsewhere(v, e.guard);
+    v.op(W.if);
+    v.op(VOID);
+    this.depth++;
+    this.leaveTo(delta, mask);
+    v.op(W.end);
+    this.depth--;
+  }
+
+  private goto(b: number, delta: number, mask: number, imm: number): void {
     const { v, region } = this;
     const e = region.flow.edges[this.edge++] as Edge;
     const next = this.edge;
@@ -724,13 +771,15 @@ export class Lowering {
         v.op(W.end);
         this.mayBeStale = false;
       }
+      this.guard(e, delta + imm, mask);
       this.follow(e);
       this.edge = next;
       return;
     }
     if (e.to === UNSEEN && !this.mayWrap()) {
       // Cold as far as is known: the shared exit is the shortest way out.
-      v.i64(((delta + imm) << DELTA_SHIFT) | RegionExit.next, 0);
+      const offset = (region.offset[b] as number) + imm;
+      v.i64(this.exitValue(RegionExit.next, 0, region.page[b] as number, offset), 0);
       v.op(W.br);
       v.code.uleb(this.depth - this.sideLabel);
     } else this.leaveTo(delta + imm, mask);

@@ -1,6 +1,6 @@
 /**
- * Forms a region: the blocks reachable from a head by direct jumps within its guest page and mode. A guest call counts as
- * a jump to where it returns: the callee is a region of its own.
+ * Forms a region: the blocks reachable from a head by direct jumps within its mode, in its guest page and a little beyond. A
+ * guest call counts as a jump to where it returns: the callee is a region of its own.
  */
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import { BLOCK, MANY_SIDE_EXITS } from '../ir/layout.js';
@@ -20,14 +20,26 @@ const HOST2 = (BLOCK.at['host2'] as number) / 4;
 const SIDE_EXITS = (BLOCK.at['sideExits'] as number) / 4;
 const BYTES = (BLOCK.at['bytes'] as number) / 4;
 
+/** Pages a region may be in. */
+export const MAX_REGION_PAGES = 8;
+/** Jumps into a neighbouring page are followed up to this distance in bytes: code that lies across the border. */
+const NEAR = 1024;
+/** Jumps into any page are followed to a block that jumps nowhere itself and has so few ops: return thunks. */
+const LEAF_OPS = 16;
+
 /** Finds (perhaps translates) the block at a linear-memory address for a mode: its address, or 0. */
 export type BlockLookup = (host: number, mode: number) => number;
+/** Linear-memory address of the code `delta` bytes from the head's pc, in whatever page, as mapped now; 0: unknown. */
+export type Locate = (delta: number) => number;
 
 export class Region {
   /** Addresses of the member blocks; the head is first. */
   readonly blocks: number[] = [];
-  /** Per member: its first guest byte, counted from the head's. */
+  /** Per member: pc of its first guest byte, counted from the head's. */
   readonly delta: number[] = [];
+  /** Per member: number of its page, and its offset in that page. */
+  readonly page: number[] = [];
+  readonly offset: number[] = [];
   /** Per member: index of its first op word in a 32-bit view of memory. */
   readonly firstWord: number[] = [];
   readonly opCount: number[] = [];
@@ -39,6 +51,10 @@ export class Region {
    * leads to the block at the return address.
    */
   readonly firstEdge: number[] = [];
+  /** Per page: pc of its first byte, counted from that of the head's page. */
+  readonly pageDelta: number[] = [0];
+  /** Linear-memory addresses of code in reach that had not run yet. */
+  readonly unseen: number[] = [];
   readonly flow: Flow;
   readonly mode: number;
   /** Lowest and highest guest byte of any member, counted from the head's first. */
@@ -48,63 +64,126 @@ export class Region {
   readonly fillsTlb: boolean;
   /** A jump inside the region cuts the pc to 16 bits. */
   narrow = false;
+  private readonly indexOf = new Map<number, number>();
+  private totalOps = 0;
 
-  constructor(words: Int32Array, head: number, lookup: BlockLookup) {
-    const headHost = words[head / 4 + HOST] as number;
+  constructor(
+    private readonly words: Int32Array,
+    head: number,
+    private readonly lookup: BlockLookup,
+    private readonly locate: Locate = () => 0,
+  ) {
     this.mode = words[head / 4 + MODE] as number;
     this.fillsTlb = (words[head / 4 + SIDE_EXITS] as number) >= MANY_SIDE_EXITS;
-    const indexOf = new Map<number, number>();
-    let totalOps = 0;
-    const add = (block: number): number => {
-      const known = indexOf.get(block);
-      if (known !== undefined) return known;
-      const w = block / 4;
-      const ops = words[w + OPS_COUNT] as number;
-      const first = w + BLOCK.size / 4;
-      if (this.blocks.length >= MAX_REGION_BLOCKS || totalOps + ops > MAX_REGION_OPS) return OUTSIDE;
-      // A block that goes on in a second page holds only as long as that is mapped where it was: the dispatcher checks.
-      if (words[w + HOST2] !== 0 || !compilable(words, first, ops)) return OUTSIDE;
-      totalOps += ops;
-      const index = this.blocks.push(block) - 1;
-      indexOf.set(block, index);
-      const delta = (words[w + HOST] as number) - headHost;
-      const bytesAndInstructions = words[w + BYTES] as number;
-      this.delta.push(delta);
-      this.firstWord.push(first);
-      this.opCount.push(ops);
-      this.bytes.push(bytesAndInstructions & 0xffff);
-      this.instructions.push(bytesAndInstructions >>> 16);
-      this.minDelta = Math.min(this.minDelta, delta);
-      this.maxDelta = Math.max(this.maxDelta, delta + (bytesAndInstructions & 0xffff));
-      return index;
-    };
-    add(head);
-    const targets: number[] = [];
+    this.add(head, 0, 0);
+    const targets: { to: number; guard: number; call: boolean }[] = [];
     for (let b = 0; b < this.blocks.length; b++) {
       this.firstEdge.push(targets.length);
       const first = this.firstWord[b] as number;
       const end = first + (this.opCount[b] as number) * 4;
       for (let w = first; w < end; w += 4) {
-        const op = words[w] as number;
-        const call = isCall(op, words[w + 2] as number);
-        if ((op & 0xffff) !== OP.goto && !call) continue;
-        const offset = call ? (this.bytes[b] as number) : (words[w + 2] as number);
-        const host = headHost + (this.delta[b] as number) + offset;
-        let to = OUTSIDE;
-        if ((host & PAGE_MASK) === (headHost & PAGE_MASK)) {
-          const block = lookup(host, this.mode);
-          to = block === 0 ? UNSEEN : add(block);
-          if (to >= 0 && (op & 0xffff) === OP.goto && op >>> 20 === PcMask.m16) this.narrow = true;
-        }
-        targets.push(to);
+        const op = (words[w] as number) & 0xffff;
+        const call = isCall(words[w] as number, words[w + 2] as number);
+        if (op === OP.goto || call) targets.push(this.target(b, w, call));
       }
     }
     this.flow = new Flow(this.blocks.length);
     for (let b = 0; b < this.blocks.length; b++) {
       const end = b + 1 < this.blocks.length ? (this.firstEdge[b + 1] as number) : targets.length;
-      for (let i = this.firstEdge[b] as number; i < end; i++) this.flow.addEdge(b, targets[i] as number);
+      for (const { to, guard, call } of targets.slice(this.firstEdge[b], end)) this.flow.addEdge(b, to, guard, call);
     }
     if (this.blocks.length > 0) this.flow.analyse();
+  }
+
+  /** Where the `goto` or call of block b at word w leads; of a call, the way back. */
+  private target(b: number, w: number, isCall: boolean): { to: number; guard: number; call: boolean } {
+    const { words } = this;
+    const host = words[(this.blocks[b] as number) / 4 + HOST] as number;
+    const goto = ((words[w] as number) & 0xffff) === OP.goto;
+    let call = isCall;
+    let distance = call ? (this.bytes[b] as number) : (words[w + 2] as number);
+    if (call && goto && this.seen(host, distance) === 0 && this.seen(host, words[w + 2] as number) !== 0) {
+      // Nobody has come back from there: a retpoline, say, whose call is a jump.
+      call = false;
+      distance = words[w + 2] as number;
+    }
+    const narrow = goto && !call && (words[w] as number) >>> 20 === PcMask.m16;
+    const delta = (this.delta[b] as number) + distance;
+    if (((host + distance) & PAGE_MASK) !== (host & PAGE_MASK)) {
+      const there = narrow ? 0 : this.locate(delta);
+      const to = there === 0 ? OUTSIDE : this.elsewhere(b, there, distance);
+      return { to, guard: to >= 0 ? (this.blocks[to] as number) : 0, call };
+    }
+    const block = this.lookup(host + distance, this.mode);
+    if (block === 0) {
+      this.unseen.push(host + distance);
+      return { to: UNSEEN, guard: 0, call };
+    }
+    const to = this.add(block, delta, this.page[b] as number);
+    if (to >= 0 && narrow) this.narrow = true;
+    return { to, guard: 0, call };
+  }
+
+  /** The block `distance` bytes from `host` in the same page, 0: none yet or another page. */
+  private seen(host: number, distance: number): number {
+    return ((host + distance) & PAGE_MASK) === (host & PAGE_MASK) ? this.lookup(host + distance, this.mode) : 0;
+  }
+
+  /** Number of a member, made one if there is room; OUTSIDE if it cannot be. */
+  private add(block: number, delta: number, page: number): number {
+    const { words } = this;
+    const known = this.indexOf.get(block);
+    // Code that is mapped twice may be met at a second pc.
+    if (known !== undefined) return this.delta[known] === delta ? known : OUTSIDE;
+    const w = block / 4;
+    const ops = words[w + OPS_COUNT] as number;
+    const first = w + BLOCK.size / 4;
+    if (this.blocks.length >= MAX_REGION_BLOCKS || this.totalOps + ops > MAX_REGION_OPS) return OUTSIDE;
+    // A block that goes on in a second page holds only as long as that is mapped where it was: the dispatcher checks.
+    if (words[w + HOST2] !== 0 || !compilable(words, first, ops)) return OUTSIDE;
+    this.totalOps += ops;
+    const index = this.blocks.push(block) - 1;
+    this.indexOf.set(block, index);
+    const bytesAndInstructions = words[w + BYTES] as number;
+    this.delta.push(delta);
+    this.page.push(page);
+    this.offset.push((words[w + HOST] as number) & ~PAGE_MASK);
+    this.firstWord.push(first);
+    this.opCount.push(ops);
+    this.bytes.push(bytesAndInstructions & 0xffff);
+    this.instructions.push(bytesAndInstructions >>> 16);
+    this.minDelta = Math.min(this.minDelta, delta);
+    this.maxDelta = Math.max(this.maxDelta, delta + (bytesAndInstructions & 0xffff));
+    return index;
+  }
+
+  /** The member that a jump of block b over `distance` bytes into another page leads to, at linear-memory address `host`. */
+  private elsewhere(b: number, host: number, distance: number): number {
+    const block = this.lookup(host, this.mode);
+    const from = this.pageDelta[this.page[b] as number] as number;
+    const delta = (this.delta[b] as number) + distance;
+    const pageDelta = from + ((((this.offset[b] as number) + distance) >> 12) << 12);
+    const near = Math.abs(pageDelta - from) === 4096 && Math.abs(distance) <= NEAR;
+    if (block === 0 && near) this.unseen.push(host);
+    if (block === 0 || (!near && !this.isLeaf(block))) return OUTSIDE;
+    let page = this.pageDelta.indexOf(pageDelta);
+    if (page < 0) {
+      if (this.pageDelta.length === MAX_REGION_PAGES) return OUTSIDE;
+      page = this.pageDelta.push(pageDelta) - 1;
+    }
+    return this.add(block, delta, page);
+  }
+
+  private isLeaf(block: number): boolean {
+    const { words } = this;
+    const ops = words[block / 4 + OPS_COUNT] as number;
+    if (ops > LEAF_OPS) return false;
+    const first = (block + BLOCK.size) / 4;
+    for (let w = first; w < first + ops * 4; w += 4) {
+      if (((words[w] as number) & 0xffff) === OP.goto || isCall(words[w] as number, words[w + 2] as number))
+        return false;
+    }
+    return true;
   }
 }
 

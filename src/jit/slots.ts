@@ -90,7 +90,8 @@ export class SlotAnalysis {
 
   private declareAll(): void {
     const { region, words, v } = this;
-    this.hasMemoryOps = false;
+    // Jumps into other pages look there, too.
+    this.hasMemoryOps = region.pageDelta.length > 1;
     let partial = false;
     for (let b = 0; b < region.blocks.length; b++) {
       const first = region.firstWord[b] as number;
@@ -236,14 +237,13 @@ export class SlotAnalysis {
   }
 
   private end(word: number, imm: number): void {
-    const call = isCall(word, imm);
-    if ((word & 0xffff) !== OP.goto && !call) {
+    if ((word & 0xffff) !== OP.goto && !isCall(word, imm)) {
       this.observe();
       return;
     }
     const e = this.edge++;
-    const stays = (this.region.flow.edges[e] as Edge).to >= 0;
-    if (!stays || call || this.calledHelper) this.observe();
+    const { to, guard, call } = this.region.flow.edges[e] as Edge;
+    if (to < 0 || guard !== 0 || call || this.calledHelper) this.observe();
     // After a call everything is as in memory.
     this.killLow[e] = call ? -1 : this.sureLow;
     this.killHigh[e] = call ? -1 : this.sureHigh;

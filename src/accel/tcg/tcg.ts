@@ -371,8 +371,8 @@ export class TcgAccelerator implements Accelerator {
       fpuError: (level: number) => services().fpuError(level !== 0),
       translate: (cpu: number, host: number, mode: number, page2: number) =>
         this.#translate(cpu >>> 0, host >>> 0, mode, page2 >>> 0),
-      hot: (block: number) => {
-        this.jit.request(block >>> 0);
+      hot: (block: number, cpu: number) => {
+        this.jit.request(block >>> 0, cpu >>> 0);
         if (this.jit.pending >= COMPILE_BATCH) this.jit.flushQueue();
       },
       blockInvalidated: (block: number) => this.jit.invalidated(block >>> 0),

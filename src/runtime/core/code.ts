@@ -16,12 +16,15 @@ import {
   BLOCK_REGION,
   BLOCK_VALID,
   JUMP_CACHE_ENTRIES,
+  JUMP_MODE,
+  JUMP_PC,
   JUMP_SIZE,
   MACHINE_BLOCK_HASH,
   MACHINE_CODE_GRANULES,
   MACHINE_CODE_PAGES,
   MACHINE_VCPU_COUNT,
   MACHINE_VCPUS,
+  VCPU_EXECUTED_PAGES,
   VCPU_EXIT_REQUEST,
   VCPU_JUMP_CACHE,
 } from '../generated/layout';
@@ -102,6 +105,27 @@ export function clearJumpCaches(machine: usize): void {
   for (let i: u32 = 0; i < count; i++) {
     const cpu = <usize>load<u32>(machine + MACHINE_VCPUS + <usize>(i << 2));
     memory.fill(<usize>load<u32>(cpu + VCPU_JUMP_CACHE), 0, <usize>JUMP_CACHE_ENTRIES * JUMP_SIZE);
+  }
+}
+
+/** Notes that the jump cache has an entry for code at `linear`. */
+export function markExecuted(cpu: usize, linear: u64): void {
+  const page = <usize>(linear >> 12);
+  const word = cpu + VCPU_EXECUTED_PAGES + (((page >> 6) & 63) << 3);
+  store<u64>(word, load<u64>(word) | ((<u64>1) << (<u64>page & 63)));
+}
+
+/** The translation of one linear page is void: so are the vCPU's jump cache entries in it. */
+export function flushJumpPage(cpu: usize, linear: u64): void {
+  const page = <usize>(linear >> 12);
+  const word = cpu + VCPU_EXECUTED_PAGES + (((page >> 6) & 63) << 3);
+  if (!((load<u64>(word) >> (<u64>page & 63)) & 1)) return;
+  codeEpoch++;
+  let entry = <usize>load<u32>(cpu + VCPU_JUMP_CACHE);
+  const end = entry + <usize>JUMP_CACHE_ENTRIES * JUMP_SIZE;
+  for (; entry < end; entry += JUMP_SIZE) {
+    // No valid key is 0: generations count from 1.
+    if (load<u64>(entry + JUMP_PC) >> 12 === linear >> 12) store<u64>(entry + JUMP_MODE, 0);
   }
 }
 

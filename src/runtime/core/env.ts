@@ -27,8 +27,8 @@ export declare function fpuError(level: u32): void;
  * needs its second page and page2 is 0.
  */
 export declare function translate(cpu: usize, host: u32, mode: u32, page2: u32): u32;
-/** A region head became hot. */
-export declare function hot(block: usize): void;
+/** A region head became hot. `cpu`: the vCPU that is about to run it, with its pc in the header; 0: none is. */
+export declare function hot(block: usize, cpu: usize): void;
 /** A block that is part of compiled regions has been invalidated. */
 export declare function blockInvalidated(block: usize): void;
 /** A block is about to be interpreted or entered (only with -d exec). */

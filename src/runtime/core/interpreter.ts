@@ -183,7 +183,7 @@ export function interpret(cpu: usize, block: usize, start: usize): u32 {
           if (backward) {
             const heat = load<u32>(next + BLOCK_HEAT) + 1;
             store<u32>(next + BLOCK_HEAT, heat);
-            if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(next);
+            if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(next, cpu);
           }
           break;
         }

@@ -42,7 +42,7 @@ import {
   VCPU_TLB_LAST_GENERATION,
 } from '../generated/layout';
 import { dataBreakpoint, localIo, localRead, localWrite, walk, walkPhys, walkProt } from '../x86/hooks';
-import { codeWritten, hitsRunningCode } from './code';
+import { codeWritten, flushJumpPage, hitsRunningCode } from './code';
 import { mmioRead, mmioWrite } from './env';
 
 export const ACCESS_READ: u32 = 0;
@@ -244,6 +244,7 @@ export function tlbNewGeneration(cpu: usize): u32 {
 
 /** Invalidates the translation of one linear page (in all generations). */
 export function tlbFlushPage(cpu: usize, linear: u64): void {
+  flushJumpPage(cpu, linear);
   for (let mmu: u32 = 0; mmu < MMU_MODES; mmu++) {
     const entry = entryOf(cpu, linear, mmu);
     store<u64>(entry + TLB_READ, 0);

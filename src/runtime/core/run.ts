@@ -48,7 +48,7 @@ import {
 import { EXIT_BAD_CODE, EXIT_DEBUG, EXIT_REQUEST } from '../generated/ops';
 import { MODE_BREAKPOINTS, MODE_CS_BASE, MODE_SINGLE } from '../generated/x86';
 import { codeBreakpoint, deliverFault, handleRequests, linearPc } from '../x86/hooks';
-import { codeEpoch, findBlock, invalidateBlock } from './code';
+import { codeEpoch, findBlock, invalidateBlock, markExecuted } from './code';
 import { hot, traceBlock, translate } from './env';
 import { FAULT_RESTART, fetchHost } from './memory';
 
@@ -91,6 +91,7 @@ function lookUp(cpu: usize, linear: u64, mode: u32, entry: usize): usize {
       return <usize>translate(cpu, <u32>host, mode, <u32>second);
     }
   }
+  markExecuted(cpu, linear);
   store<u64>(entry + JUMP_PC, linear);
   store<u32>(entry + JUMP_MODE, mode);
   store<u32>(entry + JUMP_GENERATION, load<u32>(cpu + VCPU_TLB_GENERATION));
@@ -164,7 +165,7 @@ function step(cpu: usize, machine: usize, single: u32): u32 {
   if (!(mode & MODE_SINGLE)) {
     const heat = load<u32>(block + BLOCK_HEAT) + 1;
     store<u32>(block + BLOCK_HEAT, heat);
-    if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block);
+    if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block, cpu);
   }
   from = load<u32>(block + BLOCK_HOST2) ? 0 : load<u32>(block + BLOCK_HOST);
   return interpret(cpu, block, 0);
@@ -175,7 +176,7 @@ function sideExit(cpu: usize): void {
   const head = <usize>load<u32>(cpu + VCPU_SIDE_REGION);
   const count = load<u32>(head + BLOCK_SIDE_EXITS) + 1;
   store<u32>(head + BLOCK_SIDE_EXITS, count);
-  if (count === MANY_SIDE_EXITS) hot(head);
+  if (count === MANY_SIDE_EXITS) hot(head, 0);
   cold = true;
 }
 
@@ -241,22 +242,23 @@ export function callGuest(cpu: usize, expected: u64): u32 {
   const key = load<u64>(cpu + VCPU_MODE);
   const epoch = codeEpoch;
   if (!(<u32>key & MODE_CS_BASE)) {
-    // The short way: a compiled callee that returns.
-    const pc = load<u64>(cpu + VCPU_PC);
-    const entry = jumpEntry(cpu, pc);
-    if (load<u64>(entry + JUMP_PC) === pc) {
-      if (load<u64>(entry + JUMP_MODE) === key) {
-        const compiled = load<u32>(<usize>load<u32>(entry + JUMP_BLOCK) + BLOCK_ENTRY);
-        if (compiled) {
-          depth++;
-          const result = call_indirect<u32>(compiled, cpu);
-          depth--;
-          if (result === REGION_NEXT) {
-            if (load<u64>(cpu + VCPU_PC) === expected) return returned(cpu, key, epoch);
-          } else if (result === REGION_SIDE_EXIT) sideExit(cpu);
-          else return result;
-        }
+    // The short way: compiled code all along, until it returns.
+    for (;;) {
+      const pc = load<u64>(cpu + VCPU_PC);
+      const entry = jumpEntry(cpu, pc);
+      if (load<u64>(entry + JUMP_PC) !== pc || load<u64>(entry + JUMP_MODE) !== load<u64>(cpu + VCPU_MODE)) break;
+      const compiled = load<u32>(<usize>load<u32>(entry + JUMP_BLOCK) + BLOCK_ENTRY);
+      if (!compiled) break;
+      depth++;
+      const result = call_indirect<u32>(compiled, cpu);
+      depth--;
+      if (result !== REGION_NEXT) {
+        if (result !== REGION_SIDE_EXIT) return result;
+        sideExit(cpu);
+        break;
       }
+      if (load<u64>(cpu + VCPU_PC) === expected) return returned(cpu, key, epoch);
+      if (requested(cpu) || load<u32>(cpu + VCPU_MODE) & MODE_CS_BASE) break;
     }
   }
   depth++;
