@@ -1,0 +1,78 @@
+/** Regions over several guest pages: they hold only as long as those are mapped as they were. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { VCPU } from '../../src/ir/layout.js';
+import { BareMachine } from '../support/bare-machine.js';
+
+const field = (m: BareMachine, name: string): number => m.registers.state + (VCPU.at[name] as number);
+const words = (m: BareMachine): DataView => new DataView(m.accelerator.memory.buffer);
+
+/** Runs the code at `address` until HLT. */
+function run(m: BareMachine, address: number): void {
+  m.registers.set('rip', BigInt(address));
+
+  words(m).setUint32(field(m, 'halted'), 0, true); // HLT of the run before
+  assert.equal(m.run().reason, 'halted');
+}
+
+test('a loop across a page border is one region', () => {
+  const m = new BareMachine({ mode: 'long64', hotThreshold: 10 });
+  // mov ecx, 1000; xor eax, eax; loop: add eax, ecx; nop ...
+  m.load(0x10ff0, [0xb9, 0xe8, 3, 0, 0, 0x31, 0xc0, 0x01, 0xc8, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90]);
+  m.load(0x11000, [0xff, 0xc9, 0x75, 0xf3, 0xf4]); // dec ecx; jnz loop; hlt
+  for (let i = 0; i < 12; i++) {
+    run(m, 0x10ff0);
+    assert.equal(m.registers.get('rax'), 500500n);
+  }
+  const { compiled, blocks } = m.accelerator.jit.stats;
+  assert.ok(compiled > 0 && blocks > compiled, `${blocks} blocks in ${compiled} regions`);
+});
+
+test('INVLPG of a page in the middle of a region and of a called page', () => {
+  const m = new BareMachine({ mode: 'long64', hotThreshold: 10 });
+  const entry = (at: number, value: number): void => m.view.setBigUint64(at, BigInt(value), true);
+  entry(0x2008, 0x3007); // linear 0x40000000: page directory
+  entry(0x3000, 0x4007); // page table
+  entry(0x4000, 0x22007);
+  entry(0x4008, 0x20007);
+  // A function that begins at the end of one page and goes on in the next: add edx, 1; nop ...; mov eax, N; ret
+  m.load(0x22ff0, [0x83, 0xc2, 0x01, ...Array<number>(13).fill(0x90)]);
+  m.load(0x20000, [0xb8, 1, 0, 0, 0, 0xc3]);
+  m.load(0x21000, [0xb8, 2, 0, 0, 0, 0xc3]);
+  // mov rbx, 0x40000ff0; mov ecx, 5000; call rbx; dec ecx; jnz; hlt
+  const loop = [0xb9, 0x88, 0x13, 0, 0, 0xff, 0xd3, 0xff, 0xc9, 0x75, 0xfa, 0xf4];
+  m.load(0x10000, [0x48, 0xbb, 0xf0, 0x0f, 0, 0x40, 0, 0, 0, 0, ...loop]);
+  // mov qword [0x4008], 0x21007; invlpg [0x40001000]; the loop again
+  m.load(0x10100, [0x48, 0xc7, 4, 0x25, 8, 0x40, 0, 0, 7, 0x10, 2, 0, 0x0f, 1, 0x3c, 0x25, 0, 0x10, 0, 0x40, ...loop]);
+  for (let i = 0; i < 4; i++) {
+    m.registers.set('rdx', 0n);
+    run(m, 0x10000);
+    assert.equal(m.registers.get('rax'), 1n);
+    assert.equal(m.registers.get('rdx'), 5000n);
+  }
+  assert.ok(m.accelerator.jit.stats.regions > 0);
+  run(m, 0x10100);
+  assert.equal(m.registers.get('rax'), 2n);
+  assert.equal(m.registers.get('rdx'), 10000n);
+});
+
+test('compiled code that writes into a page with code', () => {
+  const m = new BareMachine({ mode: 'long64', hotThreshold: 10 });
+  // f at 0x20000: mov eax, 1; ret. The loop changes f's constant every time: mov [0x20001], ecx; call f; add edx, eax
+  m.load(0x20000, [0xb8, 1, 0, 0, 0, 0xc3]);
+  m.load(0x10000, [
+    ...[0xbb, 0, 0, 2, 0], // mov ebx, 0x20000
+    ...[0xb9, 100, 0, 0, 0], // mov ecx, 100
+    ...[0x31, 0xd2], // xor edx, edx
+    ...[0x89, 0x4b, 0x01], // mov [rbx+1], ecx
+    ...[0xff, 0xd3], // call rbx
+    ...[0x01, 0xc2], // add edx, eax
+    ...[0xff, 0xc9, 0x75, 0xf5], // dec ecx; jnz
+    0xf4,
+  ]);
+  for (let i = 0; i < 4; i++) {
+    run(m, 0x10000);
+    assert.equal(m.registers.get('rdx'), 5050n);
+  }
+  assert.ok(m.accelerator.jit.stats.compiled > 0);
+});
