@@ -11,11 +11,10 @@ import { currentNode } from './current-node.mjs';
 import { ensurePackages } from './host-packages.mjs';
 
 /**
- * Suites with commands of their own: long ones, and those that run processors of the host's KVM for real (`npm run
- * test:kvm`): where that KVM loses an interrupt, a processor that halts in the kernel never comes back. The SeaBIOS table test reads QEMU's console,
- * which sometimes drops lines (`npm test tests/firmware/`).
+ * Suites with commands of their own: long ones, and those that need a complete KVM (`npm run test:kvm-lab`). The SeaBIOS
+ * table test reads QEMU's console, which sometimes drops lines (`npm test tests/firmware/`).
  */
-const LONG = ['tests/systems', 'tests/kvm/events', 'tests/kvm/machine', 'tests/firmware/seabios-tables'];
+const LONG = ['tests/systems', 'tests/kvm-lab', 'tests/firmware/seabios-tables'];
 /** A test file that takes longer is stuck: it is ended and has failed. */
 const FILE_TIMEOUT_MS = 300_000;
 /** What depends on the JavaScript engine most: translator, interpreter, region compiler, and a whole boot. */

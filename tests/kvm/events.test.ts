@@ -57,8 +57,11 @@ test('an irqfd raises an interrupt, an ioeventfd takes a port write', options, (
       rig.vm.irqfd(irq, 5, true);
       rig.vm.ioeventfd({ eventfd: doorbell, space: 'port', address: 0x510n, length: 1 }, true);
       installHandler(rig, 0x25);
-      // out to port 0x510 three times, then wait for the interrupt
-      const vcpu = rig.vcpu('real', `${openIrq(5)} ba 10 05 ee ee ee fb f4 eb fd`);
+      // out to port 0x510 three times, in from 0x81, then wait for the interrupt
+      const vcpu = rig.vcpu('real', `${openIrq(5)} ba 10 05 ee ee ee e4 81 fb f4 eb fd`);
+      const ready = run(vcpu);
+      assert.ok(ready.reason === 'io' && ready.port === 0x81);
+      // Not before: setting up an 8259 makes it forget the edges that it has seen.
       rig.calls.signalEvent(irq);
       const exit = run(vcpu);
       assert.ok(exit.reason === 'io' && exit.port === 0x80, 'the doorbell itself is no exit');

@@ -1,10 +1,12 @@
 /** What the KVM tests share: a machine of one page-aligned memory and a few processors, in a given mode. */
+import { Worker } from 'node:worker_threads';
 import { KvmError } from '../../src/accel/kvm/error.js';
 import type { KvmExit } from '../../src/accel/kvm/interface.js';
 import { Kvm } from '../../src/accel/kvm/kvm.js';
 import type { KvmVcpu } from '../../src/accel/kvm/vcpu.js';
 import type { KvmVm } from '../../src/accel/kvm/vm.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
+import type { KickWorkerData } from './kick-worker.js';
 
 /** Why there is no KVM to test on; false: there is. */
 export const skip: string | false = ((): string | false => {
@@ -81,12 +83,34 @@ export class Rig {
   }
 }
 
-/** Runs until something that is no interruption. */
+const RUN_MS = 10_000;
+let kicks: Int32Array | undefined;
+
+/** Someone who ends KVM_RUN in this thread every few milliseconds while word 0 is 1. */
+function kicker(): Int32Array {
+  if (kicks) return kicks;
+  const shared = new SharedArrayBuffer(8);
+  const workerData: KickWorkerData = { thread: linuxCalls().threadId(), shared };
+  new Worker(new URL('./kick-worker.js', import.meta.url), { workerData }).unref();
+  kicks = new Int32Array(shared);
+  return kicks;
+}
+
+/** Runs until something that is no interruption. Throws when nothing happens for ten seconds, rather than hang. */
 export function run(vcpu: KvmVcpu): KvmExit {
-  for (;;) {
-    vcpu.run();
-    const exit = vcpu.exit();
-    if (exit.reason !== 'interrupted') return exit;
+  const words = kicker();
+  Atomics.store(words, 0, 1);
+  Atomics.notify(words, 0);
+  try {
+    for (const end = performance.now() + RUN_MS; performance.now() < end; ) {
+      vcpu.run();
+      const exit = vcpu.exit();
+      if (exit.reason !== 'interrupted') return exit;
+    }
+    throw new Error(`the guest does nothing for ${RUN_MS} ms at ${vcpu.regs().rip.toString(16)}`);
+  } finally {
+    Atomics.store(words, 0, 0);
+    Atomics.notify(words, 0);
   }
 }
 
