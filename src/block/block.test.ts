@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Drive } from './drive.js';
 import { MemoryNode } from './memory.js';
-import { BlockError, type BlockNode, type Completion } from './node.js';
+import { BlockError, type BlockNode, type Completion, Exclusive, isZero } from './node.js';
 import { type BlockHost, openImage } from './open.js';
 import { OverlayNode } from './overlay.js';
 import { RawNode } from './raw.js';
@@ -138,25 +138,62 @@ test('a locked tray gives its medium only by force', () => {
   assert.equal(drive.inserted, false);
 });
 
-test('opening: formats are probed, unknown ones refused, the file is closed again', () => {
+test('opening: the format is probed or named, and the file is closed again when that fails', async () => {
   let open = 0;
   const host = (bytes: Uint8Array): BlockHost => ({
-    openFile(_name, readOnly) {
+    openFile(_name, { readOnly }) {
       open++;
       const node = MemoryNode.of(bytes, readOnly);
       node.close = () => {
         open--;
+        return undefined;
       };
       return node;
     },
   });
-  const qcow2 = new Uint8Array(512);
-  qcow2.set([0x51, 0x46, 0x49, 0xfb]);
-  assert.throws(() => openImage(host(qcow2), { file: 'a' }), /'a': format 'qcow2' is not supported yet/);
-  assert.throws(() => openImage(host(qcow2), { file: 'a', format: 'nonsense' }), /Unknown driver 'nonsense'/);
+  await assert.rejects(
+    openImage(host(new Uint8Array(512)), { file: 'a', format: 'nonsense' }),
+    /Unknown driver 'nonsense'/,
+  );
   assert.equal(open, 0);
-  assert.equal(openImage(host(qcow2), { file: 'a', format: 'raw' }).driver, 'raw');
-  const overlay = openImage(host(new Uint8Array(1024)), { file: 'a', snapshot: true });
+  const raw = await openImage(host(new Uint8Array(512)), { file: 'a' });
+  assert.equal(raw.driver, 'raw');
+  await raw.close();
+  assert.equal(open, 0);
+  const overlay = await openImage(host(new Uint8Array(1024)), { file: 'a', snapshot: true });
   assert.equal(overlay.readOnly, false);
   overlay.write(0, ramp(512));
+});
+
+test('zeroes are found and written', async () => {
+  assert.ok(isZero(new Uint8Array(1001).subarray(1)));
+  for (const at of [0, 1, 500, 999]) {
+    const bytes = new Uint8Array(1001);
+    bytes[at + 1] = 1;
+    assert.ok(!isZero(bytes.subarray(1)), `byte ${at}`);
+  }
+  const drive = new Drive(MemoryNode.of(new Uint8Array(300_000).fill(1)), { id: 'd' });
+  await drive.writeZeroes(1000, 200_000, true);
+  const bytes = await contents(drive.node!, 0, 300_000);
+  assert.deepEqual([bytes[999], bytes[1000], bytes[200_999], bytes[201_000]], [1, 0, 0, 1]);
+});
+
+test('operations under an exclusive lock run in order, one at a time, whether or not they fail', async () => {
+  const lock = new Exclusive();
+  const seen: string[] = [];
+  const late = (name: string) => async () => {
+    seen.push(`${name} begins`);
+    await new Promise((resolve) => setImmediate(resolve));
+    seen.push(`${name} ends`);
+    if (name === 'b') throw new BlockError('EIO', 'b');
+  };
+  assert.equal(
+    lock.run(() => undefined),
+    undefined,
+    'at once when nothing runs',
+  );
+  const all = ['a', 'b', 'c'].map((name) => lock.run(late(name)));
+  await Promise.allSettled(all);
+  assert.deepEqual(seen, ['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
+  assert.equal(lock.busy, false);
 });

@@ -1,6 +1,6 @@
 /** A drive: what a disk controller's device works with. It has a medium or not, and a policy for errors. */
 import { UserError } from '../base/errors.js';
-import { BlockError, type BlockNode, type Completion } from './node.js';
+import { BlockError, type BlockNode, type Completion, isZero } from './node.js';
 import { OverlayNode } from './overlay.js';
 
 /** What happens when the host fails: tell the guest, pretend success, or pause the machine and retry when it goes on. */
@@ -14,6 +14,10 @@ export interface DriveOptions {
   readonly writeCache?: boolean;
   /** Flushes do nothing (cache=unsafe). */
   readonly unsafe?: boolean;
+  /** What the guest discards is given back to the host. */
+  readonly discard?: boolean;
+  /** Writes of zeroes become storage that is known to be zero (`on`), or is given back too (`unmap`). */
+  readonly detectZeroes?: 'off' | 'on' | 'unmap';
 }
 
 /** The device that a drive is plugged into. */
@@ -42,6 +46,8 @@ export interface BlockBackend {
   write(offset: number, from: Uint8Array): Completion;
   flush(): Completion;
   discard(offset: number, length: number): Completion;
+  /** With `unmap`, storage may be given back. */
+  writeZeroes(offset: number, length: number, unmap: boolean): Completion;
   /** The guest opens the tray: takes the medium out. */
   eject(): void;
 }
@@ -72,10 +78,14 @@ export class Drive implements BlockBackend {
   };
   /** Called when the error policy wants the machine paused. */
   onStop: (error: BlockError) => void = () => {};
+  /** A medium that was taken out could not be written back. */
+  onCloseFailure: (error: UserError) => void = () => {};
 
   readonly #rerror: ErrorPolicy;
   readonly #werror: ErrorPolicy;
   readonly #unsafe: boolean;
+  readonly #discard: boolean;
+  readonly #detectZeroes: 'off' | 'on' | 'unmap';
   #node: BlockNode | null;
   #user: DriveUser | null = null;
   #inFlight = 0;
@@ -90,6 +100,8 @@ export class Drive implements BlockBackend {
     this.#werror = options.werror ?? 'enospc';
     this.writeCache = options.writeCache ?? true;
     this.#unsafe = options.unsafe ?? false;
+    this.#discard = options.discard ?? true;
+    this.#detectZeroes = options.detectZeroes ?? 'off';
   }
 
   get length(): number {
@@ -133,10 +145,23 @@ export class Drive implements BlockBackend {
     const written = this.#run(this.#werror, (node) => {
       if (node.readOnly) throw new BlockError('EROFS', `'${node.filename}' is read-only`);
       this.#check(node, offset, from.length);
+      if (this.#detectZeroes !== 'off' && isZero(from)) {
+        return node.writeZeroes(offset, from.length, this.#detectZeroes === 'unmap' && this.#discard);
+      }
       return node.write(offset, from);
     });
-    if (this.writeCache) return written;
-    return written ? written.then(() => this.flush()) : this.flush();
+    return this.#through(written);
+  }
+
+  writeZeroes(offset: number, length: number, unmap: boolean): Completion {
+    this.statistics.writeOperations++;
+    this.statistics.writtenBytes += length;
+    const written = this.#run(this.#werror, (node) => {
+      if (node.readOnly) throw new BlockError('EROFS', `'${node.filename}' is read-only`);
+      this.#check(node, offset, length);
+      return node.writeZeroes(offset, length, unmap && this.#discard);
+    });
+    return this.#through(written);
   }
 
   flush(): Completion {
@@ -147,8 +172,9 @@ export class Drive implements BlockBackend {
 
   discard(offset: number, length: number): Completion {
     return this.#run(this.#werror, (node) => {
+      if (node.readOnly) throw new BlockError('EROFS', `'${node.filename}' is read-only`);
       this.#check(node, offset, length);
-      return node.discard(offset, length);
+      return this.#discard ? node.discard(offset, length) : undefined;
     });
   }
 
@@ -187,13 +213,36 @@ export class Drive implements BlockBackend {
   }
 
   dispose(): void {
-    this.#node?.close();
+    this.#setMedium(null);
+  }
+
+  /** Takes the node away for good and closes it once all is written back. */
+  async close(): Promise<void> {
+    await this.drained();
+    const node = this.#node;
     this.#node = null;
+    await node?.close();
+  }
+
+  /** Without a write cache a write is done once it is safe. */
+  #through(written: Completion): Completion {
+    if (this.writeCache) return written;
+    return written ? written.then(() => this.flush()) : this.flush();
   }
 
   #setMedium(node: BlockNode | null): void {
-    this.#node?.close();
+    const old = this.#node;
     this.#node = node;
+    if (!old) return;
+    const report = (error: unknown): void => {
+      if (!(error instanceof UserError)) throw error;
+      this.onCloseFailure(error);
+    };
+    try {
+      old.close()?.catch(report);
+    } catch (error) {
+      report(error);
+    }
   }
 
   #check(node: BlockNode, offset: number, length: number): void {

@@ -1,11 +1,10 @@
-import type { BlockNode, Completion } from './node.js';
+import { BaseNode, type BlockStatus, type Completion } from './node.js';
 
 const CHUNK = 1 << 16;
 
 /** Bytes in memory: chunks appear when they are first written, so an empty one of any length costs nothing. */
-export class MemoryNode implements BlockNode {
+export class MemoryNode extends BaseNode {
   readonly driver = 'memory';
-  readonly children = [];
   readonly #chunks = new Map<number, Uint8Array>();
   #length: number;
 
@@ -14,6 +13,7 @@ export class MemoryNode implements BlockNode {
     readonly filename = 'memory',
     readonly readOnly = false,
   ) {
+    super();
     this.#length = length;
   }
 
@@ -39,7 +39,7 @@ export class MemoryNode implements BlockNode {
     return undefined;
   }
 
-  write(offset: number, from: Uint8Array): Completion {
+  override write(offset: number, from: Uint8Array): Completion {
     for (let at = 0; at < from.length; ) {
       const start = (offset + at) % CHUNK;
       const n = Math.min(CHUNK - start, from.length - at);
@@ -56,18 +56,46 @@ export class MemoryNode implements BlockNode {
     return undefined;
   }
 
-  flush(): Completion {
+  override writeZeroes(offset: number, length: number, unmap: boolean): Completion {
+    this.#length = Math.max(this.#length, offset + length);
+    const first = Math.ceil(offset / CHUNK) * CHUNK;
+    const end = Math.floor((offset + length) / CHUNK) * CHUNK;
+    if (first >= end) return super.writeZeroes(offset, length, unmap);
+    this.discard(first, end - first);
+    super.writeZeroes(offset, first - offset, unmap);
+    return super.writeZeroes(end, offset + length - end, unmap);
+  }
+
+  override status(offset: number, length: number): BlockStatus {
+    const known = this.#chunks.has(Math.floor(offset / CHUNK));
+    let end = (Math.floor(offset / CHUNK) + 1) * CHUNK;
+    while (end < offset + length && this.#chunks.has(end / CHUNK) === known) end += CHUNK;
+    length = Math.min(length, end - offset);
+    return { length, data: known, zero: !known, allocated: true, offset, file: this };
+  }
+
+  override truncate(length: number): Completion {
+    if (length < this.#length) {
+      for (const index of this.#chunks.keys()) if (index * CHUNK >= length) this.#chunks.delete(index);
+      this.#chunks.get(Math.floor(length / CHUNK))?.fill(0, length % CHUNK);
+    }
+    this.#length = length;
     return undefined;
   }
 
-  discard(offset: number, length: number): Completion {
+  override allocatedBytes(): number {
+    return this.#chunks.size * CHUNK;
+  }
+
+  override discard(offset: number, length: number): Completion {
     const first = Math.ceil(offset / CHUNK);
     const end = Math.floor((offset + length) / CHUNK);
     for (const index of this.#chunks.keys()) if (index >= first && index < end) this.#chunks.delete(index);
     return undefined;
   }
 
-  close(): void {
+  override close(): Completion {
     this.#chunks.clear();
+    return undefined;
   }
 }

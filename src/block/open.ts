@@ -1,18 +1,15 @@
-/** From options of a drive to its nodes. */
+/** From a file name and options to a graph of nodes: protocol, format, backing chain, temporary overlay. */
 import { UserError } from '../base/errors.js';
 import { Drive, type DriveOptions } from './drive.js';
+import { relativeTo } from './filename.js';
+import type { BlockHost, CacheMode, Format, FormatNode, OpenContext } from './format.js';
+import { FORMATS, formatNamed } from './formats.js';
 import { MemoryNode } from './memory.js';
 import type { BlockNode } from './node.js';
 import { OverlayNode } from './overlay.js';
-import { RawNode } from './raw.js';
+import { openProtocol } from './protocols.js';
 
-/** What the host offers. */
-export interface BlockHost {
-  /** Throws UserError when the file cannot be opened. */
-  openFile(filename: string, readOnly: boolean): BlockNode;
-  /** A store for an overlay, gone when it is closed. Without one, overlays live in memory. */
-  temporaryFile?(): BlockNode;
-}
+export type { BlockHost } from './format.js';
 
 export interface OpenOptions {
   readonly file: string;
@@ -20,50 +17,124 @@ export interface OpenOptions {
   readonly format?: string;
   readonly readOnly?: boolean;
   readonly snapshot?: boolean;
+  /** Lets other processes write the image meanwhile. */
+  readonly share?: boolean;
+  readonly cache?: CacheMode;
+  /** Leaves the backing image closed. */
+  readonly noBacking?: boolean;
+  /** Images of the backing chain are opened for writing, this many levels of it. */
+  readonly writableBackings?: number;
+  /** Options of the format. */
+  readonly options?: Readonly<Record<string, string>>;
+  readonly secrets?: ReadonlyMap<string, Uint8Array>;
+  readonly forCheck?: boolean;
 }
 
-/** First bytes of formats that are not raw. */
-const MAGICS: readonly (readonly [format: string, magic: string])[] = [
-  ['qcow2', 'QFI\xfb'],
-  ['vmdk', 'KDMV'],
-  ['vdi', '<<< '],
-  ['vpc', 'conectix'],
-  ['vhdx', 'vhdxfile'],
-  ['qed', 'QED\0'],
-  ['parallels', 'WithoutFreeSpace'],
-];
-const FORMATS: readonly string[] = ['raw'];
+/** Longer backing chains are taken for a loop. */
+const MAX_CHAIN = 200;
 
-/** Opens an image: the file, its format, and a temporary overlay when asked for. */
-export function openImage(host: BlockHost, options: OpenOptions): BlockNode {
+/** Opens an image: the file, its format, its backing images, and a temporary overlay when asked for. Throws UserError. */
+export async function openImage(host: BlockHost, options: OpenOptions): Promise<BlockNode> {
   const snapshot = options.snapshot ?? false;
-  const file = host.openFile(options.file, (options.readOnly ?? false) || snapshot);
+  const node = await openChain(host, { ...options, readOnly: (options.readOnly ?? false) || snapshot }, []);
+  return snapshot ? new OverlayNode(node, host.temporaryFile?.() ?? new MemoryNode(0)) : node;
+}
+
+async function openChain(host: BlockHost, options: OpenOptions, above: readonly string[]): Promise<BlockNode> {
+  const { file: filename } = options;
+  if (above.includes(filename)) throw new UserError(`Backing file '${filename}' creates an infinite loop.`);
+  if (above.length >= MAX_CHAIN)
+    throw new UserError(`Backing chain of '${above[0]}' is longer than ${MAX_CHAIN} images`);
+  const readOnly = options.readOnly ?? false;
+  if (options.format !== undefined && !formatNamed(options.format)) {
+    throw new UserError(`Unknown driver '${options.format}'`);
+  }
+  const file = await openProtocol(host, filename, {
+    readOnly,
+    ...(options.share && { share: true }),
+    ...(options.cache && { cache: options.cache }),
+  });
+  let node: FormatNode | undefined;
   try {
-    const format = options.format ?? probe(file);
-    if (!FORMATS.includes(format)) {
-      const known = MAGICS.some(([name]) => name === format);
-      throw new UserError(
-        known
-          ? `'${options.file}': format '${format}' is not supported yet; convert the image to raw (qemu-img convert -O raw)`
-          : `Unknown driver '${format}'`,
-      );
+    const format = options.format === undefined ? await probe(file) : formatNamed(options.format)!;
+    node = await format.open(file, contextFor(host, options));
+    const backing = node.backingFile;
+    if (node.setBacking && backing && !options.noBacking) {
+      node.setBacking(await openBacking(host, options, node, backing, [...above, filename]));
     }
-    const raw = new RawNode(file);
-    return snapshot ? new OverlayNode(raw, host.temporaryFile?.() ?? new MemoryNode(0)) : raw;
+    return node;
   } catch (error) {
-    file.close();
+    await (node ?? file).close();
     throw error;
   }
 }
 
-export function openDrive(host: BlockHost, options: OpenOptions & DriveOptions): Drive {
-  return new Drive(openImage(host, options), options);
+async function openBacking(
+  host: BlockHost,
+  options: OpenOptions,
+  node: FormatNode,
+  name: string,
+  above: readonly string[],
+): Promise<BlockNode> {
+  const writable = options.writableBackings ?? 0;
+  const { format: _, options: __, ...rest } = options;
+  const format = node.backingFormat;
+  try {
+    return await openChain(
+      host,
+      {
+        ...rest,
+        file: relativeTo(options.file, name),
+        ...(format && { format }),
+        readOnly: writable === 0,
+        writableBackings: Math.max(0, writable - 1),
+        forCheck: false,
+      },
+      above,
+    );
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`Could not open backing file: ${error.message}`);
+  }
 }
 
-function probe(file: BlockNode): string {
-  const head = new Uint8Array(16);
-  // A file that cannot tell at once is raw: all that could be something else can.
-  if (file.read(0, head)) return 'raw';
-  const text = String.fromCharCode(...head);
-  return MAGICS.find(([, magic]) => text.startsWith(magic))?.[0] ?? 'raw';
+function contextFor(host: BlockHost, options: OpenOptions): OpenContext {
+  return {
+    host,
+    readOnly: options.readOnly ?? false,
+    filename: options.file,
+    forCheck: options.forCheck ?? false,
+    option: (name) => options.options?.[name],
+    secret: (id) => {
+      const secret = options.secrets?.get(id);
+      if (!secret) throw new UserError(`No secret with id '${id}'`);
+      return secret;
+    },
+    openFile: async (name) =>
+      openProtocol(host, relativeTo(options.file, name), {
+        readOnly: options.readOnly ?? false,
+        ...(options.share && { share: true }),
+        ...(options.cache && { cache: options.cache }),
+      }),
+  };
+}
+
+export async function openDrive(host: BlockHost, options: OpenOptions & DriveOptions): Promise<Drive> {
+  return new Drive(await openImage(host, options), options);
+}
+
+/** The format that the first bytes speak for; raw when none does. */
+export async function probe(file: BlockNode): Promise<Format> {
+  const head = new Uint8Array(2048);
+  await file.read(0, head);
+  let best = formatNamed('raw')!;
+  let most = 0;
+  for (const format of FORMATS) {
+    const score = format.probe(head, file);
+    if (score > most) {
+      best = format;
+      most = score;
+    }
+  }
+  return best;
 }

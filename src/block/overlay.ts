@@ -1,4 +1,4 @@
-import { type BlockNode, type Completion, sequence } from './node.js';
+import { BaseNode, type BlockNode, type Completion, Exclusive, sequence } from './node.js';
 
 const CLUSTER = 1 << 16;
 
@@ -6,19 +6,19 @@ const CLUSTER = 1 << 16;
  * A temporary copy-on-write layer (`snapshot=on`): reads come from the base until something is written, writes go to a
  * store that grows (memory or a temporary file), in clusters of 64 KiB. `commit` writes them back to the base.
  */
-export class OverlayNode implements BlockNode {
+export class OverlayNode extends BaseNode {
   readonly driver = 'overlay';
   readonly readOnly = false;
-  readonly children: BlockNode['children'];
   readonly #base: BlockNode;
   readonly #store: BlockNode;
   /** Cluster of the disk to cluster of the store. */
   readonly #clusters = new Map<number, number>();
   /** Writes run one after the other: two of them might copy the same cluster. */
-  #writing: Promise<void> | undefined;
+  readonly #writing = new Exclusive();
   readonly #cluster = new Uint8Array(CLUSTER);
 
   constructor(base: BlockNode, store: BlockNode) {
+    super();
     this.#base = base;
     this.#store = store;
     this.children = [
@@ -44,21 +44,8 @@ export class OverlayNode implements BlockNode {
     return parts.length > 0 ? Promise.all(parts).then(() => {}) : undefined;
   }
 
-  write(offset: number, from: Uint8Array): Completion {
-    return this.#exclusive(() => this.#writeFrom(offset, from, 0));
-  }
-
-  flush(): Completion {
-    return undefined;
-  }
-
-  discard(): Completion {
-    return undefined;
-  }
-
-  close(): void {
-    this.#base.close();
-    this.#store.close();
+  override write(offset: number, from: Uint8Array): Completion {
+    return this.#writing.run(() => this.#writeFrom(offset, from, 0));
   }
 
   /** Writes everything that changed to the base. */
@@ -75,30 +62,7 @@ export class OverlayNode implements BlockNode {
       this.#clusters.clear();
       return this.#base.flush();
     };
-    return this.#exclusive(() => next(0));
-  }
-
-  #exclusive(operation: () => Completion): Completion {
-    if (!this.#writing) {
-      const done = operation();
-      if (done) this.#queue(done);
-      return done;
-    }
-    const done = this.#writing.then(operation);
-    this.#queue(done);
-    return done;
-  }
-
-  #queue(done: Promise<void>): void {
-    const settled: Promise<void> = done.then(
-      () => this.#settled(settled),
-      () => this.#settled(settled),
-    );
-    this.#writing = settled;
-  }
-
-  #settled(which: Promise<void>): void {
-    if (this.#writing === which) this.#writing = undefined;
+    return this.#writing.run(() => next(0));
   }
 
   #writeFrom(offset: number, from: Uint8Array, at: number): Completion {

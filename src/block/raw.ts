@@ -1,5 +1,14 @@
 import { UserError } from '../base/errors.js';
-import type { BlockNode, Completion } from './node.js';
+import type { Format } from './format.js';
+import {
+  BaseNode,
+  BlockError,
+  type BlockNode,
+  type BlockStatus,
+  type Completion,
+  type Eventually,
+  type Preallocation,
+} from './node.js';
 
 const SECTOR = 512;
 
@@ -10,14 +19,14 @@ export interface RawOptions {
 }
 
 /** The raw format: the file's bytes are the disk's. A length that is no multiple of 512 is rounded up, with zeroes. */
-export class RawNode implements BlockNode {
+export class RawNode extends BaseNode {
   readonly driver = 'raw';
-  readonly children: BlockNode['children'];
   readonly #file: BlockNode;
   readonly #offset: number;
   readonly #size: number | undefined;
 
   constructor(file: BlockNode, options: RawOptions = {}) {
+    super();
     this.#file = file;
     this.#offset = options.offset ?? 0;
     this.#size = options.size;
@@ -44,19 +53,47 @@ export class RawNode implements BlockNode {
     return this.#file.read(this.#offset + offset, into);
   }
 
-  write(offset: number, from: Uint8Array): Completion {
+  override write(offset: number, from: Uint8Array): Completion {
     return this.#file.write(this.#offset + offset, from);
   }
 
-  flush(): Completion {
+  override flush(): Completion {
     return this.#file.flush();
   }
 
-  discard(offset: number, length: number): Completion {
+  override discard(offset: number, length: number): Completion {
     return this.#file.discard(this.#offset + offset, length);
   }
 
-  close(): void {
-    this.#file.close();
+  override writeZeroes(offset: number, length: number, unmap: boolean): Completion {
+    return this.#file.writeZeroes(this.#offset + offset, length, unmap);
+  }
+
+  override status(offset: number, length: number): Eventually<BlockStatus> {
+    const stored = this.#file.length - this.#offset - offset;
+    // The last sector may be longer than the file.
+    if (stored <= 0) return { length, data: false, zero: true, allocated: true };
+    return this.#file.status(this.#offset + offset, Math.min(length, stored));
+  }
+
+  override truncate(length: number, preallocation?: Preallocation): Completion {
+    if (this.#size !== undefined) throw new BlockError('ENOTSUP', 'Cannot resize fixed-size raw disks');
+    return this.#file.truncate(this.#offset + length, preallocation);
   }
 }
+
+export const RAW: Format = {
+  name: 'raw',
+  probe: () => 1,
+  open(file, context) {
+    const number = (name: string): number | undefined => {
+      const text = context.option(name);
+      return text === undefined ? undefined : Number(text);
+    };
+    const offset = number('offset');
+    const size = number('size');
+    return Promise.resolve(
+      new RawNode(file, { ...(offset !== undefined && { offset }), ...(size !== undefined && { size }) }),
+    );
+  },
+};

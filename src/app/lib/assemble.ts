@@ -1,10 +1,9 @@
 /** Carries out wishes: opens what they name, builds the machine, attaches monitors. */
 import fs from 'node:fs';
-import { tmpdir } from 'node:os';
 import { DisposableStore, toDisposable } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Drive } from '../../block/drive.js';
-import { type BlockHost, openDrive } from '../../block/open.js';
+import { openDrive } from '../../block/open.js';
 import { DEFAULT_OPTIONS, type DeviceRequest, type IdeDriveRequest, type MachineOptions } from '../../boards/index.js';
 import type { CharBackend } from '../../char/backend.js';
 import { NullBackend } from '../../char/null.js';
@@ -12,8 +11,8 @@ import type { GuestArchitecture } from '../../guest/guest.js';
 import { type CpuConfig, hasFeature, parseCpu } from '../../guest/x86/cpu-models.js';
 import { apicId } from '../../guest/x86/cpuid-leaves.js';
 import { X86_64 } from '../../guest/x86/index.js';
+import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { findDataFile } from '../../host/node/data-files.js';
-import { FileNode, temporaryFile } from '../../host/node/file.js';
 import { hostReason } from '../../host/node/host-error.js';
 import { splitCommas } from '../options/keyval.js';
 import { blamed, within } from '../options/parse.js';
@@ -55,11 +54,6 @@ const HOT_THRESHOLD = {
 } as const;
 const FIRMWARE = { pc: 'bios-256k.bin', isapc: 'bios.bin' } as const;
 
-export const BLOCK_HOST: BlockHost = {
-  openFile: (filename, readOnly) => new FileNode(filename, { readOnly }),
-  temporaryFile: () => temporaryFile(tmpdir()),
-};
-
 /** Throws UserError, and then leaves nothing open. */
 export async function assemble(wishes: Wishes, options: AssembleOptions = {}): Promise<Assembled> {
   const store = new DisposableStore();
@@ -88,7 +82,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   });
   // Before the devices: of a multiplexer's users, the one that comes last has the focus.
   const monitorPorts = w.monitors.map(({ chardev, origin }) => within(origin, () => backends.take(chardev)));
-  const drives = openDrives(w, store);
+  const drives = await openDrives(w, store);
   const debugcons = w.debugcons.map(
     ({ chardev, origin }): DeviceRequest => ({ type: 'isa-debugcon', id: '', properties: { chardev }, origin }),
   );
@@ -237,17 +231,19 @@ function firmwareImage(w: Wishes): Uint8Array | undefined {
   );
 }
 
-function openDrives(w: Wishes, store: DisposableStore): Map<string, Drive> {
+async function openDrives(w: Wishes, store: DisposableStore): Promise<Map<string, Drive>> {
   const drives = new Map<string, Drive>();
   for (const request of w.drives) {
-    const drive = within(request.origin, () => openOne(w, request));
+    const drive = await openOne(w, request).catch((error: unknown) => {
+      throw blamed(request.origin, error);
+    });
     if (drives.has(drive.id)) throw blamed(request.origin, new UserError(`Duplicate ID '${drive.id}' for drive`));
     drives.set(drive.id, store.add(drive));
   }
   return drives;
 }
 
-function openOne(w: Wishes, r: DriveRequest): Drive {
+async function openOne(w: Wishes, r: DriveRequest): Promise<Drive> {
   const options = {
     id: r.id!,
     rerror: r.rerror,
@@ -259,7 +255,7 @@ function openOne(w: Wishes, r: DriveRequest): Drive {
     if (r.interface === 'ide' && r.media === 'disk') throw new UserError('a disk needs an image: add file=FILE');
     return new Drive(null, options);
   }
-  return openDrive(BLOCK_HOST, {
+  return openDrive(NODE_BLOCK_HOST, {
     ...options,
     file: r.file,
     ...(r.format !== undefined && { format: r.format }),

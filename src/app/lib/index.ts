@@ -175,8 +175,16 @@ export class VirtualMachine {
     }
   }
 
-  /** Runs a command of the monitor and gives what it prints. Throws UserError. */
+  /** Runs a command of the monitor and gives what it prints. Throws UserError, also for commands that take time. */
   monitor(command: string): string {
+    const text = runCommand(this.#monitor, command);
+    if (typeof text === 'string') return text;
+    text.catch(() => {});
+    throw new UserError(`the command '${command}' takes time: use monitorAsync`);
+  }
+
+  /** The same for any command, such as `change`. */
+  async monitorAsync(command: string): Promise<string> {
     return runCommand(this.#monitor, command);
   }
 

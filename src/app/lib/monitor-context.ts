@@ -4,11 +4,12 @@ import { UserError } from '../../base/errors.js';
 import { openImage } from '../../block/open.js';
 import type { MonitorContext, Statistic } from '../../control/hmp/context.js';
 import { KeySender } from '../../display/key-sender.js';
+import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { deflate } from '../../host/node/deflate.js';
 import { hostReason } from '../../host/node/host-error.js';
 import { VCPU } from '../../ir/layout.js';
 import { LOG_HELP, logItems, traceEvents } from '../options/logging.js';
-import { type Assembled, BLOCK_HOST } from './assemble.js';
+import type { Assembled } from './assemble.js';
 import { applyLogItems } from './logging.js';
 
 const PACKAGE = new URL('../../../../package.json', import.meta.url);
@@ -45,7 +46,7 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
     },
     drives: m.drives,
     openMedium: (file, format, readOnly) =>
-      openImage(BLOCK_HOST, { file, readOnly, ...(format !== undefined && { format }) }),
+      openImage(NODE_BLOCK_HOST, { file, readOnly, ...(format !== undefined && { format }) }),
     chardevs: () => m.backends.list(),
     roms: m.roms,
     display: m.display,

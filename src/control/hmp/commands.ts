@@ -16,7 +16,8 @@ export interface Command {
   readonly parameters: string;
   readonly help: string;
   /** `text`: all that follows the name. */
-  run(session: Session, text: string): void;
+  /** A promise when the command goes on after the call. */
+  run(session: Session, text: string): void | Promise<void>;
 }
 
 function row(names: string, parameters: string, help: string, run: Command['run']): Command {
@@ -136,13 +137,19 @@ function driveNamed(s: Session, id: string): Session['drives'][number] {
   return drive;
 }
 
-function change(s: Session, text: string): void {
+async function change(s: Session, text: string): Promise<void> {
   const [id, file, format, mode] = words(text.replace(/-f\s+/, ''));
   if (id === undefined) throw new Usage('change: block device name expected', 'change');
   if (file === undefined) throw new Usage('change: filename expected', 'change');
   const drive = driveNamed(s, id);
   const readOnly = mode === 'read-only' || (mode === undefined && drive.readOnly);
-  drive.changeMedium(s.openMedium(file, format, readOnly || /cd\d$/.test(id)), /(^|\s)-f\s/.test(text));
+  const medium = await s.openMedium(file, format, readOnly || /cd\d$/.test(id));
+  try {
+    drive.changeMedium(medium, /(^|\s)-f\s/.test(text));
+  } catch (error) {
+    await medium.close();
+    throw error;
+  }
 }
 
 function eject(s: Session, text: string): void {
@@ -228,14 +235,14 @@ export const COMMANDS: readonly Command[] = [
 ];
 
 /** `text`: a whole line. Throws UserError. */
-export function execute(s: Session, text: string): void {
+export function execute(s: Session, text: string): void | Promise<void> {
   const match = /^\s*([^\s/]+)(.*)$/s.exec(text);
-  if (!match) return;
+  if (!match) return undefined;
   const name = match[1]!;
   const command = COMMANDS.find((c) => c.names.includes(name));
   if (!command) throw new UserError(`unknown command: '${name}'`);
   try {
-    command.run(s, match[2]!.trim());
+    return command.run(s, match[2]!.trim());
   } catch (error) {
     if (
       error instanceof Usage ||

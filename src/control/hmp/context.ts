@@ -30,8 +30,8 @@ export interface MonitorContext {
   /** Guest-physical address of a linear one on a vCPU; undefined where nothing is mapped. */
   translate(cpu: number, linear: bigint): bigint | undefined;
   readonly drives: readonly Drive[];
-  /** Opens an image for `change`. Throws UserError. */
-  openMedium(file: string, format: string | undefined, readOnly: boolean): BlockNode;
+  /** Opens an image for `change`. Fails with UserError. */
+  openMedium(file: string, format: string | undefined, readOnly: boolean): Promise<BlockNode>;
   chardevs(): readonly { readonly id: string; readonly backend: CharBackend }[];
   /** Memory that was filled from files before the guest ran. */
   readonly roms: readonly { readonly address: number; readonly size: number; readonly name: string }[];

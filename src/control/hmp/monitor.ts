@@ -8,16 +8,16 @@ import { LineEditor } from './readline.js';
 /** Scripts written for QEMU wait for this. */
 const PROMPT = '(qemu) ';
 
-/** Runs one command and gives what it prints. Throws UserError. */
-export function runCommand(context: MonitorContext, line: string): string {
+/** Runs one command and gives what it prints; a promise of it for commands that go on after the call. Throws UserError. */
+export function runCommand(context: MonitorContext, line: string): string | Promise<string> {
   let text = '';
-  execute(
+  const running = execute(
     session(context, (more) => {
       text += more;
     }),
     line,
   );
-  return text;
+  return running ? running.then(() => text) : text;
 }
 
 function session(context: MonitorContext, print: (text: string) => void): Session {
@@ -72,13 +72,21 @@ export class Monitor {
 
   #line(text: string): void {
     try {
-      execute(this.#session, text);
+      const running = execute(this.#session, text);
+      if (running) {
+        running.catch((error: unknown) => this.#complain(error)).finally(() => this.#editor.show());
+        return;
+      }
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      if (error instanceof Usage) this.#print(`${error.message}\nTry "help ${error.command}" for more information\n`);
-      else this.#print(`${/^(unknown|invalid)/.test(error.message) ? '' : 'Error: '}${error.message}\n`);
+      this.#complain(error);
     }
     this.#editor.show();
+  }
+
+  #complain(error: unknown): void {
+    if (!(error instanceof UserError)) throw error;
+    if (error instanceof Usage) this.#print(`${error.message}\nTry "help ${error.command}" for more information\n`);
+    else this.#print(`${/^(unknown|invalid)/.test(error.message) ? '' : 'Error: '}${error.message}\n`);
   }
 
   /** Text with plain line ends. */

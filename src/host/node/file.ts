@@ -1,23 +1,52 @@
 /** Files and block devices of the host as block nodes. */
 import fs from 'node:fs';
+import { constants } from 'node:os';
 import { UserError } from '../../base/errors.js';
-import { type BlockErrno, BlockError, type BlockNode, type Completion } from '../../block/node.js';
+import {
+  BaseNode,
+  type BlockErrno,
+  BlockError,
+  type BlockStatus,
+  type Completion,
+  type Preallocation,
+  ZEROES,
+} from '../../block/node.js';
+import { fileCalls } from './file-calls.js';
 import { hostReason } from './host-error.js';
 
 const SECTOR = 512;
+/** st_blocks counts these. */
+const STAT_BLOCK = 512;
+
+/** What QEMU calls permissions, by bit: a byte at 100 + bit is locked by who has one, at 200 + bit by who does not share it. */
+const PERMISSIONS = ['consistent read', 'write', 'write unchanged', 'resize'] as const;
+const CONSISTENT_READ = 0;
+const WRITE = 1;
+const RESIZE = 3;
+const HAVE = 100;
+const UNSHARED = 200;
 
 export interface FileOptions {
   readonly readOnly?: boolean;
+  /**
+   * `exclusive` (default) keeps other processes, QEMU's too, from writing while we have the file open; `share` lets them;
+   * `off` does not ask. Locks are advisory, and taken where the host has them (Linux with koffi).
+   */
+  readonly lock?: 'exclusive' | 'share' | 'off';
+  /** Flushing does nothing (cache=unsafe). */
+  readonly noFlush?: boolean;
+  /** Writes go through to the disk (cache=writethrough and directsync). */
+  readonly synchronous?: boolean;
 }
 
 /**
  * Reads and writes complete at once (they mostly hit the page cache, and a trip through the event loop costs more);
  * flushing runs beside the guest.
  */
-export class FileNode implements BlockNode {
+export class FileNode extends BaseNode {
   readonly driver: string;
-  readonly children = [];
   readonly readOnly: boolean;
+  readonly #noFlush: boolean;
   #length: number;
   #fd: number;
 
@@ -25,17 +54,36 @@ export class FileNode implements BlockNode {
     readonly filename: string,
     options: FileOptions = {},
   ) {
+    super();
     this.readOnly = options.readOnly ?? false;
+    this.#noFlush = options.noFlush ?? false;
+    let fd = -1;
     try {
-      this.#fd = fs.openSync(filename, this.readOnly ? 'r' : 'r+');
-      const stat = fs.fstatSync(this.#fd);
+      const access = this.readOnly ? fs.constants.O_RDONLY : fs.constants.O_RDWR;
+      fd = fs.openSync(filename, access | (options.synchronous ? fs.constants.O_DSYNC : 0));
+      const stat = fs.fstatSync(fd);
       if (stat.isDirectory()) throw new UserError(`Could not open '${filename}': Is a directory`);
       this.driver = stat.isBlockDevice() ? 'host_device' : 'file';
       this.#length = stat.isBlockDevice() ? blockDeviceBytes(stat.rdev) : stat.size;
+      this.#fd = fd;
+      this.#lock(options.lock ?? 'exclusive');
     } catch (error) {
+      if (fd >= 0) fs.closeSync(fd);
       if (error instanceof UserError) throw error;
       throw new UserError(`Could not open '${filename}': ${hostReason(error)}`);
     }
+  }
+
+  /** Makes an empty file, or empties one. Throws UserError, also when somebody uses it. */
+  static create(filename: string): FileNode {
+    try {
+      fs.closeSync(fs.openSync(filename, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o644));
+    } catch (error) {
+      throw new UserError(`Could not create '${filename}': ${hostReason(error)}`);
+    }
+    const node = new FileNode(filename);
+    if (node.driver === 'file') node.truncate(0);
+    return node;
   }
 
   get length(): number {
@@ -57,40 +105,119 @@ export class FileNode implements BlockNode {
     return undefined;
   }
 
-  write(offset: number, from: Uint8Array): Completion {
+  override write(offset: number, from: Uint8Array): Completion {
     try {
       let at = 0;
       while (at < from.length) at += fs.writeSync(this.#fd, from, at, from.length - at, offset + at);
-      this.#length = Math.max(this.#length, offset + from.length);
+      if (offset + at > this.#length) this.#length = offset + at;
     } catch (error) {
       throw this.#failure('writing', error);
     }
     return undefined;
   }
 
-  flush(): Completion {
+  override flush(): Completion {
+    if (this.#noFlush) return undefined;
     return new Promise((resolve, reject) => {
       fs.fdatasync(this.#fd, (error) => (error ? reject(this.#failure('flushing', error)) : resolve()));
     });
   }
 
-  /** Node.js cannot punch holes: the hint goes unused. */
-  discard(): Completion {
+  override discard(offset: number, length: number): Completion {
+    if (this.driver === 'file') fileCalls()?.punchHole(this.#fd, offset, length);
     return undefined;
   }
 
-  close(): void {
-    if (this.#fd < 0) return;
+  override writeZeroes(offset: number, length: number, unmap: boolean): Completion {
+    if (length === 0) return undefined;
+    if (offset >= this.#length && this.driver === 'file') return this.truncate(offset + length);
+    const calls = this.driver === 'file' ? fileCalls() : null;
+    const done = unmap
+      ? offset + length <= this.#length && calls?.punchHole(this.#fd, offset, length)
+      : calls?.zeroRange(this.#fd, offset, length);
+    if (!done) return super.writeZeroes(offset, length, unmap);
+    this.#length = Math.max(this.#length, offset + length);
+    return undefined;
+  }
+
+  override status(offset: number, length: number): BlockStatus {
+    const all = { length, data: true, zero: false, allocated: true, offset, file: this } as const;
+    const calls = this.driver === 'file' ? fileCalls() : null;
+    const data = calls?.seek(this.#fd, 'data', offset);
+    if (!calls || data === undefined) return all;
+    if (data < 0 || data > offset) {
+      const hole = data < 0 ? length : Math.min(length, data - offset);
+      return { ...all, length: hole, data: false, zero: true };
+    }
+    const end = calls.seek(this.#fd, 'hole', offset);
+    if (end === undefined || end <= offset) return all;
+    return { ...all, length: Math.min(length, end - offset) };
+  }
+
+  override truncate(length: number, preallocation: Preallocation = 'off'): Completion {
+    if (this.driver !== 'file') throw new BlockError('ENOTSUP', `Cannot resize device files`);
+    const old = this.#length;
+    try {
+      if (preallocation === 'falloc' && length > old) {
+        const failed = fileCalls()?.allocate(this.#fd, old, length - old);
+        if (failed !== undefined && failed !== 0 && failed !== constants.errno.EOPNOTSUPP) {
+          throw Object.assign(new Error(), { code: codeOf(failed) });
+        }
+      }
+      fs.ftruncateSync(this.#fd, length);
+      this.#length = length;
+    } catch (error) {
+      throw this.#failure('resizing', error);
+    }
+    if (preallocation !== 'full') return undefined;
+    for (let at = old; at < length; at += ZEROES.length) {
+      this.write(at, ZEROES.subarray(0, Math.min(ZEROES.length, length - at)));
+    }
+    return undefined;
+  }
+
+  override allocatedBytes(): number {
+    try {
+      return fs.fstatSync(this.#fd).blocks * STAT_BLOCK;
+    } catch (error) {
+      throw this.#failure('reading', error);
+    }
+  }
+
+  override close(): Completion {
+    if (this.#fd < 0) return undefined;
     fs.closeSync(this.#fd);
     this.#fd = -1;
+    return undefined;
+  }
+
+  #lock(mode: 'exclusive' | 'share' | 'off'): void {
+    const calls = mode === 'off' ? null : fileCalls();
+    if (!calls) return;
+    const have = this.readOnly ? [CONSISTENT_READ] : [CONSISTENT_READ, WRITE, RESIZE];
+    const unshared = mode === 'exclusive' ? [WRITE, RESIZE] : [];
+    const fd = this.#fd;
+    for (const bit of have) calls.lockShared(fd, HAVE + bit);
+    for (const bit of unshared) calls.lockShared(fd, UNSHARED + bit);
+    const fail = (what: string): never => {
+      throw new UserError(
+        `Could not open '${this.filename}': Failed to get ${what} lock\nIs another process using the image [${this.filename}]?`,
+      );
+    };
+    for (const bit of have) if (calls.isLocked(fd, UNSHARED + bit)) fail(`"${PERMISSIONS[bit]}"`);
+    for (const bit of unshared) if (calls.isLocked(fd, HAVE + bit)) fail(`shared "${PERMISSIONS[bit]}"`);
   }
 
   #failure(doing: string, error: unknown): BlockError {
     const code = (error as NodeJS.ErrnoException).code;
-    const errno: BlockErrno = code === 'ENOSPC' || code === 'EDQUOT' ? 'ENOSPC' : code === 'EACCES' ? 'EACCES' : 'EIO';
+    const errno: BlockErrno =
+      code === 'ENOSPC' || code === 'EDQUOT' ? 'ENOSPC' : code === 'EACCES' || code === 'EFBIG' ? code : 'EIO';
     return new BlockError(errno, `${doing} '${this.filename}' failed: ${hostReason(error)}`);
   }
 }
+
+const codeOf = (errno: number): string | undefined =>
+  Object.entries(constants.errno).find(([, number]) => number === errno)?.[0];
 
 /** A file that is gone when it is closed, also when the process dies. */
 export function temporaryFile(folder: string): FileNode {

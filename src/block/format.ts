@@ -1,0 +1,82 @@
+/** What an image format declares, and what it is given to open and create images. */
+import type { BlockNode, Completion } from './node.js';
+
+/** Compression and ciphers of the host; synchronous, so that only small pieces (clusters) go through them. */
+export interface Codecs {
+  /** Raw deflate streams (RFC 1951). Null when `data` does not inflate to exactly `length` bytes. */
+  inflateRaw(data: Uint8Array, length: number): Uint8Array | null;
+  /** `windowBits` as zlib counts them. */
+  deflateRaw(data: Uint8Array, windowBits: number): Uint8Array;
+  /** zlib streams (RFC 1950). */
+  inflate(data: Uint8Array, length: number): Uint8Array | null;
+  deflate(data: Uint8Array): Uint8Array;
+  readonly crypto?: Crypto;
+}
+
+export type HashName = 'sha1' | 'sha256' | 'sha512' | 'ripemd160';
+
+export interface Crypto {
+  hash(name: HashName, data: Uint8Array): Uint8Array;
+  pbkdf2(hash: HashName, password: Uint8Array, salt: Uint8Array, iterations: number, length: number): Uint8Array;
+  /** One of aes-128-ecb, aes-256-cbc, ...; no padding. */
+  cipher(name: string, encrypt: boolean, key: Uint8Array, iv: Uint8Array | null, data: Uint8Array): Uint8Array;
+  random(length: number): Uint8Array;
+}
+
+/** What the host offers. */
+export interface BlockHost {
+  /** Throws UserError when the file cannot be opened. */
+  openFile(filename: string, options: FileAccess): BlockNode;
+  /** Makes an empty file. Throws UserError. */
+  createFile?(filename: string): BlockNode;
+  /** A store for an overlay, gone when it is closed. Without one, overlays live in memory. */
+  temporaryFile?(): BlockNode;
+  readonly codecs?: Codecs;
+  /** Seconds and nanoseconds since 1970, for snapshots and format headers. */
+  now?(): number;
+  random?(bytes: Uint8Array): void;
+}
+
+export interface FileAccess {
+  readonly readOnly: boolean;
+  /** Lets other processes write the file meanwhile (-U). */
+  readonly share?: boolean;
+  readonly cache?: CacheMode;
+}
+
+export const CACHE_MODES = ['none', 'writeback', 'writethrough', 'directsync', 'unsafe'] as const;
+export type CacheMode = (typeof CACHE_MODES)[number];
+
+/** What a format's `open` may use. */
+export interface OpenContext {
+  readonly host: BlockHost;
+  readonly readOnly: boolean;
+  /** The name the user gave the image by: others in it are relative to its folder. */
+  readonly filename: string;
+  /** Options of the format, by QEMU's names (`data-file`, `encrypt.key-secret`). */
+  option(name: string): string | undefined;
+  /** The bytes of a `secret` object. Throws UserError. */
+  secret(id: string): Uint8Array;
+  /** Opens another file of the image (an extent, an external data file), by a name relative to it. */
+  openFile(name: string): Promise<BlockNode>;
+  /** The image is only to be looked at: a check or repair may find it broken. */
+  readonly forCheck: boolean;
+}
+
+export interface Format {
+  readonly name: string;
+  /** How sure it is of being meant: 0 not, 100 very. */
+  probe(head: Uint8Array, file: BlockNode): number;
+  open(file: BlockNode, context: OpenContext): Promise<FormatNode>;
+}
+
+/** A node that may stand on a backing image. */
+export interface FormatNode extends BlockNode {
+  /** As the image says; absent or '' without. */
+  readonly backingFile?: string;
+  readonly backingFormat?: string;
+  /** Puts the opened backing image below. */
+  setBacking?(node: BlockNode | null): void;
+}
+
+export type { Completion };

@@ -1,0 +1,45 @@
+/** This host for src/block: files, compression, time. */
+import { randomFillSync } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import zlib from 'node:zlib';
+import type { BlockHost, Codecs } from '../../block/format.js';
+import { FileNode, temporaryFile } from './file.js';
+
+const exactly = (data: Buffer, length: number): Uint8Array | null => (data.length === length ? data : null);
+
+function attempt(inflate: () => Buffer, length: number): Uint8Array | null {
+  try {
+    return exactly(inflate(), length);
+  } catch {
+    return null;
+  }
+}
+
+export const NODE_CODECS: Codecs = {
+  // The stream may be followed by padding, and may lack its end: what counts is that enough comes out of it.
+  inflateRaw: (data, length) =>
+    attempt(
+      () => zlib.inflateRawSync(data, { maxOutputLength: length, finishFlush: zlib.constants.Z_SYNC_FLUSH }),
+      length,
+    ),
+  deflateRaw: (data, windowBits) => zlib.deflateRawSync(data, { windowBits }),
+  inflate: (data, length) => attempt(() => zlib.inflateSync(data, { maxOutputLength: length }), length),
+  deflate: (data) => zlib.deflateSync(data),
+};
+
+export const NODE_BLOCK_HOST: BlockHost = {
+  openFile: (filename, { readOnly, share, cache }) =>
+    new FileNode(filename, {
+      readOnly,
+      ...(share && { lock: 'share' as const }),
+      noFlush: cache === 'unsafe',
+      synchronous: cache === 'writethrough' || cache === 'directsync',
+    }),
+  createFile: (filename) => FileNode.create(filename),
+  temporaryFile: () => temporaryFile(tmpdir()),
+  codecs: NODE_CODECS,
+  now: () => Date.now() / 1000,
+  random: (bytes) => {
+    randomFillSync(bytes);
+  },
+};
