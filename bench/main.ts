@@ -1,0 +1,88 @@
+/**
+ * `npm run bench [-- options]`: Tinamou against its peers, side by side, the same guests on both; one table.
+ *   --only PATTERN     rows whose `group/workload` matches (a regular expression); --list names them
+ *   --runs N           samples of a row, taken in turn on both sides (default 3)
+ *   --quick            a smoke test: one sample each
+ *   --no-peer          ours only
+ *   --cpu MODEL        the processor model of both sides (default max)
+ *   --json FILE        writes the report; --compare FILE sets it beside an earlier one
+ * Ends with status 1 when a bar is not met.
+ */
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+import { UserError } from '../src/base/errors.js';
+import { GROUPS } from './groups.js';
+import { allMet, comparison, losses, type Report, table } from './report.js';
+import { Session } from './session.js';
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    list: { type: 'boolean', default: false },
+    runs: { type: 'string', default: '3' },
+    quick: { type: 'boolean', default: false },
+    'no-peer': { type: 'boolean', default: false },
+    cpu: { type: 'string', default: 'max' },
+    json: { type: 'string' },
+    compare: { type: 'string' },
+  },
+});
+
+const firstLine = (command: string, args: readonly string[]): string => {
+  const done = spawnSync(command, args, { encoding: 'utf8' });
+  return done.error ? 'not installed' : done.stdout.split('\n')[0]!.trim();
+};
+
+async function main(): Promise<boolean> {
+  const pattern = new RegExp(values.only ?? '');
+  const runs = values.quick ? 1 : Number(values.runs);
+  if (!Number.isInteger(runs) || runs < 1) throw new UserError(`--runs '${values.runs}' is not a count`);
+  const before =
+    values.compare === undefined ? undefined : (JSON.parse(readFileSync(values.compare, 'utf8')) as Report);
+  const session = new Session({ pattern, runs, peers: !values['no-peer'], cpu: values.cpu });
+  if (values.list) {
+    for (const g of GROUPS) for (const w of g.workloads) console.log(`${g.name}/${w}`);
+    return true;
+  }
+  try {
+    for (const g of GROUPS) await g.measure(session);
+  } finally {
+    await session.stop();
+  }
+  const report: Report = {
+    date: new Date().toISOString(),
+    commit: firstLine('git', ['describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']),
+    machine: {
+      processor: cpus()[0]?.model ?? 'unknown',
+      processors: cpus().length,
+      memoryMib: Math.round(totalmem() / (1 << 20)),
+    },
+    versions: {
+      node: process.version,
+      qemu: firstLine('qemu-system-x86_64', ['--version']),
+      gcc: firstLine('gcc', ['--version']),
+    },
+    settings: { runs, cpu: values.cpu, only: values.only ?? '' },
+    groups: session.groups,
+    rows: session.rows,
+    warnings: session.warnings,
+  };
+  if (report.rows.length === 0) throw new UserError(`no workload matches '${values.only}': --list names them`);
+  console.log(`\n${table(report)}`);
+  const lost = losses(report);
+  if (lost.length > 0) console.log(`\nslower than the peer:\n${lost.map((l) => `  ${l}`).join('\n')}`);
+  for (const w of report.warnings) console.log(`warning: ${w}`);
+  if (before) console.log(`\n${comparison(before, report)}`);
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  return allMet(report);
+}
+
+try {
+  process.exit((await main()) ? 0 : 1);
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  console.error(`bench: ${error.message}`);
+  process.exit(2);
+}

@@ -1,0 +1,106 @@
+/** One run of the benchmark: what is wanted, the guests that are up, the rows so far. */
+import { Guest, PROMPT } from './guest.js';
+import { files, qemu, tinamou } from './machines.js';
+import { type Bar, type Group, geometricMean, type Row, row } from './report.js';
+import type { Bits } from './suite.js';
+
+export interface Wishes {
+  /** Rows whose `group/workload` matches. */
+  readonly pattern: RegExp;
+  /** Samples of each row. */
+  readonly runs: number;
+  readonly peers: boolean;
+  readonly cpu: string;
+}
+
+/** A booted Tinamou and, unless only ours is wanted, its booted peer. */
+export interface Pair {
+  readonly tinamou: Guest;
+  readonly peer: Guest | undefined;
+}
+
+export class Session {
+  readonly rows: Row[] = [];
+  readonly groups: Group[] = [];
+  readonly warnings: string[] = [];
+  private readonly pairs = new Map<Bits, Promise<Pair>>();
+
+  constructor(readonly wishes: Wishes) {}
+
+  wants(group: string, workload: string): boolean {
+    return this.wishes.pattern.test(`${group}/${workload}`);
+  }
+
+  say(text: string): void {
+    console.error(text);
+  }
+
+  warn(text: string): void {
+    this.warnings.push(text);
+    this.say(`warning: ${text}`);
+  }
+
+  /** The guests in which workloads run, booted when first asked for. */
+  pair(bits: Bits): Promise<Pair> {
+    let pair = this.pairs.get(bits);
+    if (!pair) {
+      pair = this.boot(bits);
+      this.pairs.set(bits, pair);
+    }
+    return pair;
+  }
+
+  private async boot(bits: Bits): Promise<Pair> {
+    const f = await files(bits);
+    this.say(`booting the ${bits}-bit guests`);
+    const guests = {
+      tinamou: new Guest('tinamou', tinamou(bits, f, this.wishes.cpu)),
+      peer: this.wishes.peers ? new Guest('qemu', qemu(bits, f, this.wishes.cpu)) : undefined,
+    };
+    for (const guest of [guests.tinamou, guests.peer]) {
+      await guest?.until(PROMPT);
+      await guest?.run('stty cols 500'); // the shell does not fold long lines
+    }
+    return guests;
+  }
+
+  /**
+   * Samples of one row, taken on both sides in turn; `sample` answers in the row's unit. Adds the row and says so.
+   */
+  async compare(
+    what: Pick<Row, 'group' | 'workload' | 'unit'> & { readonly bar?: number | undefined },
+    pair: Pair,
+    sample: (guest: Guest) => Promise<number>,
+  ): Promise<void> {
+    const samples: { tinamou: number[]; peer: number[] } = { tinamou: [], peer: [] };
+    for (let i = 0; i < this.wishes.runs; i++) {
+      samples.tinamou.push(await sample(pair.tinamou));
+      if (pair.peer) samples.peer.push(await sample(pair.peer));
+    }
+    this.add(row(what, samples.tinamou, samples.peer));
+  }
+
+  add(r: Row): void {
+    this.rows.push(r);
+    const side = (value: number | undefined): string => (value === undefined ? '-' : `${value.toFixed(2)} ${r.unit}`);
+    const ratio = r.ratio === undefined ? '' : `, ratio ${r.ratio.toFixed(2)}`;
+    this.say(`${r.group}/${r.workload}: tinamou ${side(r.tinamou)}, peer ${side(r.peer)}${ratio}`);
+  }
+
+  /** Closes a group: its mean over the rows it has, if any were wanted. */
+  endGroup(group: Pick<Group, 'name' | 'title' | 'peer'>, bar: Bar): void {
+    const rows = this.rows.filter((r) => r.group === group.name);
+    if (rows.length === 0) return;
+    const ratios = rows.flatMap((r) => (r.ratio === undefined ? [] : [r.ratio]));
+    const mean = bar.mean === undefined ? undefined : geometricMean(ratios);
+    this.groups.push({ ...group, mean, bar: bar.mean });
+  }
+
+  async stop(): Promise<void> {
+    for (const pair of this.pairs.values()) {
+      const { tinamou, peer } = await pair.catch(() => ({ tinamou: undefined, peer: undefined }));
+      await tinamou?.stop();
+      await peer?.stop();
+    }
+  }
+}
