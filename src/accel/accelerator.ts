@@ -1,5 +1,6 @@
 /** The one interface behind which guests run: on our translator (`tcg`) or on the host's processor (`kvm`). */
 import type { ApicMessage } from '../machine/apic-message.js';
+import type { AcceleratorChips } from '../machine/interrupt-chips.js';
 import type { FlatRange } from '../memory/flat-view.js';
 import type { RamSource } from '../memory/memory.js';
 
@@ -51,6 +52,8 @@ export interface Accelerator extends RamSource {
   readonly name: string;
   /** Whether its processors have system management mode. */
   readonly smm: boolean;
+  /** Interrupt and timer chips that the accelerator has itself; without them, the board's devices are the chips. */
+  readonly chips?: AcceleratorChips | undefined;
   readonly memory: WebAssembly.Memory;
   readonly vcpus: readonly Vcpu[];
   connect(services: MachineServices): void;

@@ -23,12 +23,13 @@ import type { PlatformDescription, PortIo } from '../firmware/platform.js';
 import type { Clock } from '../machine/clock.js';
 import type { Device } from '../machine/device.js';
 import type { SystemRequests } from '../machine/device-type.js';
-import { fanOut, IrqInput, type IrqLine, SwitchedLine, WiredOr } from '../machine/irq.js';
+import { fanOut, IrqInput, type IrqLine, NO_IRQ, SwitchedLine, WiredOr } from '../machine/irq.js';
 import { IsaBusHub } from '../machine/isa-bus-hub.js';
 import { type BusNode, type DeviceNode, Machine } from '../machine/machine.js';
 import { Memory } from '../memory/memory.js';
 import type { MemoryRegion } from '../memory/region.js';
 import { SystemBus } from '../memory/system-bus.js';
+import { MirroredChips } from './accelerator-chips.js';
 import type { BoardHost, BuiltBoard, DeviceRequest, IdeDriveRequest, Inspection, MachineOptions } from './board.js';
 import { fillCmos } from './cmos.js';
 import { Plugs } from './plugs.js';
@@ -59,6 +60,8 @@ export interface PcBase {
   readonly gsis: readonly IrqLine[];
   readonly pic: I8259Pair;
   readonly ioapic: Ioapic | undefined;
+  /** Brings `pic` and `ioapic` up to date when the accelerator has these chips. */
+  fetchChips(): void;
   readonly keyboard: Ps2Keyboard;
   readonly mouse: Ps2Mouse;
   readonly rtc: Mc146818;
@@ -129,8 +132,11 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   // The 8259s need ports before there is an ISA bus, whose interrupts need the 8259s.
   const early = new IsaBusHub({ memory, ioSpace: ioRoot, memorySpace: otherMemory, irqs: [] });
   const boot = accelerator.vcpus[0]!;
-  const pic = new I8259Pair(early, new IrqInput((level) => boot.setInterruptLine(level)));
-  const gsis = gsiLines(pic, ioapic);
+  const chips = accelerator.chips && new MirroredChips(accelerator.chips);
+  const pic = new I8259Pair(early, chips ? NO_IRQ : new IrqInput((level) => boot.setInterruptLine(level)));
+  const gsis = chips?.inputs ?? gsiLines(pic, ioapic);
+  const picDevice = chips?.pic(pic);
+  const ioapicDevice = ioapic && chips?.ioapic(ioapic);
   const isa = new IsaBusHub({ memory, ioSpace: ioRoot, memorySpace: otherMemory, irqs: gsis.slice(0, 16) });
 
   const fpuError = isa.irq(FPU_IRQ);
@@ -160,7 +166,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   const dma = new I8237Pair(isa, clocks.virtual, system);
   isa.connectDma(dma.channels);
   const pitIrq = new SwitchedLine(isa.irq(0));
-  const pit = new I8254(isa, clocks.virtual, pitIrq);
+  const pit = new I8254(isa, clocks.virtual, chips ? NO_IRQ : pitIrq);
   const rtcIrq = new SwitchedLine(isa.irq(8));
   const clock = rtcClock(options, host);
   const start = options.rtc.startMs;
@@ -196,6 +202,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
         irq8: isa.irq(8),
         legacyReplacement(on) {
           pitIrq.closed = !on;
+          accelerator.chips?.replaceTimer(on);
           rtcIrq.closed = !on;
         },
       })
@@ -204,11 +211,11 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
     otherMemory.add(memory.io('hpet', HPET_BYTES, hpet), HPET_BASE, 1);
     root.devices.push(node('hpet', hpet, { properties: [['timers', `${HPET_TIMERS} (0x${HPET_TIMERS})`]] }));
   }
-  if (ioapic) root.devices.push(node('ioapic', ioapic, { properties: [['version', '32 (0x20)']] }));
+  if (ioapic) root.devices.push(node('ioapic', ioapicDevice ?? ioapic, { properties: [['version', '32 (0x20)']] }));
   const isaNode: BusNode = { name: 'isa.0', type: 'ISA', devices: [] };
   isaNode.devices.push(
-    node('isa-i8259', pic),
-    node('isa-pit', pit, { properties: [['iobase', '64 (0x40)']] }),
+    node('isa-i8259', picDevice ?? pic),
+    node('isa-pit', chips?.pit(pit, clocks.virtual) ?? pit, { properties: [['iobase', '64 (0x40)']] }),
     node('mc146818rtc', rtc, {
       properties: [
         ['iobase', '112 (0x70)'],
@@ -244,6 +251,10 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
     gsis,
     pic,
     ioapic,
+    fetchChips() {
+      picDevice?.fetch();
+      ioapicDevice?.fetch();
+    },
     keyboard,
     mouse,
     rtc,
@@ -371,11 +382,17 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
   };
 }
 
-function inspect({ pic, ioapic }: PcBase, bus: PciBus | undefined): Inspection {
+function inspect({ pic, ioapic, fetchChips }: PcBase, bus: PciBus | undefined): Inspection {
   return {
     pci: () => (bus ? describeBus(bus) : []),
-    pic: () => pic.describe(),
-    ioapic: () => ioapic?.describe(),
+    pic: () => {
+      fetchChips();
+      return pic.describe();
+    },
+    ioapic: () => {
+      fetchChips();
+      return ioapic?.describe();
+    },
     irqCounts: () => [
       { controller: 'isa-i8259', counts: pic.counts() },
       ...(ioapic ? [{ controller: 'ioapic', counts: [...ioapic.counts] }] : []),

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { IrqchipMode } from '../../src/accel/kvm/irqchip-mode.js';
 import { type Composed, compose } from '../../src/app/lib/compose.js';
 import { DEFAULT_OPTIONS } from '../../src/boards/board.js';
 import { pc } from '../../src/boards/pc.js';
@@ -30,13 +31,14 @@ class Guest {
   readonly ended: Promise<unknown>;
   readonly #console = new RingBuffer(1 << 20);
 
-  constructor(firmware: Uint8Array, cpus: number) {
+  constructor(firmware: Uint8Array, cpus: number, irqchip: IrqchipMode = 'on') {
     this.composed = compose({
       guest: X86_64,
       board: pc,
       cpu: parseCpu('max'),
       topology: { sockets: cpus, cores: 1, threads: 1 },
       accelerator: 'kvm',
+      irqchip,
       report: (text) => this.reports.push(text),
       chardev: (id) => (id === 'console' ? this.#console : new NullBackend()),
       machine: {
@@ -67,8 +69,8 @@ class Guest {
   }
 }
 
-async function withGuest(cpus: number, body: (guest: Guest) => Promise<void>): Promise<void> {
-  const guest = new Guest(readFileSync(await biosFile('bios-256k.bin')), cpus);
+async function withGuest(cpus: number, body: (guest: Guest) => Promise<void>, irqchip?: IrqchipMode): Promise<void> {
+  const guest = new Guest(readFileSync(await biosFile('bios-256k.bin')), cpus, irqchip);
   try {
     await body(guest);
   } finally {
@@ -76,17 +78,47 @@ async function withGuest(cpus: number, body: (guest: Guest) => Promise<void>): P
   }
 }
 
-test('SeaBIOS comes to its boot prompt, twice with a reset between', options, () =>
+for (const irqchip of ['on', 'split'] as const) {
+  test(`kernel_irqchip=${irqchip}: SeaBIOS comes to its boot prompt, twice with a reset between`, options, () =>
+    withGuest(
+      1,
+      async (guest) => {
+        await guest.expect('Booting from Floppy');
+        const [master] = guest.composed.inspection.pic();
+        assert.equal(master!.vectorBase, 8);
+        assert.equal(master!.imr & 1, 0, 'the timer is open');
+        guest.composed.machine.lifecycle.reset('host-qmp-system-reset');
+        await guest.expect('Booting from Floppy', 2);
+      },
+      irqchip,
+    ),
+  );
+
+  test(`kernel_irqchip=${irqchip}: firmware starts two processors`, options, () =>
+    withGuest(2, (guest) => guest.expect('Found 2 cpu(s)'), irqchip),
+  );
+}
+
+test('interrupt and timer chips in the kernel are saved and loaded as the devices that they stand for', options, () =>
   withGuest(1, async (guest) => {
     await guest.expect('Booting from Floppy');
-    guest.composed.machine.lifecycle.reset('host-qmp-system-reset');
-    await guest.expect('Booting from Floppy', 2);
-  }),
-);
-
-test('firmware starts two processors', options, () =>
-  withGuest(2, async (guest) => {
-    await guest.expect('Found 2 cpu(s)');
+    const { machine } = guest.composed;
+    machine.lifecycle.pause();
+    while (machine.lifecycle.state !== 'paused') await pause(5);
+    const chips = (): string => {
+      const saved = Object.entries(machine.saveDevices()).filter(([path]) => /i8259|ioapic|isa-pit/.test(path));
+      // Time goes on for the counters while nobody looks.
+      return JSON.stringify(saved, (key, value) => (key === 'start' || key === 'edge' ? 0 : value));
+    };
+    const before = chips();
+    assert.match(before, /"vectorBase":112/);
+    const saved = machine.saveDevices();
+    for (const { node } of machine.devices()) if (/i8259|ioapic|isa-pit/.test(node.type)) node.device.reset();
+    assert.notEqual(chips(), before);
+    machine.loadDevices(saved);
+    assert.equal(chips(), before);
+    machine.lifecycle.start();
+    await guest.expect('No bootable device');
   }),
 );
 

@@ -138,7 +138,22 @@ export const PIC_STATE = struct({
   elcr: u8,
   elcrMask: u8,
 });
+/** Of struct kvm_irqchip, and of a route that leads to a chip's input. */
+export const IrqchipId = { master: 0, slave: 1, ioapic: 2 } as const;
 export const IRQCHIP = struct({ chipId: u32, pad: u32, chip: bytes(512) });
+/** What `chip` holds for IrqchipId.ioapic; for the others it is PIC_STATE. */
+export const IOAPIC_STATE = struct({
+  baseAddress: u64,
+  ioregsel: u32,
+  id: u32,
+  irr: u32,
+  pad: u32,
+  redirection: array(u64, 24),
+});
+/** struct kvm_pit_config.flags: port 61h is the kernel's too. */
+export const PIT_SPEAKER = 1;
+/** struct kvm_pit_state2.flags */
+export const PitFlag = { hpetLegacy: 1, speakerOn: 2 } as const;
 export const PIT_CHANNEL = struct({
   count: u32,
   latchedCount: u16,
@@ -305,6 +320,8 @@ export type Events = ValueOf<typeof EVENTS>;
 export type DebugRegs = ValueOf<typeof DEBUGREGS>;
 export type CpuidEntry = ValueOf<typeof CPUID_ENTRY>;
 export type MemorySlot = ValueOf<typeof MEMORY_REGION>;
+export type PicState = ValueOf<typeof PIC_STATE>;
+export type IoapicState = ValueOf<typeof IOAPIC_STATE>;
 export type PitState = ValueOf<typeof PIT_STATE2>;
 
 const KVMIO = 0xae;

@@ -20,6 +20,8 @@ import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData }
 import { kvmCpuid, missingFeatures } from './cpuid.js';
 import type { HostCalls } from './host-calls.js';
 import type { GsiRoute, KvmExit } from './interface.js';
+import type { IrqchipMode } from './irqchip-mode.js';
+import { KernelChips } from './kernel-chips.js';
 import type { Kvm } from './kvm.js';
 import { MemorySlots } from './slots.js';
 import type { KvmVcpu } from './vcpu.js';
@@ -49,6 +51,7 @@ export interface KvmOptions {
   monotonic(): number;
   /** One line about something that stopped a processor. */
   report(text: string): void;
+  readonly irqchip: IrqchipMode;
   /** Calls back once the word has changed from `value`. */
   whenChanged(words: Int32Array, index: number, value: number, then: () => void): void;
 }
@@ -79,6 +82,7 @@ const MSI_ADDRESS = 0xfee00000;
 export class KvmAccelerator implements Accelerator {
   readonly name = 'kvm';
   readonly smm = false;
+  readonly chips: KernelChips | undefined;
   onDispose: () => void = () => {};
   readonly memory: WebAssembly.Memory;
   readonly vcpus: readonly Vcpu[];
@@ -105,7 +109,8 @@ export class KvmAccelerator implements Accelerator {
     this.#supported = kvm.supportedCpuid();
     this.#vm = kvm.createVm();
     this.#vm.reservePages(RESERVED_PAGES);
-    this.#vm.enableCapability('SPLIT_IRQCHIP', BigInt(IOAPIC_PINS));
+    if (options.irqchip === 'on') this.chips = new KernelChips(this.#vm, () => options.monotonic());
+    else this.#vm.enableCapability('SPLIT_IRQCHIP', BigInt(IOAPIC_PINS));
     this.#slots = new MemorySlots(this.#vm, this.memory, (host, bytes) => shared.notifyWrite(host, bytes));
     const count = shared.vcpus.length;
     this.#control = new SharedArrayBuffer(4 * (count + 1) * CONTROL_WORDS);
@@ -168,7 +173,7 @@ export class KvmAccelerator implements Accelerator {
       MSI_ADDRESS + (m.destination & 0xff) * 0x1000 + (m.logical ? 4 : 0) + (m.deliveryMode === 1 ? 8 : 0);
     const data = m.vector | (m.deliveryMode << 8) | (m.level ? 0x4000 : 0) | (m.levelTriggered ? 0x8000 : 0);
     if (KVM_TRACE.kvm_irqchip_msi.enabled) KVM_TRACE.kvm_irqchip_msi.emit(address, data);
-    if (m.levelTriggered) this.#tellEndOf(address, data);
+    if (m.levelTriggered && !this.chips) this.#tellEndOf(address, data);
     this.#vm.signalMsi(BigInt(address), data);
   }
 

@@ -4,7 +4,19 @@
  *
  * All calls throw KvmError. Addresses and 64-bit registers are bigints; sizes and small numbers are numbers.
  */
-import type { CapabilityName, CpuidEntry, DebugRegs, Events, Fpu, MemoryFlag, PitState, Regs, Sregs } from './abi.js';
+import type {
+  CapabilityName,
+  CpuidEntry,
+  DebugRegs,
+  Events,
+  Fpu,
+  IoapicState,
+  MemoryFlag,
+  PicState,
+  PitState,
+  Regs,
+  Sregs,
+} from './abi.js';
 
 export interface KvmSystem {
   readonly apiVersion: number;
@@ -50,7 +62,12 @@ export interface KvmMachine {
   createVcpu(id: number): KvmProcessor;
   /** PIC, I/O APIC and local APICs in the kernel. Before any vCPU. */
   createIrqchip(): void;
-  /** The 8254 in the kernel. Needs the irqchip. */
+  /** The state of the 8259s (0 master, 1 slave) and the I/O APIC that `createIrqchip` made. */
+  pic(chip: 0 | 1): PicState;
+  setPic(chip: 0 | 1, state: PicState): void;
+  ioapic(): IoapicState;
+  setIoapic(state: IoapicState): void;
+  /** The 8254 in the kernel, with port 61h. Needs the irqchip. */
   createPit(): void;
   pit(): PitState;
   setPit(state: PitState): void;

@@ -6,15 +6,22 @@ import {
   DIRTY_LOG,
   ENABLE_CAP,
   encodeList,
+  IOAPIC_STATE,
   IOEVENTFD,
+  type IoapicState,
   IoeventFlag,
   IRQ_LEVEL,
+  IRQCHIP,
   IRQFD,
   IRQFD_DEASSIGN,
+  IrqchipId,
   MEMORY_REGION,
   MSI,
+  PIC_STATE,
   PIT_CONFIG,
+  PIT_SPEAKER,
   PIT_STATE2,
+  type PicState,
   type PitState,
   ROUTE,
   ROUTES,
@@ -95,7 +102,23 @@ export class KvmVm implements KvmMachine {
   }
 
   createPit(): void {
-    this.#vm.bytes('KVM_CREATE_PIT2', PIT_CONFIG.encode({ flags: 0 }));
+    this.#vm.bytes('KVM_CREATE_PIT2', PIT_CONFIG.encode({ flags: PIT_SPEAKER }));
+  }
+
+  pic(chip: 0 | 1): PicState {
+    return PIC_STATE.decode(this.#irqchip(chip));
+  }
+
+  setPic(chip: 0 | 1, state: PicState): void {
+    this.#setIrqchip(chip, PIC_STATE.encode(state));
+  }
+
+  ioapic(): IoapicState {
+    return IOAPIC_STATE.decode(this.#irqchip(IrqchipId.ioapic));
+  }
+
+  setIoapic(state: IoapicState): void {
+    this.#setIrqchip(IrqchipId.ioapic, IOAPIC_STATE.encode(state));
   }
 
   pit(): PitState {
@@ -156,5 +179,14 @@ export class KvmVm implements KvmMachine {
 
   close(): void {
     this.#vm.close();
+  }
+
+  #irqchip(chipId: number): Uint8Array {
+    const request = IRQCHIP.encode({ chipId, pad: 0, chip: new Uint8Array(0) });
+    return IRQCHIP.decode(this.#vm.bytes('KVM_GET_IRQCHIP', request, `chip ${chipId}`)).chip;
+  }
+
+  #setIrqchip(chipId: number, chip: Uint8Array): void {
+    this.#vm.bytes('KVM_SET_IRQCHIP', IRQCHIP.encode({ chipId, pad: 0, chip }), `chip ${chipId}`);
   }
 }

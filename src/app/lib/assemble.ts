@@ -137,7 +137,12 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     cpu,
     topology: w.topology,
     hotThreshold: HOT_THRESHOLD[w.tier],
-    accelerator: chooseAccelerator(w.accelerators, w.icount !== undefined, options.note ?? (() => {})),
+    accelerator: chooseAccelerator(
+      w.accelerators,
+      { icount: w.icount !== undefined, irqchip: w.irqchip },
+      options.note ?? (() => {}),
+    ),
+    irqchip: w.irqchip,
     ...(options.note && { report: options.note }),
     ...(w.icount && { icount: w.icount }),
   });

@@ -3,6 +3,7 @@ import { getRandomValues } from 'node:crypto';
 import type { Accelerator } from '../../accel/accelerator.js';
 import { InstructionClock } from '../../accel/instruction-clock.js';
 import type { KvmAccelerator } from '../../accel/kvm/accelerator.js';
+import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
 import { runLoop } from '../../accel/run-loop.js';
 import { TcgAccelerator } from '../../accel/tcg/tcg.js';
 import { UserError } from '../../base/errors.js';
@@ -43,6 +44,8 @@ export interface Composition {
   readonly icount?: { readonly shift: number; readonly sleep: boolean };
   /** What runs guest code; tcg when nothing is said. */
   readonly accelerator?: AcceleratorName;
+  /** Where kvm has its interrupt controllers; `on` when nothing is said. */
+  readonly irqchip?: IrqchipMode;
   /** Tells the user what an accelerator has to say. */
   readonly report?: (text: string) => void;
 }
@@ -83,7 +86,8 @@ export function compose(c: Composition): Composed {
   const view = new DataView(accelerator.memory.buffer);
   for (const v of accelerator.vcpus) installCpu(view, v.state, c.cpu, c.topology, v.index);
   const registers = accelerator.vcpus.map((v) => new X86Registers(accelerator.memory, v.state, accelerator.runtime));
-  const kvm = c.accelerator === 'kvm' ? kvmAccelerator(accelerator, c.report ?? (() => {})) : undefined;
+  const kvm =
+    c.accelerator === 'kvm' ? kvmAccelerator(accelerator, c.irqchip ?? 'on', c.report ?? (() => {})) : undefined;
   const runner: Accelerator = kvm ?? accelerator;
   // Under KVM guest code runs beside this thread, which sees to its timers at once.
   if (!kvm) endSlice = () => accelerator.kick();

@@ -1,5 +1,8 @@
 /** The kvm accelerator on this host. */
+
+import type { CapabilityName } from '../../accel/kvm/abi.js';
 import { KvmAccelerator } from '../../accel/kvm/accelerator.js';
+import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
 import type { Kvm } from '../../accel/kvm/kvm.js';
 import type { TcgAccelerator } from '../../accel/tcg/tcg.js';
 import { UserError } from '../../base/errors.js';
@@ -9,24 +12,37 @@ import { startVcpuThread, whenChanged } from '../../host/node/kvm/vcpu-thread.js
 import { monotonicNs } from '../../host/node/time-source.js';
 import type { AcceleratorName } from '../options/wishes.js';
 
-function openUsable(): Kvm {
+/** Capabilities that each way of making interrupt controllers needs, and what that is called. */
+const IRQCHIP_NEEDS: Readonly<
+  Record<Exclude<IrqchipMode, 'off'>, readonly [what: string, capabilities: readonly CapabilityName[]]>
+> = {
+  on: ['interrupt controllers', ['IRQCHIP', 'PIT2', 'IRQ_ROUTING']],
+  split: ['split interrupt controller', ['SPLIT_IRQCHIP']],
+};
+
+function openUsable(irqchip: IrqchipMode): Kvm {
+  if (irqchip === 'off') {
+    throw new UserError('Tinamou does not have kernel_irqchip=off yet: use kernel_irqchip=on or split');
+  }
   const kvm = openKvm();
-  if (kvm.capability('SPLIT_IRQCHIP') !== 0) return kvm;
+  const [what, needs] = IRQCHIP_NEEDS[irqchip];
+  const missing = needs.find((name) => kvm.capability(name) === 0);
+  if (missing === undefined) return kvm;
   kvm.close();
-  throw new UserError('this KVM has no split interrupt controller (KVM_CAP_SPLIT_IRQCHIP): the kernel is too old');
+  throw new UserError(`this KVM has no ${what} (KVM_CAP_${missing}): the kernel is too old`);
 }
 
 /** The first of these that this host can do; tells why others were passed over. Throws UserError when there is none. */
 export function chooseAccelerator(
   wanted: readonly AcceleratorName[],
-  icount: boolean,
+  { icount, irqchip }: { readonly icount: boolean; readonly irqchip: IrqchipMode },
   note: (text: string) => void,
 ): AcceleratorName {
   if (icount && wanted[0] === 'kvm') throw new UserError('-icount needs counted instructions: use -accel tcg with it');
   for (const [i, name] of wanted.entries()) {
     if (name === 'tcg') return name;
     try {
-      openUsable().close();
+      openUsable(irqchip).close();
       return name;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -38,12 +54,17 @@ export function chooseAccelerator(
 }
 
 /** Throws UserError where KVM cannot be used. */
-export function kvmAccelerator(shared: TcgAccelerator, report: (text: string) => void): KvmAccelerator {
-  const kvm = openUsable();
+export function kvmAccelerator(
+  shared: TcgAccelerator,
+  irqchip: IrqchipMode,
+  report: (text: string) => void,
+): KvmAccelerator {
+  const kvm = openUsable(irqchip);
   const accelerator = new KvmAccelerator({
     kvm,
     calls: linuxCalls(),
     shared,
+    irqchip,
     startThread: startVcpuThread,
     monotonic: monotonicNs,
     report,

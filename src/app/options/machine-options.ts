@@ -1,4 +1,5 @@
 /** Options about the machine itself: type, accelerator, processors, memory, boot order, clocks. */
+import { IRQCHIP_MODES } from '../../accel/kvm/irqchip-mode.js';
 import { UserError } from '../../base/errors.js';
 import { BOARDS, findBoard } from '../../boards/index.js';
 import { type Keyval, parseKeyval } from './keyval.js';
@@ -29,7 +30,6 @@ const FIXED_PROPERTIES: Readonly<Record<string, readonly string[]>> = {
   'dump-guest-core': ['on', 'off'],
   'mem-merge': ['on', 'off'],
   'suppress-vmdesc': ['on', 'off'],
-  'kernel-irqchip': ['on', 'off', 'split'],
 };
 
 export function setMachine(w: Wishes, text: string): string | undefined {
@@ -46,6 +46,7 @@ export function setMachine(w: Wishes, text: string): string | undefined {
   }
   const accel = o.get('accel');
   if (accel !== undefined) setAccelerator(w, accel.split(':'));
+  setIrqchip(w, o);
   w.hpet = o.flag('hpet') ?? w.hpet;
   if (o.flag('graphics') === false) w.noGraphic = true;
   w.kernel = o.get('kernel') ?? w.kernel;
@@ -61,7 +62,10 @@ export function setMachine(w: Wishes, text: string): string | undefined {
     }
   }
   const unknown = Object.keys(
-    o.except('type', 'accel', 'hpet', 'graphics', 'kernel', 'initrd', 'append', 'firmware'),
+    o.except(
+      ...['type', 'accel', 'kernel_irqchip', 'kernel-irqchip', 'hpet', 'graphics'],
+      ...['kernel', 'initrd', 'append', 'firmware'],
+    ),
   ).find((key) => !Object.hasOwn(FIXED_PROPERTIES, key));
   if (unknown !== undefined) throw new UserError(`Property '${w.board.name}-machine.${unknown}' not found`);
   return undefined;
@@ -86,15 +90,20 @@ export function enableKvm(w: Wishes): void {
   setAccelerator(w, ['kvm']);
 }
 
-const KVM_ACCEL_HELP =
-  'kvm-accel options:\n  kernel_irqchip=split   - local APICs in the kernel, 8259s and I/O APIC in Tinamou\n';
+const KVM_ACCEL_HELP = `kvm-accel options:
+  kernel_irqchip=on|split
+                         - on: interrupt controllers and timer in the kernel; split: only the local APICs
+`;
+
+function setIrqchip(w: Wishes, o: Keyval): void {
+  for (const key of ['kernel_irqchip', 'kernel-irqchip']) {
+    const mode = o.oneOf(key, IRQCHIP_MODES);
+    if (mode !== undefined) w.irqchip = mode;
+  }
+}
 
 function setKvm(w: Wishes, o: Keyval): void {
-  const irqchip =
-    o.oneOf('kernel_irqchip', ['on', 'off', 'split']) ?? o.oneOf('kernel-irqchip', ['on', 'off', 'split']);
-  if (irqchip !== undefined && irqchip !== 'split') {
-    throw new UserError(`Tinamou does not have kernel_irqchip=${irqchip} yet: use kernel_irqchip=split`);
-  }
+  setIrqchip(w, o);
   const unknown = Object.keys(o.except('accel', 'kernel_irqchip', 'kernel-irqchip'))[0];
   if (unknown !== undefined) throw new UserError(`Property 'kvm-accel.${unknown}' not found`);
   setAccelerator(w, ['kvm']);

@@ -44,10 +44,6 @@ for (const [args, message] of [
   [['-machine', 'pc,foo=1'], "-machine pc,foo=1: Property 'pc-machine.foo' not found"],
   [['-cpu', 'foo'], "-cpu foo: unable to find CPU model 'foo'"],
   [['-accel', 'qtest'], '-accel qtest: Tinamou does not have the accelerator qtest yet: use tcg or kvm'],
-  [
-    ['-accel', 'kvm,kernel_irqchip=on'],
-    '-accel kvm,kernel_irqchip=on: Tinamou does not have kernel_irqchip=on yet: use kernel_irqchip=split',
-  ],
   [['-accel', 'foo'], '-accel foo: invalid accelerator foo: use tcg or kvm'],
   [['-smp', '0'], '-smp 0: Invalid CPU topology: CPU topology parameters must be greater than zero'],
   [['-boot', 'order=z'], "-boot order=z: Invalid boot device 'z': use a, c, d or n"],

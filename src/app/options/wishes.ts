@@ -1,4 +1,5 @@
 /** What the user asked for, as plain data: filled from the command line or by the library, carried out by `assemble`. */
+import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
 import type { ErrorPolicy } from '../../block/drive.js';
 import {
   BOARDS,
@@ -90,6 +91,7 @@ export interface Wishes {
   hpet: boolean;
   /** In order of preference: the first that this host can do. */
   readonly accelerators: AcceleratorName[];
+  irqchip: IrqchipMode;
   tier: 'both' | 'interpreter' | 'compiled';
   cpu: string | undefined;
   topology: CpuTopology;
@@ -138,6 +140,7 @@ export function noWishes(program: string, architecture: 'x86_64' | 'i386'): Wish
     board: BOARDS[0]!,
     hpet: true,
     accelerators: [],
+    irqchip: 'on',
     tier: 'both',
     cpu: undefined,
     topology: { sockets: 1, cores: 1, threads: 1 },
