@@ -134,7 +134,7 @@ function interpreter(): string {
   const bodies = [...INTERPRETER_CASES].map(([name, body]) => `case ${OP[name]}: ${body} break; // ${name}`);
   const imports = [
     "import { callHelper, callVectorHelper } from './helpers';",
-    "import { ldU8, ldU16, ldU32, stU8, stU16, stU32 } from '../core/memory';",
+    "import { ldU8, ldU16, ldU32, probeModify, stU8, stU16, stU32 } from '../core/memory';",
     "import { raiseMisaligned } from '../x86/hooks';",
   ];
   const marker = /^ *\/\/ INTERPRETER_CASES.*$/m;

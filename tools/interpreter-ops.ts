@@ -106,7 +106,7 @@ for (const w of [8, 16, 32] as const) {
 }
 op('ld64', `{ const value = ldU64(cpu, ${ADDRESS}, mmu); ${CHECK} set(cpu, ip, value); }`);
 for (const w of [8, 16, 32, 64] as const) {
-  const probe = `if (!probeWrite(cpu, at, ${w / 8}, mmu)) return faultAt(cpu, ip, blockPc);`;
+  const probe = `if (!probeModify(cpu, at, ${w / 8}, mmu)) return faultAt(cpu, ip, blockPc);`;
   op(
     `ldm${w}`,
     `{ const at = ${ADDRESS}; ${probe} const value = ldU${w}(cpu, at, mmu); ${CHECK} set(cpu, ip, value); }`,
@@ -123,7 +123,7 @@ for (const w of [128, 256] as const) {
     op(`st${w}${suffix}`, `{ const at = ${ADDRESS}; ${check} store${w}(cpu, vectorB(cpu, ip), at, mmu); ${CHECK} }`);
   }
 }
-op('probew', `if (!probeWrite(cpu, ${ADDRESS}, <u32>load<u16>(ip, 6), mmu)) return faultAt(cpu, ip, blockPc);`);
+op('probew', `if (!probeModify(cpu, ${ADDRESS}, <u32>load<u16>(ip, 6), mmu)) return faultAt(cpu, ip, blockPc);`);
 
 for (const w of [8, 16, 32] as const) {
   sets(`env_ld${w}u`, `<u64>load<u${w}>(cpu + <usize>${IMM32})`);

@@ -67,6 +67,7 @@ export const VCPU = layout('Vcpu', [
   ['faultAddress', 'u64'],
   ['mmuIndex', 'u32'], // which of the TLBs ordinary accesses use
   ['tlbLastGeneration', 'u32'], // highest generation handed out since the tables were last cleared
+  ['tlbGlobalGeneration', 'u32'], // from 1: what global TLB entries that are still valid carry in their flags
   ['tlb', 'u32'], // address of this vCPU's TLBs (MMU_MODES tables in a row)
   ['addressSpace', 'u32'], // which flat view physical addresses go through (0: system, 1: system management mode)
   ['jumpCache', 'u32'], // address of this vCPU's jump cache
@@ -82,6 +83,7 @@ export const VCPU = layout('Vcpu', [
   ['statLookups', 'u64'],
   ['statTlbMisses', 'u64'],
   ['statTlbFlushes', 'u64'],
+  ['statTlbRevived', 'u64'], // misses that a global entry of another generation served
   ['statColdBlocks', 'u64'],
   ['statSideExits', 'u64'],
   ['statIoAccesses', 'u64'],
@@ -146,7 +148,7 @@ export const TLB_ENTRY = layout('TlbEntry', [
   ['write', 'u64'],
   ['execute', 'u64'],
   ['addend', 'u32'], // + low 32 bits of the linear address = linear-memory address
-  ['flags', 'u32'], // guest specific
+  ['flags', 'u32'], // bit 0: writes must be seen; bits 8..31: tlbGlobalGeneration of a global page, else 0
 ]);
 export const JUMP_CACHE_ENTRIES = 8192;
 export const JUMP_ENTRY = layout('JumpEntry', [

@@ -51,6 +51,30 @@ class Faults {
   }
 }
 
+/** The same in flat 32-bit protected mode without paging. */
+class Faults32 {
+  readonly m = new BareMachine({ mode: 'protected32' });
+  constructor() {
+    const { view, ram, registers: r } = this.m;
+    view.setBigUint64(GDT + 8, 0x00cf9b000000ffffn, true);
+    for (let n = 0; n < 32; n++) {
+      ram.set([0xbb, n, 0, 0, 0, 0xf4], STUBS + n * 16); // mov ebx, n; hlt
+      view.setBigUint64(IDT + n * 8, BigInt(STUBS + n * 16) | (8n << 16n) | (0x8e00n << 32n), true);
+    }
+    r.setSegment('gdtr', { selector: 0, base: BigInt(GDT), limit: 0xff, attributes: 0 });
+    r.setSegment('idtr', { selector: 0, base: BigInt(IDT), limit: 0xff, attributes: 0 });
+    r.set('rsp', 0xf000n);
+  }
+  /** Runs code that ends in HLT (-1) or a fault (its vector). */
+  run(code: readonly number[]): number {
+    this.m.load(CODE, code);
+    this.m.registers.set('rbx', 0xffn);
+    assert.equal(this.m.run().reason, 'halted');
+    const rbx = Number(this.m.registers.get('rbx'));
+    return rbx === 0xff ? -1 : rbx;
+  }
+}
+
 const HLT = 0xf4;
 
 test('LOCK is #UD on a register, on a load, and on instructions that cannot be locked', () => {
@@ -207,4 +231,47 @@ test('code that writes the instruction after itself runs the new one', () => {
   f.m.registers.set('rcx', 0n);
   assert.equal(f.run(code), -1);
   assert.deepEqual([f.m.registers.get('rax'), f.m.registers.get('rcx')], [0n, 1n]);
+});
+
+test('An access that ends in the hole between the halves is refused before its first page is looked up', () => {
+  const last = 0x7fffffffffffn;
+  for (const [code, address, vector] of [
+    [[0x8b, 0x06], last - 2n, 13], // mov eax, [rsi]
+    [[0x89, 0x06], last - 2n, 13],
+    [[0x01, 0x06], last - 2n, 13], // add [rsi], eax
+    [[0x0f, 0x10, 0x06], last - 7n, 13], // movups xmm0, [rsi]: each half for itself is all right
+    [[0x0f, 0x11, 0x06], last - 7n, 13],
+    [[0xdb, 0x2e], last - 7n, 13], // fld tbyte [rsi]
+    [[0xc5, 0xfc, 0x10, 0x06], last - 15n, 13], // vmovups ymm0, [rsi]
+    [[0x8b, 0x06], last - 3n, 14],
+    [[0x48, 0x89, 0xf5, 0x8b, 0x45, 0x00], last - 2n, 12], // mov rbp, rsi; mov eax, [rbp]
+  ] as const) {
+    const f = new Faults();
+    f.m.registers.set('rsi', address);
+    assert.equal(f.run([...code, HLT]), vector, code.map((b) => b.toString(16)).join(' '));
+  }
+});
+
+test('Outside 64-bit mode the same holds for 4 GiB', () => {
+  for (const [code, vector] of [
+    [[0x8b, 0x06], 13], // mov eax, [esi]
+    [[0x36, 0x89, 0x06], 12], // mov [ss:esi], eax
+    [[0x89, 0xf5, 0x89, 0x45, 0x00], 12], // mov ebp, esi; mov [ebp], eax
+    [[0x89, 0xf5, 0x3e, 0x89, 0x45, 0x00], 13], // mov ebp, esi; mov [ds:ebp], eax
+  ] as const) {
+    const f = new Faults32();
+    f.m.registers.set('rsi', 0xfffffffen);
+    assert.equal(f.run([...code, HLT]), vector, code.map((b) => b.toString(16)).join(' '));
+  }
+});
+
+test('An operand in the running block is changed once, with the flags that were there', () => {
+  for (const [code, result] of [
+    [[0xf8, 0xd0, 0x15, 0x01, 0x00, 0x00, 0x00], 0x00], // clc; rcl byte [next + 1], 1
+    [[0xf8, 0x80, 0x15, 0x01, 0x00, 0x00, 0x00, 0x80], 0x00], // clc; adc byte [next + 1], 80h
+  ] as const) {
+    const f = new Faults();
+    assert.equal(f.run([...code, 0xb0, 0x80, HLT]), -1); // mov al, 80h
+    assert.equal(Number(f.m.registers.get('rax') & 0xffn), result, code.map((b) => b.toString(16)).join(' '));
+  }
 });

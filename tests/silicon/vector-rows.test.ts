@@ -7,7 +7,7 @@ import { VECTOR_INT_ROWS } from '../../src/guest/x86/insn/vector-int.js';
 import { VECTOR_MEMORY_ROWS } from '../../src/guest/x86/insn/vector-memory.js';
 import { VECTOR_MOVE_ROWS } from '../../src/guest/x86/insn/vector-move.js';
 import { VECTOR_SHUFFLE_ROWS } from '../../src/guest/x86/insn/vector-shuffle.js';
-import { VECTOR_TEST_ROWS } from '../../src/guest/x86/insn/vector-test.js';
+import { VECTOR_TEST_ROWS } from '../../src/guest/x86/insn/vector-compare.js';
 import { type Encoded, encode } from './encode.js';
 import { nativeRunner, Sample } from './native.js';
 import { Operands } from './operands.js';

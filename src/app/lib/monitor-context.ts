@@ -73,6 +73,7 @@ const COUNTERS = [
   ['statColdBlocks', 'blocks interpreted'],
   ['statLookups', 'block lookups'],
   ['statTlbMisses', 'TLB misses'],
+  ['statTlbRevived', 'TLB global pages kept'],
   ['statTlbFlushes', 'TLB flushes'],
   ['statSideExits', 'side exits of compiled code'],
   ['statIoAccesses', 'device accesses'],

@@ -59,8 +59,12 @@ export const Vector = {
   gp: 13,
   pf: 14,
   mf: 16,
-  ac: 17,
 } as const;
+
+/** What alignment checking asks of an operand by its size (AMD's processors, of 32 bytes: Intel leaves it open). */
+function naturalAlignment(bytes: number): number {
+  return (bytes & (bytes - 1)) !== 0 ? 1 : Math.min(bytes, 16);
+}
 
 /** Modes in which a block holds one instruction and always goes back to the run loop. */
 export const ONE_INSTRUCTION = Mode.trap | Mode.inhibit | Mode.breakpoints | Mode.single;
@@ -292,23 +296,25 @@ export class Translator {
     this.b.call('callf', helperOf('checkSegment').id, this.b.temp(), ea, ea, seg | (write ? 8 : 0) | (bytes << 4));
   }
 
-  /** #AC for a misaligned address (slot + disp) when alignment is checked. */
-  alignCheck(slot: Slot, disp: number, bytes: number): void {
-    if ((this.mode & Mode.align) === 0 || (bytes & (bytes - 1)) !== 0 || bytes < 2 || bytes > 8) return;
-    const a = disp === 0 ? slot : this.b.dai('addi', this.b.temp(), slot, disp);
-    const body = this.b.beginIfImm('tstne', a, bytes - 1);
-    this.raiseHere(Vector.ac, 0);
-    this.b.endIf(body);
+  /** When alignment is checked: #AC for an access of `bytes` at slot + disp that is not at a multiple of `align`. */
+  alignCheck(slot: Slot, disp: number, bytes: number, align = naturalAlignment(bytes)): void {
+    if ((this.mode & Mode.align) === 0 || align === 1) return;
+    const b = this.b;
+    const a = disp === 0 ? slot : b.dai('addi', b.temp(), slot, disp);
+    const body = b.beginIfImm('tstne', a, align - 1);
+    b.call('callf', helperOf('misaligned').id, b.temp(), a, a, bytes);
+    b.leave();
+    b.endIf(body);
   }
 
   /**
    * Computes the memory operand's linear address for an access of `bytes`; the result is `memSlot` + `memDisp` (the
    * displacement goes into the load or store). Computed once per instruction.
    */
-  private prepare(bytes: number, write: boolean): void {
+  private prepare(bytes: number, write: boolean, align = naturalAlignment(bytes)): void {
     if (this.memSlot >= 0) return;
     this.locate(bytes, write);
-    this.alignCheck(this.memSlot, this.memDisp, bytes);
+    this.alignCheck(this.memSlot, this.memDisp, bytes, align);
   }
   private locate(bytes: number, write: boolean): void {
     const i = this.i;
@@ -344,15 +350,19 @@ export class Translator {
     this.memSlot = slot;
   }
 
-  /** Makes a linear address in a slot the memory operand of this instruction. */
-  useAddress(linear: Slot): void {
+  /** Makes `bytes` at a linear address in a slot the memory operand of this instruction. */
+  useAddress(linear: Slot, bytes: number): void {
     this.memSlot = linear;
     this.memDisp = 0;
+    this.alignCheck(linear, 0, bytes);
   }
 
-  /** Linear address of the memory operand in one slot, checked for an access of `bytes`. */
-  address(bytes = 1, write = false): Slot {
-    this.prepare(bytes, write);
+  /**
+   * Linear address of the memory operand in one slot, checked for an access of `bytes`. `align`: what alignment checking asks
+   * of it, when it is not its size.
+   */
+  address(bytes = 1, write = false, align = naturalAlignment(bytes)): Slot {
+    this.prepare(bytes, write, align);
     if (this.memDisp !== 0) {
       this.memSlot = this.b.dai('addi', this.b.temp(), this.memSlot, this.memDisp);
       this.memDisp = 0;
@@ -360,9 +370,21 @@ export class Translator {
     return this.memSlot;
   }
 
+  /**
+   * The address of a memory operand that is read in parts: all of it must be there before the first part. Each part then
+   * looks for itself; what they cannot see is that the whole reaches out of the address space.
+   */
+  addressOfParts(bytes: number, align: number): void {
+    const b = this.b;
+    const a = this.address(bytes, false, align);
+    const crosses = b.beginIfImm('gtu', b.dai('andi32', b.temp(), a, 0xfff), 4096 - bytes, true);
+    b.call('callf', helperOf('probeOperand').id, b.temp(), a, a, bytes);
+    b.endIf(crosses);
+  }
+
   /** Adds a constant to the memory operand's address (for operands that are read in parts). */
   private prepared(op: OpName, dst: Slot, bytes: number, write: boolean, offset: number): Slot {
-    this.prepare(bytes, write);
+    this.prepare(bytes, write, op.endsWith('a') ? 1 : undefined);
     return this.b.load(op, dst, this.memSlot, this.memDisp + offset);
   }
 
@@ -386,7 +408,7 @@ export class Translator {
     return this.prepared(op, vector, op.startsWith('ld128') ? 16 : 32, false, 0);
   }
   storeMemVector(op: 'st128' | 'st128a' | 'st256' | 'st256a', vector: Slot): void {
-    this.prepare(op.startsWith('st128') ? 16 : 32, true);
+    this.prepare(op.startsWith('st128') ? 16 : 32, true, op.endsWith('a') ? 1 : undefined);
     this.b.store(op, this.memSlot, vector, this.memDisp);
   }
 

@@ -113,6 +113,7 @@ export function mulHighS(x: u64, y: u64): u64 {
 }
 
 export function load128(cpu: usize, to: usize, at: u64, mmu: u32): void {
+  if ((<u32>at & 0xfff) > 4080 && !probeRead(cpu, at, 16, mmu)) return;
   const low = ldU64(cpu, at, mmu);
   if (load<u32>(cpu + VCPU_FAULT_PENDING)) return;
   const high = ldU64(cpu, at + 8, mmu);

@@ -37,11 +37,23 @@ import {
   VCPU_STAT_IO_ACCESSES,
   VCPU_STAT_TLB_FLUSHES,
   VCPU_STAT_TLB_MISSES,
+  VCPU_STAT_TLB_REVIVED,
   VCPU_TLB,
   VCPU_TLB_GENERATION,
+  VCPU_TLB_GLOBAL_GENERATION,
   VCPU_TLB_LAST_GENERATION,
 } from '../generated/layout';
-import { dataBreakpoint, localIo, localRead, localWrite, walk, walkPhys, walkProt } from '../x86/hooks';
+import {
+  dataBreakpoint,
+  endsOutside,
+  localIo,
+  localRead,
+  localWrite,
+  walk,
+  walkGlobal,
+  walkPhys,
+  walkProt,
+} from '../x86/hooks';
 import { codeWritten, flushJumpPage, hitsRunningCode } from './code';
 import { mmioRead, mmioWrite } from './env';
 
@@ -51,6 +63,9 @@ export const ACCESS_EXECUTE: u32 = 2;
 
 /** TLB entry flag: the page may be written, but each write must be seen (translated code, dirty log). */
 const TLBFLAG_WATCHED: u32 = 1;
+/** Where an entry's flags hold the global generation; it counts from 1 to the highest that fits. */
+const GLOBAL_SHIFT: u32 = 8;
+const GLOBAL_LAST: u32 = 0xffffff;
 
 /**
  * faultPending value: not a guest fault. The instruction would change the block it is in; it is started again alone, in a
@@ -222,9 +237,16 @@ function tagOf(cpu: usize, linear: u64, size: u32): u64 {
   return ((linear + <u64>(size - 1)) & PAGE_MASK) | <u64>load<u32>(cpu + VCPU_TLB_GENERATION);
 }
 
-/** Invalidates every cached translation of the current address space. */
+/** Invalidates every cached translation of the current address space, and the global ones of all. */
 export function tlbFlush(cpu: usize): void {
+  const global = load<u32>(cpu + VCPU_TLB_GLOBAL_GENERATION);
+  if (global >= GLOBAL_LAST) clearTlb(cpu);
+  store<u32>(cpu + VCPU_TLB_GLOBAL_GENERATION, global >= GLOBAL_LAST ? 1 : global + 1);
   store<u32>(cpu + VCPU_TLB_GENERATION, tlbNewGeneration(cpu));
+}
+
+function clearTlb(cpu: usize): void {
+  memory.fill(<usize>load<u32>(cpu + VCPU_TLB), 0, <usize>(MMU_MODES * TLB_ENTRIES) * TLB_SIZE);
 }
 
 /**
@@ -235,7 +257,7 @@ export function tlbNewGeneration(cpu: usize): u32 {
   store<u64>(cpu + VCPU_STAT_TLB_FLUSHES, load<u64>(cpu + VCPU_STAT_TLB_FLUSHES) + 1);
   let next = load<u32>(cpu + VCPU_TLB_LAST_GENERATION) + 1;
   if (next > 4095) {
-    memory.fill(<usize>load<u32>(cpu + VCPU_TLB), 0, <usize>(MMU_MODES * TLB_ENTRIES) * TLB_SIZE);
+    clearTlb(cpu);
     next = 1;
   }
   store<u32>(cpu + VCPU_TLB_LAST_GENERATION, next);
@@ -272,6 +294,27 @@ export function watchWrites(machine: usize, first: usize, last: usize): void {
   }
 }
 
+/**
+ * Does the TLB hold `linear` as a global page, under another generation? Then the entry becomes one of the current generation:
+ * global translations outlive the change of address spaces, and cost it nothing.
+ */
+function revive(cpu: usize, linear: u64, mmu: u32): bool {
+  const entry = entryOf(cpu, linear, mmu);
+  const global = load<u32>(entry + TLB_FLAGS) >> GLOBAL_SHIFT;
+  if (global === 0 || global !== load<u32>(cpu + VCPU_TLB_GLOBAL_GENERATION)) return false;
+  const read = load<u64>(entry + TLB_READ);
+  const write = load<u64>(entry + TLB_WRITE);
+  const execute = load<u64>(entry + TLB_EXECUTE);
+  const tag = (linear & PAGE_MASK) | <u64>load<u32>(cpu + VCPU_TLB_GENERATION);
+  const old = read | write | execute;
+  if (((old ^ tag) & PAGE_MASK) !== 0 || old === tag) return false;
+  if (read) store<u64>(entry + TLB_READ, tag);
+  if (write) store<u64>(entry + TLB_WRITE, tag);
+  if (execute) store<u64>(entry + TLB_EXECUTE, tag);
+  store<u64>(cpu + VCPU_STAT_TLB_REVIVED, load<u64>(cpu + VCPU_STAT_TLB_REVIVED) + 1);
+  return true;
+}
+
 /** Walks the guest's page tables and enters the translation. False with a fault recorded; the address is in walkPhys. */
 function fill(cpu: usize, linear: u64, access: u32, mmu: u32): bool {
   store<u64>(cpu + VCPU_STAT_TLB_MISSES, load<u64>(cpu + VCPU_STAT_TLB_MISSES) + 1);
@@ -302,7 +345,8 @@ function fill(cpu: usize, linear: u64, access: u32, mmu: u32): bool {
   store<u64>(entry + TLB_WRITE, writable ? tag : 0);
   store<u64>(entry + TLB_EXECUTE, prot & 4 ? tag : 0);
   store<u32>(entry + TLB_ADDEND, <u32>host - <u32>(linear & PAGE_MASK));
-  store<u32>(entry + TLB_FLAGS, watched);
+  const global = walkGlobal ? load<u32>(cpu + VCPU_TLB_GLOBAL_GENERATION) << GLOBAL_SHIFT : 0;
+  store<u32>(entry + TLB_FLAGS, watched | global);
   return true;
 }
 
@@ -315,14 +359,16 @@ export function fillForRegion(cpu: usize, linear: u64, size: u32, access: u32): 
   const mmu = load<u32>(cpu + VCPU_MMU_INDEX);
   const entry = entryOf(cpu, linear, mmu);
   const wanted = tagOf(cpu, linear, size);
-  if (load<u32>(entry + TLB_FLAGS) & TLBFLAG_WATCHED && load<u64>(entry + TLB_READ) === wanted) return 0;
-  if (!fill(cpu, linear, access, mmu)) {
-    // The interpreter will meet the fault again, with the state that delivering it needs.
-    store<u32>(cpu + VCPU_FAULT_PENDING, 0);
-    return 0;
+  const field: usize = access === ACCESS_WRITE ? TLB_WRITE : TLB_READ;
+  if (!revive(cpu, linear, mmu) || load<u64>(entry + field) !== wanted) {
+    if (load<u32>(entry + TLB_FLAGS) & TLBFLAG_WATCHED && load<u64>(entry + TLB_READ) === wanted) return 0;
+    if (!fill(cpu, linear, access, mmu)) {
+      // The interpreter will meet the fault again, with the state that delivering it needs.
+      store<u32>(cpu + VCPU_FAULT_PENDING, 0);
+      return 0;
+    }
   }
-  const tag = load<u64>(entry + (access === ACCESS_WRITE ? TLB_WRITE : TLB_READ));
-  return tag === wanted ? load<u32>(entry + TLB_ADDEND) + <u32>linear : 0;
+  return load<u64>(entry + field) === wanted ? load<u32>(entry + TLB_ADDEND) + <u32>linear : 0;
 }
 
 // ---------------------------------------------------------------- loads
@@ -335,6 +381,10 @@ function slowLoad(cpu: usize, linear: u64, size: u32, mmu: u32): u64 {
     dataBreakpoint(cpu, linear, size, false);
     const low = slowLoadPart(cpu, linear, inPage, mmu);
     return low | (slowLoadPart(cpu, linear + inPage, size - inPage, mmu) << (inPage << 3));
+  }
+  const entry = entryOf(cpu, linear, mmu);
+  if (revive(cpu, linear, mmu) && load<u64>(entry + TLB_READ) === tagOf(cpu, linear, size)) {
+    return readHost(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), size);
   }
   if (!fill(cpu, linear, ACCESS_READ, mmu)) return 0;
   const phys = walkPhys;
@@ -386,7 +436,7 @@ function slowStore(cpu: usize, linear: u64, size: u32, value: u64, mmu: u32): vo
   const inPage: u32 = 4096 - (<u32>linear & 0xfff);
   if (size > inPage) {
     // Both pages must be writable before the first byte changes.
-    if (!fill(cpu, linear, ACCESS_WRITE, mmu)) return;
+    if (endsOutside(cpu, linear, size) || !fill(cpu, linear, ACCESS_WRITE, mmu)) return;
     const first = walkPhys;
     if (!fill(cpu, linear + inPage, ACCESS_WRITE, mmu)) return;
     const second = walkPhys;
@@ -398,6 +448,10 @@ function slowStore(cpu: usize, linear: u64, size: u32, value: u64, mmu: u32): vo
     return;
   }
   const entry = entryOf(cpu, linear, mmu);
+  if (revive(cpu, linear, mmu) && load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, size)) {
+    writeHost(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), size, value);
+    return;
+  }
   if (load<u32>(entry + TLB_FLAGS) & TLBFLAG_WATCHED && load<u64>(entry + TLB_READ) === tagOf(cpu, linear, size)) {
     const host = <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
     const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
@@ -408,7 +462,7 @@ function slowStore(cpu: usize, linear: u64, size: u32, value: u64, mmu: u32): vo
     writeHost(host, size, value);
     dirtyAndCode(machine, host, size);
     if (load<u32>(<usize>load<u32>(machine + MACHINE_CODE_PAGES) + ((host >> 12) << 2)) === 0) {
-      store<u32>(entry + TLB_FLAGS, 0);
+      store<u32>(entry + TLB_FLAGS, load<u32>(entry + TLB_FLAGS) & ~TLBFLAG_WATCHED);
       store<u64>(entry + TLB_WRITE, load<u64>(entry + TLB_READ));
     }
     return;
@@ -457,18 +511,49 @@ export function stU64(cpu: usize, linear: u64, value: u64, mmu: u32): void {
 export function probeWrite(cpu: usize, linear: u64, bytes: u32, mmu: u32): bool {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, bytes)) return true;
-  if (!fill(cpu, linear, ACCESS_WRITE, mmu)) return false;
   const last = linear + <u64>(bytes - 1);
-  return ((linear ^ last) & PAGE_MASK) === 0 || fill(cpu, last & PAGE_MASK, ACCESS_WRITE, mmu);
+  if (((linear ^ last) & PAGE_MASK) === 0) {
+    if (revive(cpu, linear, mmu) && load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, bytes)) return true;
+    return fill(cpu, linear, ACCESS_WRITE, mmu);
+  }
+  if (endsOutside(cpu, linear, bytes) || !fill(cpu, linear, ACCESS_WRITE, mmu)) return false;
+  return fill(cpu, last & PAGE_MASK, ACCESS_WRITE, mmu);
+}
+
+/**
+ * The same for an operand that its instruction will write for certain: neither will that write have to start the instruction
+ * anew, so the flags and registers may change before it.
+ */
+export function probeModify(cpu: usize, linear: u64, bytes: u32, mmu: u32): bool {
+  const entry = entryOf(cpu, linear, mmu);
+  const wanted = tagOf(cpu, linear, bytes);
+  if (load<u64>(entry + TLB_WRITE) === wanted) return true;
+  if (load<u32>(entry + TLB_FLAGS) & TLBFLAG_WATCHED && load<u64>(entry + TLB_READ) === wanted) {
+    const host = <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
+    if (!hitsRunningCode(<usize>load<u32>(cpu + VCPU_MACHINE), host, bytes)) return true;
+    store<u32>(cpu + VCPU_FAULT_PENDING, FAULT_RESTART);
+    return false;
+  }
+  if (!probeWrite(cpu, linear, bytes, mmu)) return false;
+  if (load<u64>(entry + TLB_WRITE) === wanted) return true;
+  const inPage: u32 = min<u32>(bytes, 4096 - (<u32>linear & 0xfff));
+  const last = walkPhys;
+  if (inPage === bytes) return !restarts(cpu, last, bytes);
+  if (!fill(cpu, linear, ACCESS_WRITE, mmu)) return false;
+  return !restarts(cpu, walkPhys, inPage) && !restarts(cpu, last, bytes - inPage);
 }
 
 /** True when `bytes` (1 to 4096) at `linear` can be read; else a fault is recorded. */
 export function probeRead(cpu: usize, linear: u64, bytes: u32, mmu: u32): bool {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_READ) === tagOf(cpu, linear, bytes)) return true;
-  if (!fill(cpu, linear, ACCESS_READ, mmu)) return false;
   const last = linear + <u64>(bytes - 1);
-  return ((linear ^ last) & PAGE_MASK) === 0 || fill(cpu, last & PAGE_MASK, ACCESS_READ, mmu);
+  if (((linear ^ last) & PAGE_MASK) === 0) {
+    if (revive(cpu, linear, mmu) && load<u64>(entry + TLB_READ) === tagOf(cpu, linear, bytes)) return true;
+    return fill(cpu, linear, ACCESS_READ, mmu);
+  }
+  if (endsOutside(cpu, linear, bytes) || !fill(cpu, linear, ACCESS_READ, mmu)) return false;
+  return fill(cpu, last & PAGE_MASK, ACCESS_READ, mmu);
 }
 
 /**
@@ -478,7 +563,8 @@ export function probeRead(cpu: usize, linear: u64, bytes: u32, mmu: u32): bool {
 export function bulkRead(cpu: usize, linear: u64, mmu: u32): usize {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_READ) !== tagOf(cpu, linear, 1)) {
-    if (!fill(cpu, linear, ACCESS_READ, mmu)) return 0;
+    const alive = revive(cpu, linear, mmu) && load<u64>(entry + TLB_READ) === tagOf(cpu, linear, 1);
+    if (!alive && !fill(cpu, linear, ACCESS_READ, mmu)) return 0;
     if (load<u64>(entry + TLB_READ) !== tagOf(cpu, linear, 1)) return 0;
   }
   return <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
@@ -488,7 +574,8 @@ export function bulkRead(cpu: usize, linear: u64, mmu: u32): usize {
 export function bulkWrite(cpu: usize, linear: u64, mmu: u32): usize {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_WRITE) !== tagOf(cpu, linear, 1)) {
-    if (!fill(cpu, linear, ACCESS_WRITE, mmu)) return 0;
+    const alive = revive(cpu, linear, mmu) && load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, 1);
+    if (!alive && !fill(cpu, linear, ACCESS_WRITE, mmu)) return 0;
     if (load<u64>(entry + TLB_WRITE) !== tagOf(cpu, linear, 1)) return 0;
   }
   return <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
@@ -499,7 +586,8 @@ export function fetchHost(cpu: usize, linear: u64): usize {
   const mmu: u32 = load<u32>(cpu + VCPU_MMU_INDEX) === 1 ? 1 : 0;
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_EXECUTE) !== tagOf(cpu, linear, 1)) {
-    if (!fill(cpu, linear, ACCESS_EXECUTE, mmu)) return 0;
+    const alive = revive(cpu, linear, mmu) && load<u64>(entry + TLB_EXECUTE) === tagOf(cpu, linear, 1);
+    if (!alive && !fill(cpu, linear, ACCESS_EXECUTE, mmu)) return 0;
     if (load<u64>(entry + TLB_EXECUTE) !== tagOf(cpu, linear, 1)) {
       const host = physHost(cpu, walkPhys);
       return host ? host : 1;

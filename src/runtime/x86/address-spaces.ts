@@ -2,7 +2,7 @@
 import { tlbFlush, tlbFlushPage, tlbNewGeneration } from '../core/memory';
 import { VCPU_TLB_GENERATION } from '../generated/layout';
 import { X86_CR3, X86_HUGE_PAGES, X86_LARGE_PAGES, X86_TLB_PCID } from '../generated/x86';
-import { CR4_PAE, CR4_PCIDE, cr4 } from './cpu';
+import { CR4_PAE, CR4_PCIDE, CR4_PGE, cr4 } from './cpu';
 
 const PCID_MASK: u64 = 0xfff;
 const PCIDS: usize = 4096;
@@ -30,11 +30,18 @@ export function flushAll(cpu: usize): void {
   store<u16>(cpu + X86_TLB_PCID + (pcid << 1), <u16>load<u32>(cpu + VCPU_TLB_GENERATION));
 }
 
-/** CR3 has been loaded; `keep`: what is cached for its PCID stays valid. */
+/** Invalidates the translations of all address spaces, but for global pages (INVPCID type 3). */
+export function flushNotGlobal(cpu: usize): void {
+  if ((cr4(cpu) & CR4_PCIDE) !== 0) forgetAll(cpu);
+  enterAddressSpace(cpu, false);
+}
+
+/** CR3 has been loaded; `keep`: what is cached for its PCID stays valid. Global pages always do. */
 export function enterAddressSpace(cpu: usize, keep: bool): void {
-  if ((cr4(cpu) & CR4_PCIDE) === 0) {
-    tlbFlush(cpu);
-    forgetLargePages(cpu);
+  const c4 = cr4(cpu);
+  if ((c4 & CR4_PCIDE) === 0) {
+    store<u32>(cpu + VCPU_TLB_GENERATION, tlbNewGeneration(cpu));
+    if ((c4 & CR4_PGE) === 0) forgetLargePages(cpu);
     return;
   }
   const pcid = <u32>(load<u64>(cpu + X86_CR3) & PCID_MASK);

@@ -34,7 +34,7 @@ import {
   X86_PKRU,
   X86_XCR0,
 } from '../generated/x86';
-import { enterAddressSpace, flushAll, flushPage, flushPcid } from './address-spaces';
+import { enterAddressSpace, flushAll, flushNotGlobal, flushPage, flushPcid } from './address-spaces';
 import {
   ATTR_L,
   CR0_AM,
@@ -274,7 +274,8 @@ export function invpcid(cpu: usize, a: u64, b: u64, _imm: u32): u64 {
     if (!isCanonical(cpu, linear)) return fault(cpu, GP, 0);
     flushPage(cpu, linear);
   } else if (a === 1) flushPcid(cpu, <u32>pcid);
-  else flushAll(cpu);
+  else if (a === 2) flushAll(cpu);
+  else flushNotGlobal(cpu);
   return 0;
 }
 /** Caches are not modelled. */

@@ -406,7 +406,7 @@ export function deliverFault(cpu: usize): u32 {
     const old = load<u32>(cpu + X86_OLD_EXCEPTION);
     const notCanonical = vector === GP && code === NOT_CANONICAL;
     if (notCanonical) code = 0;
-    const x87Pending = (vector === PF || vector === GP || vector === SS) && x87ErrorPending(cpu);
+    const x87Pending = (vector === PF || vector === GP || vector === SS || vector === AC) && x87ErrorPending(cpu);
     if (old === NO_EXCEPTION && (notCanonical || x87Pending)) {
       const instruction = faultingInstruction(cpu);
       if (x87Pending && (instruction & WAITS) !== 0) {
@@ -482,8 +482,4 @@ export function raise(cpu: usize, a: u64, _b: u64, imm: u32): u64 {
 /** Misaligned operand of an SSE instruction that wants alignment. */
 export function raiseMisaligned(cpu: usize): void {
   fault(cpu, GP, 0);
-}
-/** Alignment check. */
-export function alignmentFault(cpu: usize): void {
-  fault(cpu, AC, 0);
 }

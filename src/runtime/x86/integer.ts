@@ -1,6 +1,7 @@
 /** Integer instructions that are not worth ops of their own (src/guest/x86/helpers/integer.ts says what each takes). */
 
-import { VCPU_FLAG_OP, VCPU_FLAG_RES, VCPU_MODE } from '../generated/layout';
+import { probeRead } from '../core/memory';
+import { VCPU_FLAG_OP, VCPU_FLAG_RES, VCPU_MMU_INDEX, VCPU_MODE } from '../generated/layout';
 import {
   EFLAGS_AF,
   EFLAGS_CF,
@@ -16,6 +17,7 @@ import {
   X86_RDX,
 } from '../generated/x86';
 import { conditionOfBits, lazyFlags, setLazyFlags } from './flags';
+import { misalignedAccess } from './paging';
 import { raise } from './system';
 
 const VECTOR_DE: u32 = 0;
@@ -50,6 +52,15 @@ export function checkSegment(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   }
   if (!good) raise(cpu, 0, 0, (seg === 2 ? VECTOR_SS : VECTOR_GP) | HAS_CODE);
   return <u64>good;
+}
+
+export function misaligned(cpu: usize, a: u64, b: u64, imm: u32): u64 {
+  misalignedAccess(cpu, a, imm);
+  return 0;
+}
+export function probeOperand(cpu: usize, a: u64, b: u64, imm: u32): u64 {
+  probeRead(cpu, a, imm, load<u32>(cpu + VCPU_MMU_INDEX));
+  return 0;
 }
 
 // ---------------------------------------------------------------- division

@@ -1,9 +1,18 @@
 /** Address translation (Intel SDM vol. 3A ch. 4): every paging mode, permissions, accessed and dirty bits. */
 import { physLd32, physLd64, physSt32, physSt64 } from '../core/memory';
-import { VCPU_FAULT_ADDRESS } from '../generated/layout';
-import { FEATURE_PDPE1GB, FEATURE_PSE36, X86_A20_CLOSED, X86_CR3, X86_PHYS_BITS, X86_PKRU } from '../generated/x86';
+import { VCPU_FAULT_ADDRESS, VCPU_MODE } from '../generated/layout';
+import {
+  FEATURE_PDPE1GB,
+  FEATURE_PSE36,
+  MODE_ADD_SEG,
+  X86_A20_CLOSED,
+  X86_CR3,
+  X86_PHYS_BITS,
+  X86_PKRU,
+} from '../generated/x86';
 import { noteLargePage } from './address-spaces';
 import {
+  AC,
   CR0_PG,
   CR0_WP,
   CR4_LA57,
@@ -20,6 +29,7 @@ import {
   fault,
   GP,
   has,
+  is64,
   isCanonical,
   pageFault,
 } from './cpu';
@@ -213,6 +223,29 @@ export function walk(cpu: usize, linear: u64, access: u32, mmu: u32): u32 {
   walkProt = prot;
   if ((leaf & G) !== 0 && (c4 & CR4_PGE) !== 0) walkGlobal = 1;
   return 0;
+}
+
+/**
+ * Of an access that crosses pages: does it begin at an address there is and end beyond what there is (the hole between the
+ * halves, or 4 GiB outside 64-bit mode)? Processors look at the whole access first, so the fault for that is recorded before
+ * any page of it is looked up.
+ */
+export function endsOutside(cpu: usize, linear: u64, bytes: u32): bool {
+  const last = linear + <u64>(bytes - 1);
+  if (is64(cpu)) {
+    if (!isCanonical(cpu, linear) || isCanonical(cpu, last)) return false;
+  } else if (linear >> 32 !== 0 || last >> 32 === 0 || (load<u32>(cpu + VCPU_MODE) & MODE_ADD_SEG) !== 0) return false;
+  store<u64>(cpu + VCPU_FAULT_ADDRESS, linear);
+  fault(cpu, GP, NOT_CANONICAL);
+  return true;
+}
+
+/** Alignment check: #AC comes before page faults, but after the address itself was found to be one. */
+export function misalignedAccess(cpu: usize, linear: u64, bytes: u32): void {
+  if (is64(cpu) && !isCanonical(cpu, linear)) {
+    store<u64>(cpu + VCPU_FAULT_ADDRESS, linear);
+    fault(cpu, GP, NOT_CANONICAL);
+  } else if (!endsOutside(cpu, linear, bytes)) fault(cpu, AC, 0);
 }
 
 /** Translates for monitors and debuggers: no permission checks, nothing changed. Physical address, or all ones. */

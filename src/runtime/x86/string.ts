@@ -24,8 +24,8 @@ import {
   X86_RDX,
   X86_RSI,
 } from '../generated/x86';
-import { alignmentFault } from './exceptions';
 import { checkSegment } from './integer';
+import { misalignedAccess } from './paging';
 import { inPort, outPort } from './system';
 
 const REPE: u32 = 4096;
@@ -80,11 +80,12 @@ function linear(cpu: usize, s: u32, ea: u64): u64 {
 
 /** False, with the fault recorded, when the segment does not allow the access. */
 function allowed(cpu: usize, s: u32, ea: u64, write: bool): bool {
+  if (limits && checkSegment(cpu, ea, 0, s | (write ? 8 : 0) | (bytes << 4)) === 0) return false;
   if (aligned && (linear(cpu, s, ea) & (bytes - 1)) !== 0) {
-    alignmentFault(cpu);
+    misalignedAccess(cpu, linear(cpu, s, ea), bytes);
     return false;
   }
-  return !limits || checkSegment(cpu, ea, 0, s | (write ? 8 : 0) | (bytes << 4)) !== 0;
+  return true;
 }
 
 function faulted(cpu: usize): bool {

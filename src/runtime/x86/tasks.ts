@@ -1,5 +1,5 @@
 /** Hardware task switches (Intel SDM vol. 3A ch. 8) and what else lives in a TSS: inner stacks, the I/O bitmap. */
-import { ldU8, ldU16, ldU32, ldU64, probeWrite, stU16, stU32, tlbFlush } from '../core/memory';
+import { ldU8, ldU16, ldU32, ldU64, probeWrite, stU16, stU32 } from '../core/memory';
 import {
   EFLAGS_NT,
   EFLAGS_VM,
@@ -14,6 +14,7 @@ import {
   X86_CR3,
   X86_DR,
 } from '../generated/x86';
+import { enterAddressSpace } from './address-spaces';
 import {
   ATTR_CODE,
   ATTR_DOWN,
@@ -203,7 +204,7 @@ export function switchTask(cpu: usize, selector: u32, reason: u32, nextPc: u64, 
   setSegment(cpu, SEG_TR, selector, tss, limit, attr | BUSY);
   if (wide && (cr0(cpu) & CR0_PG) !== 0) {
     store<u64>(cpu + X86_CR3, newCr3);
-    tlbFlush(cpu);
+    enterAddressSpace(cpu, false);
   }
   setPc(cpu, pc);
   writeEflags(cpu, newFlags, wide ? 0x3f7fd5 : 0x7fd5);

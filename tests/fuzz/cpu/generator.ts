@@ -149,7 +149,8 @@ class Building {
     }
     this.#registers = all.filter((n) => n !== this.#counter);
     if (random.below(16) === 0) this.#registers.push(RSP);
-    view.setUint32(IN.flags, 0x202 | (random.u32() & 0x8d5) | (random.below(6) === 0 ? FLAG.DF : 0), true);
+    const rare = (random.below(6) === 0 ? FLAG.DF : 0) | (random.below(16) === 0 ? FLAG.AC : 0);
+    view.setUint32(IN.flags, 0x202 | (random.u32() & 0x8d5) | rare, true);
     fillNumbers(this.#input.subarray(IN.window, IN.window + WINDOW_BYTES), random);
     const x = IN.xsave;
     for (let n = 0; n < 8; n++)

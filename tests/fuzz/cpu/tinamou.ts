@@ -37,7 +37,7 @@ const PRESENT = 0x61n; // accessed and dirty already
 const WRITABLE = 2n;
 const USER = 4n;
 const LARGE = 0x80n;
-const STATUS = 0xcd5n;
+const STATUS = 0x40cd5n;
 
 export class Tinamou {
   readonly #machine = new BareMachine({ mode: 'long64', cpl: 3, hotThreshold: 1 });

@@ -1,6 +1,6 @@
 /** What the architecture leaves undefined or to the operating system: the one place that says why something is not compared. */
 
-export const FLAG = { CF: 1, PF: 4, AF: 0x10, ZF: 0x40, SF: 0x80, DF: 0x400, OF: 0x800 } as const;
+export const FLAG = { CF: 1, PF: 4, AF: 0x10, ZF: 0x40, SF: 0x80, DF: 0x400, OF: 0x800, AC: 0x40000 } as const;
 const { CF, PF, AF, ZF, SF, OF } = FLAG;
 const ALL = CF | PF | AF | ZF | SF | OF;
 /** What conditions (Jcc, SETcc, CMOVcc, FCMOVcc, LOOPcc) can read. */
@@ -180,8 +180,8 @@ export function undefinedResult(name: string, opSize: number, count: number): bo
   return name === 'BSWAP' && opSize === 16;
 }
 
-/** Exceptions of accesses to memory: #SS, #GP, #PF. */
-export const ACCESS_VECTORS: readonly number[] = [12, 13, 14];
+/** Exceptions of accesses to memory: #SS, #GP, #PF, #AC. */
+export const ACCESS_VECTORS: readonly number[] = [12, 13, 14, 17];
 const SIMD_ERROR = 19;
 
 /** Instructions whose exceptions leave something else on each processor: that they raise one is all that is compared. */
@@ -195,22 +195,6 @@ export const VAGUE_FAULTS: readonly (readonly [pattern: RegExp, vectors: readonl
 
 /** MXCSR.MM: AMD's processors have it, to allow misaligned operands; others (and Tinamou) refuse to load it: #GP. */
 export const MXCSR_MISALIGNED = 1 << 17;
-
-/** Last pages of a program's addresses, in 64-bit and 32-bit code. */
-const LAST_PAGES: readonly bigint[] = [0x7ffffffff000n, 0xfffff000n];
-
-/** What Tinamou does otherwise and should not: exceptions taken for one another. Each line is to go away. */
-export const KNOWN: readonly { readonly is: (host: Ended, ours: Ended) => boolean; readonly reason: string }[] = [
-  {
-    is: (host, ours) =>
-      (host.vector === 12 || host.vector === 13) && ours.vector === 14 && LAST_PAGES.includes(ours.address & ~0xfffn),
-    reason: '#SS or #GP, not #PF, for an access that begins in the last bytes before the address space ends',
-  },
-];
-interface Ended {
-  readonly vector: number;
-  readonly address: bigint;
-}
 
 /** VEX.W chooses a 64-bit general register, where there is none: ignored by Intel's processors, #UD on AMD's. */
 export const vagueW = (map: number, w: number, assembly: string): boolean =>

@@ -6,6 +6,10 @@ export const INTEGER_HELPERS: HelperTable = {
   helpers: [
     // a = effective address, imm = segment | 8 for a write | bytes << 4: #GP or #SS unless the segment allows the access.
     ['checkSegment', 'callf'],
+    // a = linear address, imm = bytes: the fault of a misaligned access, #AC unless it lies outside the address space.
+    ['misaligned', 'callf'],
+    // a = linear address, imm = bytes: the fault of a read there, if there is one.
+    ['probeOperand', 'callf'],
     // a = divisor, imm = size: divides rDX:rAX (AX for bytes); #DE.
     ['divide', 'callf'],
     ['divideSigned', 'callf'],

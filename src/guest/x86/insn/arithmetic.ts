@@ -246,7 +246,7 @@ const cmpxchg8b: Meaning = (t) => {
 
 const cmpxchg16b: Meaning = (t) => {
   const b = t.b;
-  const address = t.address(16, true);
+  const address = t.address(16, true, 1);
   const misaligned = b.beginIfImm('tstne', address, 15);
   t.raiseHere(Vector.gp, 0);
   b.endIf(misaligned);

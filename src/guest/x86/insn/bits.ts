@@ -24,7 +24,7 @@ const bitTest =
         const bytes = b.dai('shli', unit, unit, size === 64 ? 3 : size === 32 ? 2 : 1);
         const ea = b.dab(i.addrSize === 64 ? 'add' : 'add32', b.temp(), t.effective(), bytes);
         if (i.addrSize === 16) b.da('ext16u', ea, ea);
-        t.useAddress(t.linear(t.segment(), ea, size / 8, change !== 'none'));
+        t.useAddress(t.linear(t.segment(), ea, size / 8, change !== 'none'), size / 8);
       }
     }
     const old = change === 'none' ? t.read(0) : t.readModify(0);

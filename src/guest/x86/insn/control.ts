@@ -76,7 +76,7 @@ const farIndirect =
   (name: 'farJump' | 'farCall'): Meaning =>
   (t, i) => {
     const bytes = i.opSize / 8;
-    t.address(bytes + 2);
+    t.addressOfParts(bytes + 2, Math.min(bytes, 4));
     const offset = t.loadMem(i.opSize);
     const selector = t.loadMem(16, t.b.temp(), bytes);
     t.callLeave(name, selector, offset, bytes);
@@ -107,7 +107,7 @@ const loadFarPointer =
   (seg: number): Meaning =>
   (t, i) => {
     const bytes = i.opSize / 8;
-    t.address(bytes + 2);
+    t.addressOfParts(bytes + 2, Math.min(bytes, 4));
     const offset = t.loadMem(i.opSize);
     const selector = t.loadMem(16, t.b.temp(), bytes);
     t.storeNextPc();

@@ -9,11 +9,11 @@ import { SHIFT_ROWS } from './shift.js';
 import { SSE_FLOAT_ROWS } from './sse-float.js';
 import { STRING_ROWS } from './string.js';
 import { SYSTEM_ROWS } from './system.js';
+import { VECTOR_TEST_ROWS } from './vector-compare.js';
 import { VECTOR_INT_ROWS } from './vector-int.js';
 import { VECTOR_MEMORY_ROWS } from './vector-memory.js';
 import { VECTOR_MOVE_ROWS } from './vector-move.js';
 import { VECTOR_SHUFFLE_ROWS } from './vector-shuffle.js';
-import { VECTOR_TEST_ROWS } from './vector-test.js';
 import { X87_ROWS, X87_TRANSCENDENTAL_ROWS } from './x87.js';
 import { X87_CONTROL_ROWS } from './x87-control.js';
 

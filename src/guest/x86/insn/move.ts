@@ -21,7 +21,7 @@ const movOffset: Meaning = (t, i) => {
   const toMemory = i.form.operands[0]?.kind === 'O';
   const size = t.operandSize(toMemory ? 1 : 0);
   const ea = b.movi(b.temp(), i.imm, i.addrSize === 64 ? i.immHigh : 0);
-  t.useAddress(t.linear(i.seg < 0 ? Seg.ds : i.seg, ea, size / 8, toMemory));
+  t.useAddress(t.linear(i.seg < 0 ? Seg.ds : i.seg, ea, size / 8, toMemory), size / 8);
   if (toMemory) t.storeMem(size, RAX);
   else if (size >= 32) t.loadMem(size, RAX);
   else t.setReg(0, size, t.loadMem(size));
@@ -108,7 +108,7 @@ const xlat: Meaning = (t, i) => {
   const al = b.da('ext8u', b.temp(), RAX);
   const ea = b.lea(b.temp(), RBX, al, 0, 0, i.addrSize === 64);
   if (i.addrSize === 16) b.da('ext16u', ea, ea);
-  t.useAddress(t.linear(i.seg < 0 ? Seg.ds : i.seg, ea, 1, false));
+  t.useAddress(t.linear(i.seg < 0 ? Seg.ds : i.seg, ea, 1, false), 1);
   t.setReg(0, 8, t.loadMem(8));
 };
 
@@ -192,7 +192,7 @@ const enter: Meaning = (t, i) => {
       const mark = b.tempMark;
       const a = b.dai(t.long ? 'addi' : 'addi32', b.temp(), RBP, -bytes * n);
       if (t.stackSize === 16) b.da('ext16u', a, a);
-      t.useAddress(t.linear(Seg.ss, a, bytes, false));
+      t.useAddress(t.linear(Seg.ss, a, bytes, false), bytes);
       t.storeStack(i.opSize, t.loadMem(i.opSize), -bytes * (n + 1));
       b.releaseTemps(mark);
     }
@@ -214,7 +214,7 @@ const leaveFrame: Meaning = (t, i) => {
   }
   const small = t.stackSize === 16;
   const top = b.da(small ? 'ext16u' : 'ext32u', b.temp(), RBP);
-  t.useAddress(t.linear(Seg.ss, top, bytes, false));
+  t.useAddress(t.linear(Seg.ss, top, bytes, false), bytes);
   const v = t.loadMem(i.opSize);
   t.setReg(4, small ? 16 : 32, b.dai('addi32', b.temp(), top, bytes));
   t.setReg(5, i.opSize, v);
@@ -257,7 +257,7 @@ const bound: Meaning = (t, i) => {
   const size = i.opSize;
   const ext = (s: Slot): Slot => t.sext(s, size);
   const bytes = size / 8;
-  t.address(bytes * 2);
+  t.addressOfParts(bytes * 2, bytes);
   const low = ext(t.loadMem(size));
   const high = ext(t.loadMem(size, b.temp(), bytes));
   const v = ext(t.gpr(i.reg));

@@ -42,7 +42,9 @@ function masked(mnemonic: string, opcode: string, opcodeStore: string, bytes: nu
 function storeBytes(t: Translator, i: Insn, mmx: boolean): void {
   const bytes = mmx ? 8 : 16;
   const ea = i.addrSize === 64 ? RDI : t.zext(RDI, i.addrSize);
-  const cell = t.b.mov(t.vtemp(1), t.linear(i.seg >= 0 ? i.seg : Seg.ds, ea, bytes, true));
+  const to = t.linear(i.seg >= 0 ? i.seg : Seg.ds, ea, bytes, true);
+  t.alignCheck(to, 0, bytes, 8);
+  const cell = t.b.mov(t.vtemp(1), to);
   const register = (n: number): number => (mmx ? t.mm(n) : t.xmm(n));
   vcall(t, MASKED_STORE, register(i.reg), cell, register(i.rm), bytes | (1 << 8));
 }

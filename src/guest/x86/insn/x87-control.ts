@@ -34,7 +34,7 @@ const environment =
   (helper: string, registers: boolean, write: boolean): Meaning =>
   (t, i) => {
     const size = i.opSize === 16 ? 2 : 4;
-    t.callVoid(helper, t.address(size * 7 + (registers ? 80 : 0), write), 0, size);
+    t.callVoid(helper, t.address(size * 7 + (registers ? 80 : 0), write, size), 0, size);
   };
 
 /** imm bits of the FXSAVE and XSAVE helpers. */
@@ -51,7 +51,9 @@ const area =
       return;
     }
     const imm = kind | (i.w === 1 ? REX_W : 0) | (t.long ? LONG : 0);
-    t.callVoid(helper, t.address(helper.startsWith('f') ? 512 : 576, write), 0, imm);
+    // Their own alignment is a matter of #GP, which the helper sees to; FXSAVE and FXRSTOR have #AC before it.
+    const fx = helper.startsWith('f');
+    t.callVoid(helper, t.address(fx ? 512 : 576, write, fx ? 4 : 1), 0, imm);
   };
 
 export const X87_CONTROL_ROWS: readonly Row[] = [

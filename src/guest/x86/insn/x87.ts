@@ -47,7 +47,7 @@ const load =
   (t, i) => {
     const v = t.vtemp(0);
     if (size === 80) {
-      t.address(10);
+      t.addressOfParts(10, 8);
       t.loadMem(64, v);
       t.loadMem(16, v + 1, 8);
     } else t.loadMem(size, v);
@@ -69,7 +69,7 @@ const store80 =
   (helper: string): Meaning =>
   (t, i) => {
     const v = t.vtemp(0);
-    t.b.probeWrite(t.address(10, true), 0, 10);
+    t.b.probeWrite(t.address(10, true, 8), 0, 10);
     t.call(helper, v, v, v, common(t, i));
     const done = t.b.beginIfImm('ne', v + 2, 0);
     t.storeMem(64, v);
