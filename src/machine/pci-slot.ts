@@ -1,5 +1,5 @@
 /** The PCI bus as a function on it sees it. */
-import type { Dma } from '../memory/io.js';
+import type { DmaMemory } from '../memory/io.js';
 import type { Memory } from '../memory/memory.js';
 import type { MemoryRegion } from '../memory/region.js';
 
@@ -17,7 +17,7 @@ export interface PciSlot {
   readonly busNumber: number;
   readonly memory: Memory;
   /** Guest physical memory, without the bus-master check (PciFunction.dma makes it). */
-  readonly dma: Dma;
+  readonly dma: DmaMemory;
   /** Where the BARs of this bus are mapped. */
   readonly memorySpace: MemoryRegion;
   readonly ioSpace: MemoryRegion;

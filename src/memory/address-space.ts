@@ -2,16 +2,17 @@
 import { Event } from '../base/event.js';
 import { FlatFlag } from '../ir/layout.js';
 import { type FlatRange, flatten } from './flat-view.js';
-import type { AccessSize, Dma } from './io.js';
+import type { AccessSize, DmaMemory } from './io.js';
 import type { RamSource } from './memory.js';
 import type { MemoryRegion } from './region.js';
 import { readRegion, writeRegion } from './region-access.js';
 
-export class AddressSpace implements Dma {
+export class AddressSpace implements DmaMemory {
   /** Fired after the flat view changed. */
   readonly changed = new Event<readonly FlatRange[]>();
   #ranges: readonly FlatRange[];
   #lastHit: FlatRange | undefined;
+  #generation = 0;
 
   /** Use `Memory.addressSpace`. */
   constructor(
@@ -34,7 +35,12 @@ export class AddressSpace implements Dma {
     if (ranges.length === before.length && ranges.every((r, i) => sameRange(r, before[i]!))) return;
     this.#ranges = ranges;
     this.#lastHit = undefined;
+    this.#generation++;
     this.changed.fire(ranges);
+  }
+
+  get generation(): number {
+    return this.#generation;
   }
 
   find(address: number): FlatRange | undefined {
@@ -60,6 +66,17 @@ export class AddressSpace implements Dma {
     const range = this.find(address);
     if (!range || !(range.flags & FlatFlag.ramWrite) || address + length - 1 > range.last) return undefined;
     return new Uint8Array(this.source.memory.buffer, range.host + (address - range.start), length);
+  }
+
+  ram(address: number, atMost: number, forWriting: boolean): Uint8Array | undefined {
+    const range = this.find(address);
+    if (!range || !(range.flags & (forWriting ? FlatFlag.ramWrite : FlatFlag.ramRead))) return undefined;
+    const length = Math.min(atMost, range.last - address + 1);
+    return new Uint8Array(this.source.memory.buffer, range.host + (address - range.start), length);
+  }
+
+  wrote(view: Uint8Array): void {
+    this.source.notifyWrite(view.byteOffset, view.length);
   }
 
   read(address: number, into: Uint8Array): void {

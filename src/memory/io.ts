@@ -19,3 +19,16 @@ export interface Dma {
   read(address: number, into: Uint8Array): void;
   write(address: number, from: Uint8Array): void;
 }
+
+/** Guest memory as devices with queues in it see it: RAM itself besides copies. */
+export interface DmaMemory extends Dma {
+  /** Changes when views that `ram` gave may show something else than the guest has there. */
+  readonly generation: number;
+  /**
+   * RAM at `address`: up to `atMost` bytes of it, as many as lie in one piece. Undefined where there is none, or none that
+   * may be written when `forWriting`.
+   */
+  ram(address: number, atMost: number, forWriting: boolean): Uint8Array | undefined;
+  /** The device wrote to a view that `ram` gave, or to a part of one. */
+  wrote(view: Uint8Array): void;
+}

@@ -2,7 +2,7 @@
 import { Bug } from '../../base/errors.js';
 import { traceEvents } from '../../base/trace.js';
 import type { PciConfigSpace, PciSlot } from '../../machine/pci-slot.js';
-import type { Dma } from '../../memory/io.js';
+import type { DmaMemory } from '../../memory/io.js';
 import type { Memory } from '../../memory/memory.js';
 import type { MemoryRegion } from '../../memory/region.js';
 
@@ -13,7 +13,7 @@ export const PCI_TRACE = traceEvents({
 
 export interface PciBusHost {
   readonly memory: Memory;
-  readonly dma: Dma;
+  readonly dma: DmaMemory;
   readonly memorySpace: MemoryRegion;
   readonly ioSpace: MemoryRegion;
   /** Device `device` drives its `pin` (1..4). Called on changes only. */

@@ -10,7 +10,7 @@ import type { IrqLine } from '../../machine/irq.js';
 import type { PciConfigSpace, PciSlot } from '../../machine/pci-slot.js';
 import { RegisterFile, type RegisterHooks, type RegisterSpec } from '../../machine/register-map.js';
 import { type DeviceState, type Stateful, stateOf } from '../../machine/state.js';
-import type { Dma } from '../../memory/io.js';
+import type { DmaMemory } from '../../memory/io.js';
 import type { MemoryRegion } from '../../memory/region.js';
 
 export const CONFIG_BYTES = 256;
@@ -95,8 +95,8 @@ export class PciFunction<N extends string = never> implements PciConfigSpace, St
   readonly registers: RegisterFile<string>;
   /** The function's interrupt pin. */
   readonly intx: IrqLine = { set: (level) => this.#setIntx(level) };
-  /** Bus-master access to guest memory: while bus mastering is off, reads give 0xff and writes are lost. */
-  readonly dma: Dma;
+  /** Bus-master access to guest memory: while bus mastering is off, reads give 0xff, writes are lost, no RAM is there. */
+  readonly dma: DmaMemory;
   readonly #bars: Bar[];
   readonly #state = stateOf<PciFunction<N>>(this, 1, ['registers', 'intxLevel'], () => this.#afterLoad());
   /** What the device drives, before the disable bit. */
@@ -133,6 +133,7 @@ export class PciFunction<N extends string = never> implements PciConfigSpace, St
       },
       { ...(own.read ? { read: own.read } : {}), written: { ...own.written, ...written } },
     );
+    const busMaster = (): number => Number(this.busMaster);
     this.dma = {
       read: (address, into) => {
         if (this.busMaster) slot.dma.read(address, into);
@@ -141,6 +142,12 @@ export class PciFunction<N extends string = never> implements PciConfigSpace, St
       write: (address, from) => {
         if (this.busMaster) slot.dma.write(address, from);
       },
+      get generation() {
+        return 2 * slot.dma.generation + busMaster();
+      },
+      ram: (address, atMost, forWriting) =>
+        this.busMaster ? slot.dma.ram(address, atMost, forWriting) : undefined,
+      wrote: (view) => slot.dma.wrote(view),
     };
     slot.plug(this);
   }
