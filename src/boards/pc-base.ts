@@ -231,6 +231,8 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
       clocks,
       memory,
       requests,
+      cpus: options.cpus,
+      random: () => host.random(),
       chardev: (id) => host.chardev(id),
       drive: (id) => host.drive(id),
       firmwareImage: (name) => host.firmwareImage(name),

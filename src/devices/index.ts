@@ -15,6 +15,7 @@ import { isaDebugcon } from './misc/debugcon.js';
 import { pcTestdev } from './misc/pc-testdev.js';
 import { pvpanic } from './misc/pvpanic.js';
 import { isaFdc } from './storage/isa-fdc.js';
+import { virtioBlkPci } from './virtio/blk/virtio-blk-pci.js';
 
 /** What devices use that lies outside the machine: backends by the user's names. */
 export interface DeviceResources extends CharContext, DriveContext, RomContext {}
@@ -36,6 +37,7 @@ export const DEVICE_TYPES: readonly DeviceType[] = [
   pvpanic,
   vgaIsaType,
   vgaPciType,
+  virtioBlkPci,
 ];
 
 /** By name or alias. */

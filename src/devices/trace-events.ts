@@ -18,6 +18,8 @@ import { trace as fdc } from './storage/i82078.js';
 import { HPET_TRACE } from './timer/hpet.js';
 import { I8254_TRACE } from './timer/i8254.js';
 import { MC146818_TRACE } from './timer/mc146818.js';
+import { VIRTIO_BLK_TRACE } from './virtio/blk/virtio-blk.js';
+import { VIRTIO_TRACE } from './virtio/core/virtio-device.js';
 
 const GROUPS: readonly TraceEvents[] = [
   ata,
@@ -38,6 +40,8 @@ const GROUPS: readonly TraceEvents[] = [
   PVPANIC_TRACE,
   uart,
   vga,
+  VIRTIO_BLK_TRACE,
+  VIRTIO_TRACE,
 ];
 
 /** Sorted by name. */

@@ -18,6 +18,8 @@ import { trace as i82078 } from './storage/i82078.js';
 import { HPET_TRACE } from './timer/hpet.js';
 import { I8254_TRACE } from './timer/i8254.js';
 import { MC146818_TRACE } from './timer/mc146818.js';
+import { VIRTIO_BLK_TRACE } from './virtio/blk/virtio-blk.js';
+import { VIRTIO_TRACE } from './virtio/core/virtio-device.js';
 
 export const DEVICE_TRACES: readonly TraceEvents[] = [
   ata,
@@ -38,4 +40,6 @@ export const DEVICE_TRACES: readonly TraceEvents[] = [
   PVPANIC_TRACE,
   uart16550,
   vga,
+  VIRTIO_BLK_TRACE,
+  VIRTIO_TRACE,
 ];

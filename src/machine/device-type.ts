@@ -27,6 +27,10 @@ export type DeviceCategory = (typeof DEVICE_CATEGORIES)[number];
 export interface DeviceContext {
   readonly clocks: Clocks;
   readonly memory: Memory;
+  /** How many processors the machine has: devices that have a queue for each want to know. */
+  readonly cpus: number;
+  /** 32 random bits. */
+  random(): number;
   /** The machine's requests: reset, power off and the like, from devices that have such a line. */
   readonly requests: SystemRequests;
 }

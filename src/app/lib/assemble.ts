@@ -118,7 +118,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     },
     identity: { ...(w.uuid && { uuid: w.uuid }) },
     globals: w.globals,
-    devices: [...debugcons, ...w.devices],
+    devices: [...debugcons, ...w.devices, ...virtioDisks(w)],
     lifecycle: { noReboot: w.noReboot, noShutdown: w.noShutdown },
   };
   const asked = [...w.serials, ...w.parallels, ...w.drives];
@@ -257,7 +257,8 @@ async function openOne(w: Wishes, r: DriveRequest): Promise<Drive> {
     unsafe: r.cache === 'unsafe',
   };
   if (r.file === undefined) {
-    if (r.interface === 'ide' && r.media === 'disk') throw new UserError('a disk needs an image: add file=FILE');
+    if ((r.interface === 'ide' || r.interface === 'virtio') && r.media === 'disk')
+      throw new UserError('a disk needs an image: add file=FILE');
     return new Drive(null, options);
   }
   return openDrive(NODE_BLOCK_HOST, {
@@ -267,6 +268,13 @@ async function openOne(w: Wishes, r: DriveRequest): Promise<Drive> {
     readOnly: r.readOnly || r.media === 'cdrom',
     snapshot: (w.snapshot || r.snapshot) && r.media === 'disk',
   });
+}
+
+/** `-drive if=virtio` is short for a device of that type. */
+function virtioDisks(w: Wishes): DeviceRequest[] {
+  return w.drives.flatMap(({ interface: kind, id, origin }) =>
+    kind === 'virtio' ? [{ type: 'virtio-blk-pci', id: '', properties: { drive: id! }, origin }] : [],
+  );
 }
 
 function floppies(w: Wishes): (string | undefined)[] {

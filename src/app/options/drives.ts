@@ -8,7 +8,7 @@ const POLICIES = ['report', 'ignore', 'stop', 'enospc'] as const satisfies reado
 const CACHES = ['writeback', 'writethrough', 'none', 'directsync', 'unsafe'] as const;
 /** How the host does it: accepted, without effect here. */
 const WITHOUT_EFFECT = ['aio', 'discard', 'detect-zeroes', 'auto-read-only', 'copy-on-read'];
-const NOT_YET_INTERFACES = ['scsi', 'virtio', 'pflash', 'mtd', 'sd', 'xen'];
+const NOT_YET_INTERFACES = ['scsi', 'pflash', 'mtd', 'sd', 'xen'];
 
 const DRIVE_HELP = `drive options:
   bus=<num>              - bus number
@@ -16,7 +16,7 @@ const DRIVE_HELP = `drive options:
   file=<str>             - image file; without one the drive is empty
   format=<str>           - format of the image: raw
   id=<str>               - name of the drive
-  if=<str>               - ide, floppy or none
+  if=<str>               - ide, floppy, virtio or none
   index=<num>            - which drive of the interface
   media=<str>            - disk or cdrom
   readonly=<bool>        - the guest may not write
@@ -31,7 +31,9 @@ export function addDrive(wishes: Wishes, text: string, origin: string): string |
   if (o.help) return DRIVE_HELP;
   const kind = o.get('if') ?? 'ide';
   if (NOT_YET_INTERFACES.includes(kind)) {
-    throw new UserError(`Tinamou does not have drives with if=${kind} yet: use if=ide, if=floppy or if=none`);
+    throw new UserError(
+      `Tinamou does not have drives with if=${kind} yet: use if=ide, if=floppy, if=virtio or if=none`,
+    );
   }
   const bus = o.number('bus');
   const unit = o.number('unit');
@@ -46,7 +48,7 @@ export function addDrive(wishes: Wishes, text: string, origin: string): string |
     id: o.get('id'),
     file: o.get('file') || undefined,
     format: o.get('format'),
-    interface: o.oneOf('if', ['ide', 'floppy', 'none']) ?? 'ide',
+    interface: o.oneOf('if', ['ide', 'floppy', 'virtio', 'none']) ?? 'ide',
     index: place,
     media: o.oneOf('media', ['disk', 'cdrom']) ?? 'disk',
     readOnly: o.flag('readonly') ?? o.flag('read-only') ?? false,
@@ -81,12 +83,15 @@ export function addDriveFile(
   });
 }
 
+/** How many an interface has room for; the PCI bus, for virtio. */
+const MOST_DRIVES = { ide: 4, floppy: 2, virtio: 32 } as const;
+
 function add(wishes: Wishes, request: DriveRequest): void {
   const { interface: kind, index } = request;
   if (kind !== 'none') {
-    const most = kind === 'ide' ? 4 : 2;
+    const most = MOST_DRIVES[kind];
     const used = wishes.drives.filter((d) => d.interface === kind).map((d) => d.index);
-    const place = index ?? [0, 1, 2, 3].find((n) => !used.includes(n))!;
+    const place = index ?? Array.from({ length: most + 1 }, (_, n) => n).find((n) => !used.includes(n))!;
     if (place >= most) throw new UserError(`a PC has ${most} ${kind} drives: index ${place} is too high`);
     if (used.includes(place))
       throw new UserError(`drive with interface ${kind}, index ${place} exists: choose another index`);
@@ -95,9 +100,9 @@ function add(wishes: Wishes, request: DriveRequest): void {
   wishes.drives.push({ ...request, id: request.id ?? defaultId(request, wishes) });
 }
 
-/** QEMU's names: ide0-hd0, ide1-cd0, floppy0. */
+/** QEMU's names: ide0-hd0, ide1-cd0, floppy0, virtio0. */
 function defaultId({ interface: kind, index = 0, media }: DriveRequest, wishes: Wishes): string {
-  if (kind === 'floppy') return `floppy${index}`;
+  if (kind === 'floppy' || kind === 'virtio') return `${kind}${index}`;
   if (kind === 'ide') return `ide${index >> 1}-${media === 'cdrom' ? 'cd' : 'hd'}${index & 1}`;
   return `none${wishes.drives.filter((d) => d.interface === 'none').length}`;
 }

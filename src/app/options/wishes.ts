@@ -57,7 +57,7 @@ export interface DriveRequest extends Asked {
   readonly id: string | undefined;
   readonly file: string | undefined;
   readonly format: string | undefined;
-  readonly interface: 'ide' | 'floppy' | 'none';
+  readonly interface: 'ide' | 'floppy' | 'virtio' | 'none';
   readonly index: number | undefined;
   readonly media: 'disk' | 'cdrom';
   readonly readOnly: boolean;

@@ -43,7 +43,13 @@ export class Msix implements Stateful {
       id: MSIX,
       at,
       registers: [
-        { name: 'MSIX_CONTROL', at: 2, size: 2, reset: vectors - 1, ro: ~(Control.enable | Control.functionMask) & 0xffff },
+        {
+          name: 'MSIX_CONTROL',
+          at: 2,
+          size: 2,
+          reset: vectors - 1,
+          ro: ~(Control.enable | Control.functionMask) & 0xffff,
+        },
         { name: 'MSIX_TABLE', at: 4, size: 4, reset: bar, ro: 0xffff_ffff },
         { name: 'MSIX_PBA', at: 8, size: 4, reset: half | bar, ro: 0xffff_ffff },
       ],

@@ -145,8 +145,7 @@ export class PciFunction<N extends string = never> implements PciConfigSpace, St
       get generation() {
         return 2 * slot.dma.generation + busMaster();
       },
-      ram: (address, atMost, forWriting) =>
-        this.busMaster ? slot.dma.ram(address, atMost, forWriting) : undefined,
+      ram: (address, atMost, forWriting) => (this.busMaster ? slot.dma.ram(address, atMost, forWriting) : undefined),
       wrote: (view) => slot.dma.wrote(view),
     };
     slot.plug(this);

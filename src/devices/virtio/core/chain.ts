@@ -2,7 +2,6 @@
 /** A buffer that the driver made available: descriptors that the device reads, then descriptors that it fills. */
 import type { DmaMemory } from '../../../memory/io.js';
 
-
 /** One descriptor as the driver wrote it; what a saved machine keeps of a buffer that is being worked on. */
 export interface Descriptor {
   readonly address: number;

@@ -31,7 +31,7 @@ export class VirtQueue implements RingState, Stateful {
   signalled = -1;
   availableWrap = true;
   usedWrap = true;
-  /** What was popped and not pushed yet, as a saved machine keeps it. */
+  /** Of a loaded machine: what was popped and not pushed, until `resume`. */
   pendingChains: readonly SavedChain[] = [];
   readonly #inFlight = new Set<Chain>();
   #ring: Ring | undefined;
@@ -122,17 +122,22 @@ export class VirtQueue implements RingState, Stateful {
     this.signalled = -1;
     this.availableWrap = this.usedWrap = true;
     this.#inFlight.clear();
+    this.pendingChains = [];
     this.#ring = undefined;
     this.#pushed = false;
   }
 
   save(): DeviceState {
-    this.pendingChains = Array.from(this.#inFlight, ({ id, slots, descriptors }) => ({
+    const resumed = this.pendingChains;
+    const working = Array.from(this.#inFlight, ({ id, slots, descriptors }) => ({
       id,
       slots,
       descriptors: descriptors.map((d) => ({ ...d })),
     }));
-    return this.#state.save();
+    this.pendingChains = [...resumed, ...working];
+    const saved = this.#state.save();
+    this.pendingChains = resumed;
+    return saved;
   }
 
   load(state: DeviceState): void {

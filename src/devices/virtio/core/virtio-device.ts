@@ -38,7 +38,13 @@ export interface VirtioTransport {
 }
 
 const NO_TRANSPORT: VirtioTransport = {
-  memory: { generation: 0, ram: () => undefined, wrote: () => {}, read: (_, into) => void into.fill(0xff), write: () => {} },
+  memory: {
+    generation: 0,
+    ram: () => undefined,
+    wrote: () => {},
+    read: (_, into) => void into.fill(0xff),
+    write: () => {},
+  },
   queueInterrupt: () => {},
   configInterrupt: () => {},
 };
@@ -92,6 +98,11 @@ export abstract class VirtioDevice implements QueueHost, Stateful {
 
   attach(transport: VirtioTransport): void {
     this.#transport = transport;
+  }
+
+  /** Memory may still be written on behalf of buffers from before a reset: the reset is not over. */
+  get busy(): boolean {
+    return false;
   }
 
   /** The driver made buffers available. */

@@ -66,7 +66,8 @@ export class CommonConfig implements Stateful {
       case Field.numQueues:
         return device.queues.length;
       case Field.deviceStatus:
-        return device.status;
+        // A driver that resets the device waits until it reads 0.
+        return device.status || Number(device.busy);
       case Field.configGeneration:
         return device.configGeneration;
       case Field.queueSelect:

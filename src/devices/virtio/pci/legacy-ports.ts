@@ -28,7 +28,7 @@ export class LegacyPorts {
 
   region(memory: Memory): MemoryRegion {
     let size = SMALLEST;
-    while (size < HEADER + this.transport.device.config.length) size *= 2;
+    while (size < (this.transport.msix ? HEADER_WITH_VECTORS : HEADER) + this.transport.device.config.length) size *= 2;
     return memory.io(`${this.transport.type}-legacy`, size, {
       sizes: { min: 1, max: 4, unaligned: true },
       read: (offset, width) => this.#read(offset, width),

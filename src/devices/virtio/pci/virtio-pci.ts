@@ -61,8 +61,7 @@ export class VirtioPci implements Device, VirtioTransport {
     this.type = options.type;
     const { memory } = slot;
     const { vectors } = options;
-    this.msix =
-      vectors > 0 ? new Msix(memory, vectors, { name: options.type, bar: MSIX_BAR, at: MSIX_AT }) : undefined;
+    this.msix = vectors > 0 ? new Msix(memory, vectors, { name: options.type, bar: MSIX_BAR, at: MSIX_AT }) : undefined;
     this.queueVectors = new Uint16Array(device.queues.length).fill(NO_VECTOR);
     this.common = new CommonConfig(this);
     this.#window = memory.io(`${options.type}-modern`, Window.bytes, {

@@ -1,0 +1,85 @@
+/** A virtio disk on PCI, as `-device virtio-blk-pci` and `-drive if=virtio` name it. */
+import { UserError } from '../../../base/errors.js';
+import type { DriveContext } from '../../../block/drive.js';
+import type { PciDeviceType } from '../../../machine/device-type.js';
+import { prop } from '../../../machine/property.js';
+import { coreOptions, transportOptions, VIRTIO_PCI_PROPERTIES } from '../pci/properties.js';
+import { VirtioPci } from '../pci/virtio-pci.js';
+import { VIRTIO_BLK_TRACE, VirtioBlk } from './virtio-blk.js';
+
+const AUTO_QUEUES = 0xffff;
+const MOST_QUEUES = 1024;
+const SMALLEST_BLOCK = 512;
+const LARGEST_BLOCK = 2 * 2 ** 20;
+
+export const BLK_PROPERTIES = {
+  drive: prop.drive('drive that holds the medium'),
+  serial: prop.str('serial number, 20 characters at most'),
+  'num-queues': prop.uint16(AUTO_QUEUES, 'request queues; by default one for each processor'),
+  'queue-size': prop.uint16(256, 'requests that a queue holds: a power of two from 4 to 1024'),
+  'config-wce': prop.bool(true, 'the guest may turn the write cache on and off'),
+  discard: prop.bool(true, 'the guest may discard blocks'),
+  'write-zeroes': prop.bool(true, 'the guest may write zeroes without sending them'),
+  logical_block_size: prop.size(512, 'bytes of a block as the guest addresses it'),
+  physical_block_size: prop.size(512, 'bytes of a block as the medium has it'),
+} as const;
+
+const properties = { ...VIRTIO_PCI_PROPERTIES, ...BLK_PROPERTIES };
+
+const isBlockSize = (n: number): boolean => n >= SMALLEST_BLOCK && n <= LARGEST_BLOCK && Number.isInteger(Math.log2(n));
+
+/** The device without its transport; throws UserError for values that do not fit. */
+export function makeVirtioBlk(
+  type: string,
+  v: { readonly [K in keyof typeof BLK_PROPERTIES]: (typeof BLK_PROPERTIES)[K]['default'] },
+  core: ReturnType<typeof coreOptions>,
+  context: DriveContext & { readonly cpus: number },
+): VirtioBlk {
+  if (v.drive === '') throw new UserError(`${type}: no drive: give one with '-drive if=none,id=...' and 'drive=...'`);
+  const backend = context.drive(v.drive);
+  if (!backend.inserted) throw new UserError(`${type}: drive '${v.drive}' has no medium: name its file`);
+  const queues = v['num-queues'] === AUTO_QUEUES ? context.cpus : v['num-queues'];
+  if (queues < 1 || queues > MOST_QUEUES) {
+    throw new UserError(`num-queues property must be larger than 0 and at most ${MOST_QUEUES}`);
+  }
+  const queueSize = v['queue-size'];
+  if (queueSize < 4 || queueSize > 1024 || !Number.isInteger(Math.log2(queueSize))) {
+    throw new UserError(`invalid queue-size property (${queueSize}), must be a power of 2 from 4 to 1024`);
+  }
+  const { logical_block_size: logicalBlockSize, physical_block_size: asked } = v;
+  const physicalBlockSize = Math.max(asked, logicalBlockSize);
+  if (!isBlockSize(logicalBlockSize) || !isBlockSize(physicalBlockSize)) {
+    throw new UserError(`${type}: block sizes are powers of 2 from 512 to 2 MiB`);
+  }
+  return new VirtioBlk({
+    ...core,
+    backend,
+    serial: v.serial,
+    queues,
+    queueSize,
+    configWce: v['config-wce'],
+    discard: v.discard,
+    writeZeroes: v['write-zeroes'],
+    logicalBlockSize,
+    physicalBlockSize,
+  });
+}
+
+export const virtioBlkPci: PciDeviceType<typeof properties, DriveContext> = {
+  name: 'virtio-blk-pci',
+  aliases: ['virtio-blk'],
+  description: 'virtio disk',
+  category: 'Storage devices',
+  bus: 'PCI',
+  properties,
+  trace: VIRTIO_BLK_TRACE,
+  create(slot, values, context) {
+    const device = makeVirtioBlk('virtio-blk-pci', values, coreOptions(values), context);
+    return new VirtioPci(slot, device, {
+      ...transportOptions('virtio-blk-pci', values, device.queues.length + 1),
+      classCode: 0x010000,
+      transitionalId: 0x1001,
+      clocks: context.clocks,
+    });
+  },
+};
