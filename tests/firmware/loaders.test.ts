@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { directBoot, kernelKind } from '../../src/firmware/boot/direct.js';
 import type { PlatformDescription } from '../../src/firmware/platform.js';
+import { ConsoleFile } from './console-file.js';
 import { QemuMachine, qemuInstalled } from './qemu-machine.js';
 
 const PLATFORM: PlatformDescription = {
@@ -74,11 +75,13 @@ test('multiboot: our loader tells a kernel what QEMU tells it', { skip }, async 
   await inFolder(async (folder, flat) => {
     assert.equal(kernelKind(flat), 'multiboot');
     const initrd = MODULES.map((m) => join(folder, m.name) + m.args).join(',');
-    const args = ['-accel', 'tcg', '-m', '64', '-nodefaults', '-display', 'none', '-serial', 'stdio', ...EXIT];
+    const console = new ConsoleFile(join(folder, 'console'));
+    const args = ['-accel', 'tcg', '-m', '64', '-nodefaults', '-display', 'none', '-serial', console.option, ...EXIT];
     args.push('-kernel', join(folder, 'kernel'), '-append', 'one two', '-initrd', initrd);
-    const reference = spawnSync('qemu-system-x86_64', args, { encoding: 'utf8', timeout: 30_000 });
-    assert.match(reference.stdout, /second module|of the second\ndone\n/);
-    assert.equal(await startedByUs(folder, flat), reference.stdout);
+    spawnSync('qemu-system-x86_64', args, { timeout: 30_000 });
+    const reference = console.text;
+    assert.match(reference, /second module|of the second\ndone\n/);
+    assert.equal(await startedByUs(folder, flat), reference);
   });
 });
 

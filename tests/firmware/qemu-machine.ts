@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BootState } from '../../src/firmware/boot/boot-state.js';
 import type { GuestMemory, PortIo } from '../../src/firmware/platform.js';
+import { ConsoleFile } from './console-file.js';
 
 export const qemuInstalled = spawnSync('qemu-system-x86_64', ['-version']).status === 0;
 
@@ -61,13 +62,12 @@ export class QemuMachine {
   private readonly toQemu: number;
   private readonly fromQemu: number;
   private readonly toMonitor: number;
-  private text = '';
-  private readonly watchers = new Set<() => void>();
+  private readonly console = new ConsoleFile(join(this.folder, 'console'));
   readonly exited: Promise<void>;
 
   /** What the first serial port has said. */
   get serial(): string {
-    return this.text;
+    return this.console.text;
   }
 
   constructor(args: readonly string[]) {
@@ -87,15 +87,12 @@ export class QemuMachine {
     this.process = spawn(
       'qemu-system-x86_64',
       [
-        ...['-accel', 'tcg', '-S', '-nodefaults', '-display', 'none', '-no-reboot', '-bios', bios, '-serial', 'stdio'],
+        ...['-accel', 'tcg', '-S', '-nodefaults', '-display', 'none', '-no-reboot', '-bios', bios],
+        ...['-serial', this.console.option],
         ...['-qtest', `pipe:${qtest}`, '-qtest-log', 'none', '-monitor', `pipe:${monitor}`, ...args],
       ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
+      { stdio: ['ignore', 'ignore', 'inherit'] },
     );
-    this.process.stdout!.setEncoding('latin1').on('data', (chunk: string) => {
-      this.text += chunk;
-      for (const w of this.watchers) w();
-    });
     this.exited = new Promise((resolve) => this.process.on('exit', () => resolve()));
   }
 
@@ -138,22 +135,9 @@ export class QemuMachine {
     this.monitor('cont');
   }
 
-  /** Waits until the serial port has said `pattern`, or the machine ended. */
-  async expect(pattern: RegExp, seconds: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const said = new Promise<void>((resolve) => {
-      const look = (): void => {
-        if (pattern.test(this.text)) resolve();
-      };
-      this.watchers.add(look);
-      look();
-    });
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, seconds * 1000);
-    });
-    await Promise.race([said, late, this.exited]);
-    clearTimeout(timer);
-    if (!pattern.test(this.text)) throw new Error(`no ${pattern} in ${seconds} s; the guest said:\n${this.text}`);
+  /** Waits until the serial port has said `pattern`; fails when the machine ended without. */
+  expect(pattern: RegExp, seconds: number): Promise<void> {
+    return this.console.expect(pattern, seconds, this.exited);
   }
 
   async dispose(): Promise<void> {
