@@ -1,19 +1,23 @@
 /** Debian packages that the tests compare with: installed when we may, named when we may not. */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Program that shows the package is there, and the package. */
+/** Program (or file) that shows the package is there, and the package. */
 const WANTED = [
   ['qemu-system-x86_64', 'qemu-system-x86'],
   ['gcc', 'gcc'],
+  ['/usr/include/stdio.h', 'libc6-dev'],
   ['objdump', 'binutils'],
   ['iasl', 'acpica-tools'],
   ['nasm', 'nasm'],
   ['busybox', 'busybox-static'],
+  ['cpio', 'cpio'],
+  ['mke2fs', 'e2fsprogs'],
 ];
 
 const has = (program) =>
+  (program.startsWith('/') && existsSync(program)) ||
   [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'].some((dir) => {
     try {
       accessSync(join(dir, program), constants.X_OK);

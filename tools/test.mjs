@@ -28,8 +28,8 @@ const wanted = process.argv.slice(2);
 if (wanted.length === 0) {
   runNode(['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.']);
   runNode(['node_modules/typescript/bin/tsc', '-p', 'tsconfig.pure.json']);
-  ensurePackages();
 }
+ensurePackages();
 const files = ['src', 'tests', 'tools']
   .flatMap((dir) => readdirSync(join(root, dir), { withFileTypes: true, recursive: true }))
   .filter((f) => f.isFile() && f.name.endsWith('.test.ts'))

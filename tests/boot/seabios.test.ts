@@ -1,12 +1,11 @@
 /** SeaBIOS boots from floppy, hard disk and CD, shows text and takes keys: controllers, VGA and keyboard together. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { MemoryNode } from '../../src/block/memory.js';
 import type { MachineOptions } from '../../src/boards/board.js';
-import { cacheFolder } from '../../tools/guest/cache.js';
 import { biosFile } from '../../tools/guest/guests.js';
+import { missing } from '../../tools/guest/missing.js';
 import { System } from '../support/system.js';
 
 /**
@@ -81,9 +80,7 @@ function disc(says: string): MemoryNode {
   return MemoryNode.of(image, true);
 }
 
-const skip = existsSync(join(cacheFolder(), 'seabios'))
-  ? false
-  : 'fetch the firmware first: node dist/tools/guest/fetch.js seabios';
+const skip = await missing('seabios');
 
 const cases: readonly (readonly [string, () => MemoryNode, Partial<MachineOptions>])[] = [
   ['floppy', () => disk(1474560, 'from the floppy'), { floppies: ['medium'], bootOrder: 'a' }],

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { MemoryNode } from '../../src/block/memory.js';
 import { toPpm } from '../../src/display/screendump.js';
-import { cacheFolder } from '../../tools/guest/cache.js';
 import { biosFile } from '../../tools/guest/guests.js';
+import { missing } from '../../tools/guest/missing.js';
 import { System } from '../support/system.js';
 
 /**
@@ -119,9 +119,9 @@ async function fromQemu(): Promise<Uint8Array[]> {
   }
 }
 
-const skip = !existsSync(join(cacheFolder(), 'seabios'))
-  ? 'fetch the firmware first: node dist/tools/guest/fetch.js seabios'
-  : spawnSync('qemu-system-x86_64', ['-version']).status !== 0 && 'qemu-system-x86_64 is not installed';
+const skip =
+  (await missing('seabios')) ||
+  (spawnSync('qemu-system-x86_64', ['-version']).status !== 0 && 'qemu-system-x86_64 is not installed');
 
 test('every BIOS mode looks as in QEMU', { skip, timeout: 180_000 }, async (t) => {
   const expected = await fromQemu();

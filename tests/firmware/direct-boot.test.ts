@@ -1,12 +1,11 @@
 /** Our loader, tables and board setup against QEMU's machine: a stock kernel must be content with all of it. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { directBoot } from '../../src/firmware/boot/direct.js';
 import type { PlatformDescription } from '../../src/firmware/platform.js';
-import { cacheFolder } from '../../tools/guest/cache.js';
 import { initrdImage, linuxImage } from '../../tools/guest/guests.js';
+import { missing } from '../../tools/guest/missing.js';
 import { QemuMachine, qemuInstalled } from './qemu-machine.js';
 
 const PLATFORM: PlatformDescription = {
@@ -24,13 +23,6 @@ const PLATFORM: PlatformDescription = {
   pci: true,
 };
 
-function skip(kernel: string): string | false {
-  if (!qemuInstalled) return 'qemu-system-x86_64 is not installed';
-  return existsSync(join(cacheFolder(), kernel))
-    ? false
-    : `fetch the guest first: node dist/tools/guest/fetch.js ${kernel}`;
-}
-
 const image = (path: string): { path: string; bytes: Uint8Array } => ({ path, bytes: readFileSync(path) });
 
 for (const [linux, longMode] of [
@@ -42,7 +34,10 @@ for (const [linux, longMode] of [
   // Beyond 4 GiB only where the kernel can address it.
   const largeBar = linux === 'linux-amd64' ? '4G' : '256M';
   const name = `${linux} by our loader ${longMode ? 'with' : 'without'} long mode`;
-  test(`QEMU's machine boots ${name}`, { skip: skip(linux) }, async () => {
+  const skip = qemuInstalled
+    ? await missing(linux, linux === 'linux-amd64' ? 'busybox-amd64' : 'busybox-i386')
+    : 'qemu-system-x86_64 is not installed';
+  test(`QEMU's machine boots ${name}`, { skip }, async () => {
     const commands = 'cat /proc/interrupts /proc/ioports /proc/iomem /proc/bus/input/devices; dmesg; poweroff\n';
     const initrd = await initrdImage({ linux, files: { '/etc/rc.local': commands } });
     const args = ['-m', '256', '-smp', '2', '-cpu', 'max', '-vga', 'std', '-device', 'pvpanic', '-device', 'e1000'];

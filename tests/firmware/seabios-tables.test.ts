@@ -1,19 +1,17 @@
 /** SeaBIOS carries out our table-loader script, in QEMU without tables of its own, and a stock kernel reads the result. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pcFwCfg } from '../../src/firmware/fw-cfg-contents.js';
-import { cacheFolder } from '../../tools/guest/cache.js';
 import { linuxImage } from '../../tools/guest/guests.js';
+import { missing } from '../../tools/guest/missing.js';
 import { ConsoleFile } from './console-file.js';
 import { qemuInstalled } from './qemu-machine.js';
 
-const fetched = existsSync(join(cacheFolder(), 'linux-amd64'));
-const skip =
-  qemuInstalled && fetched ? false : 'needs qemu-system-x86_64 and a fetched guest (node dist/tools/guest/fetch.js)';
+const skip = qemuInstalled ? await missing('linux-amd64') : 'qemu-system-x86_64 is not installed';
 
 test('SeaBIOS loads our ACPI tables from fw_cfg', { skip }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tinamou-fwcfg-'));

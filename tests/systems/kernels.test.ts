@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LinuxName } from '../../tools/guest/guests.js';
-import { BOOT_SECONDS, linuxMachine, powerOff, run, type Tier, toPrompt } from './linux.js';
+import { BOOT_SECONDS, linuxMachine, missingLinux, powerOff, run, type Tier, toPrompt } from './linux.js';
 
 interface Case {
   readonly linux: LinuxName;
@@ -33,7 +33,8 @@ const sum = (said: string): string | undefined => /^[0-9a-f]{64}/m.exec(said)?.[
 
 for (const { linux, cpu, smp = 1, tier = 'both' } of CASES) {
   const name = `${linux} on -cpu ${cpu} -smp ${smp}, ${tier === 'both' ? 'both tiers' : tier}`;
-  test(name, { timeout: (BOOT_SECONDS[tier] + 120) * 1000 }, async (t) => {
+  const skip = await missingLinux(linux);
+  test(name, { skip, timeout: (BOOT_SECONDS[tier] + 120) * 1000 }, async (t) => {
     const start = performance.now();
     const vm = await linuxMachine({ linux, cpu, smp, tier });
     try {

@@ -1,11 +1,24 @@
 /** Debian's kernels, started directly or by firmware, up to BusyBox's shell on the first serial port. */
 import assert from 'node:assert/strict';
-import { VirtualMachine, type VirtualMachineOptions } from '../../src/app/lib/index.js';
+import { UserError, VirtualMachine, type VirtualMachineOptions } from '../../src/app/lib/index.js';
 import { type InitrdRequest, initrdImage, type LinuxName, linuxImage } from '../../tools/guest/guests.js';
+import { missing } from '../../tools/guest/missing.js';
 
 export const PROMPT = '/ # ';
 
 export type Tier = NonNullable<VirtualMachineOptions['tier']>;
+
+const KNOWN: readonly Tier[] = ['both', 'compiled', 'interpreter'];
+/** Tiers to run on, where a test does not say itself: TINAMOU_TIERS=both,interpreter,compiled; without it both together. */
+export const TIERS: readonly Tier[] = (process.env['TINAMOU_TIERS'] ?? 'both').split(',').map((name) => {
+  const tier = KNOWN.find((t) => t === name);
+  if (!tier) throw new UserError(`TINAMOU_TIERS: no tier '${name}': choose from ${KNOWN.join(', ')}`);
+  return tier;
+});
+/** How tests name a tier. */
+export const tierName = (tier: Tier): string => (tier === 'both' ? 'both tiers' : `${tier} alone`);
+/** How much longer things take than on both tiers together. */
+export const SLOWER: Readonly<Record<Tier, number>> = { both: 1, compiled: 3, interpreter: 6 };
 
 /** Seconds to wait for a prompt on a host that does other things too. */
 export const BOOT_SECONDS: Readonly<Record<Tier, number>> = { both: 180, compiled: 600, interpreter: 900 };
@@ -14,6 +27,10 @@ export interface LinuxOptions extends VirtualMachineOptions {
   readonly linux: LinuxName;
   readonly initrdRequest?: Omit<InitrdRequest, 'linux'>;
 }
+
+/** False, or why this kernel with BusyBox cannot be had. */
+export const missingLinux = (linux: LinuxName): Promise<string | false> =>
+  missing(linux, linux === 'linux-amd64' ? 'busybox-amd64' : 'busybox-i386');
 
 /** A machine with the kernel and an initrd, not started. */
 export async function linuxMachine(options: LinuxOptions): Promise<VirtualMachine> {
