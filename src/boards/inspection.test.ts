@@ -61,7 +61,7 @@ test('info mtree: the tree with absolute addresses, aliases and what they show',
   const find = (region: RegionInfo, name: string): RegionInfo | undefined =>
     region.name === name ? region : region.subRegions.map((s) => find(s, name)).find(Boolean);
   const low = find(spaces[0]!.root, 'ram-below-4g')!;
-  assert.deepEqual(low.alias, { name: 'pc.ram', start: 0, last: 32 * 2 ** 20 - 1 });
+  assert.deepEqual(low.alias, { name: 'pc.ram', kind: 'ram', start: 0, last: 32 * 2 ** 20 - 1 });
   const bios = find(spaces[0]!.root, 'pc.bios')!;
   assert.deepEqual([bios.start, bios.last, bios.kind], [0xfffc_0000, 0xffff_ffff, 'rom']);
   assert.equal(find(spaces[2]!.root, 'serial')!.start, 0x3f8);

@@ -1,4 +1,5 @@
 /** The region tree and flat views as plain data: `info mtree`. */
+import { FlatFlag } from '../ir/layout.js';
 import type { AddressSpace } from './address-space.js';
 import type { Memory } from './memory.js';
 import type { MemoryRegion, RegionKind } from './region.js';
@@ -13,7 +14,12 @@ export interface RegionInfo {
   readonly enabled: boolean;
   readonly readOnly: boolean;
   /** For an alias: the region shown, and which part of it. */
-  readonly alias?: { readonly name: string; readonly start: number; readonly last: number };
+  readonly alias?: {
+    readonly name: string;
+    readonly kind: RegionKind;
+    readonly start: number;
+    readonly last: number;
+  };
   readonly subRegions: readonly RegionInfo[];
 }
 
@@ -28,7 +34,19 @@ export interface FlatRangeInfo {
   readonly name: string;
   readonly kind: RegionKind;
   readonly offset: number;
+  readonly readOnly: boolean;
+  /** Of its region within the container that holds it. */
+  readonly priority: number;
 }
+
+/** A flat view and the address spaces that share it. */
+export interface FlatViewInfo {
+  readonly spaces: readonly { readonly name: string; readonly root: string }[];
+  readonly ranges: readonly FlatRangeInfo[];
+}
+
+/** What an alias shows in the end. */
+const behind = (region: MemoryRegion): MemoryRegion => (region.target ? behind(region.target) : region);
 
 function describeRegion(region: MemoryRegion, start: number, priority: number): RegionInfo {
   const { target, targetOffset, size } = region;
@@ -40,7 +58,9 @@ function describeRegion(region: MemoryRegion, start: number, priority: number): 
     priority,
     enabled: region.enabled,
     readOnly: region.readOnly,
-    ...(target && { alias: { name: target.name, start: targetOffset, last: targetOffset + size - 1 } }),
+    ...(target && {
+      alias: { name: target.name, kind: behind(target).kind, start: targetOffset, last: targetOffset + size - 1 },
+    }),
     // By address, as a reader looks for them; `subRegions` is ordered by who wins.
     subRegions: region.subRegions
       .map((sub) => describeRegion(sub.region, start + sub.offset, sub.priority))
@@ -73,11 +93,26 @@ export function describeAliasTargets(memory: Memory): readonly RegionInfo[] {
 
 /** `info mtree -f`. */
 export function describeFlatView(space: AddressSpace): readonly FlatRangeInfo[] {
-  return space.ranges.map(({ start, last, owner, offset }) => ({
+  return space.ranges.map(({ start, last, owner, offset, flags }) => ({
     start,
     last,
     name: owner.name,
     kind: owner.kind,
     offset,
+    readOnly: (flags & FlatFlag.ramRead) !== 0 && (flags & FlatFlag.ramWrite) === 0,
+    priority: owner.parent?.subRegions.find((sub) => sub.region === owner)?.priority ?? 0,
   }));
+}
+
+/** Address spaces that look the same are told together. */
+export function describeFlatViews(memory: Memory): readonly FlatViewInfo[] {
+  const views = new Map<string, { spaces: { name: string; root: string }[]; ranges: readonly FlatRangeInfo[] }>();
+  for (const space of memory.addressSpaces) {
+    const ranges = describeFlatView(space);
+    const key = JSON.stringify(ranges);
+    const view = views.get(key) ?? { spaces: [], ranges };
+    view.spaces.push({ name: space.name, root: space.root.name });
+    views.set(key, view);
+  }
+  return [...views.values()];
 }

@@ -39,8 +39,10 @@ for (const [args, message] of [
   [['-serial', `file:${at('no/file')}`, ...quiet], /-serial file:.*: Could not open '.*': No such file or directory/],
   [
     ['-serial', `unix:${at('no/socket')},server=on,wait=off`, ...quiet],
-    /-serial unix:.*: Failed to listen on '.*socket'/,
+    /-serial unix:.*: Failed to listen on '.*socket': No such file or directory/,
   ],
+  [['-chardev', 'mux,id=m,chardev=x', ...quiet], /-chardev mux.*: chardev "x" not found/],
+  [['-echr', 'a', ...quiet], /-echr a: the code of a character is needed/],
   [['-serial', `unix:${at('socket')}`, ...quiet], /-serial unix:.*: Failed to connect to '.*socket'/],
   [
     ['-serial', 'stdio', '-monitor', 'stdio', ...quiet],

@@ -15,7 +15,7 @@ export async function cached(name: string, make: (path: string) => Promise<void>
   if (existsSync(path)) return path;
   let folder: string;
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     folder = mkdtempSync(join(cacheFolder(), '.new-'));
   } catch (error) {
     throw new UserError(`cannot write to the cache folder ${cacheFolder()} (${reason(error)}): set TINAMOU_CACHE`);
@@ -45,3 +45,16 @@ export async function cached(name: string, make: (path: string) => Promise<void>
 
 export const reason = (error: unknown): string =>
   error instanceof Error && 'code' in error ? String(error.code) : String(error);
+
+/** Like mkdir -p. Node's own does not come back where a folder takes no entries and says so by ENOENT, as /proc does. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) makeFolder(parent);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Someone else may have made it meanwhile.
+    if (!existsSync(path)) throw error;
+  }
+}

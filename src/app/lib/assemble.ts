@@ -20,6 +20,7 @@ import type { Asked, DriveRequest, Wishes } from '../options/wishes.js';
 import { Backends, type GivenBackends } from './backends.js';
 import { type Composed, compose, DEFAULT_HOT_THRESHOLD } from './compose.js';
 import { chooseAccelerator } from './kvm.js';
+import { applyLogItems } from './logging.js';
 
 export interface Assembled extends Composed {
   readonly wishes: Wishes;
@@ -28,6 +29,7 @@ export interface Assembled extends Composed {
   readonly drives: readonly Drive[];
   /** Ports of the monitors, in the order of the wishes; nothing is attached to them yet. */
   readonly monitorPorts: readonly CharBackend[];
+  readonly ramBytes: number;
   /** What was loaded before the guest ran, for `info roms`. */
   readonly roms: readonly { readonly address: number; readonly size: number; readonly name: string }[];
   /** What the user should know, one line each. */
@@ -73,6 +75,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   store.add(toDisposable(() => backends.dispose()));
   let built: Composed | undefined;
   await backends.open(w.chardevs, options.backends ?? {}, {
+    escapeCode: w.escapeCode,
     terminate: () => built?.machine.lifecycle.shutdown('host-ui'),
     commit: () => {
       for (const drive of drives.values()) drive.commit();
@@ -134,6 +137,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
       return drive;
     },
     firmwareImage: (name) => findDataFile(name, w.dataFolders),
+    created: (made) => applyLogItems(made, w.logItems),
     cpu,
     topology: w.topology,
     hotThreshold: HOT_THRESHOLD[w.tier],
@@ -163,6 +167,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     ...composed,
     wishes: w,
     guest: X86_64,
+    ramBytes: machine.ramBytes,
     backends,
     drives: [...drives.values()],
     monitorPorts,

@@ -15,6 +15,8 @@ import type { BackendSpec, ChardevRequest } from '../options/wishes.js';
 export type GivenBackends = Readonly<Record<string, CharBackend>>;
 
 export interface BackendHost extends MuxCommands {
+  /** The character that begins commands of a multiplexer; 0: none does. */
+  readonly escapeCode: number;
   /** A virtual console (`vc`). */
   virtualConsole(id: string): CharBackend;
   /** One line for the user. */
@@ -38,7 +40,8 @@ export class Backends {
       for (const { id, spec, mux, origin } of requests) {
         if (this.#defined.has(id)) continue;
         try {
-          this.#define(id, await this.#make(id, spec, host), mux, host);
+          if (spec.type === 'mux') this.#define(id, this.#below(spec.chardev), true, host);
+          else this.#define(id, await this.#make(id, spec, host), mux, host);
         } catch (error) {
           throw blamed(origin, error);
         }
@@ -55,6 +58,11 @@ export class Backends {
     const defined = this.#defined.get(id);
     if (!defined) throw new UserError(`chardev "${id}" not found: define it with -chardev`);
     if (defined.mux) return defined.mux.port();
+    return this.#claim(defined);
+  }
+
+  #claim(defined: Defined): CharBackend {
+    const { id } = defined;
     if (defined.used) throw new UserError(`chardev '${id}' is already in use: add mux=on to share it`);
     defined.used = true;
     return defined.backend;
@@ -63,6 +71,14 @@ export class Backends {
   /** For `info chardev`, sorted by id. */
   list(): { readonly id: string; readonly backend: CharBackend }[] {
     return [...this.#defined.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** What `-chardev mux` multiplexes. */
+  #below(id: string): CharBackend {
+    const defined = this.#defined.get(id);
+    if (!defined) throw new UserError(`chardev "${id}" not found: define it with -chardev before`);
+    if (defined.mux) throw new UserError(`chardev '${id}' is multiplexed already: use it as it is`);
+    return this.#claim(defined);
   }
 
   dispose(): void {
@@ -74,12 +90,16 @@ export class Backends {
     this.#defined.set(id, {
       id,
       backend,
-      mux: mux ? new Mux(backend, host, { now: monotonicNs }) : undefined,
+      mux: mux ? new Mux(backend, host, { now: monotonicNs }, host.escapeCode) : undefined,
       used: false,
     });
   }
 
-  async #make(id: string, spec: BackendSpec, host: BackendHost): Promise<CharBackend> {
+  async #make(
+    id: string,
+    spec: Exclude<BackendSpec, { readonly type: 'mux' }>,
+    host: BackendHost,
+  ): Promise<CharBackend> {
     switch (spec.type) {
       case 'null':
         return new NullBackend();

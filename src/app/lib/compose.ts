@@ -46,6 +46,8 @@ export interface Composition {
   readonly accelerator?: AcceleratorName;
   /** Where kvm has its interrupt controllers; `on` when nothing is said. */
   readonly irqchip?: IrqchipMode;
+  /** The processors are there; nothing has been reset yet. */
+  created?(made: Pick<Composed, 'accelerator' | 'registers'> & Pick<Composition, 'guest'>): void;
   /** Tells the user what an accelerator has to say. */
   readonly report?: (text: string) => void;
 }
@@ -91,6 +93,7 @@ export function compose(c: Composition): Composed {
   const runner: Accelerator = kvm ?? accelerator;
   // Under KVM guest code runs beside this thread, which sees to its timers at once.
   if (!kvm) endSlice = () => accelerator.kick();
+  c.created?.({ guest: c.guest, accelerator, registers });
   const entropy = new Uint32Array(1);
   const built = c.board.create(c.machine, {
     accelerator: runner,

@@ -18,7 +18,7 @@ import type { X86Registers } from '../../guest/x86/registers.js';
 import type { RunState, Shutdown } from '../../machine/lifecycle.js';
 import { addDefaults, parseArguments } from '../options/parse.js';
 import { type Assembled, assemble } from './assemble.js';
-import { applyLogItems, openLog } from './logging.js';
+import { openLog } from './logging.js';
 import { monitorContext, version } from './monitor-context.js';
 import { SerialConsole } from './serial-console.js';
 
@@ -89,7 +89,6 @@ export class VirtualMachine {
     const log = openLog(wishes);
     try {
       const assembled = await assemble(wishes, { backends: given ? { serial0: serial } : {} });
-      applyLogItems(assembled, wishes.logItems);
       return new VirtualMachine(assembled, serial, log);
     } catch (error) {
       log.dispose();

@@ -51,8 +51,11 @@ export function openLog(w: Wishes): Disposable {
 const hex = (value: bigint | number, digits: number): string =>
   (typeof value === 'bigint' ? BigInt.asUintN(64, value) : value >>> 0).toString(16).padStart(digits, '0');
 
+/** Where guest code runs. */
+type Logged = Pick<Assembled, 'accelerator' | 'registers' | 'guest'>;
+
 /** Items as `logItems` gives them; all others are turned off. */
-export function applyLogItems(machine: Assembled, items: readonly string[]): void {
+export function applyLogItems(machine: Logged, items: readonly string[]): void {
   const has = (item: string): boolean => items.includes(item);
   log.guestErrors = has('guest_errors');
   log.unimplemented = has('unimp');
@@ -109,7 +112,7 @@ export function applyLogItems(machine: Assembled, items: readonly string[]): voi
   if (items.length > 0 || before) accelerator.setTraceMask(mask);
 }
 
-function guestCode(machine: Assembled, r: X86Registers, host: number, mode: number, bytes: number): string {
+function guestCode(machine: Logged, r: X86Registers, host: number, mode: number, bytes: number): string {
   const code = new Uint8Array(machine.accelerator.memory.buffer).slice(host, host + bytes);
   const disassembler = new Disassembler();
   const start = linearPc(r);
@@ -139,7 +142,7 @@ function interruptLine(r: X86Registers, number: number, kind: number, vector: nu
   return `${String(number).padStart(6)}: v=${hex(vector, 2)} e=${hex(code, 4)} i=${software} cpl=${r.field('cpl')} ${ip} ${sp} ${last}\n`;
 }
 
-function traceLine({ accelerator }: Assembled, r: X86Registers, block: number): string {
+function traceLine({ accelerator }: Logged, r: X86Registers, block: number): string {
   const mode = new DataView(accelerator.memory.buffer).getUint32(block + BLOCK.at['mode']!, true);
   const { index } = accelerator.vcpus.find((v) => v.state === r.state)!;
   return `Trace ${index}: 0x${hex(block, 0)} [${hex(r.segment('cs').base, 8)}/${hex(linearPc(r), 16)}/${hex(mode, 8)}/00000000] \n`;

@@ -30,6 +30,9 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
     name: wishes.name,
     uuid: uuidText(wishes.uuid),
     version,
+    accelerator: m.kvm ? 'kvm' : 'tcg',
+    ramBytes: m.ramBytes,
+    threadId: process.pid,
     machine,
     get registers() {
       m.synchronize();

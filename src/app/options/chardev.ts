@@ -26,7 +26,7 @@ const TYPES: Readonly<Record<string, ((options: Keyval) => BackendSpec) | null>>
     return { type: 'ringbuf', ...(size !== undefined && { size }) };
   },
   socket: socketSpec,
-  mux: null,
+  mux: (o) => ({ type: 'mux', chardev: o.required('chardev') }),
   pipe: null,
   udp: null,
   serial: null,
@@ -64,6 +64,8 @@ function portNumber(text: string): number {
 }
 
 const AVAILABLE = Object.keys(TYPES).filter((type) => TYPES[type]);
+/** A multiplexer has a backend of its own only as `-chardev mux`; `mon:` makes one in the short form. */
+const SHORT = AVAILABLE.filter((type) => type !== 'mux').join(', ');
 export const CHARDEV_HELP = `Available chardev backend types: \n${AVAILABLE.map((t) => `  ${t}\n`).join('')}`;
 
 /** `-chardev`; returns a help text when asked for one. */
@@ -127,7 +129,7 @@ function shortForm(text: string, mux: boolean): BackendSpec {
     }
   }
   if (Object.hasOwn(TYPES, kind) || text.startsWith('/dev/')) {
-    throw new UserError(`Tinamou does not have the char driver '${kind}' yet: use ${AVAILABLE.join(', ')}`);
+    throw new UserError(`Tinamou does not have the char driver '${kind}' yet: use ${SHORT}`);
   }
-  throw new UserError(`'${text}' is not a valid char driver: use ${AVAILABLE.join(', ')}`);
+  throw new UserError(`'${text}' is not a valid char driver: use ${SHORT}`);
 }

@@ -5,6 +5,7 @@
 import { UserError } from '../../base/errors.js';
 import { describeDeviceType, describeDeviceTypes } from '../../boards/index.js';
 import { cpuHelp, parseCpu } from '../../guest/x86/cpu-models.js';
+import { dataFolders } from '../../host/node/data-files.js';
 import { addChardev, addShortForm } from './chardev.js';
 import { addDrive, addDriveFile } from './drives.js';
 import { parseKeyval } from './keyval.js';
@@ -75,16 +76,20 @@ function addDevice(w: Wishes, text: string, origin: string): string | undefined 
   return undefined;
 }
 
-function addGlobal(w: Wishes, text: string): void {
+function addGlobal(w: Wishes, text: string): string | undefined {
+  if (text === 'help' || text === '?') {
+    return 'global options:\n  driver=<str>           - type of device\n  property=<str>         - name of the property\n  value=<str>            - its default from now on\n';
+  }
   const short = /^([^.=,]+)\.([^=,]+)=(.*)$/s.exec(text);
   if (short) {
     w.globals.push({ driver: short[1]!, property: short[2]!, value: short[3]! });
-    return;
+    return undefined;
   }
   const o = parseKeyval(text);
   const global = { driver: o.required('driver'), property: o.required('property'), value: o.required('value') };
   o.finish();
   w.globals.push(global);
+  return undefined;
 }
 
 const VGA_TYPES = { none: 'no graphic card', std: 'standard VGA (default)' };
@@ -175,8 +180,15 @@ function setTrace(w: Wishes, text: string): string | undefined {
 
 function setLog(w: Wishes, text: string): string | undefined {
   if (text === 'help' || text === '?') return LOG_HELP;
+  if (text === 'trace:help') return traceHelp();
   w.logItems = [...w.logItems, ...logItems(text)];
   return undefined;
+}
+
+function escapeCode(text: string): number {
+  const code = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
+  if (!(code <= 0xff)) throw new UserError('the code of a character is needed, 0 to 255; 0 turns the commands off');
+  return code;
 }
 
 const disk =
@@ -334,7 +346,7 @@ export const OPTIONS: readonly Option[] = [
   }),
   row(X, 'trace', '[[enable=]pattern][,file=file]', "trace events ('help' lists them)", setTrace),
   row(X, 'L', 'path', 'folder to look for firmware in', (w, v) => {
-    if (v === 'help') return `${w.dataFolders.join('\n')}\n`;
+    if (v === 'help') return `${dataFolders(w.dataFolders).join('\n')}\n`;
     w.dataFolders.push(v);
     return undefined;
   }),
@@ -354,6 +366,9 @@ export const OPTIONS: readonly Option[] = [
     'virtual time follows counted instructions, 2^N ns each',
     setIcount,
   ),
+  row(X, 'echr', 'code', 'the escape character of a terminal instead of Ctrl-A (1)', (w, v) => {
+    w.escapeCode = escapeCode(v);
+  }),
   row(X, 'no-user-config', '', 'accepted; there is no configuration file', () => {}),
   ...notYet(
     X,
@@ -371,7 +386,6 @@ export const OPTIONS: readonly Option[] = [
      option-rom file
      watchdog-action action
      action event=action
-     echr code
      incoming uri
      only-migratable
      loadvm tag

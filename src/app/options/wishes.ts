@@ -26,6 +26,7 @@ export type BackendSpec =
   | { readonly type: 'null' | 'vc' }
   | { readonly type: 'stdio'; readonly signal: boolean }
   | { readonly type: 'file'; readonly path: string; readonly append: boolean; readonly inputPath?: string }
+  | { readonly type: 'mux'; readonly chardev: string }
   | { readonly type: 'pty'; readonly link?: string }
   | { readonly type: 'ringbuf'; readonly size?: number }
   | {
@@ -104,6 +105,8 @@ export interface Wishes {
   readonly boot: BootOptions;
   rtc: RtcOptions;
   icount: IcountOptions | undefined;
+  /** The character that begins commands of a multiplexed terminal; 0: none does. */
+  escapeCode: number;
   readonly chardevs: ChardevRequest[];
   readonly serials: PortRequest[];
   readonly parallels: PortRequest[];
@@ -153,6 +156,7 @@ export function noWishes(program: string, architecture: 'x86_64' | 'i386'): Wish
     boot: { order: undefined, once: undefined, menu: false, splashTime: undefined, rebootTimeout: undefined },
     rtc: { clock: 'host' },
     icount: undefined,
+    escapeCode: 1,
     chardevs: [],
     serials: [],
     parallels: [],

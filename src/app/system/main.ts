@@ -7,7 +7,7 @@ import { Monitor } from '../../control/hmp/monitor.js';
 import { hostReason } from '../../host/node/host-error.js';
 import { assemble } from '../lib/assemble.js';
 import { CursesDisplay, VirtualConsole } from '../lib/consoles.js';
-import { applyLogItems, openLog } from '../lib/logging.js';
+import { openLog } from '../lib/logging.js';
 import { monitorContext, version } from '../lib/monitor-context.js';
 import { addDefaults, parseArguments } from '../options/parse.js';
 import type { Wishes } from '../options/wishes.js';
@@ -67,7 +67,6 @@ export async function main(
     const context = monitorContext(machine, version());
     for (const port of machine.monitorPorts) new Monitor(port, context);
     if (wishes.display === 'curses') owned.add(new CursesDisplay(machine.display, consoles, context.keys));
-    applyLogItems(machine, wishes.logItems);
     if (!wishes.paused) machine.machine.lifecycle.start();
     if (wishes.daemonize) detach();
     const end = await machine.run();

@@ -1,12 +1,13 @@
 /** The monitor's commands, as one table: execution, help and completion derive from it. */
 import { UserError } from '../../base/errors.js';
 import { setTrace } from '../../base/trace.js';
+import { RingBuffer } from '../../char/ringbuf.js';
 import { keyCombination } from '../../display/keys.js';
 import { toPng, toPpm } from '../../display/screendump.js';
 import type { Session } from './context.js';
 import { infoIrq, infoLapic, infoPci, infoPic } from './info-hardware.js';
 import { infoBlock, infoBlockStats, infoChardev, infoJit, infoMtree, infoQtree, infoRoms } from './info-machine.js';
-import { examine, print } from './memory-commands.js';
+import { examine, guestPhysical, portRead, portWrite, print, saveMemory, sumMemory } from './memory-commands.js';
 import { pageLine, Ranges, walkPages } from './page-tables.js';
 import { dumpRegisters } from './registers.js';
 
@@ -33,7 +34,12 @@ function pages(s: Session, visit: Parameters<typeof walkPages>[2]): boolean {
 }
 
 function infoRegisters(s: Session, text: string): void {
-  const cpus = text === '-a' ? s.registers.map((_, i) => i) : [s.cpu];
+  const chosen = text === '' ? s.cpu : Number(text);
+  const cpus = text === '-a' ? s.registers.map((_, i) => i) : [chosen];
+  if (text !== '-a' && !s.registers[chosen]) {
+    s.print(`CPU#${text} not available\n`);
+    return;
+  }
   for (const cpu of cpus) {
     const r = s.registers[cpu]!;
     s.print(`\nCPU#${cpu}\n`);
@@ -59,27 +65,35 @@ export const INFO: readonly Command[] = [
   row('chardev', '', 'show the character backends', infoChardev),
   row('cpus', '', 'show the processors', (s) =>
     s.registers.forEach((_, i) => {
-      s.print(`${i === s.cpu ? '*' : ' '} CPU #${i}: ${s.halted(i) ? '(halted) ' : ''}thread_id=${i}\n`);
+      s.print(`${i === s.cpu ? '*' : ' '} CPU #${i}: ${s.halted(i) ? '(halted) ' : ''}thread_id=${s.threadId}\n`);
     }),
   ),
-  row('history', '', 'show the commands typed before', () => {
-    throw new UserError('Tinamou does not have info history yet: use the arrow keys');
+  row('history', '', 'show the commands typed before', (s) => {
+    s.history().forEach((line, i) => {
+      s.print(`${i}: '${line}'\n`);
+    });
   }),
   row('irq', '', 'show how often each interrupt was served', infoIrq),
   row('jit', '', 'show what the translator has done', infoJit),
-  row('lapic', '', 'show the local APIC of the processor', infoLapic),
+  row('kvm', '', 'show whether guest code runs under KVM', (s) =>
+    s.print(`kvm support: ${s.accelerator === 'kvm' ? 'enabled' : 'disabled'}\n`),
+  ),
+  row('lapic', '[apic-id]', 'show a local APIC (default: of the processor chosen by cpu)', infoLapic),
   row('mem', '', 'show the mapped ranges of virtual memory', (s) => {
     const ranges = new Ranges((text) => s.print(text));
     if (pages(s, (page) => ranges.add(page))) ranges.finish();
   }),
-  row('mtree', '[-f]', 'show the tree of memory regions (-f: flattened)', infoMtree),
+  row('memory_size_summary', '', 'show how much RAM the machine has', (s) =>
+    s.print(`base memory: ${s.ramBytes}\nplugged memory: 0\n`),
+  ),
+  row('mtree', '[-f] [-D]', 'show the tree of memory regions (-f: flattened; -D: also disabled ones)', infoMtree),
   row('name', '', 'show the name of the machine', (s) => {
     if (s.name !== undefined) s.print(`${s.name}\n`);
   }),
   row('pci', '', 'show the PCI functions', infoPci),
   row('pic', '', 'show the interrupt controllers', infoPic),
   row('qtree', '', 'show the tree of devices', infoQtree),
-  row('registers', '[-a]', 'show the registers of the processor (-a: of all)', infoRegisters),
+  row('registers', '[-a|vcpu]', 'show the registers of a processor (-a: of all)', infoRegisters),
   row('roms', '', 'show what was loaded before the guest ran', infoRoms),
   row('status', '', 'show whether the machine runs', (s) => s.print(`VM status: ${status(s)}\n`)),
   row('tlb', '', 'show the mapped pages of virtual memory', (s) => {
@@ -163,7 +177,10 @@ function sendkey(s: Session, text: string): void {
   const [combination, hold] = words(text);
   if (combination === undefined) throw new Usage('sendkey: string expected', 'sendkey');
   const keys = keyCombination(combination);
-  if (!keys) throw new UserError(`invalid parameter: ${combination}`);
+  if (!keys) {
+    const wrong = combination.split('-').find((name) => !keyCombination(name)) ?? combination;
+    throw new UserError(`invalid parameter: ${wrong}`);
+  }
   if (!s.keys) throw new UserError('this machine has no keyboard');
   s.keys.send(keys, hold === undefined ? undefined : Number(hold));
 }
@@ -178,21 +195,50 @@ function traceEvent(s: Session, text: string): void {
 
 function log(s: Session, text: string): void {
   const items = text.split(',').filter(Boolean);
-  if (items.length === 0) {
+  if (items.length === 0 || items[0] === 'help' || items[0] === '?') {
     s.print(`none            no log any more\n${s.logHelp}`);
     return;
   }
   s.setLog(items[0] === 'none' ? [] : items);
 }
 
+function ringBuffer(s: Session, id: string): RingBuffer {
+  const found = s.chardevs().find((c) => c.id === id)?.backend;
+  if (!found) throw new UserError(`Device '${id}' not found`);
+  if (!(found instanceof RingBuffer)) throw new UserError(`${id} is not a ringbuf device`);
+  return found;
+}
+
+function ringbufRead(s: Session, text: string): void {
+  const [id, size] = words(text);
+  if (id === undefined || size === undefined) throw new Usage('ringbuf_read: device and size expected', 'ringbuf_read');
+  const count = Number(size);
+  if (!Number.isInteger(count) || count <= 0) throw new UserError('size must be greater than zero');
+  const shown = Array.from(ringBuffer(s, id).read(count), (byte) =>
+    byte === 0x5c || (byte < 0x20 && byte !== 10) || byte === 0x7f
+      ? `\\u${byte.toString(16).padStart(4, '0')}`
+      : String.fromCharCode(byte),
+  );
+  s.print(`${shown.join('')}\n`);
+}
+
+function ringbufWrite(s: Session, text: string): void {
+  const [, id, data] = /^(\S+)\s+(.*)$/s.exec(text) ?? [];
+  if (id === undefined || data === undefined)
+    throw new Usage('ringbuf_write: device and data expected', 'ringbuf_write');
+  ringBuffer(s, id).send(new TextEncoder().encode(data));
+}
+
 function help(s: Session, text: string): void {
   const [name, item] = words(text);
   if (name === 'info') {
-    for (const command of INFO)
-      if (item === undefined || command.names.includes(item)) s.print(usage(command, 'info '));
+    const items = item === undefined ? INFO : INFO.filter((c) => c.names.includes(item));
+    if (items.length === 0) throw new UserError(`unknown command: 'info ${item}'`);
+    for (const command of items) s.print(usage(command, 'info '));
     return;
   }
   const found = name === undefined ? COMMANDS : COMMANDS.filter((c) => c.names.includes(name));
+  if (found.length === 0) throw new UserError(`unknown command: '${name}'`);
   for (const command of found) s.print(usage(command));
 }
 
@@ -209,7 +255,9 @@ export const COMMANDS: readonly Command[] = [
     s.cpu = index;
   }),
   row('eject', '[-f] device', 'take the medium out of a drive (-f: also from a locked one)', eject),
+  row('gva2gpa', 'addr', 'show the physical address of a virtual one', guestPhysical),
   row('help|?', '[cmd]', 'show the commands', help),
+  row('i', '/fmt addr', 'read an I/O port', portRead),
   row('info', '[subcommand]', 'show the state of something', (s, text) => {
     const [name = ''] = words(text);
     if (name === '') return help(s, 'info');
@@ -218,14 +266,20 @@ export const COMMANDS: readonly Command[] = [
     command.run(s, text.slice(name.length).trim());
   }),
   row('log', 'item1[,...]', 'log these items from now on (none: nothing)', log),
+  row('memsave', 'addr size file', 'save virtual memory to a file', (s, text) => saveMemory(s, text, false)),
   row('nmi', '', 'raise a non-maskable interrupt on every processor', (s) => s.machine.nmi()),
+  row('o', '/fmt addr value', 'write an I/O port', portWrite),
+  row('pmemsave', 'addr size file', 'save physical memory to a file', (s, text) => saveMemory(s, text, true)),
   row('print|p', '/fmt expr', 'show the value of an expression', print),
   row('quit|q', '', 'end the emulator', (s) => s.quit()),
+  row('ringbuf_read', 'device size', 'take what a ringbuf character device was sent', ringbufRead),
+  row('ringbuf_write', 'device data', 'send something through a ringbuf character device', ringbufWrite),
   row('screendump', '[-f format] filename', 'write the screen into a file, as ppm or png', screendump),
   row('sendkey', 'keys [hold_ms]', 'press keys, such as ctrl-alt-f1', sendkey),
   row('stop|s', '', 'stop the machine', (s) => {
     if (s.machine.lifecycle.running) s.machine.lifecycle.pause();
   }),
+  row('sum', 'addr size', 'show the checksum of physical memory, as sum -r of Unix', sumMemory),
   row('system_powerdown', '', 'press the power button', (s) => s.machine.lifecycle.powerdown()),
   row('system_reset', '', 'reset the machine', (s) => s.machine.lifecycle.reset('host-qmp-system-reset')),
   row('system_wakeup', '', 'wake the machine from suspend', (s) => s.machine.lifecycle.wakeup()),

@@ -22,6 +22,10 @@ export interface MonitorContext {
   readonly name: string | undefined;
   readonly uuid: string;
   readonly version: string;
+  readonly accelerator: 'tcg' | 'kvm';
+  readonly ramBytes: number;
+  /** The host's id of the thread that runs the processors. */
+  readonly threadId: number;
   readonly machine: Machine;
   /** One per vCPU. */
   readonly registers: readonly X86Registers[];
@@ -54,9 +58,19 @@ export interface MonitorContext {
   quit(): void;
 }
 
+export interface MemoryFormat {
+  readonly kind: 'x' | 'd' | 'u' | 'o' | 'c' | 'i';
+  /** Bytes of an item. */
+  readonly size: 1 | 2 | 4 | 8;
+}
+
 /** What a command is given. */
 export interface Session extends MonitorContext {
   /** The vCPU that registers and virtual addresses belong to (`cpu`). */
   cpu: number;
+  /** Lines typed before, oldest first; the one being run is the last. */
+  history(): readonly string[];
+  /** How `x` and `xp` show memory unless told otherwise: as the last one did. */
+  format: MemoryFormat;
   print(text: string): void;
 }

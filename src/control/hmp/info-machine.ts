@@ -4,46 +4,62 @@ import type { BusNode } from '../../machine/machine.js';
 import {
   describeAddressSpaces,
   describeAliasTargets,
-  describeFlatView,
+  describeFlatViews,
   type RegionInfo,
 } from '../../memory/describe.js';
 import type { Session } from './context.js';
 
 const hex16 = (value: number): string => BigInt(value).toString(16).padStart(16, '0');
 /** Containers and I/O regions are one kind in QEMU's listing. */
-const kindOf = (kind: string): string => (kind === 'ram' || kind === 'rom' ? kind : 'i/o');
+const kindOf = (kind: string): string =>
+  kind === 'ram' || kind === 'rom' ? kind : kind === 'romDevice' ? 'romd' : 'i/o';
 
-function tree(s: Session, region: RegionInfo, depth: number): void {
-  const { start, last, priority, kind, name, alias, enabled } = region;
+function tree(s: Session, region: RegionInfo, depth: number, disabled: boolean): void {
+  const { start, last, priority, kind, readOnly, name, alias, enabled } = region;
+  if (!enabled && !disabled) return;
   const what = alias ? `alias ${name} @${alias.name} ${hex16(alias.start)}-${hex16(alias.last)}` : name;
+  const shown = kindOf(alias?.kind ?? kind);
   s.print(
-    `${'  '.repeat(depth)}${hex16(start)}-${hex16(last)} (prio ${priority}, ${kindOf(kind)}): ${what}${enabled ? '' : ' [disabled]'}\n`,
+    `${'  '.repeat(depth)}${hex16(start)}-${hex16(last)} (prio ${priority}, ${readOnly && shown === 'ram' ? 'rom' : shown}): ${what}${enabled ? '' : ' [disabled]'}\n`,
   );
-  for (const sub of region.subRegions) tree(s, sub, depth + 1);
+  for (const sub of region.subRegions) tree(s, sub, depth + 1, disabled);
 }
+
+function flatViews(s: Session): void {
+  describeFlatViews(s.machine.memory).forEach(({ spaces, ranges }, i) => {
+    s.print(`FlatView #${i}\n`);
+    for (const { name, root } of spaces) s.print(` AS "${name}", root: ${root}\n`);
+    s.print(` Root memory region: ${ranges.length > 0 ? spaces[0]!.root : '(none)'}\n`);
+    if (ranges.length === 0) s.print('  No rendered FlatView\n');
+    for (const { start, last, kind, readOnly, name, offset, priority } of ranges) {
+      const shown = readOnly && kind === 'ram' ? 'rom' : kindOf(kind);
+      const at = offset === 0 ? '' : ` @${hex16(offset)}`;
+      s.print(`  ${hex16(start)}-${hex16(last)} (prio ${priority}, ${shown}): ${name}${at}\n`);
+    }
+    s.print('\n');
+  });
+}
+
+const MTREE_OPTIONS = ['-f', '-D'];
 
 export function infoMtree(s: Session, text: string): void {
   const { memory } = s.machine;
-  if (text === '-f') {
-    for (const space of memory.addressSpaces) {
-      s.print(`FlatView of address-space "${space.name}"\n`);
-      for (const { start, last, kind, name, offset } of describeFlatView(space)) {
-        const at = offset === 0 ? '' : ` @${hex16(offset)}`;
-        s.print(`  ${hex16(start)}-${hex16(last)} (prio 0, ${kindOf(kind)}): ${name}${at}\n`);
-      }
-      s.print('\n');
-    }
+  const options = text.split(/\s+/).filter(Boolean);
+  const unknown = options.find((option) => !MTREE_OPTIONS.includes(option));
+  if (unknown !== undefined) throw new UserError(`info mtree: unsupported option '${unknown}': use -f or -D`);
+  if (options.includes('-f')) {
+    flatViews(s);
     return;
   }
-  if (text !== '') throw new UserError(`info mtree: unsupported option '${text}': use -f or none`);
+  const disabled = options.includes('-D');
   for (const { name, root } of describeAddressSpaces(memory)) {
     s.print(`address-space: ${name}\n`);
-    tree(s, root, 1);
+    tree(s, root, 1, disabled);
     s.print('\n');
   }
   for (const region of describeAliasTargets(memory)) {
     s.print(`memory-region: ${region.name}\n`);
-    tree(s, region, 1);
+    tree(s, region, 1, disabled);
     s.print('\n');
   }
 }

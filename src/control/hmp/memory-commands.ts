@@ -1,28 +1,23 @@
 /** `x`, `xp`, `print`: memory and values. */
 import { UserError } from '../../base/errors.js';
 import { Disassembler } from '../../guest/x86/disassemble.js';
-import type { Session } from './context.js';
+import type { MemoryFormat, Session } from './context.js';
 import { parseExpression } from './expression.js';
 import { longCode, registerNamed } from './registers.js';
 
-interface Format {
+interface Format extends MemoryFormat {
   readonly count: number;
-  readonly kind: 'x' | 'd' | 'u' | 'o' | 'c' | 'i';
-  readonly size: 1 | 2 | 4 | 8;
 }
 
 const SIZES = { b: 1, h: 2, w: 4, g: 8 } as const;
 const LINE_BYTES = 16;
 const LONGEST_INSTRUCTION = 15;
 
-/** What the last command used is the next one's default. */
-let last: Pick<Format, 'kind' | 'size'> = { kind: 'x', size: 4 };
-
 /** `/4xw expression`. */
-function takeFormat(text: string): { readonly format: Format; readonly rest: string } {
+function takeFormat(s: Session, text: string): { readonly format: Format; readonly rest: string } {
   const match = /^\/(\d*)([a-z]*)\s*(.*)$/s.exec(text);
-  if (!match) return { format: { count: 1, ...last }, rest: text };
-  let { kind, size } = last;
+  if (!match) return { format: { count: 1, ...s.format }, rest: text };
+  let { kind, size } = s.format;
   for (const letter of match[2]!) {
     if ('xduoci'.includes(letter)) {
       kind = letter as Format['kind'];
@@ -30,12 +25,17 @@ function takeFormat(text: string): { readonly format: Format; readonly rest: str
     } else if (letter in SIZES) size = SIZES[letter as keyof typeof SIZES];
     else throw new UserError(`invalid char in format: '${letter}'`);
   }
-  last = { kind, size };
+  s.format = { kind, size };
   return { format: { count: Number(match[1] || 1), kind, size }, rest: match[3]! };
 }
 
+/** The expression at the start of `text`, and what follows it. */
+function takeExpression(s: Session, text: string): ReturnType<typeof parseExpression> {
+  return parseExpression(text, (name) => registerNamed(s.registers[s.cpu]!, name));
+}
+
 function evaluate(s: Session, text: string): bigint {
-  const { value, rest } = parseExpression(text, (name) => registerNamed(s.registers[s.cpu]!, name));
+  const { value, rest } = takeExpression(s, text);
   if (rest !== '') throw new UserError(`extraneous characters at the end of line: '${rest}'`);
   return value;
 }
@@ -88,7 +88,7 @@ function readBytes(s: Session, address: bigint, count: number, physical: boolean
 }
 
 export function examine(s: Session, text: string, physical: boolean): void {
-  const { format, rest } = takeFormat(text);
+  const { format, rest } = takeFormat(s, text);
   const start = BigInt.asUintN(64, evaluate(s, rest));
   if (format.kind === 'i') {
     disassembly(s, start, format.count, physical);
@@ -155,4 +155,80 @@ export function print(s: Session, text: string): void {
   const match = /^\/([xduoc])\s*(.*)$/s.exec(text);
   const kind = (match?.[1] ?? 'd') as Format['kind'];
   s.print(`${show(evaluate(s, match ? match[2]! : text), { kind, size: 8 })}\n`);
+}
+
+const PORTS = 0x1_0000;
+
+/** `/b`, `/h` or `/w`, then a port: how many bytes to move, and where. `rest` follows. */
+function takePort(s: Session, text: string): { size: 1 | 2 | 4; port: number; rest: string } {
+  const match = /^\/([bhwx]*)\s*(.*)$/s.exec(text);
+  const letter = /[bhw]/.exec(match?.[1] ?? '')?.[0] ?? 'b';
+  const { value, rest } = takeExpression(s, match ? match[2]! : text);
+  return { size: SIZES[letter as 'b' | 'h' | 'w'], port: Number(BigInt.asUintN(64, value) % BigInt(PORTS)), rest };
+}
+
+const PORT_NAMES = { 1: 'portb', 2: 'portw', 4: 'portl' } as const;
+
+export function portRead(s: Session, text: string): void {
+  const { size, port, rest } = takePort(s, text);
+  if (rest !== '') throw new UserError(`extraneous characters at the end of line: '${rest}'`);
+  const value = s.machine.io.portRead(port, size);
+  s.print(
+    `${PORT_NAMES[size]}[0x${port.toString(16).padStart(4, '0')}] = 0x${value.toString(16).padStart(2 * size, '0')}\n`,
+  );
+}
+
+export function portWrite(s: Session, text: string): void {
+  const { size, port, rest } = takePort(s, text);
+  const value = evaluate(s, rest);
+  s.machine.io.portWrite(port, size, Number(BigInt.asUintN(8 * size, value)));
+}
+
+export function guestPhysical(s: Session, text: string): void {
+  const address = s.translate(s.cpu, BigInt.asUintN(64, evaluate(s, text)));
+  s.print(address === undefined ? 'Unmapped\n' : `gpa: 0x${address.toString(16)}\n`);
+}
+
+const PIECE = 1 << 20;
+
+/** Bytes of memory in pieces; throws UserError at the first that is not there. */
+function* pieces(s: Session, address: bigint, size: number, physical: boolean): Generator<Uint8Array> {
+  for (let done = 0; done < size; done += PIECE) {
+    const wanted = Math.min(PIECE, size - done);
+    const bytes = readBytes(s, address + BigInt(done), wanted, physical);
+    if (bytes.length < wanted) throw new UserError(`Invalid addr 0x${address.toString(16)}/size ${size} specified`);
+    yield bytes;
+  }
+}
+
+/** Two expressions without spaces, and what follows them: the slash of a path is no division. */
+function takeRange(s: Session, text: string): { address: bigint; size: number; rest: string } {
+  const [, address = '', length = '', rest = ''] = /^(\S+)\s+(\S+)\s*(.*)$/s.exec(text) ?? [];
+  const size = Number(evaluate(s, length));
+  if (size < 0 || size > s.ramBytes) throw new UserError(`a size between 0 and ${s.ramBytes} is needed`);
+  return { address: BigInt.asUintN(64, evaluate(s, address)), size, rest };
+}
+
+export function saveMemory(s: Session, text: string, physical: boolean): void {
+  const { address, size, rest } = takeRange(s, text);
+  const file = rest.replace(/^"(.*)"$/, '$1');
+  if (file === '') throw new UserError('filename expected');
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces(s, address, size, physical)) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  s.writeFile(file, bytes);
+}
+
+/** The BSD checksum: 16 bits, rotated right by one before each byte is added. */
+export function sumMemory(s: Session, text: string): void {
+  const { address, size, rest } = takeRange(s, text);
+  if (rest !== '') throw new UserError(`extraneous characters at the end of line: '${rest}'`);
+  let sum = 0;
+  for (const piece of pieces(s, address, size, true)) {
+    for (const byte of piece) sum = (((sum >> 1) | (sum << 15)) + byte) & 0xffff;
+  }
+  s.print(`${String(sum).padStart(5, '0')}\n`);
 }

@@ -2,7 +2,7 @@
 import { UserError } from '../../base/errors.js';
 import type { CharBackend } from '../../char/backend.js';
 import { complete, execute, Usage } from './commands.js';
-import type { MonitorContext, Session } from './context.js';
+import type { MemoryFormat, MonitorContext, Session } from './context.js';
 import { LineEditor } from './readline.js';
 
 /** Scripts written for QEMU wait for this. */
@@ -12,16 +12,21 @@ const PROMPT = '(qemu) ';
 export function runCommand(context: MonitorContext, line: string): string | Promise<string> {
   let text = '';
   const running = execute(
-    session(context, (more) => {
-      text += more;
-    }),
+    session(
+      context,
+      (more) => {
+        text += more;
+      },
+      () => [],
+    ),
     line,
   );
   return running ? running.then(() => text) : text;
 }
 
-function session(context: MonitorContext, print: (text: string) => void): Session {
-  return Object.assign(Object.create(context) as MonitorContext, { cpu: 0, print });
+function session(context: MonitorContext, print: Session['print'], history: Session['history']): Session {
+  const format: MemoryFormat = { kind: 'x', size: 4 };
+  return Object.assign(Object.create(context) as MonitorContext, { cpu: 0, format, print, history });
 }
 
 export class Monitor {
@@ -36,7 +41,11 @@ export class Monitor {
 
   constructor(backend: CharBackend, context: MonitorContext) {
     this.#backend = backend;
-    this.#session = session(context, (text) => this.#print(text));
+    this.#session = session(
+      context,
+      (text) => this.#print(text),
+      () => this.#editor.history,
+    );
     this.#editor = new LineEditor(PROMPT, (text) => this.#send(text), {
       line: (text) => this.#line(text),
       complete: (text) => complete(this.#session, text),

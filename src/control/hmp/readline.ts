@@ -35,6 +35,11 @@ export class LineEditor {
     this.#back(this.#text.length - this.#cursor);
   }
 
+  /** Lines accepted before, oldest first. */
+  get history(): readonly string[] {
+    return this.#history;
+  }
+
   input(bytes: Uint8Array): void {
     for (const byte of bytes) this.#key(String.fromCharCode(byte));
   }

@@ -5,7 +5,7 @@ import { Drive } from '../../block/drive.js';
 import { MemoryNode } from '../../block/memory.js';
 import { BlockError, type Completion } from '../../block/node.js';
 import { AtaDisk } from './ata.js';
-import { IdeBench } from './testing.js';
+import { IdeBench } from './testing/ide-bench.js';
 
 const IDENTITY = { model: 'TEST DISK', serial: 'T1', firmware: '1.0' };
 const SECTORS = 40000;

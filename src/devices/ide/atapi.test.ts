@@ -5,7 +5,7 @@ import { Drive } from '../../block/drive.js';
 import { MemoryNode } from '../../block/memory.js';
 import { AtapiCdrom } from './atapi.js';
 import { getBe16, getBe32 } from './mmc.js';
-import { IdeBench } from './testing.js';
+import { IdeBench } from './testing/ide-bench.js';
 
 const SECTORS = 300;
 const OPTIONS = { vendor: 'TEST', model: 'TEST DVD', serial: 'T2', firmware: '1.0' };

@@ -99,6 +99,11 @@ export class X86Registers {
     return this.#view.getUint32(this.state + offset(X86, name) + bytes, true);
   }
 
+  /** The double at `bytes` from the start of a field. */
+  float(name: string, bytes: number): number {
+    return this.#view.getFloat64(this.state + offset(X86, name) + bytes, true);
+  }
+
   /** Mode bits: see `Mode` in state.ts. */
   get mode(): number {
     return this.#view.getUint32(this.state + offset(VCPU, 'mode'), true);

@@ -1,6 +1,7 @@
 /** A TCP or Unix socket as a character backend: a client, or a server that takes one connection at a time. */
 import fs from 'node:fs';
 import net from 'node:net';
+import { dirname } from 'node:path';
 import { UserError } from '../../base/errors.js';
 import type { CharBackend, CharFrontend } from '../../char/backend.js';
 import { InputQueue } from '../../char/input-queue.js';
@@ -112,7 +113,11 @@ export class SocketBackend implements CharBackend {
       else this.#opened(socket);
     });
     this.#server = server;
-    if ('path' in address) removeStaleSocket(address.path);
+    if ('path' in address) {
+      // Node.js says EACCES for a folder that is not there.
+      fs.statSync(dirname(address.path));
+      removeStaleSocket(address.path);
+    }
     return new Promise((resolve, reject) => {
       server.once('error', reject);
       server.listen(

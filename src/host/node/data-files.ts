@@ -12,9 +12,16 @@ export function cacheFolder(): string {
 
 const SYSTEM_FOLDERS = ['/usr/share/seabios', '/usr/share/qemu', '/usr/local/share/qemu'];
 
+/** Where images are looked for, `first` before all others. */
+export const dataFolders = (first: readonly string[] = []): readonly string[] => [
+  ...first,
+  join(cacheFolder(), 'seabios/usr/share/seabios'),
+  ...SYSTEM_FOLDERS,
+];
+
 /** The image called `name`, from the first folder that has it; null when there is none. */
 export function findDataFile(name: string, folders: readonly string[] = []): Uint8Array | null {
-  for (const folder of [...folders, join(cacheFolder(), 'seabios/usr/share/seabios'), ...SYSTEM_FOLDERS]) {
+  for (const folder of dataFolders(folders)) {
     const path = join(folder, name);
     if (existsSync(path)) return readFileSync(path);
   }

@@ -1,12 +1,12 @@
 /** A channel with a bus master, for tests of its devices. */
 import assert from 'node:assert/strict';
-import { putU16, putU32 } from '../../base/bytes.js';
-import { FlatMemory } from '../../machine/testing/flat-memory.js';
-import { ProbeLine } from '../../machine/testing/manual-clock.js';
-import { BusMaster } from './bus-master.js';
-import { IdeChannel } from './ide-channel.js';
-import type { IdeDevice } from './ide-device.js';
-import { STATUS } from './task-file.js';
+import { putU16, putU32 } from '../../../base/bytes.js';
+import { FlatMemory } from '../../../machine/testing/flat-memory.js';
+import { ProbeLine } from '../../../machine/testing/manual-clock.js';
+import { BusMaster } from '../bus-master.js';
+import { IdeChannel } from '../ide-channel.js';
+import type { IdeDevice } from '../ide-device.js';
+import { STATUS } from '../task-file.js';
 
 export interface Command {
   readonly unit?: 0 | 1;
