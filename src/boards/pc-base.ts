@@ -44,6 +44,7 @@ const ISA_BIOS_BYTES = 128 * 1024;
 const FIRMWARE_GRANULE = 64 * 1024;
 const GSI_COUNT = 24;
 const TIMER_GSI = 2;
+const EXTINT_PIN = 0;
 const FPU_IRQ = 13;
 
 export interface PcBase {
@@ -133,7 +134,12 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   const early = new IsaBusHub({ memory, ioSpace: ioRoot, memorySpace: otherMemory, irqs: [] });
   const boot = accelerator.vcpus[0]!;
   const chips = accelerator.chips && new MirroredChips(accelerator.chips);
-  const pic = new I8259Pair(early, chips ? NO_IRQ : new IrqInput((level) => boot.setInterruptLine(level)));
+  // Besides the processor's pin the 8259s drive pin 0 of the I/O APIC, for entries that say ExtINT.
+  const intr = new IrqInput((level) => {
+    boot.setInterruptLine(level);
+    ioapic?.pins[EXTINT_PIN]?.set(level);
+  });
+  const pic = new I8259Pair(early, chips ? NO_IRQ : intr);
   const gsis = chips?.inputs ?? gsiLines(pic, ioapic);
   const picDevice = chips?.pic(pic);
   const ioapicDevice = ioapic && chips?.ioapic(ioapic);

@@ -46,6 +46,21 @@ test('the timer interrupts through 8259 and I/O APIC alike', () => {
   ]);
 });
 
+test("the 8259s' output is pin 0 of the I/O APIC, too", () => {
+  const m = new TestMachine(pc);
+  m.initPics();
+  const { machine } = m;
+  machine.io.mmioWrite(regionAt(m, 0xfec0_0000), 0, 4, 0x10);
+  machine.io.mmioWrite(regionAt(m, 0xfec0_0000), 0x10, 4, 0x700); // ExtINT, edge
+  m.outb(0x43, 0x34);
+  m.outb(0x40, 0xa9);
+  m.outb(0x40, 0x04);
+  m.advance(2_000_000);
+  assert.deepEqual(m.accelerator.messages, [
+    { destination: 0, logical: false, deliveryMode: 7, vector: 0, level: true, levelTriggered: false },
+  ]);
+});
+
 test('firmware lies below 4 GiB and, through the host bridge, below 1 MiB; shadow RAM replaces it', () => {
   const firmware = Uint8Array.from({ length: 256 * 1024 }, (_, i) => i >> 12);
   const m = new TestMachine(pc, { firmware });

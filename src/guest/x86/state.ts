@@ -45,6 +45,7 @@ export const LAPIC = layout('Lapic', [
   ['irr', 'u32', 8],
   ['timerStart', 'f64'], // virtual ns at which the running count was loaded; negative: not running
   ['intr', 'u32'], // level of the 8259's output at LINT0
+  ['external', 'u32'], // an ExtINT message came: the 8259 is to be asked for a vector
 ]);
 
 const fields: FieldSpec[] = [];

@@ -25,6 +25,7 @@ import {
   MODE_NMI,
   MODE_SIPI,
   MODE_SMI,
+  setExternal,
   setIrr,
   x2apicLdr,
 } from './lapic';
@@ -105,6 +106,17 @@ function send(cpu: usize, destination: u32, logical: bool, mode: u32, vector: u3
   }
 }
 
+/** ExtINT goes to one processor: there is one 8259 to give one vector. Commands between processors cannot ask for it. */
+function sendExternal(cpu: usize, destination: u32, logical: bool): void {
+  const count = vcpuCount(cpu);
+  for (let i: u32 = 0; i < count; i++) {
+    const to = vcpuAt(cpu, i);
+    if (!matches(to, destination, logical) || !isSoftwareEnabled(to)) continue;
+    setExternal(to);
+    return;
+  }
+}
+
 /** Interrupt command with its shorthand; `destination` has the width of the sender's mode. */
 export function commandTo(cpu: usize, low: u32, destination: u32): void {
   const mode = (low >> 8) & 7;
@@ -147,7 +159,9 @@ export function apicDeliver(
   trigger: u32,
 ): void {
   if (trigger !== 0 && level === 0) return;
-  if (load<u32>(machine + MACHINE_VCPU_COUNT) === 0 || mode === MODE_EXTINT) return;
+  if (load<u32>(machine + MACHINE_VCPU_COUNT) === 0) return;
   const first = <usize>load<u32>(machine + MACHINE_VCPUS);
-  send(first, destination === BROADCAST8 ? BROADCAST32 : destination, logical !== 0, mode, vector, trigger !== 0);
+  const to = destination === BROADCAST8 ? BROADCAST32 : destination;
+  if (mode === MODE_EXTINT) sendExternal(first, to, logical !== 0);
+  else send(first, to, logical !== 0, mode, vector, trigger !== 0);
 }

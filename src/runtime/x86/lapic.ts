@@ -13,6 +13,7 @@ import {
   LAPIC_DFR,
   LAPIC_ESR,
   LAPIC_ESR_PENDING,
+  LAPIC_EXTERNAL,
   LAPIC_ICR_HIGH,
   LAPIC_ICR_LOW,
   LAPIC_ID,
@@ -126,8 +127,9 @@ function candidate(cpu: usize): i32 {
   const irr = highest(cpu, LAPIC_IRR);
   return irr >= 0 && (<u32>irr & 0xf0) > (processorPriority(cpu) & 0xf0) ? irr : -1;
 }
-/** Does the 8259's output reach this processor as an external interrupt, and is it raised? */
+/** Does the 8259's output reach this processor as an external interrupt, and is it raised? Or did a message say so? */
 function externalPending(cpu: usize): bool {
+  if (apicGet(cpu, LAPIC_EXTERNAL) !== 0) return true;
   if (apicGet(cpu, LAPIC_INTR) === 0) return false;
   if (!isEnabled(cpu)) return (base(cpu) & BASE_BSP) !== 0;
   const lint0 = lvt(cpu, LVT_LINT0);
@@ -152,6 +154,7 @@ export function acceptInterrupt(cpu: usize): i32 {
     return vector;
   }
   if (externalPending(cpu)) {
+    apicSet(cpu, LAPIC_EXTERNAL, 0);
     const external = <i32>picAcknowledge(cpu);
     updateApic(cpu);
     return external;
@@ -175,6 +178,12 @@ export function setIrr(cpu: usize, vector: u32, level: bool): void {
   setBit(cpu, LAPIC_IRR, vector);
   if (level) setBit(cpu, LAPIC_TMR, vector);
   else clearBit(cpu, LAPIC_TMR, vector);
+  updateApic(cpu);
+}
+
+/** An ExtINT message arrives (from the I/O APIC's pin of the 8259). */
+export function setExternal(cpu: usize): void {
+  apicSet(cpu, LAPIC_EXTERNAL, 1);
   updateApic(cpu);
 }
 
