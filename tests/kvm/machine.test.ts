@@ -5,7 +5,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { IrqchipMode } from '../../src/accel/kvm/irqchip-mode.js';
+import { KVM_TRACE } from '../../src/accel/kvm/trace.js';
 import { type Composed, compose } from '../../src/app/lib/compose.js';
+import { setTrace, setTraceSink } from '../../src/base/trace.js';
 import { DEFAULT_OPTIONS } from '../../src/boards/board.js';
 import { pc } from '../../src/boards/pc.js';
 import { NullBackend } from '../../src/char/null.js';
@@ -247,3 +249,35 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     assert.match(errors, /terminating on signal/);
   });
 }
+
+test('exits are counted by reason and by what they touch, and traced with what they carried', {
+  skip: noKvm,
+}, async () => {
+  const lines: string[] = [];
+  setTraceSink((line) => lines.push(line));
+  // mov al, 0x5a / out 0x80, al, for ever
+  const guest = new Guest(firmware('b0 5a e6 80 eb fc'), 1);
+  const kvm = guest.composed.kvm!;
+  const written = (): number => kvm.accesses().find((a) => a.address === 0x80)?.count ?? 0;
+  try {
+    for (let waited = 0; written() < 1000 && waited < 2000; waited++) await pause(1);
+    setTrace(Object.values(KVM_TRACE), '*', true);
+    await pause(20);
+    setTrace(Object.values(KVM_TRACE), '*', false);
+    const [exits] = kvm.exits();
+    const io = exits!.exits.find((e) => e.reason === 'io')!;
+    assert.ok(io.count >= written() && written() >= 1000, `${io.count} ${written()}`);
+    assert.ok(io.ns > 0 && exits!.guestNs > 0);
+    assert.deepEqual(
+      kvm.accesses().map(({ space, write, address }) => ({ space, write, address })),
+      [{ space: 'port', write: true, address: 0x80 }],
+    );
+    assert.ok(lines.includes('kvm_pio cpu 0 write port 0x80 size 1 count 1 data 5a'), lines.slice(0, 5).join('\n'));
+    assert.ok(lines.some((line) => /^kvm_exit cpu 0 reason io rip 0x/.test(line)));
+    assert.ok(lines.some((line) => /^kvm_entry cpu 0 rip 0x/.test(line)));
+  } finally {
+    setTrace(Object.values(KVM_TRACE), '*', false);
+    setTraceSink(() => {});
+    await guest.dispose();
+  }
+});

@@ -7,7 +7,6 @@
  * may run, KVM has its state; parked, it is fetched into the record when someone wants to see it.
  */
 import { Bug } from '../../base/errors.js';
-import { traceEvents } from '../../base/trace.js';
 import { X86Registers } from '../../guest/x86/registers.js';
 import { LAPIC, X86 } from '../../guest/x86/state.js';
 import { FlatFlag } from '../../ir/layout.js';
@@ -18,23 +17,17 @@ import type { TcgAccelerator } from '../tcg/tcg.js';
 import type { CpuidEntry } from './abi.js';
 import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
 import { kvmCpuid, missingFeatures } from './cpuid.js';
+import { type AccessCount, AccessCounts, readExits, STATS_BYTES, type VcpuExits } from './exit-stats.js';
 import type { HostCalls } from './host-calls.js';
 import type { GsiRoute, KvmExit } from './interface.js';
 import type { IrqchipMode } from './irqchip-mode.js';
 import { KernelChips } from './kernel-chips.js';
 import type { Kvm } from './kvm.js';
 import { MemorySlots } from './slots.js';
+import { KVM_TRACE } from './trace.js';
 import type { KvmVcpu } from './vcpu.js';
 import type { KvmVm } from './vm.js';
 import { X86StateTransfer } from './x86-state.js';
-
-export const KVM_TRACE = traceEvents({
-  kvm_run_exit: 'cpu %d, reason %s',
-  kvm_pio: 'cpu %d, port 0x%x %s %d x %d',
-  kvm_mmio: 'cpu %d, 0x%x %s %d',
-  kvm_set_user_memory: '%d ranges',
-  kvm_irqchip_msi: 'address 0x%x data 0x%x',
-});
 
 /** A vCPU's thread, started. */
 export interface VcpuThread {
@@ -52,6 +45,11 @@ export interface KvmOptions {
   /** One line about something that stopped a processor. */
   report(text: string): void;
   readonly irqchip: IrqchipMode;
+  /**
+   * How often a thread looks for an answer, or a question, before it sleeps: guests come in bursts, and most answers take
+   * less than waking a thread does. 0 where threads share one core.
+   */
+  readonly spins: number;
   /** Calls back once the word has changed from `value`. */
   whenChanged(words: Int32Array, index: number, value: number, then: () => void): void;
 }
@@ -75,6 +73,7 @@ const RESERVED_PAGES = 0xfeffc000n;
 const IOAPIC_PINS = 24;
 /** The machine thread waits so long for a question before it lets the event loop wait. */
 const LINGER_MS = 0.2;
+const MOST_MISSES = 6;
 /** A kick that was lost is repeated after this. */
 const KICK_AGAIN_MS = 10;
 const MSI_ADDRESS = 0xfee00000;
@@ -92,6 +91,8 @@ export class KvmAccelerator implements Accelerator {
   readonly #control: SharedArrayBuffer;
   readonly #words: Int32Array;
   readonly #doorbell: number;
+  readonly #stats: SharedArrayBuffer;
+  readonly #accesses = new AccessCounts();
   readonly #supported: readonly CpuidEntry[];
   /** Messages of level-triggered interrupts, whose end KVM must tell. */
   readonly #levelRoutes = new Map<number, GsiRoute>();
@@ -100,6 +101,9 @@ export class KvmAccelerator implements Accelerator {
   #kicked = false;
   #watching = false;
   #disposed = false;
+  /** Times that watching the doorbell was in vain, one after the other, and how often not to try again. */
+  #misses = 0;
+  #skips = 0;
   /** A processor ended the slice while all were made to stop. */
   #late: SliceEnd | undefined;
 
@@ -116,6 +120,7 @@ export class KvmAccelerator implements Accelerator {
     this.#control = new SharedArrayBuffer(4 * (count + 1) * CONTROL_WORDS);
     this.#words = new Int32Array(this.#control);
     this.#doorbell = count * CONTROL_WORDS;
+    this.#stats = new SharedArrayBuffer(count * STATS_BYTES);
     const view = new DataView(this.memory.buffer);
     const apicId = (state: number): number => view.getUint32(state + X86.at['lapic']! + LAPIC.at['initialId']!, true);
     this.#processors = shared.vcpus.map(
@@ -135,6 +140,16 @@ export class KvmAccelerator implements Accelerator {
   /** What of these features (words as in FEATURE_WORDS) this host's KVM lacks, a line each. */
   missingFeatures(features: Uint32Array): string[] {
     return missingFeatures(features, this.#supported);
+  }
+
+  /** How often each processor left the guest, and for what. */
+  exits(): readonly VcpuExits[] {
+    return this.#processors.map((_, index) => readExits(this.#stats, index));
+  }
+
+  /** Ports and pages of device memory that exits were for. */
+  accesses(): readonly AccessCount[] {
+    return this.#accesses.read();
   }
 
   connect(services: MachineServices): void {
@@ -160,7 +175,6 @@ export class KvmAccelerator implements Accelerator {
     this.options.shared.setFlatView(space, ranges);
     if (space !== 0) return;
     this.#ranges = ranges;
-    if (KVM_TRACE.kvm_set_user_memory.enabled) KVM_TRACE.kvm_set_user_memory.emit(ranges.length);
     this.#slots.update(ranges);
   }
 
@@ -172,7 +186,7 @@ export class KvmAccelerator implements Accelerator {
     const address =
       MSI_ADDRESS + (m.destination & 0xff) * 0x1000 + (m.logical ? 4 : 0) + (m.deliveryMode === 1 ? 8 : 0);
     const data = m.vector | (m.deliveryMode << 8) | (m.level ? 0x4000 : 0) | (m.levelTriggered ? 0x8000 : 0);
-    if (KVM_TRACE.kvm_irqchip_msi.enabled) KVM_TRACE.kvm_irqchip_msi.emit(address, data);
+    if (KVM_TRACE.kvm_msi.enabled) KVM_TRACE.kvm_msi.emit(address, data);
     if (m.levelTriggered && !this.chips) this.#tellEndOf(address, data);
     this.#vm.signalMsi(BigInt(address), data);
   }
@@ -199,6 +213,7 @@ export class KvmAccelerator implements Accelerator {
       const seen = Atomics.load(this.#words, this.#doorbell);
       const stop = this.#answerAll();
       if (stop) return stop;
+      if (this.#spin(seen)) continue;
       const left = (end - this.options.monotonic()) / 1e6;
       if (this.#kicked || left <= 0) return { reason: 'running' };
       if (Atomics.wait(this.#words, this.#doorbell, seen, Math.min(left, LINGER_MS)) !== 'timed-out') continue;
@@ -207,7 +222,24 @@ export class KvmAccelerator implements Accelerator {
     }
   }
 
+  /** Watches the doorbell for a moment; less and less often while nothing comes of it. True when it rang. */
+  #spin(seen: number): boolean {
+    if (this.#skips > 0) {
+      this.#skips--;
+      return false;
+    }
+    for (let i = 0; i < this.options.spins; i++) {
+      if (Atomics.load(this.#words, this.#doorbell) === seen) continue;
+      this.#misses = 0;
+      return true;
+    }
+    this.#misses = Math.min(this.#misses + 1, MOST_MISSES);
+    this.#skips = 2 ** this.#misses;
+    return false;
+  }
+
   stop(): void {
+    if (KVM_TRACE.kvm_park.enabled) KVM_TRACE.kvm_park.emit();
     this.#command(Command.park, (p) => this.#state(p) === State.parked || p.held);
   }
 
@@ -263,6 +295,7 @@ export class KvmAccelerator implements Accelerator {
         if (level) this.#interrupt(p);
       },
       raiseNmi: () => {
+        if (KVM_TRACE.kvm_inj_nmi.enabled) KVM_TRACE.kvm_inj_nmi.emit(index);
         Atomics.add(this.#words, p.base + Control.nmis, 1);
         this.#interrupt(p);
       },
@@ -298,6 +331,8 @@ export class KvmAccelerator implements Accelerator {
       control: this.#control,
       base: p.base,
       doorbell: this.#doorbell,
+      stats: this.#stats,
+      spins: this.options.spins,
     });
   }
 
@@ -349,6 +384,7 @@ export class KvmAccelerator implements Accelerator {
         p.held = true;
         return stop;
       }
+      if (KVM_TRACE.kvm_entry.enabled) KVM_TRACE.kvm_entry.emit(index, hexOf(p.kvm.regs().rip));
       this.#release(p);
     }
     return undefined;
@@ -357,11 +393,13 @@ export class KvmAccelerator implements Accelerator {
   #answer(p: Processor, index: number): SliceEnd | undefined {
     const question = Atomics.load(this.#words, p.base + Control.question);
     if (question === Question.acknowledge) {
-      Atomics.store(this.#words, p.base + Control.answer, this.#connected().picAcknowledge());
+      const vector = this.#connected().picAcknowledge();
+      if (KVM_TRACE.kvm_inj_virq.enabled) KVM_TRACE.kvm_inj_virq.emit(index, vector);
+      Atomics.store(this.#words, p.base + Control.answer, vector);
       return undefined;
     }
     const exit = p.kvm.exit();
-    if (KVM_TRACE.kvm_run_exit.enabled) KVM_TRACE.kvm_run_exit.emit(index, exit.reason);
+    if (KVM_TRACE.kvm_exit.enabled) KVM_TRACE.kvm_exit.emit(index, exit.reason, hexOf(p.kvm.regs().rip));
     switch (exit.reason) {
       case 'io':
         this.#portAccess(index, exit);
@@ -383,22 +421,28 @@ export class KvmAccelerator implements Accelerator {
   }
 
   #portAccess(index: number, { port, size, count, write, data }: Extract<KvmExit, { reason: 'io' }>): void {
-    if (KVM_TRACE.kvm_pio.enabled) KVM_TRACE.kvm_pio.emit(index, port, write ? 'write' : 'read', count, size);
+    this.#accesses.port(port, write);
     const services = this.#connected();
     for (let i = 0; i < count; i++) {
       if (write) services.portWrite(port, size, load(data, i * size, size));
       else save(data, i * size, size, services.portRead(port, size));
     }
+    if (KVM_TRACE.kvm_pio.enabled) {
+      KVM_TRACE.kvm_pio.emit(index, write ? 'write' : 'read', port, size, count, hexBytes(data));
+    }
   }
 
   #memoryAccess(index: number, { address, write, data }: Extract<KvmExit, { reason: 'mmio' }>): void {
     const start = Number(address);
-    if (KVM_TRACE.kvm_mmio.enabled) KVM_TRACE.kvm_mmio.emit(index, start, write ? 'write' : 'read', data.length);
+    this.#accesses.memory(start, write);
     for (let done = 0; done < data.length; ) {
       const size = data.length - done >= 4 ? 4 : data.length - done >= 2 ? 2 : 1;
       if (write) this.#write(start + done, size, load(data, done, size));
       else save(data, done, size, this.#read(start + done, size));
       done += size;
+    }
+    if (KVM_TRACE.kvm_mmio.enabled) {
+      KVM_TRACE.kvm_mmio.emit(index, write ? 'write' : 'read', start, data.length, hexBytes(data));
     }
   }
 
@@ -437,6 +481,7 @@ export class KvmAccelerator implements Accelerator {
     if (this.#levelRoutes.has(message)) return;
     if (this.#levelRoutes.size === IOAPIC_PINS) this.#levelRoutes.delete(this.#levelRoutes.keys().next().value!);
     this.#levelRoutes.set(message, { gsi: 0, address: BigInt(address), data });
+    if (KVM_TRACE.kvm_set_routes.enabled) KVM_TRACE.kvm_set_routes.emit(this.#levelRoutes.size);
     this.#vm.setRoutes([...this.#levelRoutes.values()].map((route, gsi) => ({ ...route, gsi })));
   }
 
@@ -460,6 +505,8 @@ export class KvmAccelerator implements Accelerator {
   }
 }
 
+const hexOf = (value: bigint): string => `0x${value.toString(16)}`;
+
 function load(data: Uint8Array, at: number, size: 1 | 2 | 4): number {
   if (size === 1) return data[at]!;
   const low = data[at]! | (data[at + 1]! << 8);
@@ -470,10 +517,12 @@ function save(data: Uint8Array, at: number, size: 1 | 2 | 4, value: number): voi
   for (let i = 0; i < size; i++) data[at + i] = value >>> (8 * i);
 }
 
+const hexBytes = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join(' ');
+
 function describeStop(index: number, exit: KvmExit, vcpu: KvmVcpu): string {
-  const where = `processor ${index} at 0x${vcpu.regs().rip.toString(16)}`;
+  const where = `processor ${index} at ${hexOf(vcpu.regs().rip)}`;
   if (exit.reason === 'internalError') {
-    const bytes = exit.instruction && Array.from(exit.instruction, (b) => b.toString(16).padStart(2, '0')).join(' ');
+    const bytes = exit.instruction && hexBytes(exit.instruction);
     return bytes
       ? `KVM cannot emulate an instruction of ${where}: ${bytes}`
       : `KVM gave up on ${where}: internal error ${exit.suberror}`;

@@ -36,4 +36,8 @@ export interface VcpuThreadData {
   /** In words. */
   readonly base: number;
   readonly doorbell: number;
+  /** What ExitClock writes, for all vCPUs. */
+  readonly stats: SharedArrayBuffer;
+  /** How often to look for an answer before going to sleep over it. */
+  readonly spins: number;
 }

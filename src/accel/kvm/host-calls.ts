@@ -24,6 +24,8 @@ export interface HostCalls {
   signalEvent(fd: number): void;
   /** Takes what has been added up since; 0n when nothing. */
   takeEvent(fd: number): bigint;
+  /** Monotonic ns. */
+  now(): number;
   /** The calling thread's number in the host. */
   threadId(): number;
   /** Sends a thread the signal that interrupts KVM_RUN. */

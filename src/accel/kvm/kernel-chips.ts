@@ -8,6 +8,7 @@ import type {
 } from '../../machine/interrupt-chips.js';
 import { type IoapicState, IrqchipId, type PicState, PitFlag, type PitState } from './abi.js';
 import type { GsiRoute, KvmMachine } from './interface.js';
+import { KVM_TRACE } from './trace.js';
 
 const IOAPIC_PINS = 24;
 const ISA_INPUTS = 16;
@@ -41,6 +42,7 @@ export class KernelChips implements AcceleratorChips {
   }
 
   setInput(gsi: number, level: boolean): void {
+    if (KVM_TRACE.kvm_irq_line.enabled) KVM_TRACE.kvm_irq_line.emit(gsi, level);
     this.vm.setIrqLine(gsi, level);
   }
 

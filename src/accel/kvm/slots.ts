@@ -3,6 +3,7 @@ import { FlatFlag } from '../../ir/layout.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import { MemoryFlag } from './abi.js';
 import type { KvmMachine } from './interface.js';
+import { KVM_TRACE } from './trace.js';
 
 const PAGE = 4096;
 
@@ -35,6 +36,7 @@ export class MemorySlots {
     // Slots must not overlap: what goes, goes first.
     for (const [name, slot] of this.#slots) {
       if (wanted.has(name)) continue;
+      if (KVM_TRACE.kvm_delete_memory.enabled) KVM_TRACE.kvm_delete_memory.emit(slot.slot);
       this.vm.setMemory({ slot: slot.slot, guestAddress: BigInt(slot.start), memory: new Uint8Array(0) });
       if (slot.flags & MemoryFlag.logDirtyPages) this.touched(slot.host, slot.bytes);
       this.#free.push(slot.slot);
@@ -43,6 +45,9 @@ export class MemorySlots {
     for (const [name, piece] of wanted) {
       if (this.#slots.has(name)) continue;
       const slot = this.#free.pop() ?? this.#next++;
+      if (KVM_TRACE.kvm_set_memory.enabled) {
+        KVM_TRACE.kvm_set_memory.emit(slot, piece.start, piece.bytes, piece.flags);
+      }
       const memory = new Uint8Array(this.memory.buffer, piece.host, piece.bytes);
       this.vm.setMemory({ slot, guestAddress: BigInt(piece.start), memory, flags: piece.flags });
       if (piece.flags & MemoryFlag.logDirtyPages) this.touched(piece.host, piece.bytes);

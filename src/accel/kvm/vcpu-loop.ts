@@ -2,16 +2,15 @@
 /** What a vCPU's thread does: KVM_RUN, and asking the machine thread when KVM cannot go on alone. */
 import { Exit } from './abi.js';
 import { Command, Control, Question, State, type VcpuThreadData } from './control.js';
+import { ExitClock } from './exit-stats.js';
 import type { HostCalls } from './host-calls.js';
 import { KvmVcpu } from './vcpu.js';
-
-/** Looks for an answer before going to sleep over it: most device accesses take less than waking a thread does. */
-const SPINS = 2000;
 
 /** Returns when it is told to end. Errors of calls are thrown. */
 export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
   const words = new Int32Array(data.control);
   const vcpu = new KvmVcpu(calls, data.fd, data.runBytes, data.index);
+  const clock = new ExitClock(data.stats, data.index, calls.now());
   const at = data.base;
   Atomics.store(words, at + Control.thread, calls.threadId());
   const tell = (state: number): void => {
@@ -22,17 +21,23 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
   const ask = (question: number): void => {
     Atomics.store(words, at + Control.question, question);
     tell(State.asking);
-    for (let i = 0; i < SPINS; i++) if (Atomics.load(words, at + Control.state) !== State.asking) return;
+    for (let i = 0; i < data.spins; i++) if (Atomics.load(words, at + Control.state) !== State.asking) return;
     while (Atomics.load(words, at + Control.state) === State.asking) {
       Atomics.wait(words, at + Control.state, State.asking);
     }
+  };
+  const enter = (): number => {
+    clock.enter(calls.now());
+    const reason = vcpu.run();
+    clock.exit(calls.now(), reason);
+    return reason;
   };
   /** What the machine thread answered reaches the guest with the next KVM_RUN: before that, registers are half done. */
   let unfinished = false;
   const finish = (): void => {
     while (unfinished) {
       vcpu.setImmediateExit(true);
-      if (vcpu.run() === Exit.interrupted) unfinished = false;
+      if (enter() === Exit.interrupted) unfinished = false;
       else ask(Question.exit);
     }
   };
@@ -59,7 +64,7 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
       vcpu.interrupt(Atomics.load(words, at + Control.answer));
       vcpu.requestInterruptWindow(false);
     } else vcpu.requestInterruptWindow(Atomics.load(words, at + Control.interruptLine) !== 0);
-    const reason = vcpu.run();
+    const reason = enter();
     unfinished = reason === Exit.io || reason === Exit.mmio;
     if (reason !== Exit.interrupted && reason !== Exit.irqWindowOpen && reason !== Exit.intr) ask(Question.exit);
   }

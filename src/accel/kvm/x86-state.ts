@@ -10,6 +10,7 @@ import { XsaveArea, XsaveBit } from '../../guest/x86/xsave-layout.js';
 import { VCPU } from '../../ir/layout.js';
 import { EventsValid, type KvmSegment, MpState, type Regs, type Sregs } from './abi.js';
 import type { KvmProcessor } from './interface.js';
+import { KVM_TRACE } from './trace.js';
 
 /** MSRs by the field that holds them; arrays element by element. */
 const MSRS: readonly (readonly [index: number, field: string, element: number])[] = [
@@ -97,7 +98,8 @@ export class X86StateTransfer {
     vcpu.setRegs(regs);
     vcpu.setXcr0(this.#wide('xcr0'));
     this.#storeVectors(vcpu);
-    vcpu.setMsrs(new Map(MSRS.map(([index, field, element]) => [index, this.#wide(field, element)])));
+    const refused = vcpu.setMsrs(new Map(MSRS.map(([index, field, element]) => [index, this.#wide(field, element)])));
+    if (KVM_TRACE.kvm_msr_refused.enabled) for (const index of refused) KVM_TRACE.kvm_msr_refused.emit(vcpu.id, index);
     const page = vcpu.lapic();
     const pageView = new DataView(page.buffer);
     for (const [offset, field, element] of LAPIC_PAGE) pageView.setUint32(offset, this.#lapic(field, element), true);

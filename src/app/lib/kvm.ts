@@ -1,5 +1,6 @@
 /** The kvm accelerator on this host. */
 
+import { availableParallelism } from 'node:os';
 import type { CapabilityName } from '../../accel/kvm/abi.js';
 import { KvmAccelerator } from '../../accel/kvm/accelerator.js';
 import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
@@ -11,6 +12,9 @@ import { linuxCalls } from '../../host/node/kvm/linux.js';
 import { startVcpuThread, whenChanged } from '../../host/node/kvm/vcpu-thread.js';
 import { monotonicNs } from '../../host/node/time-source.js';
 import type { AcceleratorName } from '../options/wishes.js';
+
+/** About ten microseconds of looking. */
+const SPINS = 4000;
 
 /** Capabilities that each way of making interrupt controllers needs, and what that is called. */
 const IRQCHIP_NEEDS: Readonly<
@@ -65,6 +69,7 @@ export function kvmAccelerator(
     calls: linuxCalls(),
     shared,
     irqchip,
+    spins: availableParallelism() > 1 ? SPINS : 0,
     startThread: startVcpuThread,
     monotonic: monotonicNs,
     report,

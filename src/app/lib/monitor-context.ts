@@ -2,12 +2,14 @@
 import fs from 'node:fs';
 import { UserError } from '../../base/errors.js';
 import { openImage } from '../../block/open.js';
-import type { MonitorContext, Statistic } from '../../control/hmp/context.js';
+import type { KvmReport, MonitorContext, Statistic } from '../../control/hmp/context.js';
 import { KeySender } from '../../display/key-sender.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { deflate } from '../../host/node/deflate.js';
 import { hostReason } from '../../host/node/host-error.js';
 import { VCPU } from '../../ir/layout.js';
+import type { AddressSpace } from '../../memory/address-space.js';
+import { describeFlatView } from '../../memory/describe.js';
 import { LOG_HELP, logItems, traceEvents } from '../options/logging.js';
 import type { Assembled } from './assemble.js';
 import { applyLogItems } from './logging.js';
@@ -56,6 +58,7 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
     keys: m.keyboard && new KeySender(m.keyboard, clocks.virtual),
     inspection: m.inspection,
     translation: () => translation(m),
+    kvm: () => kvmReport(m),
     writeFile(path, bytes) {
       try {
         fs.writeFileSync(path, bytes);
@@ -68,6 +71,19 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
     logHelp: LOG_HELP,
     traceEvents: traceEvents(),
     quit: () => m.quit(),
+  };
+}
+
+function kvmReport({ kvm, machine, wishes }: Assembled): KvmReport | undefined {
+  if (!kvm) return undefined;
+  const nameOf = (space: AddressSpace, address: number): string =>
+    describeFlatView(space).find((r) => r.start <= address && address <= r.last)?.name ?? 'unassigned';
+  return {
+    facts: [{ label: 'kernel_irqchip', value: wishes.irqchip }],
+    processors: kvm.exits(),
+    accesses: kvm
+      .accesses()
+      .map((a) => ({ ...a, name: nameOf(a.space === 'port' ? machine.ports : machine.system, a.address) })),
   };
 }
 

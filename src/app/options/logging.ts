@@ -1,4 +1,5 @@
 /** The items of `-d` and the events of `-trace`, as data. */
+import { KVM_TRACE } from '../../accel/kvm/trace.js';
 import { UserError } from '../../base/errors.js';
 import type { TraceEvent } from '../../base/trace.js';
 import { DEVICE_TRACES } from '../../devices/trace.js';
@@ -37,7 +38,9 @@ export function logItems(text: string): string[] {
 
 /** Every trace event, by name. */
 export function traceEvents(): TraceEvent[] {
-  return DEVICE_TRACES.flatMap((group) => Object.values(group)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...DEVICE_TRACES, KVM_TRACE]
+    .flatMap((group) => Object.values(group))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 export const traceHelp = (): string =>

@@ -6,6 +6,7 @@ import { keyCombination } from '../../display/keys.js';
 import { toPng, toPpm } from '../../display/screendump.js';
 import type { Session } from './context.js';
 import { infoIrq, infoLapic, infoPci, infoPic } from './info-hardware.js';
+import { infoExits, infoKvm } from './info-kvm.js';
 import { infoBlock, infoBlockStats, infoChardev, infoJit, infoMtree, infoQtree, infoRoms } from './info-machine.js';
 import { examine, guestPhysical, portRead, portWrite, print, saveMemory, sumMemory } from './memory-commands.js';
 import { pageLine, Ranges, walkPages } from './page-tables.js';
@@ -68,6 +69,7 @@ export const INFO: readonly Command[] = [
       s.print(`${i === s.cpu ? '*' : ' '} CPU #${i}: ${s.halted(i) ? '(halted) ' : ''}thread_id=${s.threadId}\n`);
     }),
   ),
+  row('exits', '', 'show how often and why processors left the guest (kvm)', infoExits),
   row('history', '', 'show the commands typed before', (s) => {
     s.history().forEach((line, i) => {
       s.print(`${i}: '${line}'\n`);
@@ -75,9 +77,7 @@ export const INFO: readonly Command[] = [
   }),
   row('irq', '', 'show how often each interrupt was served', infoIrq),
   row('jit', '', 'show what the translator has done', infoJit),
-  row('kvm', '', 'show whether guest code runs under KVM', (s) =>
-    s.print(`kvm support: ${s.accelerator === 'kvm' ? 'enabled' : 'disabled'}\n`),
-  ),
+  row('kvm', '', 'show whether guest code runs on the host processor', infoKvm),
   row('lapic', '[apic-id]', 'show a local APIC (default: of the processor chosen by cpu)', infoLapic),
   row('mem', '', 'show the mapped ranges of virtual memory', (s) => {
     const ranges = new Ranges((text) => s.print(text));

@@ -18,6 +18,25 @@ export interface Statistic {
   readonly value: string;
 }
 
+/** What `info kvm` and `info exits` show. Times in ns. */
+export interface KvmReport {
+  /** Label and value. */
+  readonly facts: readonly Statistic[];
+  /** A processor each. */
+  readonly processors: readonly {
+    readonly guestNs: number;
+    readonly exits: readonly { readonly reason: string; readonly count: number; readonly ns: number }[];
+  }[];
+  readonly accesses: readonly {
+    readonly space: 'port' | 'memory';
+    readonly write: boolean;
+    readonly address: number;
+    readonly count: number;
+    /** What is there, as the address space names it. */
+    readonly name: string;
+  }[];
+}
+
 export interface MonitorContext {
   readonly name: string | undefined;
   readonly uuid: string;
@@ -48,6 +67,8 @@ export interface MonitorContext {
     irqCounts(): readonly { readonly controller: string; readonly counts: readonly number[] }[];
   };
   translation(): readonly Statistic[];
+  /** Undefined under another accelerator. */
+  kvm(): KvmReport | undefined;
   /** Throws UserError. */
   writeFile(path: string, bytes: Uint8Array): void;
   readonly deflate: Deflate;

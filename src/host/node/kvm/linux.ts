@@ -94,6 +94,7 @@ function load(): HostCalls {
     eventfd: () => checked('eventfd', makeEventfd(0, EFD_NONBLOCK_CLOEXEC)),
     signalEvent: (fd) => void checked('write', write(fd, one, 8)),
     takeEvent: (fd) => (read(fd, counter, 8) === 8 ? new DataView(counter.buffer).getBigUint64(0, true) : 0n),
+    now: () => performance.now() * 1e6,
     threadId: () => gettid(),
     interruptThread: (thread) => void tgkill(process.pid, thread, KICK_SIGNAL),
     errnoName,
