@@ -57,8 +57,8 @@ export interface OpenContext {
   option(name: string): string | undefined;
   /** The bytes of a `secret` object. Throws UserError. */
   secret(id: string): Uint8Array;
-  /** Opens another file of the image (an extent, an external data file), by a name relative to it. */
-  openFile(name: string): Promise<BlockNode>;
+  /** Opens another file of the image: by a name relative to it (an extent), or as it is (an external data file). */
+  openFile(name: string, relative: boolean): Promise<BlockNode>;
   /** The image is only to be looked at: a check or repair may find it broken. */
   readonly forCheck: boolean;
 }

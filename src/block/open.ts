@@ -110,8 +110,8 @@ function contextFor(host: BlockHost, options: OpenOptions): OpenContext {
       if (!secret) throw new UserError(`No secret with id '${id}'`);
       return secret;
     },
-    openFile: async (name) =>
-      openProtocol(host, relativeTo(options.file, name), {
+    openFile: async (name, relative) =>
+      openProtocol(host, relative ? relativeTo(options.file, name) : name, {
         readOnly: options.readOnly ?? false,
         ...(options.share && { share: true }),
         ...(options.cache && { cache: options.cache }),

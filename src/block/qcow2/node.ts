@@ -1,0 +1,703 @@
+/** A qcow2 image as a node: the data path. Tables and their order of writes are in image.ts. */
+// hot path
+import { Bug } from '../../base/errors.js';
+import { roundDown, roundUp } from '../big-endian.js';
+import type { FormatNode } from '../format.js';
+import {
+  BaseNode,
+  BlockError,
+  type BlockNode,
+  type BlockStatus,
+  type Completion,
+  childNode,
+  type Eventually,
+  Exclusive,
+  isZero,
+  type NodeChild,
+  type Preallocation,
+} from '../node.js';
+import { type Bitmap, saveBitmaps } from './bitmaps.js';
+import { describe, Kind, Run } from './clusters.js';
+import type { Compressor } from './compression.js';
+import { COMPRESSED, COPIED, compressedExtent, compressedHigh, entryOffset, SUBCLUSTERS, ZERO } from './entries.js';
+import { Autoclear } from './header.js';
+import type { Image } from './image.js';
+import { resize } from './resize.js';
+import type { Table } from './table-cache.js';
+
+/** Encryption of data clusters, in sectors of 512 bytes that are numbered by their offset in the file or the disk. */
+export interface ClusterCipher {
+  /** Sectors are numbered by their offset in the file; else by the guest's. */
+  readonly byHostOffset: boolean;
+  encrypt(offset: number, data: Uint8Array): Uint8Array;
+  decrypt(offset: number, data: Uint8Array): void;
+}
+
+/** Most clusters' bytes that are allocated in one go. */
+const MAX_BATCH = 4 << 20;
+const SECTOR = 512;
+const ALL_SUBCLUSTERS = 0xffffffff;
+
+export class Qcow2Node extends BaseNode implements FormatNode {
+  readonly driver = 'qcow2';
+  readonly image: Image;
+  /** The persistent bitmaps; null until somebody wants them. */
+  bitmaps: Bitmap[] | null = null;
+  /** They differ from the file, and are saved before the tables are written for the last time. */
+  bitmapsChanged = false;
+  /** Discards of the guest reach the file (discard_granularity and so on are the device's business). */
+  passDiscards = true;
+  readonly cipher: ClusterCipher | null;
+  readonly #compressor: Compressor;
+  readonly #lock = new Exclusive();
+  /** Operations that want to be alone: others queue up behind them. */
+  #barriers = 0;
+  #inFlight = 0;
+  #idle: (() => void)[] = [];
+  #backing: BlockNode | null = null;
+  #lastCompressed: { offset: number; bytes: Uint8Array } | null = null;
+  #closed = false;
+
+  constructor(image: Image, compressor: Compressor, cipher: ClusterCipher | null) {
+    super();
+    this.image = image;
+    this.cipher = cipher;
+    this.#compressor = compressor;
+    this.#setChildren();
+  }
+
+  get filename(): string {
+    return this.image.file.filename;
+  }
+
+  get length(): number {
+    return this.image.header.size;
+  }
+
+  get readOnly(): boolean {
+    return this.image.readOnly || this.image.corrupt;
+  }
+
+  get backingFile(): string {
+    return this.image.header.backingFile;
+  }
+
+  get backingFormat(): string {
+    return this.image.header.backingFormat;
+  }
+
+  get backing(): BlockNode | null {
+    return this.#backing;
+  }
+
+  setBacking(node: BlockNode | null): void {
+    this.#backing = node;
+    this.#setChildren();
+  }
+
+  #setChildren(): void {
+    const { file, data } = this.image;
+    const children: NodeChild[] = [{ role: 'file', node: file }];
+    if (data !== file) children.push({ role: 'data-file', node: data });
+    if (this.#backing) children.push({ role: 'backing', node: this.#backing });
+    this.children = children;
+  }
+
+  // Reading
+
+  read(offset: number, into: Uint8Array): Completion {
+    if (this.#barriers > 0) return this.#lock.run(() => this.#read(offset, into));
+    return this.#counted(this.#read(offset, into));
+  }
+
+  #read(offset: number, into: Uint8Array): Completion {
+    const { image } = this;
+    const run = new Run();
+    const pending: Promise<void>[] = [];
+    const end = Math.min(into.length, this.#readable(offset));
+    into.fill(0, end);
+    for (let at = 0; at < end; ) {
+      const table = image.l2Now(Math.floor((offset + at) / image.l2Span));
+      if (table === undefined) {
+        pending.push(this.#readLater(offset + at, into.subarray(at)));
+        break;
+      }
+      describe(image, table, offset + at, end - at, run);
+      const part = this.#readRun(run, offset + at, into.subarray(at, at + run.length));
+      if (part) pending.push(part);
+      at += run.length;
+    }
+    return settled(pending);
+  }
+
+  /** The state of a saved machine lies behind the disk. */
+  #readable(offset: number): number {
+    const end = this.image.header.size;
+    if (offset < end) return end - offset;
+    return this.image.l1.length * (this.image.l2Span / 8) - offset;
+  }
+
+  async #readLater(offset: number, into: Uint8Array): Promise<void> {
+    await this.image.loadL2(Math.floor(offset / this.image.l2Span));
+    await this.#read(offset, into);
+  }
+
+  #readRun(run: Run, offset: number, into: Uint8Array): Completion {
+    switch (run.kind) {
+      case Kind.NORMAL:
+        return this.#readHost(run.host, offset, into);
+      case Kind.ZERO:
+        into.fill(0);
+        return undefined;
+      case Kind.COMPRESSED:
+        return this.#readCompressed(run.high, run.low, offset % this.image.clusterSize, into);
+      default:
+        if (this.#backing && offset < this.image.header.size) return this.#backing.read(offset, into);
+        into.fill(0);
+        return undefined;
+    }
+  }
+
+  #readHost(host: number, guest: number, into: Uint8Array): Completion {
+    const { cipher } = this;
+    if (!cipher) return this.image.data.read(host, into);
+    return this.#readEncrypted(cipher, host, guest, into);
+  }
+
+  async #readEncrypted(cipher: ClusterCipher, host: number, guest: number, into: Uint8Array): Promise<void> {
+    const before = host % SECTOR;
+    const bytes = new Uint8Array(roundUp(before + into.length, SECTOR));
+    await this.image.data.read(host - before, bytes);
+    cipher.decrypt((cipher.byHostOffset ? host : guest) - before, bytes);
+    into.set(bytes.subarray(before, before + into.length));
+  }
+
+  #readCompressed(high: number, low: number, within: number, into: Uint8Array): Completion {
+    const { offset, length } = compressedExtent(high, low, this.image.header.clusterBits);
+    const last = this.#lastCompressed;
+    if (last?.offset === offset) {
+      into.set(last.bytes.subarray(within, within + into.length));
+      return undefined;
+    }
+    const packed = new Uint8Array(length);
+    const done = this.image.file.read(offset, packed);
+    const unpack = (): undefined => {
+      const bytes = this.#compressor.unpack(packed, this.image.clusterSize);
+      if (!bytes) throw new BlockError('EIO', `a compressed cluster at 0x${offset.toString(16)} cannot be unpacked`);
+      this.#lastCompressed = { offset, bytes };
+      into.set(bytes.subarray(within, within + into.length));
+      return undefined;
+    };
+    return done ? done.then(unpack) : unpack();
+  }
+
+  // Writing
+
+  override write(offset: number, from: Uint8Array): Completion {
+    this.#checkWritable();
+    if (this.bitmaps) this.#record(offset, from.length);
+    if (this.#barriers > 0) return this.#lock.run(() => this.#writeLocked(offset, from));
+    const { image } = this;
+    const run = new Run();
+    const pending: Promise<void>[] = [];
+    let at = 0;
+    while (at < from.length) {
+      const table = image.l2Now(Math.floor((offset + at) / image.l2Span));
+      if (!table) break;
+      describe(image, table, offset + at, from.length - at, run);
+      if (run.kind !== Kind.NORMAL || !run.copied) break;
+      const part = this.#writeHost(run.host, offset + at, from.subarray(at, at + run.length));
+      if (part) pending.push(part);
+      at += run.length;
+    }
+    if (at < from.length) {
+      const part = this.#lock.run(() => this.#writeLocked(offset + at, from.subarray(at)));
+      if (part) pending.push(part);
+    }
+    return this.#counted(settled(pending));
+  }
+
+  #writeHost(host: number, guest: number, from: Uint8Array): Completion {
+    const { image, cipher } = this;
+    if (!image.external && image.isMetadata(host, from.length)) {
+      image.damaged(`Preventing invalid write on metadata (overlaps at offset 0x${host.toString(16)})`);
+    }
+    image.dataWritten = true;
+    if (this.#lastCompressed) this.#lastCompressed = null;
+    if (!cipher) return image.data.write(host, from);
+    const start = cipher.byHostOffset ? host : guest;
+    if (host % SECTOR === 0 && from.length % SECTOR === 0) return image.data.write(host, cipher.encrypt(start, from));
+    return this.#writePartSectors(cipher, host, guest, from);
+  }
+
+  async #writePartSectors(cipher: ClusterCipher, host: number, guest: number, from: Uint8Array): Promise<void> {
+    const before = host % SECTOR;
+    const bytes = new Uint8Array(roundUp(before + from.length, SECTOR));
+    await this.#readEncrypted(cipher, host - before, guest - before, bytes);
+    bytes.set(from, before);
+    const start = (cipher.byHostOffset ? host : guest) - before;
+    await this.image.data.write(host - before, cipher.encrypt(start, bytes));
+  }
+
+  async #writeLocked(offset: number, from: Uint8Array): Promise<void> {
+    const { image } = this;
+    const run = new Run();
+    for (let at = 0; at < from.length; ) {
+      const guest = offset + at;
+      const table = await image.loadL2(Math.floor(guest / image.l2Span));
+      describe(image, table, guest, Math.min(from.length - at, MAX_BATCH), run);
+      if (run.kind === Kind.NORMAL && run.copied) {
+        await this.#writeHost(run.host, guest, from.subarray(at, at + run.length));
+        at += run.length;
+        continue;
+      }
+      const data = from.subarray(at, at + run.length);
+      at += await (image.extended ? this.#allocateSubclusters(guest, data) : this.#allocateClusters(run, guest, data));
+      if (image.l2.crowded) await image.writeBack();
+    }
+  }
+
+  /** Writes to clusters that are not there yet, or not ours alone. Gives how many bytes were written. */
+  async #allocateClusters(run: Run, guest: number, from: Uint8Array): Promise<number> {
+    const { image } = this;
+    const { clusterSize } = image;
+    const { kind, copied, high, low } = run;
+    const within = guest % clusterSize;
+    const first = guest - within;
+    let clusters = Math.ceil((within + from.length) / clusterSize);
+    const oldHost = run.host === 0 ? 0 : run.host - within;
+    let host: number;
+    if (image.external) host = first;
+    else if (kind === Kind.ZERO && oldHost !== 0 && copied) host = oldHost;
+    else {
+      const extent = await image.refcounts.allocate(clusters, false);
+      host = extent.offset;
+      clusters = extent.clusters;
+    }
+    const length = Math.min(from.length, clusters * clusterSize - within);
+    const data = from.length === length ? from : from.subarray(0, length);
+    const tail = clusters * clusterSize - within - length;
+    if (within === 0 && tail === 0) await this.#writeHost(host, first, data);
+    else {
+      const whole = new Uint8Array(clusters * clusterSize);
+      if (kind !== Kind.ZERO) {
+        if (within > 0) await this.#readOld(first, whole.subarray(0, within));
+        if (tail > 0) await this.#readOld(guest + length, whole.subarray(within + length));
+      }
+      whole.set(data, within);
+      await this.#writeHost(host, first, whole);
+    }
+    const table = await image.writableL2(Math.floor(guest / image.l2Span));
+    const index = Math.floor((first % image.l2Span) / clusterSize);
+    for (let i = 0; i < clusters; i++) putEntry(table, 8 * (index + i), host + i * clusterSize);
+    image.l2.change(table, 8 * index, 8 * (index + clusters));
+    if (kind === Kind.COMPRESSED) this.#releaseCompressed(high, low);
+    else if (oldHost !== 0 && oldHost !== host) image.refcounts.release(oldHost, clusters, false);
+    return length;
+  }
+
+  /** The contents of a part of a cluster before the write, however long the disk is. */
+  #readOld(guest: number, into: Uint8Array): Completion {
+    const { size } = this.image.header;
+    if (guest >= size) {
+      // Behind the disk only a saved machine has contents.
+      if (guest % this.image.l2Span === 0 || guest - size > this.image.clusterSize) return this.#read(guest, into);
+      return undefined;
+    }
+    return this.#read(guest, into.subarray(0, Math.min(into.length, size - guest)));
+  }
+
+  #releaseCompressed(high: number, low: number): void {
+    const { image } = this;
+    const { offset, length } = compressedExtent(high, low, image.header.clusterBits);
+    const first = roundDown(offset, image.clusterSize);
+    image.refcounts.release(first, Math.ceil((offset + length - first) / image.clusterSize), false);
+    this.#lastCompressed = null;
+  }
+
+  /** The same with extended L2 entries: within one cluster, whole subclusters. */
+  async #allocateSubclusters(guest: number, from: Uint8Array): Promise<number> {
+    const { image } = this;
+    const { clusterSize, granule } = image;
+    const within = guest % clusterSize;
+    const first = guest - within;
+    const length = Math.min(from.length, clusterSize - within);
+    const data = from.subarray(0, length);
+    const l2Index = Math.floor(guest / image.l2Span);
+    const index = Math.floor((first % image.l2Span) / clusterSize);
+    const old = await image.loadL2(l2Index);
+    const high = old ? old.view.getUint32(16 * index) : 0;
+    const low = old ? old.view.getUint32(16 * index + 4) : 0;
+    let zero = old ? old.view.getUint32(16 * index + 8) : 0;
+    let allocated = old ? old.view.getUint32(16 * index + 12) : 0;
+    const compressed = (high & COMPRESSED) !== 0;
+    const oldHost = compressed ? 0 : entryOffset(high, low);
+    const ours = (high & COPIED) !== 0 && !compressed && (oldHost !== 0 || image.external);
+    // What others share is copied as a whole.
+    const copy = compressed || (!ours && oldHost !== 0);
+    const from0 = copy ? 0 : roundDown(within, granule);
+    const to0 = copy ? clusterSize : roundUp(within + length, granule);
+    let host = oldHost;
+    if (image.external) host = first;
+    else if (!ours) host = (await image.refcounts.allocate(1, true)).offset;
+    const whole = new Uint8Array(to0 - from0);
+    if (within > from0) await this.#readOld(first + from0, whole.subarray(0, within - from0));
+    if (within + length < to0) await this.#readOld(guest + length, whole.subarray(within - from0 + length));
+    whole.set(data, within - from0);
+    await this.#writeHost(host + from0, first + from0, whole);
+    const bits = subclusterBits(from0 / granule, to0 / granule);
+    zero &= ~bits;
+    allocated |= bits;
+    if (compressed) {
+      zero = 0;
+      allocated = ALL_SUBCLUSTERS;
+    }
+    const table = await image.writableL2(l2Index);
+    putEntry(table, 16 * index, host);
+    table.view.setUint32(16 * index + 8, zero);
+    table.view.setUint32(16 * index + 12, allocated);
+    image.l2.change(table, 16 * index, 16 * index + 16);
+    if (compressed) this.#releaseCompressed(high, low);
+    else if (oldHost !== 0 && oldHost !== host) image.refcounts.release(oldHost, 1, false);
+    return length;
+  }
+
+  /** Writes one whole cluster compressed, or plainly when that would not be shorter. */
+  async writeCompressed(offset: number, cluster: Uint8Array): Promise<void> {
+    const { image } = this;
+    this.#checkWritable();
+    if (image.external) throw new BlockError('ENOTSUP', 'Compression is not supported with external data files');
+    if (offset % image.clusterSize !== 0) throw new BlockError('EINVAL', 'compressed writes take whole clusters');
+    let whole = cluster;
+    if (cluster.length < image.clusterSize) {
+      whole = new Uint8Array(image.clusterSize);
+      whole.set(cluster);
+    }
+    const packed = this.#compressor.pack(whole);
+    if (packed.length >= image.clusterSize) {
+      await this.write(offset, cluster);
+      return;
+    }
+    await this.#alone(async () => {
+      const l2Index = Math.floor(offset / image.l2Span);
+      const run = new Run();
+      describe(image, await image.loadL2(l2Index), offset, image.clusterSize, run);
+      const { kind, high, low } = run;
+      const old = entryOffset(high, low);
+      const at = await image.refcounts.allocateBytes(packed.length);
+      image.dataWritten = true;
+      await image.file.write(at, packed);
+      const table = await image.writableL2(l2Index);
+      const entry = image.entryBytes * Math.floor((offset % image.l2Span) / image.clusterSize);
+      table.view.setUint32(entry, compressedHigh(at, packed.length, image.header.clusterBits));
+      table.view.setUint32(entry + 4, at % 2 ** 32);
+      if (image.extended) table.bytes.fill(0, entry + 8, entry + 16);
+      image.l2.change(table, entry, entry + image.entryBytes);
+      if (kind === Kind.COMPRESSED) this.#releaseCompressed(high, low);
+      else if (run.host !== 0) image.refcounts.release(old, 1, false);
+      if (image.l2.crowded) await image.writeBack();
+    });
+  }
+
+  // Zeroes and discards
+
+  /** The external data file is to be readable on its own. */
+  get #rawData(): boolean {
+    return this.image.external && (this.image.header.autoclear & Autoclear.RAW_EXTERNAL_DATA) !== 0;
+  }
+
+  override writeZeroes(offset: number, length: number, unmap: boolean): Completion {
+    this.#checkWritable();
+    if (this.bitmaps) this.#record(offset, length);
+    if (this.image.header.version < 3 && (this.#backing || !unmap)) return super.writeZeroes(offset, length, unmap);
+    return this.#wholeGranules(offset, length, (at, n) => this.#change(at, n, 'zero', unmap), true);
+  }
+
+  override discard(offset: number, length: number): Completion {
+    this.#checkWritable();
+    if (this.bitmaps) this.#record(offset, length);
+    if (this.#rawData) return this.writeZeroes(offset, length, true);
+    // Without zero flags the backing image's old data would show through.
+    if (this.image.header.version < 3 && this.#backing) return undefined;
+    return this.#wholeGranules(offset, length, (at, n) => this.#change(at, n, 'discard', true), false);
+  }
+
+  /** For shrinking and `make-empty`: the clusters are as if they had never been written. */
+  forget(offset: number, length: number): Completion {
+    return this.#wholeGranules(offset, length, (at, n) => this.#change(at, n, 'forget', true), false);
+  }
+
+  #wholeGranules(
+    offset: number,
+    length: number,
+    change: (offset: number, length: number) => Promise<void>,
+    zeroRest: boolean,
+  ): Completion {
+    const { granule } = this.image;
+    const end = offset + length;
+    const first = roundUp(offset, granule);
+    const last = end >= this.image.header.size ? roundUp(end, granule) : roundDown(end, granule);
+    if (first >= last) return zeroRest ? this.#zeroPart(offset, length) : undefined;
+    return this.#alone(async () => {
+      if (zeroRest && offset < first) await this.#zeroPartLocked(offset, first - offset);
+      await change(first, last - first);
+      if (zeroRest && last < end) await this.#zeroPartLocked(last, end - last);
+    });
+  }
+
+  #zeroPart(offset: number, length: number): Completion {
+    return this.#lock.run(() => this.#zeroPartLocked(offset, length));
+  }
+
+  /** Less than a granule: written, unless it reads as zeroes already. */
+  async #zeroPartLocked(offset: number, length: number): Promise<void> {
+    const bytes = new Uint8Array(length);
+    await this.#read(offset, bytes);
+    if (isZero(bytes)) return;
+    await this.#writeLocked(offset, bytes.fill(0));
+  }
+
+  async #change(offset: number, length: number, how: 'zero' | 'discard' | 'forget', unmap: boolean): Promise<void> {
+    const { image } = this;
+    for (let at = offset; at < offset + length; ) {
+      const index = Math.floor(at / image.l2Span);
+      const end = Math.min(offset + length, (index + 1) * image.l2Span);
+      const table = await image.loadL2(index);
+      // What is unallocated with nothing below reads as zeroes already.
+      if (table !== null || (how === 'zero' && this.#backing) || (how === 'discard' && this.#backing)) {
+        if (8 * index < image.l1.length) await this.#changeInTable(index, at, end, how, unmap);
+      }
+      at = end;
+      if (image.l2.crowded) await image.writeBack();
+    }
+  }
+
+  async #changeInTable(
+    l2Index: number,
+    from: number,
+    to: number,
+    how: 'zero' | 'discard' | 'forget',
+    unmap: boolean,
+  ): Promise<void> {
+    const { image } = this;
+    const { clusterSize, entryBytes } = image;
+    const table = await image.writableL2(l2Index);
+    const flagZero = how !== 'forget' && image.header.version >= 3;
+    for (let at = from; at < to; ) {
+      const start = roundDown(at, clusterSize);
+      const end = Math.min(to, start + clusterSize);
+      const entry = entryBytes * Math.floor((start % image.l2Span) / clusterSize);
+      const high = table.view.getUint32(entry);
+      const low = table.view.getUint32(entry + 4);
+      const compressed = (high & COMPRESSED) !== 0;
+      const host = compressed ? 0 : entryOffset(high, low);
+      const present = compressed || host !== 0 || (image.external && (high & COPIED) !== 0);
+      const whole = at === start && (end === start + clusterSize || end >= image.header.size);
+      at = end;
+      if (!whole) {
+        if (compressed && how === 'zero') {
+          const begin = Math.max(from, start);
+          await this.#writeLocked(begin, new Uint8Array(end - begin));
+          continue;
+        }
+        this.#changeSubclusters(table, entry, start, from, end, how);
+        continue;
+      }
+      const marked = image.extended
+        ? table.view.getUint32(entry + 8) === ALL_SUBCLUSTERS
+        : image.header.version >= 3 && (low & ZERO) !== 0;
+      if (!present && !this.#backing && how !== 'forget') continue;
+      if (!present && how === 'discard' && marked) continue;
+      const keep = how === 'zero' && !compressed && present && (!unmap || image.external) && (high & COPIED) !== 0;
+      const newHigh = keep ? high : 0;
+      let newLow = keep ? (low & ~ZERO) >>> 0 : 0;
+      if (flagZero && !image.extended) newLow |= ZERO;
+      table.view.setUint32(entry, newHigh);
+      table.view.setUint32(entry + 4, newLow >>> 0);
+      if (image.extended) {
+        table.view.setUint32(entry + 8, flagZero ? ALL_SUBCLUSTERS : 0);
+        table.view.setUint32(entry + 12, 0);
+      }
+      image.l2.change(table, entry, entry + entryBytes);
+      if (this.#rawData && how === 'zero') await image.data.writeZeroes(start, end - start, unmap);
+      if (keep) continue;
+      if (compressed) this.#releaseCompressed(high, low);
+      else if (image.external) {
+        if (present && this.passDiscards) await image.data.discard(start, clusterSize);
+      } else if (host !== 0) image.refcounts.release(host, 1, this.passDiscards);
+    }
+  }
+
+  /** Some subclusters of a cluster with an extended entry. */
+  #changeSubclusters(
+    table: Table,
+    entry: number,
+    start: number,
+    from: number,
+    end: number,
+    how: 'zero' | 'discard' | 'forget',
+  ): void {
+    const { image } = this;
+    if (!image.extended) throw new Bug('part of a cluster is to be changed without subclusters');
+    // A compressed cluster cannot lose parts.
+    if (table.view.getUint32(entry) & COMPRESSED) return;
+    const bits = subclusterBits(Math.max(0, from - start) / image.granule, Math.ceil((end - start) / image.granule));
+    const zero = table.view.getUint32(entry + 8);
+    const allocated = table.view.getUint32(entry + 12);
+    table.view.setUint32(entry + 8, how === 'forget' ? zero & ~bits : zero | bits);
+    table.view.setUint32(entry + 12, allocated & ~bits);
+    image.l2.change(table, entry, entry + 16);
+  }
+
+  // The rest
+
+  override flush(): Completion {
+    const { image } = this;
+    if (image.readOnly) return undefined;
+    if (image.refcounts.hasPending) return this.#alone(() => image.flush());
+    return this.#lock.run(() => {
+      if (image.needsWriteBack) return image.flush();
+      return image.external ? Promise.all([image.file.flush(), image.data.flush()]).then(() => {}) : image.file.flush();
+    });
+  }
+
+  override status(offset: number, length: number): Eventually<BlockStatus> {
+    const { image } = this;
+    const table = image.l2Now(Math.floor(offset / image.l2Span));
+    if (table === undefined) {
+      return Promise.resolve(image.loadL2(Math.floor(offset / image.l2Span))).then((t) =>
+        this.#status(t, offset, length),
+      );
+    }
+    return this.#status(table, offset, length);
+  }
+
+  #status(table: Table | null, offset: number, length: number): BlockStatus {
+    const run = new Run();
+    describe(this.image, table, offset, length, run);
+    const place = run.host !== 0 || this.image.external ? { offset: run.host, file: this.image.data } : {};
+    switch (run.kind) {
+      case Kind.NORMAL:
+        return { length: run.length, data: true, zero: false, allocated: true, ...(this.cipher ? {} : place) };
+      case Kind.COMPRESSED:
+        return { length: run.length, data: true, zero: false, allocated: true, compressed: true };
+      case Kind.ZERO:
+        return { length: run.length, data: false, zero: true, allocated: true, ...(run.host !== 0 ? place : {}) };
+      default:
+        return { length: run.length, data: false, zero: this.#backing === null, allocated: false };
+    }
+  }
+
+  override truncate(length: number, preallocation: Preallocation = 'off'): Completion {
+    this.#checkWritable();
+    return this.alone(() => resize(this, length, preallocation));
+  }
+
+  /** Runs while no other operation does, after all that came before: for snapshots and other changes of the whole. */
+  alone(operation: () => Promise<void>): Promise<void> {
+    return this.#alone(operation);
+  }
+
+  /** For operations that are alone: reads and writes that do not wait for their own end. */
+  readAlone(offset: number, into: Uint8Array): Completion {
+    return this.#read(offset, into);
+  }
+
+  writeAlone(offset: number, from: Uint8Array): Promise<void> {
+    return this.#writeLocked(offset, from);
+  }
+
+  zeroAlone(offset: number, length: number): Promise<void> {
+    return this.#zeroRangeAlone(offset, length);
+  }
+
+  async #zeroRangeAlone(offset: number, length: number): Promise<void> {
+    const { granule } = this.image;
+    const end = offset + length;
+    const first = Math.min(end, roundUp(offset, granule));
+    if (offset < first) await this.#zeroPartLocked(offset, first - offset);
+    if (first >= end) return;
+    if (this.image.header.version >= 3) await this.#change(first, roundUp(end, granule) - first, 'zero', true);
+    else for (let at = first; at < end; at += granule) await this.#zeroPartLocked(at, Math.min(granule, end - at));
+  }
+
+  forgetAlone(offset: number, length: number): Promise<void> {
+    return this.#change(offset, length, 'forget', true);
+  }
+
+  override async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    let failure: unknown;
+    try {
+      if (!this.image.readOnly && !this.image.corrupt) {
+        await this.#alone(async () => {
+          if (this.bitmaps && this.bitmapsChanged) await saveBitmaps(this.image, this.bitmaps, false);
+          await this.image.finish();
+        });
+      }
+    } catch (error) {
+      failure = error;
+    }
+    await super.close();
+    if (failure !== undefined) throw failure;
+  }
+
+  override allocatedBytes(): number | undefined {
+    return childNode(this, 'file')?.allocatedBytes?.();
+  }
+
+  #alone(operation: () => Promise<void>): Promise<void> {
+    this.#barriers++;
+    const done = this.#lock.run(async () => {
+      try {
+        if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+        await operation();
+      } finally {
+        this.#barriers--;
+      }
+    });
+    return done ?? Promise.resolve();
+  }
+
+  #counted(done: Completion): Completion {
+    if (!done) return undefined;
+    this.#inFlight++;
+    return done.finally(() => {
+      if (--this.#inFlight > 0) return;
+      const idle = this.#idle;
+      this.#idle = [];
+      for (const tell of idle) tell();
+    });
+  }
+
+  #record(offset: number, length: number): void {
+    if (length === 0) return;
+    for (const b of this.bitmaps!) if (b.enabled && !b.inconsistent) b.mark(offset, length);
+  }
+
+  #checkWritable(): void {
+    if (this.image.readOnly) throw new BlockError('EROFS', `'${this.filename}' is read-only`);
+    if (this.image.corrupt) throw new BlockError('EIO', `'${this.filename}' is corrupt and cannot be written`);
+  }
+}
+
+/** Waits for all of them, also when one fails: buffers are in use until then. */
+function settled(pending: readonly Promise<void>[]): Completion {
+  if (pending.length === 0) return undefined;
+  if (pending.length === 1) return pending[0];
+  return Promise.allSettled(pending).then((results) => {
+    for (const r of results) if (r.status === 'rejected') throw r.reason;
+  });
+}
+
+function putEntry(table: Table, at: number, host: number): void {
+  table.view.setUint32(at, (COPIED | Math.floor(host / 2 ** 32)) >>> 0);
+  table.view.setUint32(at + 4, host % 2 ** 32);
+}
+
+/** Bits `from` up to `to`. */
+function subclusterBits(from: number, to: number): number {
+  const below = (n: number): number => (n >= SUBCLUSTERS ? ALL_SUBCLUSTERS : 2 ** n - 1);
+  return (below(to) & ~below(from)) >>> 0;
+}
