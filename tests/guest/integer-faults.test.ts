@@ -1,6 +1,7 @@
 /** What integer instructions do at the edges: faults and where they point, pages, lengths, LOCK, alignment. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { VCPU } from '../../src/ir/layout.js';
 import { BareMachine } from '../support/bare-machine.js';
 
 const CODE = 0x10000;
@@ -274,4 +275,108 @@ test('An operand in the running block is changed once, with the flags that were 
     assert.equal(f.run([...code, 0xb0, 0x80, HLT]), -1); // mov al, 80h
     assert.equal(Number(f.m.registers.get('rax') & 0xffn), result, code.map((b) => b.toString(16)).join(' '));
   }
+});
+
+test('A near branch to an address that is not canonical faults where it stands, and has done nothing', () => {
+  const nowhere = 0x8000123456789abcn;
+  for (const [name, code, at] of [
+    ['jmp rax', [0xff, 0xe0, HLT], 0],
+    ['call rax', [0xff, 0xd0, HLT], 0],
+    ['call rsp', [0x48, 0x89, 0xc4, 0xff, 0xd4, HLT], 3],
+    ['ret 8', [0x50, 0xc2, 8, 0, HLT], 1],
+    ['call [rsi]', [0x48, 0x89, 0x06, 0xff, 0x16, HLT], 3],
+  ] as const) {
+    const f = new Faults(3); // so that the handler has a stack of its own
+    f.m.registers.set('rax', nowhere);
+    f.m.registers.set('rsi', BigInt(DATA));
+    f.m.registers.set('rsp', 0xe000n);
+    assert.equal(f.run([...code]), 13, name);
+    assert.equal(f.faultRip(true), CODE + at, name);
+    const before = name === 'call rsp' ? nowhere : name === 'ret 8' ? 0xdff8n : 0xe000n;
+    const frame = Number(f.m.registers.get('rsp'));
+    assert.equal(f.m.view.getBigUint64(frame + 32, true), before, `RSP after ${name}`);
+  }
+});
+
+test('Compiled code sees a return to nowhere, too', () => {
+  const m = new BareMachine({ mode: 'long64', hotThreshold: 1 });
+  const { view, registers: r } = m;
+  // A loop that calls a function which returns to where RAX says when that is not 0.
+  const code = [
+    ...[0xb9, 100, 0, 0, 0], // mov ecx, 100
+    ...[0xe8, 5, 0, 0, 0], // again: call f
+    ...[0xff, 0xc9, 0x75, 0xf7], // dec ecx; jnz again
+    HLT,
+    ...[0x90, 0x48, 0x85, 0xc0, 0x74, 4, 0x48, 0x89, 0x04, 0x24, 0xc3], // f: nop; test rax, rax; jz; mov [rsp], rax; ret
+  ];
+  view.setBigUint64(GDT + 8, 0x00af9b000000ffffn, true);
+  m.ram.set([0xbb, 13, 0, 0, 0, 0xf4], STUBS);
+  view.setBigUint64(IDT + 13 * 16, BigInt(STUBS) | (8n << 16n) | (0x8e00n << 32n), true);
+  r.setSegment('gdtr', { selector: 0, base: BigInt(GDT), limit: 0xff, attributes: 0 });
+  r.setSegment('idtr', { selector: 0, base: BigInt(IDT), limit: 0x1ff, attributes: 0 });
+  const start = (rax: bigint): void => {
+    r.set('rax', rax);
+    r.set('rip', BigInt(CODE));
+    r.set('rsp', 0xf000n);
+    r.set('rbx', 0n);
+    new DataView(m.accelerator.memory.buffer).setUint32(r.state + (VCPU.at['halted'] as number), 0, true);
+    assert.equal(m.run().reason, 'halted');
+  };
+  m.load(CODE, code);
+  for (let n = 0; n < 3; n++) {
+    start(0n);
+    m.accelerator.jit.flushQueue();
+  }
+  assert.equal(r.get('rbx'), 0n);
+  assert.ok(m.accelerator.jit.stats.regions > 0);
+  start(0x8000123456789abcn);
+  assert.equal(r.get('rbx'), 13n);
+  assert.equal(view.getBigUint64(Number(r.get('rsp')) + 8, true), BigInt(CODE + code.length - 1));
+});
+
+test('Code ends where its segment ends', () => {
+  const limit = CODE + 0x20;
+  const nops = (count: number): number[] => Array.from({ length: count }, () => 0x90);
+  for (const [name, code, at] of [
+    ['one instruction after the other', nops(0x28), 0x21],
+    ['an instruction across the limit', [...nops(0x1e), 0xb8, 0, 0, 0, 0], 0x1e],
+    ['jmp short', [0x90, 0xeb, 0x40], 1],
+    ['jnz', [0x0c, 1, 0x75, 0x40], 2], // or al, 1
+    ['call', [0x90, 0xe8, 0x40, 0, 0, 0], 1],
+    ['loop', [0xe2, 0x40], 0],
+    ['jecxz, not taken', [0xe3, 0x40, HLT], -1],
+    ['jmp eax', [0x90, 0xff, 0xe0], 1],
+    ['call eax', [0x90, 0xff, 0xd0], 1],
+    ['ret', [0x50, 0xc3], 1],
+    ['jmp to the last byte', [0xeb, 0x1e, ...nops(0x1e), HLT], -1],
+  ] as const) {
+    for (const limited of [true, false]) {
+      const f = new Faults32();
+      const r = f.m.registers;
+      r.setSegment('cs', { selector: 8, base: 0n, limit: limited ? limit : 0xffffffff, attributes: 0xc09b });
+      r.set('rax', BigInt(limit + 1));
+      r.set('rcx', 3n);
+      f.m.ram.fill(HLT, CODE, CODE + 0x100);
+      const vector = f.run([...code]);
+      if (!limited || at < 0) {
+        assert.equal(vector, -1, name);
+        continue;
+      }
+      assert.equal(vector, 13, name);
+      assert.equal(f.m.view.getUint32(Number(r.get('rsp')) + 4, true), CODE + at, name);
+      assert.equal(Number(r.get('rsp')), 0xf000 - 16 - (name === 'ret' ? 4 : 0), `ESP after ${name}`);
+      assert.equal(r.get('rcx'), 3n);
+    }
+  }
+});
+
+test('16-bit code cannot branch beyond 64 KiB with 32-bit operands', () => {
+  const m = new BareMachine({ mode: 'real' });
+  // Vector 13 of the IVT: mov bl, 13; hlt
+  m.ram.set([0xb3, 13, HLT], 0x600);
+  m.view.setUint32(13 * 4, 0x600, true);
+  m.load(0x7c00, [0x66, 0xe9, 0x00, 0x00, 0x01, 0x00]); // jmp dword 17c06h
+  assert.equal(m.run().reason, 'halted');
+  assert.equal(m.registers.get('rbx') & 0xffn, 13n);
+  assert.equal(m.view.getUint16(Number(m.registers.get('rsp')), true), 0x7c00);
 });

@@ -180,6 +180,7 @@ export const Mode = {
   inhibit: 1 << 23, //  interrupts inhibited for this one instruction
   breakpoints: 1 << 24, // DR7 has an instruction breakpoint, or a debugger has: one instruction a block
   single: 1 << 25, //   one instruction a block for other reasons (debugger step)
+  csLimit: 1 << 26, //  the limit of CS is below what its size can address: each instruction looks whether it lies inside
 } as const;
 
 /** Bits of the `debugger` field: instruction breakpoints exist; stop after each instruction; run the next one regardless. */

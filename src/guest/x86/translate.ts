@@ -55,6 +55,7 @@ export class X86Translator implements GuestTranslator {
       i.end = i.offset + i.length;
       t.b.beginInstruction(i.offset);
       if (single) t.callVoid('armSingleStep');
+      t.checkFetch();
       if (code === Decoded.ok) t.instruction(i.form);
       else if (code === Decoded.tooLong) t.raise(Vector.gp, 0);
       else t.raise(Vector.ud);

@@ -655,6 +655,38 @@ export class Translator {
     this.jump(this.i.end, this.pcMask, GotoKind.jump);
     this.ended = true;
   }
+  /**
+   * #GP(0) at this instruction when a near branch's target, a pc in a slot, lies outside the code segment, or in 64-bit mode is
+   * not canonical: then nothing of the instruction has happened (so both AMD's and Intel's processors). Flat 32-bit code
+   * pays nothing, 64-bit code three ops.
+   */
+  checkTarget(pc: Slot): void {
+    const b = this.b;
+    let outside = -1;
+    if (this.long) {
+      // Bits 63..47 all alike; with 57-bit addresses the helper knows better.
+      const top = b.dai('sari', b.temp(), pc, 47);
+      outside = b.beginIfImm('gtu', b.dai('addi', top, top, 1), 1);
+    } else if ((this.mode & Mode.csLimit) === 0) {
+      if ((this.mode & Mode.cs32) !== 0 || this.i.opSize !== 32) return;
+      outside = b.beginIfImm('gtu', pc, 0xffff);
+    }
+    this.callVoid('checkTarget', pc);
+    if (outside >= 0) b.endIf(outside);
+  }
+  /** The same for a relative branch (taken unless the slot `taken` is 0); in 64-bit mode those stay near where they are. */
+  checkRelative(target: number, taken?: Slot): void {
+    if (this.long || ((this.mode & Mode.csLimit) === 0 && (this.mode & Mode.cs32) !== 0)) return;
+    const body = taken === undefined ? -1 : this.b.beginIfImm('ne', taken, 0);
+    this.checkTarget(this.b.pcrel(this.b.temp(), target, this.jumpMask));
+    if (body >= 0) this.b.endIf(body);
+  }
+  /** The instruction itself, up to its last byte, must lie inside the code segment. */
+  checkFetch(): void {
+    if ((this.mode & Mode.csLimit) !== 0)
+      this.callVoid('checkTarget', this.b.pcrel(this.b.temp(), this.i.end - 1, PcMask.m32));
+  }
+
   /** A jump to `target` (offset from the block's start). Does not set `ended`: it may stand in a body. */
   jump(target: number, mask: number, kind: number): void {
     if ((this.mode & ONE_INSTRUCTION) !== 0) {

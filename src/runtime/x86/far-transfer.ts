@@ -109,6 +109,11 @@ import {
 /** All arithmetic and system flags that a privileged 32-bit flags image may set. */
 const FLAGS_ALL: u64 = 0x3f7fd5;
 
+export function checkTarget(cpu: usize, a: u64, _b: u64, _imm: u32): u64 {
+  offsetOk(cpu, a, segAttr(cpu, SEG_CS), segLimit(cpu, SEG_CS));
+  return 0;
+}
+
 /** #GP(0) unless `offset` can be executed in the code segment `attr`/`limit`. */
 function offsetOk(cpu: usize, offset: u64, attr: u32, limit: u32): bool {
   const ok = isLong(cpu) && (attr & ATTR_L) !== 0 ? isCanonical(cpu, offset) : offset <= limit;

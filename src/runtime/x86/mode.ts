@@ -11,6 +11,7 @@ import {
   MODE_AVX,
   MODE_BREAKPOINTS,
   MODE_CS_BASE,
+  MODE_CS_LIMIT,
   MODE_CS32,
   MODE_CS64,
   MODE_EM,
@@ -92,6 +93,7 @@ export function updateMode(cpu: usize): void {
     if ((segAttr(cpu, SEG_SS) & ATTR_DB) !== 0) mode |= MODE_SS32;
     if ((c0 & CR0_PE) !== 0) mode |= MODE_PROTECTED;
     if ((flags & EFLAGS_VM) !== 0) mode |= MODE_VM86;
+    if (segLimit(cpu, SEG_CS) < ((csAttr & ATTR_DB) !== 0 ? 0xffffffff : 0xffff)) mode |= MODE_CS_LIMIT;
     if (segBase(cpu, SEG_CS) !== 0) mode |= MODE_CS_BASE;
     if ((segBase(cpu, SEG_DS) | segBase(cpu, SEG_ES) | segBase(cpu, SEG_SS)) !== 0) mode |= MODE_ADD_SEG;
     if (!flat(cpu, SEG_DS) || !flat(cpu, SEG_ES) || !flat(cpu, SEG_SS) || segLimit(cpu, SEG_CS) !== 0xffffffff)

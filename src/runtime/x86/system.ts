@@ -16,7 +16,7 @@ export {
 export { cpuid, rdrand, rdseed } from './cpuid';
 export { armSingleStep, readDr, writeDr } from './debug';
 export { interrupt, raise } from './exceptions';
-export { farCall, farJump, farReturn, iret, syscall, sysenter, sysexit, sysret } from './far-transfer';
+export { checkTarget, farCall, farJump, farReturn, iret, syscall, sysenter, sysexit, sysret } from './far-transfer';
 export { clac, cli, popf, pushf, stac, sti } from './interrupt-flag';
 export { rdmsr, wrmsr } from './msr';
 export { checkIo, inPort, outPort } from './ports';

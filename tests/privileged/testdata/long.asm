@@ -110,7 +110,6 @@ start64:
     mov rdi, 0x8000000000000000
     TRY 'noncanonical read', mov eax, [rdi]
     TRY 'noncanonical write', mov [rdi], eax
-    TRY 'noncanonical jump', jmp rdi
     mov rdi, 0xffff800000000000
     TRY 'high read', mov eax, [rdi]
     mov rdi, 0x00007fffffffffff

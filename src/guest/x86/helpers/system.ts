@@ -36,6 +36,7 @@ export const SYSTEM_HELPERS: HelperTable = {
     'verw', //          a = selector; sets ZF
     'arpl', //          a = destination, b = source; result = destination; sets ZF
     // ---- control transfer
+    'checkTarget', //   a = pc: #GP(0) when CS has no code there (beyond its limit; not canonical)
     'farJump', //       a = selector, b = offset, imm = size. leave
     'farCall', //       a = selector, b = offset, imm = size. leave
     'farReturn', //     a = bytes to pop besides, imm = size. leave

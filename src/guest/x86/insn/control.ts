@@ -7,12 +7,14 @@ import type { Meaning, Row } from './row.js';
 const target = (i: Insn): number => i.end + i.imm;
 
 const jumpRelative: Meaning = (t, i) => {
+  t.checkRelative(target(i));
   t.jump(target(i), t.jumpMask, GotoKind.jump);
   t.ended = true;
 };
 
 /** `if` body with the jump, then the way on. */
 function branch(t: Translator, i: Insn, body: number): void {
+  t.checkRelative(target(i));
   t.jump(target(i), t.jumpMask, GotoKind.jump);
   t.b.endIf(body);
   t.endBlock();
@@ -38,13 +40,19 @@ const loop =
     if (size === 16) b.dai('set_nei32', go, b.da('ext16u', b.temp(), count), 0);
     else b.dai(size === 64 ? 'set_nei' : 'set_nei32', go, count, 0);
     if (zero >= 0) b.dab('and', go, go, t.setCondition(zero === 1 ? 4 : 5, b.temp()));
+    t.checkRelative(target(i), go);
     t.setReg(1, size, count);
     branch(t, i, b.beginIfImm('ne', go, 0));
   };
 
-const jumpIndirect: Meaning = (t) => t.jumpTo(t.readZ(0), JumpKind.jump);
+const jumpIndirect: Meaning = (t) => {
+  const v = t.readZ(0);
+  t.checkTarget(v);
+  t.jumpTo(v, JumpKind.jump);
+};
 
 const callRelative: Meaning = (t, i) => {
+  t.checkRelative(target(i));
   t.push(i.opSize, t.next());
   t.jump(target(i), t.jumpMask, GotoKind.call);
   t.ended = true;
@@ -53,12 +61,14 @@ const callRelative: Meaning = (t, i) => {
 const callIndirect: Meaning = (t, i) => {
   let v: Slot = t.readZ(0);
   if (t.operandRegister(0) === 4) v = t.b.mov(t.b.temp(), v); // CALL rSP: the value before the push
+  t.checkTarget(v);
   t.push(i.opSize, t.next());
   t.jumpTo(v, JumpKind.call);
 };
 
 const ret: Meaning = (t, i) => {
   const v = t.top(i.opSize);
+  t.checkTarget(v);
   t.addStack(i.opSize / 8 + (i.imm & 0xffff));
   t.jumpTo(v, JumpKind.ret);
 };
