@@ -1,6 +1,8 @@
 /** The groups of rows, in the order in which they are measured. */
+
+import { boot } from './boot-rows.js';
 import type { Session } from './session.js';
-import { suite64 } from './suite-rows.js';
+import { suite32, suite64 } from './suite-rows.js';
 
 export interface GroupOfRows {
   readonly name: string;
@@ -8,4 +10,4 @@ export interface GroupOfRows {
   measure(session: Session): Promise<void>;
 }
 
-export const GROUPS: readonly GroupOfRows[] = [suite64];
+export const GROUPS: readonly GroupOfRows[] = [boot, suite64, suite32];

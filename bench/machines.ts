@@ -20,9 +20,11 @@ export async function files(bits: Bits): Promise<Files> {
   return { kernel: await linuxImage(linux), initrd: await initrdImage({ linux, files: { '/suite': suite } }) };
 }
 
+const COMMAND_LINE = 'console=ttyS0';
+
 /** Options that Tinamou and QEMU share. */
 const options = (f: Files, cpu: string): string[] => [
-  ...['-kernel', f.kernel, '-initrd', f.initrd, '-append', 'console=ttyS0 quiet'],
+  ...['-kernel', f.kernel, '-initrd', f.initrd, '-append', COMMAND_LINE],
   ...['-cpu', cpu, '-m', String(RAM_MIB), '-nographic', '-no-reboot'],
 ];
 
@@ -33,7 +35,20 @@ export const tinamou = (bits: Bits, f: Files, cpu: string): Command => ({
   args: [join(root, `bin/tinamou-${SYSTEMS[bits]}.js`), ...options(f, cpu)],
 });
 
-export const qemu = (bits: Bits, f: Files, cpu: string): Command => ({
-  program: `qemu-${SYSTEMS[bits]}`,
+const qemu = (f: Files, cpu: string): Command => ({
+  program: 'qemu-system-x86_64',
   args: ['-accel', 'tcg', '-nic', 'none', ...options(f, cpu)],
 });
+
+const v86 = (f: Files): Command => ({
+  program: process.execPath,
+  args: [join(import.meta.dirname, 'v86.js'), f.kernel, f.initrd, COMMAND_LINE, String(RAM_MIB)],
+});
+
+/** What Tinamou is compared with. v86 has one processor model. */
+export const PEERS: Readonly<
+  Record<Bits, { readonly name: string; readonly title: string; readonly command: (f: Files, cpu: string) => Command }>
+> = {
+  64: { name: 'qemu', title: 'qemu-system-x86_64 -accel tcg', command: qemu },
+  32: { name: 'v86', title: 'v86', command: v86 },
+};

@@ -1,6 +1,6 @@
 /** One run of the benchmark: what is wanted, the guests that are up, the rows so far. */
 import { Guest, PROMPT } from './guest.js';
-import { files, qemu, tinamou } from './machines.js';
+import { files, PEERS, tinamou } from './machines.js';
 import { type Bar, type Group, geometricMean, type Row, row } from './report.js';
 import type { Bits } from './suite.js';
 
@@ -55,7 +55,7 @@ export class Session {
     this.say(`booting the ${bits}-bit guests`);
     const guests = {
       tinamou: new Guest('tinamou', tinamou(bits, f, this.wishes.cpu)),
-      peer: this.wishes.peers ? new Guest('qemu', qemu(bits, f, this.wishes.cpu)) : undefined,
+      peer: this.wishes.peers ? new Guest(PEERS[bits].name, PEERS[bits].command(f, this.wishes.cpu)) : undefined,
     };
     for (const guest of [guests.tinamou, guests.peer]) {
       await guest?.until(PROMPT);
