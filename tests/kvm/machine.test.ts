@@ -4,7 +4,9 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { hostProcessor } from '../../src/accel/kvm/cpuid.js';
 import type { IrqchipMode } from '../../src/accel/kvm/irqchip-mode.js';
+import { Kvm } from '../../src/accel/kvm/kvm.js';
 import { KVM_TRACE } from '../../src/accel/kvm/trace.js';
 import { type Composed, compose } from '../../src/app/lib/compose.js';
 import { setTrace, setTraceSink } from '../../src/base/trace.js';
@@ -13,7 +15,9 @@ import { pc } from '../../src/boards/pc.js';
 import { NullBackend } from '../../src/char/null.js';
 import { RingBuffer } from '../../src/char/ringbuf.js';
 import { parseCpu } from '../../src/guest/x86/cpu-models.js';
+import { FEATURE_WORDS } from '../../src/guest/x86/features.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
+import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { cacheFolder } from '../../tools/guest/cache.js';
 import { biosFile } from '../../tools/guest/guests.js';
 import { hex, skip as noKvm } from './rig.js';
@@ -21,6 +25,10 @@ import { hex, skip as noKvm } from './rig.js';
 const noFirmware = existsSync(join(cacheFolder(), 'seabios'))
   ? false
   : 'fetch the firmware first: node dist/tools/guest/fetch.js seabios';
+/** Bits of a feature word that have names. */
+const named = (word: number): number =>
+  FEATURE_WORDS[word]!.names.reduce((bits, name, bit) => (name === '' ? bits : bits | (1 << bit)), 0);
+
 const skip = noKvm || noFirmware;
 const options = { skip, timeout: 180_000 };
 const COMMAND = new URL('../../../bin/tinamou-system-x86_64.js', import.meta.url);
@@ -217,30 +225,41 @@ test('an instruction that KVM cannot run stops the machine, not the process', {
   await guest.dispose();
 });
 
-test('features of a model that KVM lacks are named, those it has are not', { skip: noKvm }, async () => {
-  const guest = new Guest(firmware('eb fe'), 1);
-  try {
-    const kvm = guest.composed.kvm!;
-    const { features } = parseCpu('max');
-    const missing = kvm.missingFeatures(features);
-    for (const line of missing) assert.match(line, /^host doesn't support requested feature: CPUID\.\w+H/);
-    assert.ok(!missing.some((line) => line.includes('.fpu ')));
-    assert.ok(kvm.missingFeatures(features.map(() => 0xffff_ffff)).some((line) => line.includes('ECX.vmx [bit 5]')));
-  } finally {
-    await guest.dispose();
-  }
+test('-cpu host is what KVM has; a named model is cut to it with a warning, and refused with enforce', {
+  skip: noKvm,
+}, () => {
+  const kvm = new Kvm(linuxCalls());
+  const supported = kvm.supportedCpuid();
+  kvm.close();
+  const host = hostProcessor(supported);
+  const all = parseCpu('host', host);
+  assert.deepEqual(all.warnings, []);
+  assert.equal(all.passthrough, true);
+  assert.deepEqual(
+    [...all.features].slice(0, 2),
+    [...host.features].slice(0, 2).map((w, i) => (w & named(i)) >>> 0),
+  );
+  assert.throws(() => parseCpu('host'), /requires KVM/);
+  // Nobody has all of them.
+  const { warnings } = parseCpu('qemu64,+vmx,+svm,+fpu', host);
+  assert.ok(warnings.length > 0 && !warnings.some((line) => line.includes('.fpu ')));
+  for (const line of warnings) assert.match(line, /^host doesn't support requested feature: CPUID\.\w+H/);
+  assert.throws(() => parseCpu('qemu64,+vmx,+svm,enforce', host), /cannot be had/);
+  assert.equal(parseCpu('host,-sse2', host).features[0]! & (1 << 26), 0);
 });
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} ends the command while the guest runs`, options, async () => {
-    const args = ['-accel', 'kvm', '-nodefaults', '-display', 'none', '-m', '16'];
-    const child = spawn(process.execPath, [COMMAND.pathname, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const talk = ['-debugcon', 'stdio', '-global', 'isa-debugcon.iobase=0x402'];
+    const args = ['-accel', 'kvm', '-nodefaults', '-display', 'none', '-m', '16', ...talk];
+    const child = spawn(process.execPath, [COMMAND.pathname, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     let errors = '';
     child.stderr.on('data', (data) => {
       errors += data;
     });
     const exited = new Promise<number | null>((resolve) => child.on('exit', (code) => resolve(code)));
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    // When the guest talks, the command listens to signals.
+    await Promise.race([new Promise((resolve) => child.stdout.once('data', resolve)), exited]);
     assert.equal(child.exitCode, null, errors);
     child.kill(signal);
     const late = setTimeout(() => child.kill('SIGKILL'), 20_000);

@@ -16,7 +16,7 @@ import type { Accelerator, MachineServices, SliceEnd, Vcpu } from '../accelerato
 import type { TcgAccelerator } from '../tcg/tcg.js';
 import type { CpuidEntry } from './abi.js';
 import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
-import { kvmCpuid, missingFeatures } from './cpuid.js';
+import { kvmCpuid } from './cpuid.js';
 import { type AccessCount, AccessCounts, readExits, STATS_BYTES, type VcpuExits } from './exit-stats.js';
 import type { HostCalls } from './host-calls.js';
 import type { GsiRoute, KvmExit } from './interface.js';
@@ -45,6 +45,8 @@ export interface KvmOptions {
   /** One line about something that stopped a processor. */
   report(text: string): void;
   readonly irqchip: IrqchipMode;
+  /** The processors are the host's (`-cpu host`), not a model's. */
+  readonly passthrough: boolean;
   /**
    * How often a thread looks for an answer, or a question, before it sleeps: guests come in bursts, and most answers take
    * less than waking a thread does. 0 where threads share one core.
@@ -135,11 +137,6 @@ export class KvmAccelerator implements Accelerator {
       }),
     );
     this.vcpus = this.#processors.map((p, index) => this.#vcpu(p, index));
-  }
-
-  /** What of these features (words as in FEATURE_WORDS) this host's KVM lacks, a line each. */
-  missingFeatures(features: Uint32Array): string[] {
-    return missingFeatures(features, this.#supported);
   }
 
   /** How often each processor left the guest, and for what. */
@@ -323,7 +320,7 @@ export class KvmAccelerator implements Accelerator {
 
   #start(p: Processor, index: number): VcpuThread {
     const view = new DataView(this.memory.buffer);
-    p.kvm.setCpuid(kvmCpuid(view, this.options.shared.vcpus[index]!.state, this.#supported));
+    p.kvm.setCpuid(kvmCpuid(view, this.options.shared.vcpus[index]!.state, this.#supported, this.options.passthrough));
     return this.options.startThread({
       fd: p.kvm.fd,
       runBytes: p.kvm.runBytes,

@@ -1,95 +1,139 @@
 /** The CPUID leaves of a vCPU's record as KVM takes them, cut to what this host's KVM supports. */
-import { FEATURE_WORDS } from '../../guest/x86/features.js';
+import type { HostProcessor } from '../../guest/x86/cpu-models.js';
+import { FEATURE_WORDS, type FeatureWord } from '../../guest/x86/features.js';
 import { LAPIC, X86 } from '../../guest/x86/state.js';
 import { XsaveArea } from '../../guest/x86/xsave-layout.js';
 import { CPUID_SIGNIFICANT_INDEX, type CpuidEntry } from './abi.js';
 
-type FeatureRegister = 'eax' | 'ebx' | 'ecx' | 'edx';
-
 const ANY = 0xffffffff;
 const XSAVE_LEAF = 0xd;
 const HYPERVISOR = 0x40000000;
-/** Words that say what a processor can do: those are cut, the others only describe. */
-const FEATURES: readonly (readonly [leaf: number, index: number, register: FeatureRegister])[] = [
-  [1, 0, 'ecx'],
-  [1, 0, 'edx'],
-  [6, 0, 'eax'],
-  [7, 0, 'ebx'],
-  [7, 0, 'ecx'],
-  [7, 0, 'edx'],
-  [7, 1, 'eax'],
-  [0xd, 1, 'eax'],
-  [0x80000001, 0, 'ecx'],
-  [0x80000001, 0, 'edx'],
-  [0x80000007, 0, 'edx'],
-  [0x80000008, 0, 'ebx'],
-];
+const EXTENDED = 0x80000000;
+/** How processors are grouped and share caches: leaves that describe the guest's machine, not the host's. */
+const TOPOLOGY: readonly number[] = [4, 0xb, 0x1f, 0x8000001d, 0x8000001e];
+/** Leaf 1 EBX: logical processors in the package. */
+const LOGICAL_COUNT = 0x00ff_0000;
+/** Leaf 80000001h EDX bits that repeat those of leaf 1 on AMD processors. */
+const REPEATED = 0x0183_f3ff;
+const USUAL_PHYS_BITS = 40;
+const NO_ENTRY = { index: 0, flags: 0, eax: 0, ebx: 0, ecx: 0, edx: 0 } as const;
 /** Set by KVM itself, or in leaf 1 and not announced: bits that are kept although the host's list lacks them. */
 const KEPT: Readonly<Record<string, number>> = { '1:ecx': 0x8000_0000 | 0x0100_0000, '1:edx': 0x1000_0000 };
 
-/** Features of a model that this host's KVM does not have, a line each as `-cpu` warns about others. */
-export function missingFeatures(features: Uint32Array, supported: readonly CpuidEntry[]): string[] {
-  const missing: string[] = [];
-  for (const [i, { leaf, subleaf, register, names }] of FEATURE_WORDS.entries()) {
-    if (!FEATURES.some(([l, s, r]) => l === leaf && s === subleaf && r === register)) continue;
-    const cut = features[i]! & ~hostWord(supported, leaf, subleaf, register);
-    for (const [bit, name] of names.entries()) {
-      if (!((cut >>> bit) & 1) || name === '') continue;
-      const number = leaf.toString(16).toUpperCase().padStart(2, '0');
-      const place = `CPUID.${number}H${subleaf === 0 ? '' : `.0${subleaf}`}:${register.toUpperCase()}`;
-      missing.push(`host doesn't support requested feature: ${place}.${name} [bit ${bit}]`);
-    }
-  }
-  return missing;
-}
-
 /** The bits of a feature word that a guest can have here. */
-function hostWord(supported: readonly CpuidEntry[], leaf: number, index: number, register: FeatureRegister): number {
-  const host = supported.find((s) => s.function === leaf && s.index === index)?.[register] ?? 0;
+function hostWord(supported: readonly CpuidEntry[], { leaf, subleaf, register }: FeatureWord): number {
+  const host = supported.find((s) => s.function === leaf && s.index === subleaf)?.[register] ?? 0;
   return host | (KEPT[`${leaf}:${register}`] ?? 0);
 }
 
-export function kvmCpuid(view: DataView, state: number, supported: readonly CpuidEntry[]): CpuidEntry[] {
+const text = (words: readonly number[]): string =>
+  new TextDecoder('latin1').decode(new Uint8Array(Uint32Array.from(words).buffer));
+
+/** What this host's KVM has for guests, as CPU models see it. */
+export function hostProcessor(supported: readonly CpuidEntry[]): HostProcessor {
+  const leaf = (number: number): CpuidEntry =>
+    supported.find((s) => s.function === number) ?? { ...NO_ENTRY, function: number };
+  const { eax: level, ebx, ecx, edx } = leaf(0);
+  const { eax: signature } = leaf(1);
+  const baseFamily = (signature >>> 8) & 15;
+  const baseModel = (signature >>> 4) & 15;
+  const extended = baseFamily === 15 || baseFamily === 6;
+  const modelId = [2, 3, 4].map((n) => leaf(EXTENDED + n)).flatMap((l) => [l.eax, l.ebx, l.ecx, l.edx]);
+  return {
+    vendor: text([ebx, edx, ecx]),
+    family: baseFamily === 15 ? 15 + ((signature >>> 20) & 0xff) : baseFamily,
+    model: extended ? baseModel | (((signature >>> 16) & 15) << 4) : baseModel,
+    stepping: signature & 15,
+    level,
+    xlevel: leaf(EXTENDED).eax,
+    modelId: text(modelId).replace(/\0.*$/s, ''),
+    physBits: leaf(0x80000008).eax & 0xff || USUAL_PHYS_BITS,
+    features: Uint32Array.from(FEATURE_WORDS, (word) => hostWord(supported, word)),
+  };
+}
+
+/** `passthrough`: every leaf is the host's, but for features that the model has not and for what is this processor's own. */
+export function kvmCpuid(
+  view: DataView,
+  state: number,
+  supported: readonly CpuidEntry[],
+  passthrough: boolean,
+): CpuidEntry[] {
+  const own = modelLeaves(view, state);
+  const apicId = view.getUint32(state + X86.at['lapic']! + LAPIC.at['initialId']!, true);
+  const entries = passthrough ? hostLeaves(own, supported) : modelOnHost(own, supported);
+  for (const entry of entries) {
+    if (entry.function === 1) entry.ebx = ((entry.ebx & 0x00ff_ffff) | (apicId << 24)) >>> 0;
+    if (entry.function === 0xb) entry.edx = apicId;
+    if (entry.function === 0x8000001e) entry.eax = apicId;
+  }
+  // What KVM offers its guests: clock, end-of-interrupt and so on.
+  for (const s of supported) if (s.function >= HYPERVISOR && s.function <= HYPERVISOR + 1) entries.push(s);
+  return entries;
+}
+
+const isHypervisors = (leaf: number): boolean => leaf >= HYPERVISOR && leaf < EXTENDED;
+
+/** The leaves of a vCPU's record. Of all other sub-leaves of a leaf, KVM makes zeros by itself. */
+function modelLeaves(view: DataView, state: number): CpuidEntry[] {
   const at = (field: string): number => state + X86.at[field]!;
   const word = (offset: number): number => view.getUint32(offset, true);
-  const apicId = word(at('lapic') + LAPIC.at['initialId']!);
-  /** EAX of a leaf of the model. */
-  const record = (leaf: number, index: number): number => {
-    for (let i = 0; i < word(at('cpuidCount')); i++) {
-      if (word(at('cpuidIndex') + 8 * i) !== leaf || word(at('cpuidIndex') + 8 * i + 4) !== index) continue;
-      return word(at('cpuid') + 16 * i);
-    }
-    return 0;
-  };
   const entries: CpuidEntry[] = [];
   for (let i = 0; i < word(at('cpuidCount')); i++) {
     const leaf = word(at('cpuidIndex') + 8 * i);
     const index = word(at('cpuidIndex') + 8 * i + 4);
-    // Their numbers are this host's, not the model's: see below.
-    if (leaf === XSAVE_LEAF || (leaf >= HYPERVISOR && leaf < 0x80000000)) continue;
-    const [eax, ebx, ecx, edx] = [0, 4, 8, 12].map((n) => word(at('cpuid') + 16 * i + n)) as [
-      number,
-      number,
-      number,
-      number,
-    ];
-    const flags = index === ANY ? 0 : CPUID_SIGNIFICANT_INDEX;
-    // Of all other sub-leaves of a leaf, KVM makes zeros by itself.
-    if (index === ANY && entries.some((e) => e.function === leaf)) continue;
-    const entry: CpuidEntry = { function: leaf, index: index === ANY ? 0 : index, flags, eax, ebx, ecx, edx };
-    for (const [featureLeaf, featureIndex, register] of FEATURES) {
-      if (featureLeaf !== leaf || featureIndex !== entry.index) continue;
-      entry[register] = (entry[register] & hostWord(supported, leaf, entry.index, register)) >>> 0;
-    }
-    if (leaf === 1) entry.ebx = ((entry.ebx & 0x00ff_ffff) | (apicId << 24)) >>> 0;
-    if (leaf === 0xb) entry.edx = apicId;
-    if (leaf === 0x8000001e) entry.eax = apicId;
-    entries.push(entry);
+    if (isHypervisors(leaf) || (index === ANY && entries.some((e) => e.function === leaf))) continue;
+    const words = at('cpuid') + 16 * i;
+    entries.push({
+      function: leaf,
+      index: index === ANY ? 0 : index,
+      flags: index === ANY ? 0 : CPUID_SIGNIFICANT_INDEX,
+      eax: word(words),
+      ebx: word(words + 4),
+      ecx: word(words + 8),
+      edx: word(words + 12),
+    });
   }
-  entries.push(...xsaveLeaves(record(XSAVE_LEAF, 0), record(XSAVE_LEAF, 1), supported));
-  // What KVM offers its guests: clock, end-of-interrupt and so on.
-  for (const s of supported) if (s.function >= HYPERVISOR && s.function <= HYPERVISOR + 1) entries.push(s);
   return entries;
+}
+
+/** A model's leaves, cut to what the host has. */
+function modelOnHost(own: readonly CpuidEntry[], supported: readonly CpuidEntry[]): CpuidEntry[] {
+  const entries = own.filter((e) => e.function !== XSAVE_LEAF).map((e) => ({ ...e }));
+  for (const word of FEATURE_WORDS) {
+    const entry = entries.find((e) => e.function === word.leaf && e.index === word.subleaf);
+    if (entry) entry[word.register] = (entry[word.register] & hostWord(supported, word)) >>> 0;
+  }
+  // AMD's repetition of leaf 1.
+  const repeated = entries.find((e) => e.function === EXTENDED + 1);
+  const first = entries.find((e) => e.function === 1);
+  if (repeated && first) repeated.edx = (repeated.edx & (first.edx | ~REPEATED)) >>> 0;
+  const components = own.find((e) => e.function === XSAVE_LEAF && e.index === 0)?.eax ?? 0;
+  const features = own.find((e) => e.function === XSAVE_LEAF && e.index === 1)?.eax ?? 0;
+  return [...entries, ...xsaveLeaves(components, features, supported)];
+}
+
+/** The host's leaves, without the named features that the model has not, grouped into processors as the model says. */
+function hostLeaves(own: readonly CpuidEntry[], supported: readonly CpuidEntry[]): CpuidEntry[] {
+  const ours = (leaf: number, index: number): CpuidEntry | undefined =>
+    own.find((e) => e.function === leaf && e.index === index);
+  const entries = supported
+    .filter((s) => !TOPOLOGY.includes(s.function) && !isHypervisors(s.function))
+    .map((s) => ({ ...s }));
+  for (const word of FEATURE_WORDS) {
+    const entry = entries.find((e) => e.function === word.leaf && e.index === word.subleaf);
+    if (!entry) continue;
+    const named = word.names.reduce((bits, name, bit) => (name === '' ? bits : bits | (1 << bit)), 0);
+    const kept = ours(word.leaf, word.subleaf)?.[word.register] ?? 0;
+    entry[word.register] = ((entry[word.register] & ~named) | (kept & named)) >>> 0;
+  }
+  const first = entries.find((e) => e.function === 1);
+  if (first) {
+    first.ebx = ((first.ebx & ~LOGICAL_COUNT) | ((ours(1, 0)?.ebx ?? 0) & LOGICAL_COUNT)) >>> 0;
+  }
+  const sizes = entries.find((e) => e.function === EXTENDED + 8);
+  if (sizes) sizes.ecx = ours(EXTENDED + 8, 0)?.ecx ?? 0;
+  return [...entries, ...own.filter((e) => TOPOLOGY.includes(e.function)).map((e) => ({ ...e }))];
 }
 
 /** XSAVE areas are laid out by the host's processor; the model says only which of its components there are. */

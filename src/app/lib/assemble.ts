@@ -68,7 +68,12 @@ export async function assemble(wishes: Wishes, options: AssembleOptions = {}): P
 }
 
 async function build(w: Wishes, options: AssembleOptions, store: DisposableStore): Promise<Assembled> {
-  const cpu = within(w.cpu === undefined ? '' : `-cpu ${w.cpu}`, () => parseCpu(cpuText(w)));
+  const { name: accelerator, host } = chooseAccelerator(
+    w.accelerators,
+    { icount: w.icount !== undefined, irqchip: w.irqchip },
+    options.note ?? (() => {}),
+  );
+  const cpu = within(w.cpu === undefined ? '' : `-cpu ${w.cpu}`, () => parseCpu(cpuText(w), host));
   const kernel = kernelOptions(w, cpu);
   const firmware = kernel ? undefined : firmwareImage(w);
   const backends = new Backends();
@@ -141,22 +146,13 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     cpu,
     topology: w.topology,
     hotThreshold: HOT_THRESHOLD[w.tier],
-    accelerator: chooseAccelerator(
-      w.accelerators,
-      { icount: w.icount !== undefined, irqchip: w.irqchip },
-      options.note ?? (() => {}),
-    ),
+    accelerator,
     irqchip: w.irqchip,
     ...(options.note && { report: options.note }),
     ...(w.icount && { icount: w.icount }),
   });
   built = composed;
   store.add(composed.machine);
-  // `max` is whatever there is.
-  const missing = cpu.name === 'max' ? [] : (composed.kvm?.missingFeatures(cpu.features) ?? []);
-  if (cpu.enforce && missing.length > 0) {
-    throw new UserError(`CPU model '${cpu.name}' cannot be had: ${missing[0]}; leave out enforce to go on without`);
-  }
   for (const drive of drives.values()) {
     drive.onStop = () => composed.machine.lifecycle.pause('io-error');
   }
@@ -174,7 +170,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     roms: firmware
       ? [{ address: 2 ** 32 - firmware.length, size: firmware.length, name: w.bios ?? defaultFirmware(w)! }]
       : [],
-    warnings: [...cpu.warnings, ...missing],
+    warnings: cpu.warnings,
     dispose: () => store.dispose(),
   };
 }

@@ -3,10 +3,12 @@
 import { availableParallelism } from 'node:os';
 import type { CapabilityName } from '../../accel/kvm/abi.js';
 import { KvmAccelerator } from '../../accel/kvm/accelerator.js';
+import { hostProcessor } from '../../accel/kvm/cpuid.js';
 import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
 import type { Kvm } from '../../accel/kvm/kvm.js';
 import type { TcgAccelerator } from '../../accel/tcg/tcg.js';
 import { UserError } from '../../base/errors.js';
+import type { HostProcessor } from '../../guest/x86/cpu-models.js';
 import { openKvm } from '../../host/node/kvm/availability.js';
 import { linuxCalls } from '../../host/node/kvm/linux.js';
 import { startVcpuThread, whenChanged } from '../../host/node/kvm/vcpu-thread.js';
@@ -36,31 +38,39 @@ function openUsable(irqchip: IrqchipMode): Kvm {
   throw new UserError(`this KVM has no ${what} (KVM_CAP_${missing}): the kernel is too old`);
 }
 
+export interface ChosenAccelerator {
+  readonly name: AcceleratorName;
+  /** The processor that runs guests, when it is the host's. */
+  readonly host?: HostProcessor;
+}
+
 /** The first of these that this host can do; tells why others were passed over. Throws UserError when there is none. */
 export function chooseAccelerator(
   wanted: readonly AcceleratorName[],
   { icount, irqchip }: { readonly icount: boolean; readonly irqchip: IrqchipMode },
   note: (text: string) => void,
-): AcceleratorName {
+): ChosenAccelerator {
   if (icount && wanted[0] === 'kvm') throw new UserError('-icount needs counted instructions: use -accel tcg with it');
   for (const [i, name] of wanted.entries()) {
-    if (name === 'tcg') return name;
+    if (name === 'tcg') return { name };
     try {
-      openUsable(irqchip).close();
-      return name;
+      const kvm = openUsable(irqchip);
+      const host = hostProcessor(kvm.supportedCpuid());
+      kvm.close();
+      return { name, host };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       if (i + 1 === wanted.length) throw new UserError(`could not use KVM: ${error.message}`);
       note(`could not use KVM: ${error.message}; going on with ${wanted[i + 1]}`);
     }
   }
-  return 'tcg';
+  return { name: 'tcg' };
 }
 
 /** Throws UserError where KVM cannot be used. */
 export function kvmAccelerator(
   shared: TcgAccelerator,
-  irqchip: IrqchipMode,
+  { irqchip, passthrough }: { readonly irqchip: IrqchipMode; readonly passthrough: boolean },
   report: (text: string) => void,
 ): KvmAccelerator {
   const kvm = openUsable(irqchip);
@@ -69,6 +79,7 @@ export function kvmAccelerator(
     calls: linuxCalls(),
     shared,
     irqchip,
+    passthrough,
     spins: availableParallelism() > 1 ? SPINS : 0,
     startThread: startVcpuThread,
     monotonic: monotonicNs,

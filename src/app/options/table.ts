@@ -4,7 +4,7 @@
  */
 import { UserError } from '../../base/errors.js';
 import { describeDeviceType, describeDeviceTypes } from '../../boards/index.js';
-import { cpuHelp, parseCpu } from '../../guest/x86/cpu-models.js';
+import { ANY_PROCESSOR, cpuHelp, parseCpu } from '../../guest/x86/cpu-models.js';
 import { dataFolders } from '../../host/node/data-files.js';
 import { addChardev, addShortForm } from './chardev.js';
 import { addDrive, addDriveFile } from './drives.js';
@@ -151,7 +151,7 @@ function addMon(w: Wishes, text: string, origin: string): string | undefined {
 
 function setCpu(w: Wishes, text: string): string | undefined {
   if (text === 'help' || text === '?') return cpuHelp();
-  parseCpu(text);
+  parseCpu(text, ANY_PROCESSOR);
   w.cpu = text;
   return undefined;
 }

@@ -8,7 +8,8 @@ import { FEATURE, FEATURE_ALIASES, FEATURE_WORDS } from './features.js';
 export interface CpuModel {
   readonly name: string;
   readonly description: string;
-  readonly vendor: 'GenuineIntel' | 'AuthenticAMD';
+  /** Twelve characters. */
+  readonly vendor: string;
   readonly family: number;
   readonly model: number;
   readonly stepping: number;
@@ -132,6 +133,30 @@ export const CPU_MODELS: readonly CpuModel[] = [
   },
 ];
 
+/** A processor that accelerates guests: what there is to announce instead of what we implement. */
+export interface HostProcessor extends Omit<CpuModel, 'name' | 'description' | 'features'> {
+  readonly physBits: number;
+  /** One word for each of FEATURE_WORDS: what a guest can have. */
+  readonly features: Uint32Array;
+}
+
+/** Has every feature: to check the form of a model before it is known what runs it. */
+export const ANY_PROCESSOR: HostProcessor = {
+  vendor: 'AuthenticAMD',
+  family: 15,
+  model: 0,
+  stepping: 0,
+  level: 0xd,
+  xlevel: 0x80000008,
+  modelId: '',
+  physBits: 40,
+  features: new Uint32Array(FEATURE_WORDS.length).fill(0xffff_ffff),
+};
+
+/** Models that are whatever the accelerator has. */
+const HOST_MODELS = ['host', 'max'];
+const HOST_DESCRIPTION = 'processor with all supported host features';
+
 /** A model with everything an option changed: what `installCpu` writes into a vCPU's state. */
 export interface CpuConfig {
   readonly name: string;
@@ -149,6 +174,8 @@ export interface CpuConfig {
   readonly hypervisorLeaves: boolean;
   /** One line each, without "warning: ": what was asked for and is not there. */
   readonly warnings: readonly string[];
+  /** Every leaf is the host's, but for what the options take away. */
+  readonly passthrough: boolean;
   /** Refuse a processor that lacks something asked for, rather than warn. */
   readonly enforce: boolean;
 }
@@ -175,14 +202,29 @@ function integer(name: string, value: string): number {
   return Number(value);
 }
 
-/**
- * Parses the value of `-cpu`: `model[,+feature][,-feature][,property=value]...`. Throws UserError for an unknown model or
- * property, and with `enforce` for a feature that is not implemented.
- */
-export function parseCpu(text: string): CpuConfig {
-  const [name = '', ...options] = text.split(',');
+const hasBit = (features: Uint32Array, number: number): boolean =>
+  (((features[number >> 5] as number) >>> (number & 31)) & 1) !== 0;
+
+/** Throws UserError when there is no such model. */
+function findModel(name: string, host: HostProcessor | undefined): CpuModel {
+  if (host && HOST_MODELS.includes(name)) {
+    const features = Object.entries(FEATURE).filter(([, number]) => hasBit(host.features, number));
+    return { ...host, name, description: HOST_DESCRIPTION, features: features.map(([f]) => f).join(' ') };
+  }
+  if (name === 'host') throw new UserError("CPU model 'host' requires KVM: use -accel kvm, or -cpu max");
   const model = CPU_MODELS.find((m) => m.name === name || `${m.name}-v1` === name);
   if (model === undefined) throw new UserError(`unable to find CPU model '${name}'`);
+  return model;
+}
+
+/**
+ * Parses the value of `-cpu`: `model[,+feature][,-feature][,property=value]...`, for the emulated processor or for a host's.
+ * Throws UserError for an unknown model or property, and with `enforce` for a feature that cannot be had.
+ */
+export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
+  const [name = '', ...options] = text.split(',');
+  const model = findModel(name, host);
+  const available = (f: string): boolean => (host ? hasBit(host.features, FEATURE[f]!) : implemented.has(f));
   const wanted = new Set([...split(model.features), 'hypervisor']);
   const properties = new Map<string, string>();
   let enforce = false;
@@ -213,12 +255,12 @@ export function parseCpu(text: string): CpuConfig {
   const warnings: string[] = [];
   for (const [word, w] of FEATURE_WORDS.entries()) {
     for (const [bit, f] of w.names.entries()) {
-      if (f === '' || !wanted.has(f) || implemented.has(f)) continue;
+      if (f === '' || !wanted.has(f) || available(f)) continue;
       wanted.delete(f);
       const leaf = w.leaf.toString(16).toUpperCase().padStart(2, '0');
       const subleaf = w.leaf === 7 && word > 4 ? `.0${w.subleaf}` : '';
       warnings.push(
-        `TCG doesn't support requested feature: CPUID.${leaf}H${subleaf}:${w.register.toUpperCase()}.${f} [bit ${bit}]`,
+        `${host ? 'host' : 'TCG'} doesn't support requested feature: CPUID.${leaf}H${subleaf}:${w.register.toUpperCase()}.${f} [bit ${bit}]`,
       );
     }
   }
@@ -236,7 +278,7 @@ export function parseCpu(text: string): CpuConfig {
     features[n >> 5] = (features[n >> 5] as number) | (1 << (n & 31));
   }
   const usual = wanted.has('lm') ? 40 : wanted.has('pse36') || wanted.has('pae') ? 36 : 32;
-  const physBits = number('phys-bits', 0) || usual;
+  const physBits = number('phys-bits', 0) || (host?.physBits ?? usual);
   if (physBits < 32 || physBits > 52) throw new UserError('phys-bits should be between 32 and 52');
   const level = Math.max(number('level', model.level), properties.has('level') ? 0 : neededLevel(wanted));
   const xlevel = Math.max(number('xlevel', model.xlevel), properties.has('xlevel') ? 0 : neededXlevel(wanted));
@@ -253,6 +295,7 @@ export function parseCpu(text: string): CpuConfig {
     features,
     hypervisorLeaves: boolean('tcg-cpuid', properties.get('tcg-cpuid') ?? 'on') && wanted.has('hypervisor'),
     warnings,
+    passthrough: host !== undefined && HOST_MODELS.includes(name),
     enforce,
   };
 }
@@ -282,10 +325,13 @@ function neededXlevel(wanted: ReadonlySet<string>): number {
   return Math.max(highestWord(wanted, true), wanted.has('lm') ? 0x80000008 : 0);
 }
 
+/** Those that depend on the host come last. */
+const order = (name: string): number => HOST_MODELS.indexOf(name) + 1;
+
 /** The text of `-cpu help`. */
 export function cpuHelp(): string {
-  const models = [...CPU_MODELS]
-    .sort((a, b) => (a.name === 'max' ? 1 : b.name === 'max' ? -1 : a.name < b.name ? -1 : 1))
+  const models = [...CPU_MODELS, { name: 'host', description: HOST_DESCRIPTION }]
+    .sort((a, b) => order(a.name) - order(b.name) || (a.name < b.name ? -1 : 1))
     .map((m) => `x86 ${m.name.padEnd(20)}  ${m.description}`.trimEnd());
   const names = Object.keys(FEATURE)
     .filter((f) => implemented.has(f))
