@@ -6,6 +6,11 @@ import { isapc } from './isapc.js';
 import { pc } from './pc.js';
 import { TestMachine } from './testing/test-machine.js';
 
+const VIRTIO = ['virtio-rng-pci', 'virtio-balloon-pci', 'virtio-serial-pci'].map((type) => ({
+  type,
+  id: '',
+  properties: {},
+}));
 const STEPS = 40_000;
 const SIZES = [1, 2, 4] as const;
 
@@ -20,6 +25,7 @@ for (const board of [pc, isapc]) {
           { type: 'isa-debugcon', id: '', properties: {} },
           { type: 'pvpanic', id: '', properties: {} },
           { type: 'pc-testdev', id: '', properties: {} },
+          ...(board === pc ? VIRTIO : []),
         ],
       });
       const { machine } = m;

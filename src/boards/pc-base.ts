@@ -238,6 +238,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
       memory,
       requests,
       cpus: options.cpus,
+      ramBytes: options.ramBytes,
       random: () => host.random(),
       chardev: (id) => host.chardev(id),
       drive: (id) => host.drive(id),

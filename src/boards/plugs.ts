@@ -7,6 +7,7 @@ import { describeFunction, qtreeLines } from '../devices/pci/describe.js';
 import type { PciBus } from '../devices/pci/pci-bus.js';
 import { PciFunction } from '../devices/pci/pci-function.js';
 import type { Device } from '../machine/device.js';
+import { type OfferedBus, offersBuses } from '../machine/device-bus.js';
 import { DEVICE_CATEGORIES, type DeviceContext } from '../machine/device-type.js';
 import type { IsaBus } from '../machine/isa-bus.js';
 import type { BusNode } from '../machine/machine.js';
@@ -14,17 +15,9 @@ import type { PciSlot } from '../machine/pci-slot.js';
 import { describeProperties, type PropertySpecs, parseProperties, prop } from '../machine/property.js';
 import type { DeviceRequest, GlobalProperty } from './board.js';
 
-/** A bus that takes devices. */
-interface Plug {
+/** A bus that takes devices, and its place in the tree. */
+interface Plug extends Omit<OfferedBus, 'name' | 'type'> {
   readonly node: BusNode;
-  /** Properties of the place, besides the type's own; `addr`, `unit`. */
-  readonly properties: PropertySpecs;
-  /** Makes the device; throws UserError when there is no room. */
-  create(type: DeviceType, own: Readonly<Record<string, unknown>>, place: Readonly<Record<string, unknown>>): Device;
-  /** What `info qtree` says besides properties, of the device that was made last. */
-  details?(): () => readonly string[];
-  /** Whether another device fits. */
-  hasRoom(): boolean;
 }
 
 const PCI_PLACE = {
@@ -47,9 +40,9 @@ export class Plugs {
   addIsa(node: BusNode, bus: IsaBus): void {
     this.#plugs.push({
       node,
-      properties: {},
+      place: {},
       hasRoom: () => true,
-      create: (type, own) => create<IsaBus>(type, bus, own, this.context),
+      slot: (): IsaBus => bus,
     });
   }
 
@@ -57,12 +50,12 @@ export class Plugs {
     let last = 0;
     this.#plugs.push({
       node,
-      properties: PCI_PLACE,
+      place: PCI_PLACE,
       details: () => pciDetails(bus, last),
       hasRoom: () => bus.freeDevice(FIRST_FREE_PCI_DEVICE) !== undefined,
-      create: (type, own, place) => {
-        last = pciAddress(bus, type.name, String(place['addr']));
-        return create<PciSlot>(type, bus.slot(last), own, this.context);
+      slot: (type, place): PciSlot => {
+        last = pciAddress(bus, type, String(place['addr']));
+        return bus.slot(last);
       },
     });
   }
@@ -72,18 +65,17 @@ export class Plugs {
     const free = (): number => channel.devices.indexOf(null);
     this.#plugs.push({
       node,
-      properties: IDE_PLACE,
+      place: IDE_PLACE,
       hasRoom: () => free() >= 0,
-      create: (type, own, place) => {
+      slot: (_type, place): IdeSlot => {
         const asked = Number(place['unit']);
         const unit = asked < 0 ? free() : asked;
         if (unit < 0 || unit > 1) throw new UserError(`Can't create IDE unit ${unit}, bus supports only 2 units`);
         if (channel.devices[unit]) throw new UserError(`IDE unit ${unit} is in use`);
-        const slot: IdeSlot = {
+        return {
           index: 2 * index + unit,
           attach: (device) => channel.attach(unit as 0 | 1, device),
         };
-        return create<IdeSlot>(type, slot, own, this.context);
       },
     });
   }
@@ -108,8 +100,9 @@ export class Plugs {
     const all: Record<string, string> = {};
     for (const { driver, property, value } of this.globals) if (driver === type.name) all[property] = value;
     Object.assign(all, given);
-    const values = parseProperties(type.name, { ...type.properties, ...plug.properties }, all);
-    const device = plug.create(type, pick(values, type.properties), pick(values, plug.properties));
+    const values = parseProperties(type.name, { ...type.properties, ...plug.place }, all);
+    const slot = plug.slot(type.name, pick(values, plug.place));
+    const device = create(type, slot, pick(values, type.properties), this.context);
     this.#plugged.push({ type: type.name, values });
     const properties = Object.entries(type.properties).map(([name, spec]) => [name, spec.show(values[name])] as const);
     plug.node.devices.push({
@@ -117,10 +110,24 @@ export class Plugs {
       id: request.id,
       device,
       properties,
-      buses: [],
+      buses: offersBuses(device) ? device.buses.map((bus, i) => this.#offer(bus, request.id, i)) : [],
       ...(plug.details && { details: plug.details() }),
     });
     return device;
+  }
+
+  /** A bus that a device offers is named after the device's id, or by its kind and a running number. */
+  #offer(bus: OfferedBus, id: string, index: number): BusNode {
+    const number = this.#plugs.filter((p) => p.node.name.startsWith(`${bus.name}.`)).length;
+    const node: BusNode = { name: id ? `${id}.${index}` : `${bus.name}.${number}`, type: bus.type, devices: [] };
+    this.#plugs.push({
+      node,
+      place: bus.place,
+      hasRoom: () => bus.hasRoom(),
+      slot: (type, place) => bus.slot(type, place),
+      ...(bus.details && { details: () => bus.details!() }),
+    });
+    return node;
   }
 
   /** Properties of the devices of a type that were plugged in, in order. */
@@ -147,13 +154,13 @@ export class Plugs {
 }
 
 /** The type fits the slot: `Plugs` has matched the kinds of bus. */
-function create<S>(
+function create(
   type: DeviceType,
-  slot: S,
+  slot: unknown,
   own: Readonly<Record<string, unknown>>,
   context: DeviceContext & DeviceResources,
 ): Device {
-  const make = type.create as (slot: S, own: Readonly<Record<string, unknown>>, context: DeviceContext) => Device;
+  const make = type.create as (slot: unknown, own: Readonly<Record<string, unknown>>, context: DeviceContext) => Device;
   return make.call(type, slot, own, context);
 }
 

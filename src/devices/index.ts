@@ -14,8 +14,16 @@ import { isaDebugExit } from './misc/debug-exit.js';
 import { isaDebugcon } from './misc/debugcon.js';
 import { pcTestdev } from './misc/pc-testdev.js';
 import { pvpanic } from './misc/pvpanic.js';
+import { scsiCd } from './scsi/scsi-cd.js';
+import { scsiHd } from './scsi/scsi-hd.js';
+import type { ScsiSlot } from './scsi/scsi-unit.js';
 import { isaFdc } from './storage/isa-fdc.js';
+import { virtioBalloonPci } from './virtio/balloon/virtio-balloon.js';
 import { virtioBlkPci } from './virtio/blk/virtio-blk-pci.js';
+import { type VirtioSerialSlot, virtconsole, virtserialport } from './virtio/console/ports.js';
+import { virtioSerialPci } from './virtio/console/virtio-serial-pci.js';
+import { virtioRngPci } from './virtio/rng/virtio-rng.js';
+import { virtioScsiPci } from './virtio/scsi/virtio-scsi.js';
 
 /** What devices use that lies outside the machine: backends by the user's names. */
 export interface DeviceResources extends CharContext, DriveContext, RomContext {}
@@ -23,7 +31,9 @@ export interface DeviceResources extends CharContext, DriveContext, RomContext {
 export type DeviceType =
   | IsaDeviceType<PropertySpecs, DeviceResources>
   | PciDeviceType<PropertySpecs, DeviceResources>
-  | BusDeviceType<'IDE', IdeSlot, PropertySpecs, DeviceResources>;
+  | BusDeviceType<'IDE', IdeSlot, PropertySpecs, DeviceResources>
+  | BusDeviceType<'SCSI', ScsiSlot, PropertySpecs, DeviceResources>
+  | BusDeviceType<'virtio-serial-bus', VirtioSerialSlot, PropertySpecs, DeviceResources>;
 
 export const DEVICE_TYPES: readonly DeviceType[] = [
   ideCd,
@@ -35,9 +45,17 @@ export const DEVICE_TYPES: readonly DeviceType[] = [
   isaSerial,
   pcTestdev,
   pvpanic,
+  scsiCd,
+  scsiHd,
   vgaIsaType,
   vgaPciType,
+  virtconsole,
+  virtioBalloonPci,
   virtioBlkPci,
+  virtioRngPci,
+  virtioScsiPci,
+  virtioSerialPci,
+  virtserialport,
 ];
 
 /** By name or alias. */

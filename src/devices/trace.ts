@@ -14,11 +14,13 @@ import { IOAPIC_TRACE } from './intc/ioapic.js';
 import { I8237_TRACE } from './misc/i8237.js';
 import { PVPANIC_TRACE } from './misc/pvpanic.js';
 import { PCI_TRACE } from './pci/pci-bus.js';
+import { SCSI_TRACE } from './scsi/scsi-unit.js';
 import { trace as i82078 } from './storage/i82078.js';
 import { HPET_TRACE } from './timer/hpet.js';
 import { I8254_TRACE } from './timer/i8254.js';
 import { MC146818_TRACE } from './timer/mc146818.js';
 import { VIRTIO_BLK_TRACE } from './virtio/blk/virtio-blk.js';
+import { VIRTIO_SERIAL_TRACE } from './virtio/console/virtio-serial.js';
 import { VIRTIO_TRACE } from './virtio/core/virtio-device.js';
 
 export const DEVICE_TRACES: readonly TraceEvents[] = [
@@ -40,6 +42,8 @@ export const DEVICE_TRACES: readonly TraceEvents[] = [
   PVPANIC_TRACE,
   uart16550,
   vga,
+  SCSI_TRACE,
   VIRTIO_BLK_TRACE,
+  VIRTIO_SERIAL_TRACE,
   VIRTIO_TRACE,
 ];

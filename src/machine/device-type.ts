@@ -29,6 +29,8 @@ export interface DeviceContext {
   readonly memory: Memory;
   /** How many processors the machine has: devices that have a queue for each want to know. */
   readonly cpus: number;
+  /** RAM in bytes. */
+  readonly ramBytes: number;
   /** 32 random bits. */
   random(): number;
   /** The machine's requests: reset, power off and the like, from devices that have such a line. */

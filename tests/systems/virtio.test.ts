@@ -1,6 +1,7 @@
 /** The guest's own virtio drivers: Debian's kernel finds every device, uses it, and the host sees what it did. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -74,3 +75,87 @@ for (const [name, properties] of VARIANTS) {
     assert.equal(tool('sha256sum', [dump]).out.split(' ')[0], sum);
   });
 }
+
+/** What the guest's end of the socket said. */
+async function untilSaid(socket: Socket, text: string): Promise<void> {
+  await new Promise<void>((resolve) => {
+    let said = '';
+    socket.on('data', (data) => {
+      said += String(data);
+      if (said.includes(text)) resolve();
+    });
+  });
+}
+
+test('random numbers, a channel and a terminal, a balloon', { timeout }, async () => {
+  const path = join(folder, 'channel');
+  const server = createServer();
+  const connected = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  server.listen(path);
+  const vm = await linuxMachine({
+    ...KERNEL,
+    initrdRequest: { modules: ['virtio_pci', 'virtio_rng', 'virtio_console', 'virtio_balloon'] },
+    args: [
+      ...['-device', 'virtio-rng-pci', '-device', 'virtio-balloon-pci', '-device', 'virtio-serial-pci'],
+      ...['-chardev', `socket,id=c,path=${path}`, '-device', 'virtserialport,chardev=c,name=org.example'],
+      ...['-chardev', `file,id=f,path=${join(folder, 'terminal')}`, '-device', 'virtconsole,chardev=f'],
+    ],
+  });
+  try {
+    await toPrompt(vm);
+    assert.match(await run(vm, 'cat /sys/class/misc/hw_random/rng_current'), /virtio_rng/);
+    const random = await run(vm, 'dd if=/dev/hwrng bs=64 count=4 2>/dev/null | sha256sum');
+    assert.notEqual(await run(vm, 'dd if=/dev/hwrng bs=64 count=4 2>/dev/null | sha256sum'), random);
+
+    const socket = await connected;
+    assert.equal(await run(vm, 'cat /sys/class/virtio-ports/vport2p1/name'), 'org.example');
+    await run(vm, 'echo to the host > /dev/vport2p1');
+    await untilSaid(socket, 'to the host');
+    socket.write('to the guest\n');
+    assert.equal(await run(vm, 'head -n 1 /dev/vport2p1'), 'to the guest');
+
+    await run(vm, 'echo on the terminal > /dev/hvc0');
+    assert.match(readFileSync(join(folder, 'terminal'), 'utf8'), /on the terminal/);
+
+    assert.equal(vm.monitor('info balloon'), 'balloon: actual=256\n');
+    vm.monitor('balloon 192');
+    for (let i = 0; i < 100 && vm.monitor('info balloon') !== 'balloon: actual=192\n'; i++) await run(vm, 'sleep 1');
+    assert.equal(vm.monitor('info balloon'), 'balloon: actual=192\n');
+    assert.ok(Number(await run(vm, "awk '/MemTotal/ { print $2 }' /proc/meminfo")) < 192 * 1024);
+    await powerOff(vm);
+  } finally {
+    await vm.dispose();
+    server.close();
+  }
+});
+
+test('virtio-scsi-pci: a disk and a CD', { skip, timeout }, async () => {
+  const image = ext4Image('scsi.img');
+  const disc = join(folder, 'disc.iso');
+  writeFileSync(disc, Buffer.alloc(1 << 20, 'disc '));
+  const vm = await linuxMachine({
+    ...KERNEL,
+    initrdRequest: { modules: ['virtio_pci', 'virtio_scsi', 'sd_mod', 'sr_mod', 'ext4'] },
+    args: [
+      ...['-device', 'virtio-scsi-pci', '-drive', `if=none,id=d,file=${image},format=raw`],
+      ...['-device', 'scsi-hd,drive=d', '-drive', `if=none,id=c,file=${disc},format=raw,media=cdrom,readonly=on`],
+      ...['-device', 'scsi-cd,drive=c,scsi-id=4'],
+    ],
+  });
+  try {
+    await toPrompt(vm);
+    for (let i = 0; i < 30 && !/sda/.test(await run(vm, 'ls /sys/block')); i++) await run(vm, 'sleep 1');
+    assert.match(await run(vm, 'cat /sys/block/sda/device/model'), /QEMU HARDDISK/);
+    await run(vm, 'mount -t ext4 /dev/sda /mnt');
+    await run(vm, 'dd if=/dev/urandom of=/mnt/big bs=64k count=64; sha256sum /mnt/big > /mnt/sum; sync', 120);
+    await run(vm, 'echo 3 > /proc/sys/vm/drop_caches');
+    assert.match(await run(vm, 'sha256sum -c /mnt/sum', 120), /big: OK/);
+    await run(vm, 'rm /mnt/big; fstrim /mnt; umount /mnt');
+    assert.match(await run(vm, 'head -c 20 /dev/sr0'), /^disc disc disc disc/);
+    assert.doesNotMatch(await run(vm, 'dmesg'), /I\/O error|virtio.*(error|fail)/i);
+    await powerOff(vm);
+  } finally {
+    await vm.dispose();
+  }
+  checkFileSystem(image);
+});

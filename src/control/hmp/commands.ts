@@ -4,6 +4,7 @@ import { setTrace } from '../../base/trace.js';
 import { RingBuffer } from '../../char/ringbuf.js';
 import { keyCombination } from '../../display/keys.js';
 import { toPng, toPpm } from '../../display/screendump.js';
+import { type BalloonControl, balloonOf } from '../../machine/balloon.js';
 import type { Session } from './context.js';
 import { infoIrq, infoLapic, infoPci, infoPic } from './info-hardware.js';
 import { infoExits, infoKvm } from './info-kvm.js';
@@ -60,7 +61,18 @@ function status(s: Session): string {
   return state === 'paused' ? 'paused' : `paused (${state})`;
 }
 
+function balloon(s: Session): BalloonControl {
+  for (const { node } of s.machine.devices()) {
+    const found = balloonOf(node.device);
+    if (found) return found;
+  }
+  throw new UserError('No balloon device has been activated');
+}
+
 export const INFO: readonly Command[] = [
+  row('balloon', '', 'show how much RAM the guest has left', (s) =>
+    s.print(`balloon: actual=${balloon(s).actual / 2 ** 20}\n`),
+  ),
   row('block', '', 'show the drives', infoBlock),
   row('blockstats', '', 'show how much the drives have read and written', infoBlockStats),
   row('chardev', '', 'show the character backends', infoChardev),
@@ -247,6 +259,11 @@ function usage({ names, parameters, help: what }: Command, before = ''): string 
 }
 
 export const COMMANDS: readonly Command[] = [
+  row('balloon', 'target', 'ask the guest to make do with so many MiB of RAM', (s, text) => {
+    const mib = Number(text);
+    if (text === '' || !Number.isInteger(mib) || mib <= 0) throw new UserError("Parameter 'target' expects a size");
+    balloon(s).setTarget(mib * 2 ** 20);
+  }),
   row('change', 'device [-f] filename [format [read-only-mode]]', 'put another medium into a drive', change),
   row('cont|c', '', 'let the machine run', (s) => s.machine.lifecycle.start()),
   row('cpu', 'index', 'choose the processor that other commands show', (s, text) => {

@@ -3,7 +3,9 @@ import { ascii, getU32, getU64, putU16, putU32, putU64 } from '../../../base/byt
 import { traceEvents } from '../../../base/trace.js';
 import type { BlockBackend, DriveUser } from '../../../block/drive.js';
 import { type BlockError, type Completion, whenDone } from '../../../block/node.js';
-import { type Chain, gather, scatter, slice } from '../core/chain.js';
+import { pieceBytes, slice } from '../../../memory/pieces.js';
+import { PieceTransfers } from '../../storage/piece-transfers.js';
+import type { Chain } from '../core/chain.js';
 import type { VirtQueue } from '../core/virt-queue.js';
 import { VirtioDevice, type VirtioOptions } from '../core/virtio-device.js';
 
@@ -35,9 +37,6 @@ const RANGE_BYTES = 16;
 const ID_BYTES = 20;
 const CONFIG_BYTES = 60;
 const WRITEBACK_AT = 32;
-/** Bytes that one request moves at a time: larger ones take several turns. */
-const CHUNK = 1 << 20;
-const SMALLEST_BUFFER = 1 << 16;
 /** Requests that are worked on at a time, so that what they need stays bounded. */
 const MOST_IN_FLIGHT = 64;
 /** As many sectors as QEMU lets one request discard or zero. */
@@ -62,8 +61,7 @@ export class VirtioBlk extends VirtioDevice implements DriveUser {
   readonly config = new Uint8Array(CONFIG_BYTES);
   readonly #backend: BlockBackend;
   readonly #header = new Uint8Array(HEADER_BYTES);
-  /** Buffers for requests that are not in one piece, to be used again. */
-  readonly #spare: Uint8Array[] = [];
+  readonly #transfers: PieceTransfers;
   readonly #initialWriteCache: boolean;
   #inFlight = 0;
   /** Operations of the drive that run, those that a reset forgot included. */
@@ -77,6 +75,7 @@ export class VirtioBlk extends VirtioDevice implements DriveUser {
     super(options);
     const { backend, queues, queueSize } = options;
     this.#backend = backend;
+    this.#transfers = new PieceTransfers(backend);
     this.#initialWriteCache = backend.writeCache;
     for (let i = 0; i < queues; i++) this.addQueue(queueSize);
     const { offered } = this;
@@ -217,52 +216,24 @@ export class VirtioBlk extends VirtioDevice implements DriveUser {
 
   /** Moves the request's data, a chunk after the other. */
   #transfer(queue: VirtQueue, chain: Chain, pieces: readonly Uint8Array[], sector: number, fromDrive: boolean): void {
-    const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    const bytes = pieceBytes(pieces);
     const offset = sector * SECTOR;
     if (bytes % SECTOR !== 0 || !this.#within(offset, bytes) || (!fromDrive && this.#backend.readOnly)) {
       this.#complete(queue, chain, Result.ioError);
       return;
     }
     const generation = this.#generation;
-    const single = pieces.length === 1 ? pieces[0]! : undefined;
-    const buffer = single || bytes === 0 ? undefined : this.#takeBuffer(Math.min(bytes, CHUNK));
     this.#operations++;
-    const finish = (error: BlockError | null): void => {
-      this.#operations--;
-      if (buffer) this.#spare.push(buffer);
-      if (generation === this.#generation) this.#finish(queue, chain, error);
-    };
-    const step = (at: number): void => {
-      for (let from = at; ; ) {
-        if (from >= bytes || generation !== this.#generation) {
-          finish(null);
-          return;
-        }
-        const length = Math.min(CHUNK, bytes - from);
-        const chunk = single ? single.subarray(from, from + length) : buffer!.subarray(0, length);
-        if (!fromDrive && !single) gather(pieces, from, chunk);
-        let atOnce = true;
-        let goOn = false;
-        const position = from;
-        whenDone(
-          () =>
-            fromDrive ? this.#backend.read(offset + position, chunk) : this.#backend.write(offset + position, chunk),
-          (error) => {
-            if (error) {
-              finish(error);
-              return;
-            }
-            if (fromDrive && !single && generation === this.#generation) scatter(pieces, position, chunk);
-            if (atOnce) goOn = true;
-            else step(position + length);
-          },
-        );
-        atOnce = false;
-        if (!goOn) return;
-        from += length;
-      }
-    };
-    step(0);
+    this.#transfers.move(
+      pieces,
+      offset,
+      fromDrive,
+      () => generation === this.#generation,
+      (error) => {
+        this.#operations--;
+        if (generation === this.#generation) this.#finish(queue, chain, error);
+      },
+    );
   }
 
   #range(queue: VirtQueue, chain: Chain, type: number): void {
@@ -312,11 +283,6 @@ export class VirtioBlk extends VirtioDevice implements DriveUser {
     queue.signal();
     // Others had to wait for this one.
     if (waited) for (const { index } of this.queues) this.notify(index);
-  }
-
-  #takeBuffer(bytes: number): Uint8Array {
-    const spare = this.#spare.pop();
-    return spare && spare.length >= bytes ? spare : new Uint8Array(Math.max(bytes, SMALLEST_BUFFER));
   }
 }
 

@@ -1,6 +1,7 @@
 // hot path
 /** A buffer that the driver made available: descriptors that the device reads, then descriptors that it fills. */
 import type { DmaMemory } from '../../../memory/io.js';
+import { gather, scatter } from '../../../memory/pieces.js';
 
 /** One descriptor as the driver wrote it; what a saved machine keeps of a buffer that is being worked on. */
 export interface Descriptor {
@@ -32,61 +33,6 @@ export class Chain {
   write(at: number, data: Uint8Array): number {
     return scatter(this.writable, at, data);
   }
-}
-
-/** Copies bytes `from`... of the pieces taken as one. */
-export function gather(pieces: readonly Uint8Array[], from: number, into: Uint8Array): number {
-  let skip = from;
-  let done = 0;
-  for (const piece of pieces) {
-    if (done === into.length) break;
-    if (skip >= piece.length) {
-      skip -= piece.length;
-      continue;
-    }
-    const part = piece.subarray(skip, skip + into.length - done);
-    into.set(part, done);
-    done += part.length;
-    skip = 0;
-  }
-  return done;
-}
-
-/** Copies `data` to bytes `at`... of the pieces taken as one. */
-export function scatter(pieces: readonly Uint8Array[], at: number, data: Uint8Array): number {
-  let skip = at;
-  let done = 0;
-  for (const piece of pieces) {
-    if (done === data.length) break;
-    if (skip >= piece.length) {
-      skip -= piece.length;
-      continue;
-    }
-    const part = data.subarray(done, done + piece.length - skip);
-    piece.set(part, skip);
-    done += part.length;
-    skip = 0;
-  }
-  return done;
-}
-
-/** Bytes `from` to `from + length` of the pieces, without copying. */
-export function slice(pieces: readonly Uint8Array[], from: number, length: number): Uint8Array[] {
-  const out: Uint8Array[] = [];
-  let skip = from;
-  let left = length;
-  for (const piece of pieces) {
-    if (left === 0) break;
-    if (skip >= piece.length) {
-      skip -= piece.length;
-      continue;
-    }
-    const part = piece.subarray(skip, skip + left);
-    out.push(part);
-    left -= part.length;
-    skip = 0;
-  }
-  return out;
 }
 
 /** Of one chain, as many as a queue may be long; spares whoever walks a hostile table. */

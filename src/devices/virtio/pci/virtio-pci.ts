@@ -7,6 +7,7 @@
  */
 import type { Clocks, Timer } from '../../../machine/clock.js';
 import type { Device } from '../../../machine/device.js';
+import type { OfferedBus, OffersBuses } from '../../../machine/device-bus.js';
 import type { PciSlot } from '../../../machine/pci-slot.js';
 import { type DeviceState, stateOf } from '../../../machine/state.js';
 import type { AccessSize, DmaMemory } from '../../../memory/io.js';
@@ -36,12 +37,15 @@ export interface VirtioPciOptions {
   /** MSI-X vectors; 0 for none. */
   readonly vectors: number;
   readonly clocks: Pick<Clocks, 'virtual'>;
+  /** Buses that the device offers. */
+  readonly buses?: readonly OfferedBus[];
 }
 
 type Register = 'MSIX_CONTROL' | 'CFG_BAR' | 'CFG_OFFSET' | 'CFG_LENGTH' | 'CFG_DATA';
 
-export class VirtioPci implements Device, VirtioTransport {
+export class VirtioPci implements Device, VirtioTransport, OffersBuses {
   readonly type: string;
+  readonly buses: readonly OfferedBus[];
   readonly pci: PciFunction<Register>;
   readonly msix: Msix | undefined;
   readonly common: CommonConfig;
@@ -59,6 +63,7 @@ export class VirtioPci implements Device, VirtioTransport {
     options: VirtioPciOptions,
   ) {
     this.type = options.type;
+    this.buses = options.buses ?? [];
     const { memory } = slot;
     const { vectors } = options;
     this.msix = vectors > 0 ? new Msix(memory, vectors, { name: options.type, bar: MSIX_BAR, at: MSIX_AT }) : undefined;
