@@ -207,6 +207,7 @@ const leaveFrame: Meaning = (t, i) => {
   const b = t.b;
   const bytes = i.opSize / 8;
   if (t.long) {
+    t.alignCheck(RBP, 0, bytes);
     const v = b.load(i.opSize === 64 ? 'ld64' : 'ld16u', b.temp(), RBP);
     b.dai('addi', RSP, RBP, bytes);
     t.setReg(5, i.opSize, v);
