@@ -76,10 +76,10 @@ test('memory without a slot is an mmio exit', options, () =>
     const vcpu = rig.vcpu('protected', 'c7 05 00 00 20 00 ef be ad de a1 04 00 20 00 f4');
     const write = run(vcpu);
     assert.ok(write.reason === 'mmio' && write.write);
-    assert.equal(write.address, 0x200000n);
+    assert.equal(write.address, 0x200000);
     assert.deepEqual([...write.data], [0xef, 0xbe, 0xad, 0xde]);
     const read = run(vcpu);
-    assert.ok(read.reason === 'mmio' && !read.write && read.address === 0x200004n);
+    assert.ok(read.reason === 'mmio' && !read.write && read.address === 0x200004);
     read.data.set([1, 2, 3, 4]);
     assert.equal(run(vcpu).reason, 'hlt');
     assert.equal(vcpu.regs().rax & 0xffff_ffffn, 0x04030201n);
@@ -94,7 +94,7 @@ test('a read-only slot: reads are memory, writes exits', options, () =>
     // mov al, [0x200000] / mov [0x200000], ah / hlt
     const vcpu = rig.vcpu('protected', 'a0 00 00 20 00 88 25 00 00 20 00 f4');
     const exit = run(vcpu);
-    assert.ok(exit.reason === 'mmio' && exit.write && exit.address === 0x200000n);
+    assert.ok(exit.reason === 'mmio' && exit.write && exit.address === 0x200000);
     assert.equal(run(vcpu).reason, 'hlt');
     assert.equal(vcpu.regs().rax & 0xffn, 0x77n);
     assert.equal(rom[0], 0x77);
@@ -113,7 +113,7 @@ test('code outside memory is an internal error, or an mmio read of it', options,
   withRig({}, (rig) => {
     const vcpu = rig.vcpu('protected', 'b8 00 00 40 00 ff e0'); // mov eax, 0x400000 / jmp eax
     const exit = run(vcpu);
-    assert.ok(exit.reason === 'internalError' || (exit.reason === 'mmio' && exit.address === 0x400000n), exit.reason);
+    assert.ok(exit.reason === 'internalError' || (exit.reason === 'mmio' && exit.address === 0x400000), exit.reason);
   }),
 );
 

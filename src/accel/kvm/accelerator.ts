@@ -429,8 +429,7 @@ export class KvmAccelerator implements Accelerator {
     }
   }
 
-  #memoryAccess(index: number, { address, write, data }: Extract<KvmExit, { reason: 'mmio' }>): void {
-    const start = Number(address);
+  #memoryAccess(index: number, { address: start, write, data }: Extract<KvmExit, { reason: 'mmio' }>): void {
     this.#accesses.memory(start, write);
     for (let done = 0; done < data.length; ) {
       const size = data.length - done >= 4 ? 4 : data.length - done >= 2 ? 2 : 1;

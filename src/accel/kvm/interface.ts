@@ -95,7 +95,7 @@ export type KvmExit =
       readonly count: number;
       readonly data: Uint8Array;
     }
-  | { readonly reason: 'mmio'; readonly write: boolean; readonly address: bigint; readonly data: Uint8Array }
+  | { readonly reason: 'mmio'; readonly write: boolean; readonly address: number; readonly data: Uint8Array }
   | { readonly reason: 'hlt' | 'shutdown' | 'irqWindowOpen' | 'intr' | 'nmi' | 'setTpr' }
   | { readonly reason: 'failEntry'; readonly hardwareReason: bigint; readonly cpu: number }
   | {

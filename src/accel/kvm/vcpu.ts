@@ -1,3 +1,4 @@
+// hot path
 /** The vCPU level: registers, KVM_RUN and what it comes back with. */
 import {
   CPUID,
@@ -53,6 +54,7 @@ export class KvmVcpu implements KvmProcessor {
   readonly runView: DataView;
   readonly #vcpu: KvmDescriptor;
   readonly #mapping: Mapping;
+  #lastBytes: Uint8Array = new Uint8Array(0);
   #interrupted = false;
   #closed = false;
 
@@ -87,14 +89,26 @@ export class KvmVcpu implements KvmProcessor {
     const number = this.exitReason;
     switch (number) {
       case Exit.io: {
-        const { direction, size, port, count, dataOffset } = RUN_IO.read(view, UNION);
-        const data = new Uint8Array(view.buffer, Number(dataOffset), size * count);
-        return { reason: 'io', write: direction === 1, port, size: size as 1 | 2 | 4, count, data };
+        const size = view.getUint8(UNION + RUN_IO.at.size) as 1 | 2 | 4;
+        const count = view.getUint32(UNION + RUN_IO.at.count, true);
+        return {
+          reason: 'io',
+          write: view.getUint8(UNION + RUN_IO.at.direction) === 1,
+          port: view.getUint16(UNION + RUN_IO.at.port, true),
+          size,
+          count,
+          data: this.#bytes(view.getUint32(UNION + RUN_IO.at.dataOffset, true), size * count),
+        };
       }
       case Exit.mmio: {
-        const { physAddr, len, isWrite } = RUN_MMIO.read(view, UNION);
-        const data = new Uint8Array(view.buffer, UNION + RUN_MMIO.at.data, len);
-        return { reason: 'mmio', write: isWrite !== 0, address: physAddr, data };
+        const low = view.getUint32(UNION + RUN_MMIO.at.physAddr, true);
+        const high = view.getUint32(UNION + RUN_MMIO.at.physAddr + 4, true);
+        return {
+          reason: 'mmio',
+          write: view.getUint8(UNION + RUN_MMIO.at.isWrite) !== 0,
+          address: high * 2 ** 32 + low,
+          data: this.#bytes(UNION + RUN_MMIO.at.data, view.getUint32(UNION + RUN_MMIO.at.len, true)),
+        };
       }
       case Exit.failEntry: {
         const { reason, cpu } = RUN_FAIL_ENTRY.read(view, UNION);
@@ -291,6 +305,14 @@ export class KvmVcpu implements KvmProcessor {
     if (this.#closed) return;
     this.detach();
     this.#vcpu.close();
+  }
+
+  /** A part of struct kvm_run; most exits use the same one again. */
+  #bytes(offset: number, length: number): Uint8Array {
+    if (this.#lastBytes.byteOffset !== offset || this.#lastBytes.length !== length) {
+      this.#lastBytes = new Uint8Array(this.runView.buffer, offset, length);
+    }
+    return this.#lastBytes;
   }
 
   #internalError(): KvmExit {

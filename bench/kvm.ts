@@ -1,0 +1,141 @@
+/**
+ * What the KVM binding and accelerator cost, side by side with C programs and QEMU on the same /dev/kvm:
+ *
+ *     npm run bench:kvm
+ *
+ * Every figure is the median of rounds in which both sides take turns.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Exit } from '../src/accel/kvm/abi.js';
+import { Kvm } from '../src/accel/kvm/kvm.js';
+import { VirtualMachine } from '../src/app/lib/index.js';
+import { linuxCalls } from '../src/host/node/kvm/linux.js';
+import { biosFile } from '../tools/guest/guests.js';
+
+const ROUNDS = 7;
+const EXITS = 100_000;
+const CODE = 0x1000;
+const PROGRAMS = { port: [0xe6, 0x80, 0xeb, 0xfc], memory: [0xa3, 0, 0, 0xeb, 0xfb] } as const;
+type Kind = keyof typeof PROGRAMS;
+
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
+
+/** A device as an object: what our devices are. */
+class Latch {
+  readonly bytes = new Uint8Array(4);
+
+  write(offset: number, data: Uint8Array): void {
+    for (let i = 0; i < data.length; i++) this.bytes[(offset + i) & 3] = data[i]!;
+  }
+}
+
+/** Seconds for so many exits through the binding. */
+function bindingSeconds(kind: Kind): number {
+  const kvm = new Kvm(linuxCalls());
+  const vm = kvm.createVm();
+  const ram = new Uint8Array(new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer);
+  ram.set(PROGRAMS[kind], CODE);
+  vm.setMemory({ slot: 0, guestAddress: 0n, memory: ram });
+  const vcpu = vm.createVcpu(0);
+  const sregs = vcpu.sregs();
+  vcpu.setSregs({
+    ...sregs,
+    cs: { ...sregs.cs, base: 0n, selector: 0 },
+    ds: { ...sregs.ds, base: 0xd0000n, selector: 0xd000 },
+  });
+  vcpu.setRegs({ ...vcpu.regs(), rip: BigInt(CODE), rflags: 2n });
+  const latch = new Latch();
+  const start = performance.now();
+  for (let i = 0; i < EXITS; i++) {
+    const reason = vcpu.run();
+    if (reason !== Exit.io && reason !== Exit.mmio) throw new Error(`exit ${reason}`);
+    const exit = vcpu.exit();
+    if (exit.reason === 'io') latch.write(exit.port, exit.data);
+    else if (exit.reason === 'mmio') latch.write(exit.address, exit.data);
+  }
+  const seconds = (performance.now() - start) / 1000;
+  vcpu.close();
+  vm.close();
+  kvm.close();
+  return seconds;
+}
+
+function compareExits(folder: string): void {
+  const program = join(folder, 'exits');
+  execFileSync('gcc', ['-O2', '-o', program, new URL('../../bench/kvm-exits.c', import.meta.url).pathname]);
+  for (const kind of ['port', 'memory'] as const) {
+    const ours: number[] = [];
+    const theirs: number[] = [];
+    bindingSeconds(kind);
+    for (let round = 0; round < ROUNDS; round++) {
+      ours.push(bindingSeconds(kind));
+      theirs.push(Number(execFileSync(program, [kind, String(EXITS)], { encoding: 'utf8' })));
+    }
+    const rate = (seconds: readonly number[]): number => EXITS / median(seconds) / 1000;
+    const ratio = median(ours.map((seconds, i) => theirs[i]! / seconds));
+    console.log(
+      `${kind.padEnd(7)} exits: ${rate(ours).toFixed(0)} thousand a second, C ${rate(theirs).toFixed(0)}: ${ratio.toFixed(2)} of C`,
+    );
+  }
+}
+
+/** What a whole machine pays for one exit: the way to the machine thread and back, with the device. */
+async function roundTrip(folder: string): Promise<void> {
+  const image = new Uint8Array(0x10000);
+  image.set(PROGRAMS.port);
+  image.set([0xea, 0, 0, 0, 0xf0], 0xfff0); // jmp f000:0000
+  const bios = join(folder, 'loop.bin');
+  writeFileSync(bios, image);
+  const vm = await VirtualMachine.create({ bios, memory: '16M', args: ['-accel', 'kvm'] });
+  vm.start();
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  console.log(`\nA machine whose guest writes port 80h for two seconds:\n${vm.monitor('info exits')}`);
+  await vm.dispose();
+}
+
+const DEBUGCON = ['-debugcon', 'stdio', '-global', 'isa-debugcon.iobase=0x402'];
+
+/** Seconds from the start of a program to SeaBIOS's attempt to boot. */
+function bootSeconds(command: string, args: readonly string[]): Promise<number> {
+  const start = performance.now();
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.stdout.on('data', (data) => {
+      said += data;
+      if (!said.includes('Booting from')) return;
+      resolve((performance.now() - start) / 1000);
+      child.kill('SIGKILL');
+    });
+    child.on('exit', () => reject(new Error(`${command} ended: ${said.slice(-200)}`)));
+  });
+}
+
+async function compareBoot(): Promise<void> {
+  const bios = await biosFile('bios-256k.bin');
+  const machine = ['-accel', 'kvm', '-nodefaults', '-display', 'none', '-m', '64', '-bios', bios, ...DEBUGCON];
+  const command = new URL('../../bin/tinamou-system-x86_64.js', import.meta.url).pathname;
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    ours.push(await bootSeconds(process.execPath, [command, ...machine]));
+    theirs.push(await bootSeconds('qemu-system-x86_64', machine));
+  }
+  const ratio = median(ours.map((seconds, i) => seconds / theirs[i]!));
+  console.log(
+    `SeaBIOS to its prompt, with the start of the program: ${median(ours).toFixed(2)} s, QEMU ${median(theirs).toFixed(2)} s: ${ratio.toFixed(2)} times`,
+  );
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'kvm-bench-'));
+try {
+  compareExits(folder);
+  await roundTrip(folder);
+  await compareBoot();
+} finally {
+  rmSync(folder, { recursive: true });
+}

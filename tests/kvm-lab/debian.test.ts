@@ -1,0 +1,82 @@
+/**
+ * Debian's kernel on a complete KVM, to a shell: `npm run test:kvm-lab` runs this in a virtual machine that has one. On a
+ * host whose own KVM is complete, `npm test tests/kvm-lab` does too.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Kvm } from '../../src/accel/kvm/kvm.js';
+import { probe } from '../../src/accel/kvm/probe.js';
+import type { VirtualMachine } from '../../src/app/lib/index.js';
+import { linuxCalls } from '../../src/host/node/kvm/linux.js';
+import { skip as noKvm } from '../kvm/rig.js';
+import { type LinuxOptions, linuxMachine, PROMPT, powerOff, run } from '../systems/linux.js';
+
+const skip = noKvm || incomplete();
+const BOOT_SECONDS = 600;
+
+function incomplete(): string | false {
+  const kvm = new Kvm(linuxCalls());
+  try {
+    return probe(kvm, 'paging').works ? false : 'this KVM has no paging: npm run test:kvm-lab brings a complete one';
+  } finally {
+    kvm.close();
+  }
+}
+
+async function boot(t: { diagnostic(text: string): void }, options: Partial<LinuxOptions>): Promise<VirtualMachine> {
+  const vm = await linuxMachine({
+    linux: 'linux-amd64',
+    cpu: 'host',
+    append: 'console=ttyS0 quiet',
+    ...options,
+  });
+  const start = performance.now();
+  vm.start();
+  const said = await vm.serial.waitFor(PROMPT, { timeout: BOOT_SECONDS });
+  assert.doesNotMatch(said, /Kernel panic|Oops|BUG:|invalid opcode|general protection|segfault/);
+  t.diagnostic(`${((performance.now() - start) / 1000).toFixed(1)} s to the prompt`);
+  return vm;
+}
+
+for (const irqchip of ['on', 'split'] as const) {
+  for (const smp of [1, 2]) {
+    const options = { skip, timeout: (BOOT_SECONDS + 300) * 1000 };
+    test(
+      `Debian with kernel_irqchip=${irqchip} on ${smp} vCPU(s), to its shell, with its processors, and off`,
+      options,
+      async (t) => {
+        const vm = await boot(t, { smp, args: ['-accel', `kvm,kernel_irqchip=${irqchip}`] });
+        try {
+          assert.equal(await run(vm, 'nproc', 120), String(smp));
+          assert.equal(
+            await run(vm, 'cat /sys/devices/system/clocksource/clocksource0/current_clocksource'),
+            'kvm-clock',
+          );
+          assert.match(
+            await run(vm, 'dd if=/dev/zero bs=1024 count=1024 2>/dev/null | sha256sum', 120),
+            /30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58/,
+          );
+          for (let i = 0; i < smp; i++) {
+            assert.equal(await run(vm, `taskset ${1 << i} sh -c 'echo $((6 * 7))'`, 120), '42');
+          }
+          assert.equal(await run(vm, 'dmesg | grep -ciE "soft lockup|rcu.*stall|hung task"', 120), '0');
+          t.diagnostic(vm.monitor('info exits'));
+          await powerOff(vm);
+        } finally {
+          await vm.dispose();
+        }
+      },
+    );
+  }
+}
+
+test('Debian reboots', { skip, timeout: (2 * BOOT_SECONDS + 100) * 1000 }, async (t) => {
+  const vm = await boot(t, { args: ['-accel', 'kvm'] });
+  try {
+    vm.serial.write('reboot -f\n');
+    await vm.serial.waitFor(PROMPT, { timeout: BOOT_SECONDS });
+    await powerOff(vm);
+  } finally {
+    await vm.dispose();
+  }
+});
