@@ -54,6 +54,8 @@ const REQUEST_POLL = 1;
 const REQUEST_RETURN = 2;
 /** With several processors on one thread, each runs this long before the next. */
 const TURN_NS = 1_000_000;
+/** The first accesses to a port wait for the JavaScript engine to compile the device's code: 0.1 ms each. */
+const COLD_ACCESSES = 64;
 /** So many hot region heads are compiled at once; fewer when a slice ends. */
 const COMPILE_BATCH = 16;
 
@@ -81,6 +83,11 @@ export class TcgAccelerator implements Accelerator {
   #words: Int32Array;
   #next = 0;
   #turn = 0;
+  #translateNs = 0;
+  /** Accesses so far to each port, up to COLD_ACCESSES; ns that those took; and when the one under way began, 0: none. */
+  readonly #portAccesses = new Uint8Array(0x10000);
+  #coldAccessNs = 0;
+  #coldAccess = 0;
   /** Someone asked for the end of the running slice. */
   #kicked = false;
 
@@ -203,6 +210,12 @@ export class TcgAccelerator implements Accelerator {
       sum += Number(this.#view.getBigUint64(state + at(VCPU, 'instructionCount'), true));
     }
     return sum;
+  }
+
+  /** Ns so far in which this thread translated and compiled instead of running guest code, or JavaScript warmed up. */
+  get ownWorkNs(): number {
+    const access = this.#coldAccess === 0 ? 0 : this.#options.monotonic() - this.#coldAccess;
+    return this.#translateNs + this.jit.stats.compileNs + this.#coldAccessNs + access;
   }
 
   runSlice(maxNs: number, instructions = 0): SliceEnd {
@@ -358,9 +371,19 @@ export class TcgAccelerator implements Accelerator {
         services().mmioRead(region, offset >>> 0, size),
       mmioWrite: (_cpu: number, region: number, offset: number, size: 1 | 2 | 4, value: number) =>
         services().mmioWrite(region, offset >>> 0, size, value >>> 0),
-      portIn: (_cpu: number, port: number, size: 1 | 2 | 4) => services().portRead(port, size),
-      portOut: (_cpu: number, port: number, size: 1 | 2 | 4, value: number) =>
-        services().portWrite(port, size, value >>> 0),
+      portIn: (_cpu: number, port: number, size: 1 | 2 | 4) => {
+        if (this.#portAccesses[port] === COLD_ACCESSES) return services().portRead(port, size);
+        this.#beginColdAccess(port);
+        const value = services().portRead(port, size);
+        this.#endColdAccess();
+        return value;
+      },
+      portOut: (_cpu: number, port: number, size: 1 | 2 | 4, value: number) => {
+        if (this.#portAccesses[port] === COLD_ACCESSES) return services().portWrite(port, size, value >>> 0);
+        this.#beginColdAccess(port);
+        services().portWrite(port, size, value >>> 0);
+        this.#endColdAccess();
+      },
       virtualNs: () => services().virtualNow(),
       hostRandom: () => services().random(),
       picAcknowledge: () => services().picAcknowledge(),
@@ -369,8 +392,12 @@ export class TcgAccelerator implements Accelerator {
       traceInterrupt: (cpu: number, kind: number, vector: number, code: number) =>
         this.log.interrupt?.(cpu >>> 0, kind, vector, code),
       fpuError: (level: number) => services().fpuError(level !== 0),
-      translate: (cpu: number, host: number, mode: number, page2: number) =>
-        this.#translate(cpu >>> 0, host >>> 0, mode, page2 >>> 0),
+      translate: (cpu: number, host: number, mode: number, page2: number) => {
+        const start = this.#options.monotonic();
+        const block = this.#translate(cpu >>> 0, host >>> 0, mode, page2 >>> 0);
+        this.#translateNs += this.#options.monotonic() - start;
+        return block;
+      },
       hot: (block: number, cpu: number) => {
         this.jit.request(block >>> 0, cpu >>> 0);
         if (this.jit.pending >= COMPILE_BATCH) this.jit.flushQueue();
@@ -380,6 +407,16 @@ export class TcgAccelerator implements Accelerator {
     };
     const instance = new WebAssembly.Instance(module, { env });
     return instance.exports as unknown as Runtime;
+  }
+
+  #beginColdAccess(port: number): void {
+    this.#portAccesses[port] = this.#portAccesses[port]! + 1;
+    this.#coldAccess = this.#options.monotonic();
+  }
+
+  #endColdAccess(): void {
+    this.#coldAccessNs += this.#options.monotonic() - this.#coldAccess;
+    this.#coldAccess = 0;
   }
 
   /** The runtime's `translate`: makes the block and enters it. */

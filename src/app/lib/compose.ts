@@ -5,6 +5,7 @@ import { InstructionClock } from '../../accel/instruction-clock.js';
 import type { KvmAccelerator } from '../../accel/kvm/accelerator.js';
 import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
 import { runLoop } from '../../accel/run-loop.js';
+import { SteadyClock } from '../../accel/steady-clock.js';
 import { TcgAccelerator } from '../../accel/tcg/tcg.js';
 import { UserError } from '../../base/errors.js';
 import type { BlockBackend } from '../../block/drive.js';
@@ -85,6 +86,10 @@ export function compose(c: Composition): Composed {
   });
   const icount = c.icount && new InstructionClock(() => accelerator.executed, c.icount.shift, c.icount.sleep);
   if (icount) clocks.driveVirtual(() => icount.now());
+  else if (c.accelerator !== 'kvm') {
+    const steady = new SteadyClock(monotonicNs, () => accelerator.ownWorkNs);
+    clocks.driveVirtual(() => steady.now());
+  }
   const view = new DataView(accelerator.memory.buffer);
   for (const v of accelerator.vcpus) installCpu(view, v.state, c.cpu, c.topology, v.index);
   const registers = accelerator.vcpus.map((v) => new X86Registers(accelerator.memory, v.state, accelerator.runtime));
