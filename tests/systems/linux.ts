@@ -49,6 +49,8 @@ export async function toPrompt(vm: VirtualMachine, tier: Tier = 'both'): Promise
   vm.start();
   const said = await vm.serial.waitFor(PROMPT, { timeout: BOOT_SECONDS[tier] });
   assert.doesNotMatch(said, /Kernel panic|Oops|BUG:|WARNING: CPU|invalid opcode|general protection|segfault/);
+  // What the kernel still has to say would come between the lines of commands.
+  await run(vm, 'dmesg -n 1', BOOT_SECONDS[tier]);
   return said;
 }
 
