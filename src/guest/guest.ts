@@ -1,5 +1,6 @@
 /** What an accelerator needs to know of a processor architecture; the architectures themselves are in the subfolders. */
 import type { BlockBuilder } from '../ir/builder.js';
+import type { FloatCode, FloatStatus } from '../ir/float-code.js';
 import type { VectorCode } from '../ir/vector-code.js';
 
 /** A runtime function that translated code calls; `id` is its number in `call` ops. */
@@ -32,6 +33,11 @@ export interface GuestArchitecture {
   readonly helpers: readonly HelperInfo[];
   /** WebAssembly code that does what vector helper number `helper` does with this `imm`, if it is short. */
   inlineVector(helper: number, imm: number): VectorCode | undefined;
+  /** What vector helper number `helper` computes with this `imm`, if its usual case can be put in line. */
+  inlineFloat(helper: number, imm: number): FloatCode | undefined;
+  readonly floatStatus: FloatStatus;
+  /** Does vector helper number `helper` write no vector state but its destination (64 bytes) and the status word? */
+  writesDestinationOnly(helper: number): boolean;
   /** Names of slots, for IR text. */
   slotName(slot: number): string;
   /** Is the linear pc the pc itself under this mode? */

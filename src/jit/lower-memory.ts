@@ -268,20 +268,82 @@ export function load(v: Values, access: Access, dst: number): void {
   v.set(dst, ZERO_EXTENDS[op] === 1);
 }
 
+/** Pushes the v128 that `instruction` loads: 8 or 4 bytes, zeros above. `halfOf`: a cell whose other half stays. */
+function loadVectorPart(v: Values, access: Access, halfOf: number): void {
+  const { op, base } = access;
+  const wide = (SIZE[op] as number) === 8;
+  const instruction = halfOf !== 0 && wide ? V.load64Lane : wide ? V.load64Zero : V.load32Zero;
+  const emit = (offset: number): void => {
+    if (halfOf !== 0 && wide) v.getLocal(v.cell(halfOf));
+    v.simdMemory(instruction, offset);
+    if (halfOf !== 0 && wide) v.code.u8(halfOf & 1);
+  };
+  if (base !== 0) {
+    v.getLocal(base);
+    v.likelyIf(ValType.v128);
+    v.getLocal(base);
+    emit(access.offset);
+    v.op(W.else);
+  }
+  translate(v, access, SIZE[op] as number, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
+  emit(0);
+  if (base !== 0) v.op(W.end);
+}
+
+/** A load to the low half of a cell whose other half becomes zero. */
+export function loadCell(v: Values, access: Access, dst: number): void {
+  loadVectorPart(v, access, 0);
+  v.setVector(dst);
+}
+
+/** A load to half of a cell. */
+export function loadHalfCell(v: Values, access: Access, dst: number): void {
+  const size = SIZE[access.op] as number;
+  if (size === 8) loadVectorPart(v, access, dst);
+  else if (access.op === OP.ld32u && (dst & 1) === 0) {
+    loadVectorPart(v, access, 0);
+    v.setLocal(Local.vector0);
+    v.getLocal(v.cell(dst));
+    v.getLocal(Local.vector0);
+    v.simdLane(V.f64x2ExtractLane, 0);
+    v.simdLane(V.f64x2ReplaceLane, 0);
+  } else {
+    load(v, access, dst);
+    return;
+  }
+  v.setLocal(v.cell(dst));
+  v.storeHalf(dst);
+}
+
+/** Stores the low bits of half a cell to the address on the stack. */
+function storeFromCell(v: Values, size: number, value: number, offset: number): void {
+  v.getLocal(v.cell(value));
+  v.simdMemory(size === 8 ? V.store64Lane : V.store32Lane, offset);
+  v.code.u8(size === 8 ? value & 1 : (value & 1) * 2);
+}
+
 export function store(v: Values, access: Access, value: number): void {
   const { op, base } = access;
   const instruction = ACCESS[op] as number;
+  const size = SIZE[op] as number;
+  const fromCell = size >= 4 && v.cell(value) !== 0;
   if (base !== 0) {
     v.getLocal(base);
     v.likelyIf(VOID);
     v.getLocal(base);
-    v.get(value);
-    v.memory(instruction, 0, access.offset);
+    if (fromCell) storeFromCell(v, size, value, access.offset);
+    else {
+      v.get(value);
+      v.memory(instruction, 0, access.offset);
+    }
     v.op(W.else);
   }
   translate(v, access, SIZE[op] as number, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
-  v.get(value);
-  v.memory(instruction, 0, 0);
+  if (fromCell) storeFromCell(v, size, value, 0);
+  else {
+    v.get(value);
+    v.memory(instruction, 0, 0);
+  }
   if (base !== 0) v.op(W.end);
 }
 
@@ -310,12 +372,14 @@ export function moveVector(v: Values, access: Access, slot: number): void {
   }
   const isLoad = KIND[op] === Kind.loadVector;
   for (let at = 0; at < size; at += 16) {
-    v.getLocal(isLoad ? Local.cpu : Local.address);
-    v.getLocal(isLoad ? Local.address : Local.cpu);
-    v.op(W.simd);
-    v.memory(V.load, 0, isLoad ? at : slot * 8 + at);
-    v.op(W.simd);
-    v.memory(V.store, 0, isLoad ? slot * 8 + at : at);
+    v.getLocal(Local.address);
+    if (isLoad) {
+      v.simdMemory(V.load, at);
+      v.setVector(slot + at / 8);
+    } else {
+      v.getVector(slot + at / 8);
+      v.simdMemory(V.store, at);
+    }
   }
 }
 
@@ -388,6 +452,7 @@ export function storeState(v: Values, op: number, offset: number, a: number): vo
     v.getLocal(Local.cpu);
     v.get(a);
     v.memory(bits === 8 ? W.i64Store8 : bits === 16 ? W.i64Store16 : W.i64Store32, 0, offset);
+    v.reloadCells(v.cellsIn(slot, 1));
     return;
   }
   // local = local with the field's bits replaced, by ((local rotated so that the field is lowest) & ~mask | a & mask)

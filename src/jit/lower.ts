@@ -16,6 +16,7 @@
 import { Bug } from '../base/errors.js';
 import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2, MAX_BLOCK_OPS } from '../ir/builder.js';
 import { SKIP_WORD } from '../ir/effects.js';
+import type { FloatStatus } from '../ir/float-code.js';
 import { BLOCK, VCPU, WHOLE_BLOCK } from '../ir/layout.js';
 import { JumpKind, OP, PcMask } from '../ir/ops.js';
 import { PUSH_A, PUSH_B, type VectorCode } from '../ir/vector-code.js';
@@ -23,10 +24,11 @@ import { type Edge, UNSEEN } from './flow.js';
 import { AccessGroups } from './groups.js';
 import * as alu from './lower-alu.js';
 import { KIND, Kind } from './lower-alu.js';
+import { FloatLowering } from './lower-float.js';
 import * as mem from './lower-memory.js';
 import { type Region, terminates } from './region.js';
-import { SlotAnalysis } from './slots.js';
-import { LOCALS_I32, Local, Values } from './values.js';
+import { fillsCell, resultSlots, SLOTS_OF_VECTOR, SlotAnalysis, type VectorHelpers } from './slots.js';
+import { LOCALS_F32, LOCALS_F64, LOCALS_I32, LOCALS_I64, LOCALS_V128, Local, Values } from './values.js';
 import { Bytes } from './wasm/bytes.js';
 import type { FunctionType, ModuleWriter } from './wasm/module.js';
 import { V, ValType, VOID, W } from './wasm/opcodes.js';
@@ -54,13 +56,12 @@ const PAGE_SHIFT = 25;
 const FAULT_PENDING = VCPU.at['faultPending'] as number;
 const EXIT_REQUEST = VCPU.at['exitRequest'] as number;
 
-export interface LowerOptions {
+export interface LowerOptions extends VectorHelpers {
   /** Slots from here on are never kept in locals. */
   readonly vectorBaseSlot: number;
   /** Names of helpers by number. The runtime exports helper `x` as `h_x`. */
   readonly helperNames: readonly string[];
-  /** Code to put in place of a vector helper, by its number and immediate. */
-  readonly inlineVector: (helper: number, imm: number) => VectorCode | undefined;
+  readonly floatStatus: FloatStatus;
   /** Count instructions exactly (MACHINE.icount is set): block by block, as the interpreter does. */
   readonly icount?: boolean;
   /** Whether in this mode the linear address of an instruction is not simply its pc. */
@@ -84,6 +85,7 @@ export class Lowering {
   private blockLabel = new Int32Array(0);
   private readonly slots: SlotAnalysis;
   private readonly groups: AccessGroups;
+  private readonly floats: FloatLowering;
   private readonly memoryAccess = new mem.Access();
   /** Local of each group's base. */
   private readonly baseOf: number[] = [];
@@ -93,7 +95,8 @@ export class Lowering {
   constructor(options: LowerOptions) {
     this.options = options;
     this.v = new Values(options.vectorBaseSlot);
-    this.slots = new SlotAnalysis(this.v, options.icount === true);
+    this.slots = new SlotAnalysis(this.v, options.icount === true, options);
+    this.floats = new FloatLowering(this.v, options.floatStatus);
     this.groups = new AccessGroups(options.vectorBaseSlot);
   }
 
@@ -132,9 +135,17 @@ export class Lowering {
     v.op(W.end);
 
     body.clear();
-    body.uleb(3);
+    body.uleb(7);
     body.uleb(LOCALS_I32);
     body.u8(ValType.i32);
+    body.uleb(LOCALS_I64);
+    body.u8(ValType.i64);
+    body.uleb(LOCALS_F64);
+    body.u8(ValType.f64);
+    body.uleb(LOCALS_F32);
+    body.u8(ValType.f32);
+    body.uleb(LOCALS_V128 + v.cells.length);
+    body.u8(ValType.v128);
     body.uleb(v.wideLocals);
     body.u8(ValType.i64);
     body.uleb(v.baseLocals);
@@ -154,6 +165,7 @@ export class Lowering {
     v.setLocal(Local.pc);
     this.checkNoWrap();
     v.reload(this.slots.liveLow[0] as number, this.slots.liveHigh[0] as number);
+    v.reloadCells(this.slots.liveCells[0] as number);
     if (this.slots.hasMemoryOps) mem.loadTlbBase(v);
   }
 
@@ -472,7 +484,11 @@ export class Lowering {
           i = this.conditional(b, i);
           continue;
         case Kind.load:
-          mem.load(v, this.access(b, i), dst);
+          if (v.cell(dst) === 0) mem.load(v, this.access(b, i), dst);
+          else if (fillsCell(words, w, first + to * 4)) {
+            mem.loadCell(v, this.access(b, i), dst);
+            i++;
+          } else mem.loadHalfCell(v, this.access(b, i), dst);
           continue;
         case Kind.store:
           mem.store(v, this.access(b, i), second);
@@ -483,6 +499,10 @@ export class Lowering {
         case Kind.storeVector:
           mem.moveVector(v, this.access(b, i), second);
           continue;
+      }
+      if (op === OP.mov && v.cell(dst) !== 0 && v.cell(a) !== 0) {
+        this.moveHalf(dst, a);
+        continue;
       }
       if (alu.lowerUnary(v, op, dst, a, second, imm, aux)) continue;
       switch (op) {
@@ -534,20 +554,20 @@ export class Lowering {
           else this.vectorCode(code, dst, a, second);
           continue;
         }
-        case OP.vcallf:
-          this.vectorCall(dst, a, second, imm, aux);
-          // Unlike before a callf nothing was stored: the side exit does that.
-          v.i64(
-            this.exitValue(
-              RegionExit.fault,
-              0,
-              this.region.page[b] as number,
-              (this.region.offset[b] as number) + (aux & 0xffff),
-            ),
-            0,
-          );
-          this.checkFault(this.sideLabel);
+        case OP.vcallf: {
+          const code = this.options.inlineFloat(aux >>> 16, imm);
+          if (code === undefined) {
+            this.faultingVectorCall(b, dst, a, second, imm, aux);
+            continue;
+          }
+          this.floats.emit(code, dst, a, second);
+          v.op(W.else);
+          this.depth++;
+          this.faultingVectorCall(b, dst, a, second, imm, aux);
+          this.depth--;
+          v.op(W.end);
           continue;
+        }
         case OP.goto:
           if ((this.region.flow.edges[this.edge] as Edge).call) this.guestCall(b, delta, dst >>> 4, imm, -1);
           else this.goto(b, delta, dst >>> 4, imm);
@@ -733,6 +753,7 @@ export class Lowering {
     v.op(W.end);
     v.forgetGuestSlots();
     v.reload(this.slots.liveLow[e.to] as number, this.slots.liveHigh[e.to] as number);
+    v.reloadCells(this.slots.liveCells[e.to] as number);
     v.dirtyLow = v.dirtyHigh = 0;
     this.mayBeStale = false;
     this.guard(e, delta + (region.bytes[b] as number), PcMask.m64);
@@ -830,6 +851,7 @@ export class Lowering {
     this.checkFault(this.faultLabel);
     v.forgetGuestSlots();
     v.reloadAll();
+    v.reloadCells(v.allCells);
     if (this.slots.hasMemoryOps) mem.loadTlbBase(v);
     v.dirtyLow = v.dirtyHigh = 0;
     this.mayBeStale = true;
@@ -847,26 +869,41 @@ export class Lowering {
     v.op(W.drop);
   }
 
+  /** Half of a cell to half of another; a number's bits pass an engine's moves of doubles unchanged. */
+  private moveHalf(dst: number, from: number): void {
+    const { v } = this;
+    v.getLocal(v.cell(dst));
+    v.getLocal(v.cell(from));
+    v.simdLane(V.f64x2ExtractLane, from & 1);
+    v.simdLane(V.f64x2ReplaceLane, dst & 1);
+    v.setLocal(v.cell(dst));
+    v.storeHalf(dst);
+  }
+
   private vectorCode(code: VectorCode, dst: number, a: number, b: number): void {
     const { v } = this;
     // As for a call: slots that live in locals pass through memory.
     for (const slot of [a, b]) v.store(slot);
-    v.getLocal(Local.cpu);
+    if (code.scalar) v.open(dst);
     for (const byte of code.bytes) {
-      if (byte === PUSH_A || byte === PUSH_B) {
-        v.getLocal(Local.cpu);
-        v.op(W.simd);
-        v.memory(V.load, 0, (byte === PUSH_A ? a : b) * 8);
-      } else v.op(byte);
+      if (byte === PUSH_A || byte === PUSH_B) v.getVector(byte === PUSH_A ? a : b);
+      else v.op(byte);
     }
-    if (code.scalar) {
-      v.op(W.i64ExtendI32U);
-      v.memory(W.i64Store, 0, dst * 8);
-    } else {
-      v.op(W.simd);
-      v.memory(V.store, 0, dst * 8);
+    if (code.scalar) v.set32(dst);
+    else {
+      v.setVector(dst);
+      v.fetch(dst);
     }
-    v.fetch(dst);
+  }
+
+  /** A vector helper that may raise a guest fault. */
+  private faultingVectorCall(b: number, dst: number, a: number, second: number, imm: number, aux: number): void {
+    const { v, region } = this;
+    this.vectorCall(dst, a, second, imm, aux);
+    // Unlike before a callf nothing was stored: the side exit does that.
+    const offset = (region.offset[b] as number) + (aux & 0xffff);
+    v.i64(this.exitValue(RegionExit.fault, 0, region.page[b] as number, offset), 0);
+    this.checkFault(this.sideLabel);
   }
 
   private vectorCall(dst: number, a: number, b: number, imm: number, aux: number): void {
@@ -883,5 +920,10 @@ export class Lowering {
     v.op(W.call);
     v.code.uleb(this.module.importFunction('h', this.helperName(aux), VECTOR_HELPER_TYPE));
     v.fetch(dst);
+    const helper = aux >>> 16;
+    const code = this.options.inlineFloat(helper, imm);
+    if (code !== undefined) v.reloadCells(v.cellsIn(dst, resultSlots(code)));
+    else if (this.options.writesDestinationOnly(helper)) v.reloadCells(v.cellsIn(dst, SLOTS_OF_VECTOR));
+    else v.reloadCells(v.allCells);
   }
 }

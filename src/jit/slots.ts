@@ -7,9 +7,12 @@
 // hot path
 import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2 } from '../ir/builder.js';
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
+import type { FloatCode } from '../ir/float-code.js';
 import { OP } from '../ir/ops.js';
+import type { VectorCode } from '../ir/vector-code.js';
 import type { Edge } from './flow.js';
 import { KIND, Kind } from './lower-alu.js';
+import { SIZE } from './lower-memory.js';
 import { isCall, type Region } from './region.js';
 import type { Values } from './values.js';
 
@@ -20,6 +23,8 @@ export class SlotAnalysis {
   dirtyHigh = new Int32Array(0);
   liveLow = new Int32Array(0);
   liveHigh = new Int32Array(0);
+  /** Per block: cells (`Values.cells`) whose locals must hold their values at its start. */
+  liveCells = new Int32Array(0);
 
   private region!: Region;
   private words: Int32Array = new Int32Array(0);
@@ -28,6 +33,8 @@ export class SlotAnalysis {
   private readHigh = new Int32Array(0);
   private seenLow = new Int32Array(0);
   private seenHigh = new Int32Array(0);
+  private readCells = new Int32Array(0);
+  private killCells = new Int32Array(0);
   /** Per edge: slots certainly written before it, perhaps written before it, and whether what was dirty still is (-1 or 0). */
   private killLow = new Int32Array(0);
   private killHigh = new Int32Array(0);
@@ -44,6 +51,8 @@ export class SlotAnalysis {
   private firstReadHigh = 0;
   private observedLow = 0;
   private observedHigh = 0;
+  private sureCells = 0;
+  private firstReadCells = 0;
   private keep = -1;
   private calledHelper = false;
   private edge = 0;
@@ -51,6 +60,7 @@ export class SlotAnalysis {
   constructor(
     private readonly v: Values,
     private readonly counting: boolean,
+    private readonly vectors: VectorHelpers,
   ) {}
 
   analyse(region: Region, words: Int32Array): void {
@@ -69,9 +79,11 @@ export class SlotAnalysis {
       'readHigh',
       'seenLow',
       'seenHigh',
+      'liveCells',
+      'readCells',
     ] as const)
       this[name] = new Int32Array(nodes);
-    for (const name of ['killLow', 'killHigh', 'writtenLow', 'writtenHigh'] as const)
+    for (const name of ['killLow', 'killHigh', 'writtenLow', 'writtenHigh', 'killCells'] as const)
       this[name] = new Int32Array(edges);
     this.keeps = new Int32Array(edges).fill(-1);
     for (let b = 0; b < region.blocks.length; b++) {
@@ -81,6 +93,7 @@ export class SlotAnalysis {
       this.readHigh[b] = this.firstReadHigh;
       this.seenLow[b] = this.observedLow;
       this.seenHigh[b] = this.observedHigh;
+      this.readCells[b] = this.firstReadCells;
     }
     this.solveDirty();
     this.solveLive();
@@ -89,6 +102,7 @@ export class SlotAnalysis {
   // --- which slots there are
 
   private declareAll(): void {
+    this.declareCells();
     const { region, words, v } = this;
     // Jumps into other pages look there, too.
     this.hasMemoryOps = region.pageDelta.length > 1;
@@ -135,11 +149,52 @@ export class SlotAnalysis {
     }
   }
 
+  /** The cells that inlined vector code and vector moves name. */
+  private declareCells(): void {
+    const { region, words, v } = this;
+    for (let b = 0; b < region.blocks.length; b++) {
+      const first = region.firstWord[b] as number;
+      const end = first + (region.opCount[b] as number) * 4;
+      for (let w = first; w < end; w += 4) {
+        const word = words[w] as number;
+        const op = word & 0xffff;
+        const ab = words[w + 1] as number;
+        if (isVectorCall(op)) {
+          const helper = (words[w + 3] as number) >>> 16;
+          const imm = words[w + 2] as number;
+          if (!this.isInline(op, helper, imm)) continue;
+          const float = op === OP.vcallf ? this.vectors.inlineFloat(helper, imm) : undefined;
+          for (let part = 0; part < (float?.parts ?? 1); part++) {
+            v.declareCell((ab & 0xffff) + part * 2);
+            // Integers pass through memory.
+            if (float?.operation !== 'fromInteger') v.declareCell((ab >>> 16) + part * 2);
+            if (!writesHalf(this.vectors, op, helper, imm)) v.declareCell((word >>> 16) + part * 2);
+          }
+        } else if (KIND[op] === Kind.loadVector || KIND[op] === Kind.storeVector) {
+          const slot = KIND[op] === Kind.loadVector ? word >>> 16 : ab >>> 16;
+          for (let at = 0; at < (SIZE[op] as number); at += 16) v.declareCell(slot + at / 8);
+        }
+      }
+    }
+  }
+
+  private isInline(op: number, helper: number, imm: number): boolean {
+    if (op === OP.vcallf) return this.vectors.inlineFloat(helper, imm) !== undefined;
+    return this.vectors.inlineVector(helper, imm) !== undefined;
+  }
+
+  /** Slots that an inlined vector op writes, from its destination on. */
+  private slotsWritten(op: number, helper: number, imm: number): number {
+    const code = op === OP.vcallf ? this.vectors.inlineFloat(helper, imm) : undefined;
+    return code === undefined ? 2 : resultSlots(code);
+  }
+
   // --- one path through a block
 
   private startPath(b: number): void {
     this.sureLow = this.sureHigh = this.maybeLow = this.maybeHigh = 0;
     this.firstReadLow = this.firstReadHigh = this.observedLow = this.observedHigh = 0;
+    this.sureCells = this.firstReadCells = 0;
     this.keep = -1;
     this.calledHelper = false;
     this.edge = this.region.firstEdge[b] as number;
@@ -148,14 +203,21 @@ export class SlotAnalysis {
   }
 
   private read(slot: number): void {
-    if (this.v.local(slot) === 0) return;
+    if (this.v.local(slot) === 0) {
+      this.readCell(slot);
+      return;
+    }
     const bit = this.v.bit(slot);
     if (bit < 0) return;
     if (bit < 32) this.firstReadLow |= (1 << bit) & ~this.sureLow;
     else this.firstReadHigh |= (1 << (bit - 32)) & ~this.sureHigh;
   }
   private write(slot: number): void {
-    if (this.v.local(slot) === 0) return;
+    if (this.v.local(slot) === 0) {
+      // Half of a cell: the other half stays.
+      this.readCell(slot);
+      return;
+    }
     const bit = this.v.bit(slot);
     if (bit < 0) return;
     if (bit < 32) {
@@ -166,6 +228,37 @@ export class SlotAnalysis {
       this.maybeHigh |= 1 << (bit - 32);
     }
   }
+  private readCell(slot: number): void {
+    const bit = this.v.cellBit(slot);
+    if (bit >= 0) this.firstReadCells |= (1 << bit) & ~this.sureCells;
+  }
+
+  /** Follows what a vector op does to cells. */
+  private vectorOp(op: number, w: number): void {
+    const { words, v } = this;
+    const dst = (words[w] as number) >>> 16;
+    const ab = words[w + 1] as number;
+    if (KIND[op] === Kind.loadVector) this.sureCells |= v.cellsIn(dst, (SIZE[op] as number) / 8);
+    else if (KIND[op] === Kind.storeVector) {
+      for (let at = 0; at < (SIZE[op] as number); at += 16) this.readCell((ab >>> 16) + at / 8);
+    } else {
+      const helper = (words[w + 3] as number) >>> 16;
+      const imm = words[w + 2] as number;
+      if (this.isInline(op, helper, imm)) {
+        const float = op === OP.vcallf ? this.vectors.inlineFloat(helper, imm) : undefined;
+        for (let part = 0; part < (float?.parts ?? 1); part++) {
+          this.readCell((ab & 0xffff) + part * 2);
+          this.readCell((ab >>> 16) + part * 2);
+        }
+        if (writesHalf(this.vectors, op, helper, imm)) this.readCell(dst);
+        else this.sureCells |= v.cellsIn(dst, this.slotsWritten(op, helper, imm));
+      } else {
+        // Its operands are in memory; what it may have written is loaded after it.
+        this.sureCells |= this.vectors.writesDestinationOnly(helper) ? v.cellsIn(dst, SLOTS_OF_VECTOR) : v.allCells;
+      }
+    }
+  }
+
   private observe(): void {
     this.observedLow |= ~this.sureLow;
     this.observedHigh |= ~this.sureHigh;
@@ -173,7 +266,7 @@ export class SlotAnalysis {
 
   /** Follows ops [from, to); false when the end is not reached. */
   private scan(b: number, from: number, to: number): boolean {
-    const { words } = this;
+    const { words, v } = this;
     const first = this.region.firstWord[b] as number;
     for (let i = from; i < to; i++) {
       const w = first + i * 4;
@@ -202,21 +295,25 @@ export class SlotAnalysis {
         return false;
       }
       if ((effects & Effect.observes) !== 0) this.observe();
+      if (isVectorCall(op) || KIND[op] === Kind.loadVector || KIND[op] === Kind.storeVector) this.vectorOp(op, w);
       if (op === OP.callf) {
         // Everything dirty was stored; all locals are loaded again after it.
         this.maybeLow = this.maybeHigh = 0;
+        this.sureCells = v.allCells;
         this.keep = 0;
         this.calledHelper = true;
       }
       if (isVectorCall(op)) {
-        this.read(ab & 0xffff);
-        this.read(ab >>> 16);
-        this.read(word >>> 16);
-        this.write(word >>> 16);
+        for (const slot of [ab & 0xffff, ab >>> 16, word >>> 16]) if (v.local(slot) !== 0) this.read(slot);
+        if (v.local(word >>> 16) !== 0) this.write(word >>> 16);
       }
       if (STATE_OPS[op] === 1) this.read((words[w + 2] as number) >>> 3);
-      if ((effects & Effect.writesDst) !== 0) this.write(word >>> 16);
-      else if (op === OP.flags) {
+      if ((effects & Effect.writesDst) !== 0) {
+        if (v.cell(word >>> 16) !== 0 && fillsCell(words, w, first + to * 4))
+          this.sureCells |= v.cellsIn(word >>> 16, 2);
+        else this.write(word >>> 16);
+      }
+      if (op === OP.flags) {
         this.write(FLAG_OP);
         this.write(FLAG_RES);
         this.write(FLAG_SRC);
@@ -226,10 +323,11 @@ export class SlotAnalysis {
   }
 
   private body(b: number, from: number, to: number): void {
-    const { sureLow, sureHigh, maybeLow, maybeHigh, keep, calledHelper } = this;
+    const { sureLow, sureHigh, sureCells, maybeLow, maybeHigh, keep, calledHelper } = this;
     const falls = this.scan(b, from, to);
     this.sureLow = sureLow;
     this.sureHigh = sureHigh;
+    this.sureCells = sureCells;
     this.maybeLow = falls ? this.maybeLow | maybeLow : maybeLow;
     this.maybeHigh = falls ? this.maybeHigh | maybeHigh : maybeHigh;
     this.keep = keep;
@@ -247,6 +345,7 @@ export class SlotAnalysis {
     // After a call everything is as in memory.
     this.killLow[e] = call ? -1 : this.sureLow;
     this.killHigh[e] = call ? -1 : this.sureHigh;
+    this.killCells[e] = call ? -1 : this.sureCells;
     this.writtenLow[e] = call ? 0 : this.maybeLow;
     this.writtenHigh[e] = call ? 0 : this.maybeHigh;
     this.keeps[e] = call ? 0 : this.keep;
@@ -274,11 +373,12 @@ export class SlotAnalysis {
   }
 
   private solveLive(): void {
-    const { v, liveLow, liveHigh } = this;
+    const { v, liveLow, liveHigh, liveCells } = this;
     const { edges, nodeCount } = this.region.flow;
     for (let n = 0; n < nodeCount; n++) {
       liveLow[n] = (this.readLow[n] as number) | ((this.seenLow[n] as number) & v.writtenLow);
       liveHigh[n] = (this.readHigh[n] as number) | ((this.seenHigh[n] as number) & v.writtenHigh);
+      liveCells[n] = this.readCells[n] as number;
     }
     for (let changed = true; changed; ) {
       changed = false;
@@ -287,13 +387,56 @@ export class SlotAnalysis {
         if (to < 0) continue;
         const low = (liveLow[to] as number) & ~(this.killLow[i] as number);
         const high = (liveHigh[to] as number) & ~(this.killHigh[i] as number);
-        if (((low & ~(liveLow[from] as number)) | (high & ~(liveHigh[from] as number))) === 0) continue;
+        const cells = (liveCells[to] as number) & ~(this.killCells[i] as number) & ~(liveCells[from] as number);
+        if (((low & ~(liveLow[from] as number)) | (high & ~(liveHigh[from] as number)) | cells) === 0) continue;
+        liveCells[from] = (liveCells[from] as number) | cells;
         liveLow[from] = (liveLow[from] as number) | low;
         liveHigh[from] = (liveHigh[from] as number) | high;
         changed = true;
       }
     }
   }
+}
+
+/** What is known of vector helpers, by number (and immediate). */
+export interface VectorHelpers {
+  /** Code to put in place of a call. */
+  readonly inlineVector: (helper: number, imm: number) => VectorCode | undefined;
+  /** What a helper computes whose usual case may be put in line. */
+  readonly inlineFloat: (helper: number, imm: number) => FloatCode | undefined;
+  /** It writes no vector state but its destination (64 bytes) and the status word. */
+  readonly writesDestinationOnly: (helper: number) => boolean;
+}
+
+/** Slots that a vector helper may write from its destination on. */
+export const SLOTS_OF_VECTOR = 8;
+
+/** Slots that a floating-point result fills. */
+export function resultSlots(code: FloatCode): number {
+  return code.parts * 2 + (code.clearsUpper ? 2 : 0);
+}
+
+/** Does inlined vector code leave a 64-bit number, in half a cell? */
+function writesHalf(vectors: VectorHelpers, op: number, helper: number, imm: number): boolean {
+  if (op === OP.vcall) return vectors.inlineVector(helper, imm)?.scalar === true;
+  const operation = vectors.inlineFloat(helper, imm)?.operation;
+  return operation === 'compare' || operation === 'toInteger';
+}
+
+/** Is the op at word w a load to the low half of a cell whose upper half the next op clears? They are lowered as one. */
+export function fillsCell(words: Int32Array, w: number, end: number): boolean {
+  const word = words[w] as number;
+  const op = word & 0xffff;
+  if ((op !== OP.ld64 && op !== OP.ld32u) || w + 4 >= end) return false;
+  const next = words[w + 4] as number;
+  const upper = (word >>> 16) + 1;
+  return (
+    (upper & 1) === 1 &&
+    (next & 0xffff) === OP.movi &&
+    next >>> 16 === upper &&
+    words[w + 6] === 0 &&
+    words[w + 7] === 0
+  );
 }
 
 const STATE_OPS = new Uint8Array(Object.keys(OP).length);

@@ -7,7 +7,7 @@ import { Bug } from '../base/errors.js';
 import { FLAG_OP, FLAG_SRC2, TEMP0 } from '../ir/builder.js';
 import { TEMP_COUNT, VCPU } from '../ir/layout.js';
 import { Bytes } from './wasm/bytes.js';
-import { W } from './wasm/opcodes.js';
+import { V, W } from './wasm/opcodes.js';
 
 /** Locals every region has. `cpu` is the parameter. */
 export const Local = {
@@ -30,9 +30,25 @@ export const Local = {
   wide2: 10,
   wide3: 11,
   wide4: 12,
-  firstSlot: 13,
+  /** On its way into a lane of a cell. */
+  lane: 13,
+  double0: 14,
+  double1: 15,
+  double2: 16,
+  single0: 17,
+  single1: 18,
+  single2: 19,
+  vector0: 20,
+  vector1: 21,
+  vector2: 22,
+  vector3: 23,
+  firstCell: 24,
 } as const;
 export const LOCALS_I32 = Local.pc - Local.tlb;
+export const LOCALS_I64 = Local.double0 - Local.pc;
+export const LOCALS_F64 = Local.single0 - Local.double0;
+export const LOCALS_F32 = Local.vector0 - Local.single0;
+export const LOCALS_V128 = Local.firstCell - Local.vector0;
 
 /** What is known of a slot's value; `lazy`: a constant that its local does not hold. */
 const Known = { nothing: 0, zext32: 1, constant: 2, lazy: 3 } as const;
@@ -41,6 +57,11 @@ const FIRST_STATE = VCPU.size / 8;
 const LAST_TEMP = TEMP0 + TEMP_COUNT - 1;
 /** Guest slots a region keeps in locals; any further ones stay in memory. */
 export const MAX_GUEST_LOCALS = 64;
+
+/** Cells (16 bytes of vector state) a region keeps in locals; any further ones stay in memory. */
+const MAX_CELLS = 32;
+/** Vector state that cells may be in, in cells. */
+const CELL_RANGE = 2048;
 
 export function isTemp(slot: number): boolean {
   return slot >= TEMP0 && slot <= LAST_TEMP;
@@ -60,6 +81,9 @@ export class Values {
   readonly guestSlots: number[] = [];
   private readonly temps: number[] = [];
   private locals = 0;
+  /** Slots of the cells in locals, by bit number; and bit number + 1 by cell. Memory always has their values, too. */
+  readonly cells: number[] = [];
+  private readonly cellOf = new Uint8Array(CELL_RANGE);
   /** Locals of type i32 behind all others, for bases of access groups: in use, and the most there were. */
   private bases = 0;
   baseLocals = 0;
@@ -99,18 +123,20 @@ export class Values {
       this.bitOf[s] = -1;
     }
     for (const s of this.temps) this.localOf[s] = 0;
+    for (const s of this.cells) this.cellOf[(s - this.limit) >> 1] = 0;
+    this.cells.length = 0;
     this.guestSlots.length = 0;
     this.temps.length = 0;
-    this.locals = Local.firstSlot;
+    this.locals = Local.firstCell;
     this.bases = this.baseLocals = 0;
     this.dirtyLow = this.dirtyHigh = this.writtenLow = this.writtenHigh = 0;
     this.logged = 0;
     this.forget();
   }
 
-  /** Locals of type i64 in use, the fixed ones included. */
+  /** Locals of type i64 in use besides the fixed ones. */
   get wideLocals(): number {
-    return this.locals - Local.pc;
+    return this.locals - Local.firstCell - this.cells.length;
   }
 
   /** A fresh i64 local. No longer after the first `takeBase`. */
@@ -162,6 +188,94 @@ export class Values {
 
   bit(slot: number): number {
     return this.bitOf[slot] as number;
+  }
+
+  // --- cells
+
+  /** Announces a cell worth a local. All come before the first `declare`. */
+  declareCell(slot: number): void {
+    const cell = (slot - this.limit) >> 1;
+    if (cell < 0 || cell >= CELL_RANGE || this.cellOf[cell] !== 0 || this.cells.length === MAX_CELLS) return;
+    this.cellOf[cell] = this.cells.push(slot & ~1);
+    this.locals++;
+  }
+
+  /** Number of the bit for the cell that slot is in, or -1. */
+  cellBit(slot: number): number {
+    const cell = (slot - this.limit) >> 1;
+    return cell < 0 || cell >= CELL_RANGE ? -1 : (this.cellOf[cell] as number) - 1;
+  }
+
+  /** Local of the cell that slot is in, or 0. */
+  cell(slot: number): number {
+    const bit = this.cellBit(slot);
+    return bit < 0 ? 0 : Local.firstCell + bit;
+  }
+
+  simd(code: number): void {
+    this.code.u8(W.simd);
+    this.code.uleb(code);
+  }
+  simdLane(code: number, lane: number): void {
+    this.simd(code);
+    this.code.u8(lane);
+  }
+  simdMemory(code: number, offset: number): void {
+    this.simd(code);
+    this.code.u8(0);
+    this.code.uleb(offset);
+  }
+
+  /** Pushes 16 bytes of vector state. */
+  getVector(slot: number): void {
+    const local = this.cell(slot);
+    if (local !== 0) {
+      this.getLocal(local);
+      return;
+    }
+    this.getLocal(Local.cpu);
+    this.simdMemory(V.load, slot * 8);
+  }
+
+  /** Stores the v128 on the stack. */
+  setVector(slot: number): void {
+    const local = this.cell(slot) || Local.vector0;
+    this.setLocal(local);
+    this.getLocal(Local.cpu);
+    this.getLocal(local);
+    this.simdMemory(V.store, slot * 8);
+  }
+
+  /** Brings memory up to date after half of a cell has been put into its local. */
+  storeHalf(slot: number): void {
+    this.getLocal(Local.cpu);
+    this.getLocal(this.cell(slot));
+    this.simdMemory(V.store64Lane, slot * 8);
+    this.code.u8(slot & 1);
+  }
+
+  /** Loads the cells of the given bits. */
+  reloadCells(bits: number): void {
+    for (let rest = bits; rest !== 0; rest &= rest - 1) {
+      const bit = 31 - Math.clz32(rest & -rest);
+      this.getLocal(Local.cpu);
+      this.simdMemory(V.load, (this.cells[bit] as number) * 8);
+      this.setLocal(Local.firstCell + bit);
+    }
+  }
+
+  get allCells(): number {
+    return this.cells.length === 32 ? -1 : (1 << this.cells.length) - 1;
+  }
+
+  /** Bits of the cells in `slots` slots from `slot` on. */
+  cellsIn(slot: number, slots: number): number {
+    let bits = 0;
+    for (let s = slot & ~1; s < slot + slots; s += 2) {
+      const bit = this.cellBit(s);
+      if (bit >= 0) bits |= 1 << bit;
+    }
+    return bits;
   }
 
   // --- emission of small things
@@ -217,8 +331,12 @@ export class Values {
       return;
     }
     const local = this.local(slot);
+    const cell = this.cell(slot);
     if (local !== 0) this.getLocal(local);
-    else {
+    else if (cell !== 0) {
+      this.getLocal(cell);
+      this.simdLane(V.i64x2ExtractLane, slot & 1);
+    } else {
       this.getLocal(Local.cpu);
       this.memory(W.i64Load, 3, slot * 8);
     }
@@ -249,7 +367,14 @@ export class Values {
   set(slot: number, zext32 = false): void {
     const local = this.local(slot);
     if (local === 0) {
+      const cell = this.cell(slot);
+      if (cell !== 0) this.teeLocal(Local.lane);
       this.memory(W.i64Store, 3, slot * 8);
+      if (cell === 0) return;
+      this.getLocal(cell);
+      this.getLocal(Local.lane);
+      this.simdLane(V.i64x2ReplaceLane, slot & 1);
+      this.setLocal(cell);
       return;
     }
     this.setLocal(local);

@@ -81,10 +81,12 @@ export function functionText(
         return ` ${r.sleb()}`;
       case 'bytes16':
         return ` ${Array.from({ length: 16 }, () => r.u8())}`;
-      case 'memory': {
+      case 'memory':
+      case 'memoryLane': {
         r.uleb();
         const offset = r.uleb();
-        return offset === 0 ? '' : ` offset=${offset}`;
+        const text = offset === 0 ? '' : ` offset=${offset}`;
+        return immediate === 'memory' ? text : `${text} ${r.uleb()}`;
       }
     }
   };

@@ -169,7 +169,7 @@ class Building {
     view.setUint16(x + XSAVE.fsw, status | (random.below(2) << 6) | summary | (random.u32() & 0x7f00), true);
     this.#input[x + XSAVE.ftw] = random.below(4) === 0 ? 0xff : random.below(256);
     const unmasked = random.below(6) === 0 ? random.u32() & 0x1f80 : 0x1f80;
-    view.setUint32(x + XSAVE.mxcsr, unmasked | (random.below(2) === 0 ? 0 : random.u32() & 0xe07f), true);
+    view.setUint32(x + XSAVE.mxcsr, unmasked | ([0, 0x20, random.u32() & 0xe07f][random.below(3)] as number), true);
     view.setUint32(x + XSAVE.bv, 7, true);
   }
 
