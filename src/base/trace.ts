@@ -19,7 +19,13 @@ export class TraceEvent {
   ) {}
 
   emit(...args: TraceArgument[]): void {
-    sink(`${this.name} ${format(this.format, args)}`);
+    if (recorder) recorder(this, args);
+    else sink(`${this.name} ${this.text(args)}`);
+  }
+
+  /** The arguments as the format has them. */
+  text(args: readonly TraceArgument[]): string {
+    return format(this.format, args);
   }
 }
 
@@ -49,4 +55,11 @@ let sink: (line: string) => void = () => {};
 /** Where enabled events go: one line each, without a newline. */
 export function setTraceSink(to: (line: string) => void): void {
   sink = to;
+}
+
+let recorder: ((event: TraceEvent, args: readonly TraceArgument[]) => void) | undefined;
+
+/** Takes enabled events as values, instead of lines for the sink. */
+export function setTraceRecorder(to: typeof recorder): void {
+  recorder = to;
 }

@@ -1,7 +1,8 @@
 /** Whole machines under `-accel kvm`: firmware to its boot prompt, reset, state in the shared form, leaving. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { hostProcessor } from '../../src/accel/kvm/cpuid.js';
@@ -9,6 +10,7 @@ import type { IrqchipMode } from '../../src/accel/kvm/irqchip-mode.js';
 import { Kvm } from '../../src/accel/kvm/kvm.js';
 import { KVM_TRACE } from '../../src/accel/kvm/trace.js';
 import { type Composed, compose } from '../../src/app/lib/compose.js';
+import { VirtualMachine } from '../../src/app/lib/index.js';
 import { setTrace, setTraceSink } from '../../src/base/trace.js';
 import { DEFAULT_OPTIONS } from '../../src/boards/board.js';
 import { pc } from '../../src/boards/pc.js';
@@ -298,5 +300,28 @@ test('exits are counted by reason and by what they touch, and traced with what t
     setTrace(Object.values(KVM_TRACE), '*', false);
     setTraceSink(() => {});
     await guest.dispose();
+  }
+});
+
+test('a trace in a .json file is a bar for each exit', { skip: noKvm }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'kvm-trace-'));
+  const file = join(folder, 'trace.json');
+  try {
+    const bios = join(folder, 'bios.bin');
+    writeFileSync(bios, firmware('b0 5a e6 80 eb fc'));
+    const args = ['-accel', 'kvm', '-nodefaults', '-trace', `kvm_*,file=${file}`];
+    const vm = await VirtualMachine.create({ bios, memory: '16M', args });
+    vm.start();
+    for (let waited = 0; !vm.monitor('info exits').includes('0x80') && waited < 2000; waited++) await pause(5);
+    await vm.dispose();
+    const events: { ph: string; name?: string; tid: number; ts: number; args?: { text?: string } }[] = JSON.parse(
+      readFileSync(file, 'utf8'),
+    );
+    const start = events.findIndex((e) => e.ph === 'B' && e.name === 'io');
+    const [write, end] = events.slice(start + 1);
+    assert.match(write!.args!.text!, /write port 0x80 size 1 count 1 data 5a/);
+    assert.ok(end!.ph === 'E' && end!.tid === 0 && end!.ts >= events[start]!.ts);
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });

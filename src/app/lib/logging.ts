@@ -3,16 +3,18 @@ import fs from 'node:fs';
 import { type Disposable, toDisposable } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { log, setLogSink } from '../../base/log.js';
-import { setTrace, setTraceSink } from '../../base/trace.js';
+import { setTrace, setTraceRecorder, setTraceSink } from '../../base/trace.js';
 import { dumpRegisters, linearPc, longCode } from '../../control/hmp/registers.js';
 import { Disassembler } from '../../guest/x86/disassemble.js';
 import type { X86Registers } from '../../guest/x86/registers.js';
 import { hostReason } from '../../host/node/host-error.js';
+import { monotonicNs } from '../../host/node/time-source.js';
 import { BLOCK, TraceBit } from '../../ir/layout.js';
 import { type Names, NO_NAMES, printOps } from '../../ir/text.js';
 import { traceEvents } from '../options/logging.js';
 import type { Wishes } from '../options/wishes.js';
 import type { Assembled } from './assemble.js';
+import { ChromeTrace } from './chrome-trace.js';
 
 const toStandardError = (text: string): void => {
   process.stderr.write(text);
@@ -21,18 +23,17 @@ let write = toStandardError;
 
 /** Opens the log file and turns on what was asked for. Throws UserError. */
 export function openLog(w: Wishes): Disposable {
-  const path = w.logFile ?? w.traceFile;
-  let fd = -1;
-  if (path !== undefined) {
-    try {
-      fd = fs.openSync(path, 'w');
-    } catch (error) {
-      throw new UserError(`-D ${path}: could not open the log file: ${hostReason(error)}`);
-    }
+  const json = w.traceFile?.endsWith('.json') ? w.traceFile : undefined;
+  const path = w.logFile ?? (json === undefined ? w.traceFile : undefined);
+  const fd = path === undefined ? -1 : openFile('-D', path);
+  if (fd >= 0) {
     write = (text) => {
       fs.writeSync(fd, text);
     };
   }
+  const jsonFd = json === undefined ? -1 : openFile('-trace file', json);
+  const chrome = jsonFd < 0 ? undefined : new ChromeTrace((text) => void fs.writeSync(jsonFd, text), monotonicNs);
+  if (chrome) setTraceRecorder((event, args) => chrome.record(event, args));
   setLogSink((line) => write(`${line}\n`));
   setTraceSink((line) => write(`${line}\n`));
   const events = traceEvents();
@@ -45,7 +46,19 @@ export function openLog(w: Wishes): Disposable {
     setTrace(events, '*', false);
     write = toStandardError;
     if (fd >= 0) fs.closeSync(fd);
+    if (!chrome) return;
+    setTraceRecorder(undefined);
+    chrome.finish();
+    fs.closeSync(jsonFd);
   });
+}
+
+function openFile(option: string, path: string): number {
+  try {
+    return fs.openSync(path, 'w');
+  } catch (error) {
+    throw new UserError(`${option} ${path}: could not open the log file: ${hostReason(error)}`);
+  }
 }
 
 const hex = (value: bigint | number, digits: number): string =>
