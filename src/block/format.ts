@@ -1,5 +1,6 @@
 /** What an image format declares, and what it is given to open and create images. */
-import type { BlockNode, Completion } from './node.js';
+import type { CheckResult, Repair } from './check.js';
+import type { BlockNode, Completion, Eventually } from './node.js';
 
 /** Compression and ciphers of the host; synchronous, so that only small pieces (clusters) go through them. */
 export interface Codecs {
@@ -63,20 +64,92 @@ export interface OpenContext {
   readonly forCheck: boolean;
 }
 
+/** An option of `create -o`, as its help lists it. */
+export interface CreateOption {
+  readonly name: string;
+  readonly type: 'str' | 'size' | 'num' | 'bool';
+  readonly help: string;
+  /** Shown by `create` when the user says nothing. */
+  readonly initial?: string;
+}
+
+/** What a format's `create` is given. */
+export interface CreateContext {
+  readonly host: BlockHost;
+  readonly filename: string;
+  /** Empty. */
+  readonly file: BlockNode;
+  readonly size: number;
+  /** As the user gave it; undefined: not given. Values of `size` options are in bytes. */
+  text(name: string): string | undefined;
+  flag(name: string): boolean | undefined;
+  number(name: string): number | undefined;
+  secret(id: string): Uint8Array;
+  /** Makes another file of the image. */
+  createFile(name: string, relative: boolean): BlockNode;
+  /** Opens the backing image, for formats that look into it. */
+  openBacking(): Promise<BlockNode | null>;
+}
+
 export interface Format {
   readonly name: string;
   /** How sure it is of being meant: 0 not, 100 very. */
   probe(head: Uint8Array, file: BlockNode): number;
   open(file: BlockNode, context: OpenContext): Promise<FormatNode>;
+  /** In the order in which `create` prints them. Without, images cannot be made. */
+  readonly createOptions?: readonly CreateOption[];
+  create?(context: CreateContext): Promise<void>;
 }
 
-/** A node that may stand on a backing image. */
+/** What `info` tells beside sizes. Names are those of QEMU's JSON. */
+export type InfoValue = string | number | boolean | readonly InfoValue[] | { readonly [name: string]: InfoValue };
+
+export interface FormatInfo {
+  readonly clusterSize?: number;
+  /** Not closed properly. */
+  readonly dirty?: boolean;
+  readonly encrypted?: boolean;
+  readonly compressed?: boolean;
+  readonly specific?: { readonly type: string; readonly data: { readonly [name: string]: InfoValue } };
+}
+
+export interface SnapshotInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly seconds: number;
+  readonly nanoseconds: number;
+  readonly vmClockNs: number;
+  readonly vmStateBytes: number;
+  readonly icount: number | undefined;
+}
+
+/** Internal snapshots of a format. */
+export interface SnapshotSupport {
+  list(): Promise<readonly SnapshotInfo[]>;
+  create(name: string, time: number): Promise<void>;
+  apply(idOrName: string): Promise<void>;
+  delete(idOrName: string): Promise<void>;
+  /** A read-only node of a snapshot's disk; closing it closes nothing else. */
+  open(idOrName: string): Promise<BlockNode>;
+}
+
+/** A node of a format: it may stand on a backing image. */
 export interface FormatNode extends BlockNode {
   /** As the image says; absent or '' without. */
   readonly backingFile?: string;
   readonly backingFormat?: string;
   /** Puts the opened backing image below. */
   setBacking?(node: BlockNode | null): void;
+  /** Changes what the image says; '' for none. */
+  changeBacking?(file: string, format: string): Promise<void>;
+  info?(): Eventually<FormatInfo>;
+  check?(repair: Repair | null): Promise<CheckResult>;
+  readonly snapshots?: SnapshotSupport;
+  /** Writes a piece of `compressedUnit` bytes, the last one perhaps shorter. */
+  writeCompressed?(offset: number, data: Uint8Array): Promise<void>;
+  readonly compressedUnit?: number;
+  /** Drops all that is allocated: the backing image shows through. */
+  makeEmpty?(): Promise<void>;
 }
 
 export type { Completion };

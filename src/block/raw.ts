@@ -1,4 +1,5 @@
 import { UserError } from '../base/errors.js';
+import { roundUp } from './big-endian.js';
 import type { Format } from './format.js';
 import {
   BaseNode,
@@ -85,6 +86,17 @@ export class RawNode extends BaseNode {
 export const RAW: Format = {
   name: 'raw',
   probe: () => 1,
+  createOptions: [
+    { name: 'size', type: 'size', help: 'Virtual disk size' },
+    { name: 'preallocation', type: 'str', help: 'Preallocation mode (allowed values: off, falloc, full)' },
+  ],
+  async create({ file, size, text }) {
+    const mode = text('preallocation') ?? 'off';
+    if (mode !== 'off' && mode !== 'falloc' && mode !== 'full') {
+      throw new UserError(`Invalid parameter '${mode}'`);
+    }
+    await file.truncate(roundUp(size, SECTOR), mode);
+  },
   open(file, context) {
     const number = (name: string): number | undefined => {
       const text = context.option(name);

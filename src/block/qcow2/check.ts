@@ -11,7 +11,7 @@ import { COMPRESSED, COPIED, compressedExtent, entryOffset, ZERO } from './entri
 import { Incompatible, serializeHeader } from './header.js';
 import type { Image } from './image.js';
 import type { Qcow2Node } from './node.js';
-import { Refcounts, readRefcount } from './refcounts.js';
+import { maxRefcount, Refcounts, readRefcount } from './refcounts.js';
 import { readSnapshots, snapshotTableBytes } from './snapshots.js';
 
 const CHUNK_BITS = 14;
@@ -296,7 +296,7 @@ async function compare(survey: Survey, repair: Repair | null): Promise<void> {
   const { image, references, result } = survey;
   const { refcounts } = image;
   const { perBlock } = refcounts;
-  const end = Math.max(references.end, refcounts.blockOffsets.length * perBlock);
+  const end = Math.max(references.end, survey.fileClusters);
   const seen = new Set<number>();
   for (let c = 0; c < end; ) {
     const index = Math.floor(c / perBlock);
@@ -309,7 +309,7 @@ async function compare(survey: Survey, repair: Repair | null): Promise<void> {
     }
     seen.add(offset);
     const block = valid ? (await refcounts.cache.load(offset)).bytes.slice() : null;
-    for (; c < blockEnd; c++) {
+    for (; c < Math.min(blockEnd, end); c++) {
       const has = block ? readRefcount(block, refcounts.order, c % perBlock) : 0;
       const wants = references.get(c);
       if (has === wants) continue;
@@ -331,8 +331,24 @@ async function compare(survey: Survey, repair: Repair | null): Promise<void> {
   }
 }
 
+/** Writes all reference counts anew, with another width. */
+export async function changeRefcountWidth(image: Image, order: number): Promise<void> {
+  await image.finish();
+  const survey = await look(image);
+  if (survey.result.corruptions > 0 || survey.result.checkErrors > 0) {
+    throw new BlockError('EIO', 'the image has errors: check and repair it first');
+  }
+  for (let c = survey.references.next(0); c < survey.references.end; c = survey.references.next(c + 1)) {
+    if (survey.references.get(c) > maxRefcount(order)) {
+      throw new BlockError('EINVAL', `cluster ${c} is referred to too often for ${1 << order} bits`);
+    }
+  }
+  // The old structures are left out of the new counts: they are free then.
+  await rebuild(survey, order);
+}
+
 /** Writes new reference counts behind everything that is used, and lets the header point to them. */
-async function rebuild(survey: Survey): Promise<void> {
+async function rebuild(survey: Survey, order = survey.image.header.refcountOrder): Promise<void> {
   const { image } = survey;
   const { header, file, clusterSize } = image;
   // The old structures do not count.
@@ -347,7 +363,7 @@ async function rebuild(survey: Survey): Promise<void> {
   for (const offset of image.refcounts.blockOffsets) {
     if (offset !== 0 && offset % clusterSize === 0 && offset < file.length) forget(offset, 1);
   }
-  const { perBlock } = image.refcounts;
+  const perBlock = (clusterSize * 8) / (1 << order);
   const start = Math.max(survey.fileClusters, references.end);
   let blocks = 0;
   let tableClusters = 1;
@@ -361,6 +377,7 @@ async function rebuild(survey: Survey): Promise<void> {
   for (let i = 0; i < blocks + tableClusters; i++) references.add(start + i, 1);
   const fresh = {
     ...header,
+    refcountOrder: order,
     refcountTableOffset: (start + blocks) * clusterSize,
     refcountTableClusters: tableClusters,
   };
@@ -384,6 +401,7 @@ async function rebuild(survey: Survey): Promise<void> {
   await file.flush();
   header.refcountTableOffset = fresh.refcountTableOffset;
   header.refcountTableClusters = tableClusters;
+  header.refcountOrder = order;
   image.refcounts = await Refcounts.load(file, header);
 }
 

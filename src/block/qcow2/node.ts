@@ -2,7 +2,8 @@
 // hot path
 import { Bug } from '../../base/errors.js';
 import { roundDown, roundUp } from '../big-endian.js';
-import type { FormatNode } from '../format.js';
+import type { CheckResult, Repair } from '../check.js';
+import type { FormatInfo, FormatNode, InfoValue, SnapshotSupport } from '../format.js';
 import {
   BaseNode,
   BlockError,
@@ -17,12 +18,15 @@ import {
   type Preallocation,
 } from '../node.js';
 import { type Bitmap, saveBitmaps } from './bitmaps.js';
+import { checkQcow2 } from './check.js';
 import { describe, Kind, Run } from './clusters.js';
 import type { Compressor } from './compression.js';
 import { COMPRESSED, COPIED, compressedExtent, compressedHigh, entryOffset, SUBCLUSTERS, ZERO } from './entries.js';
 import { Autoclear } from './header.js';
 import type { Image } from './image.js';
+import { qcow2Info } from './info.js';
 import { resize } from './resize.js';
+import { snapshotSupport } from './snapshots.js';
 import type { Table } from './table-cache.js';
 
 /** Encryption of data clusters, in sectors of 512 bytes that are numbered by their offset in the file or the disk. */
@@ -31,6 +35,8 @@ export interface ClusterCipher {
   readonly byHostOffset: boolean;
   encrypt(offset: number, data: Uint8Array): Uint8Array;
   decrypt(offset: number, data: Uint8Array): void;
+  /** What `info` tells. */
+  info(): InfoValue;
 }
 
 /** Most clusters' bytes that are allocated in one go. */
@@ -88,6 +94,40 @@ export class Qcow2Node extends BaseNode implements FormatNode {
 
   get backing(): BlockNode | null {
     return this.#backing;
+  }
+
+  get snapshots(): SnapshotSupport {
+    return snapshotSupport(this, (image) => new Qcow2Node(image, this.#compressor, this.cipher));
+  }
+
+  get compressedUnit(): number {
+    return this.image.clusterSize;
+  }
+
+  info(): Promise<FormatInfo> {
+    return qcow2Info(this);
+  }
+
+  check(repair: Repair | null): Promise<CheckResult> {
+    return checkQcow2(this, repair);
+  }
+
+  changeBacking(file: string, format: string): Promise<void> {
+    this.#checkWritable();
+    return this.#alone(() =>
+      this.image.changeHeader((h) => {
+        h.backingFile = file;
+        h.backingFormat = file === '' ? '' : format;
+      }),
+    );
+  }
+
+  async makeEmpty(): Promise<void> {
+    this.#checkWritable();
+    await this.#alone(async () => {
+      await this.#change(0, this.length, 'forget', true);
+      await this.image.flush();
+    });
   }
 
   setBacking(node: BlockNode | null): void {
@@ -267,6 +307,8 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     let clusters = Math.ceil((within + from.length) / clusterSize);
     const oldHost = run.host === 0 ? 0 : run.host - within;
     let host: number;
+    // The table comes before the data that it maps, as QEMU places them.
+    await image.writableL2(Math.floor(guest / image.l2Span));
     if (image.external) host = first;
     else if (kind === Kind.ZERO && oldHost !== 0 && copied) host = oldHost;
     else {
@@ -325,11 +367,11 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     const data = from.subarray(0, length);
     const l2Index = Math.floor(guest / image.l2Span);
     const index = Math.floor((first % image.l2Span) / clusterSize);
-    const old = await image.loadL2(l2Index);
-    const high = old ? old.view.getUint32(16 * index) : 0;
-    const low = old ? old.view.getUint32(16 * index + 4) : 0;
-    let zero = old ? old.view.getUint32(16 * index + 8) : 0;
-    let allocated = old ? old.view.getUint32(16 * index + 12) : 0;
+    const old = await image.writableL2(l2Index);
+    const high = old.view.getUint32(16 * index);
+    const low = old.view.getUint32(16 * index + 4);
+    let zero = old.view.getUint32(16 * index + 8);
+    let allocated = old.view.getUint32(16 * index + 12);
     const compressed = (high & COMPRESSED) !== 0;
     const oldHost = compressed ? 0 : entryOffset(high, low);
     const ours = (high & COPIED) !== 0 && !compressed && (oldHost !== 0 || image.external);
@@ -384,6 +426,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
       describe(image, await image.loadL2(l2Index), offset, image.clusterSize, run);
       const { kind, high, low } = run;
       const old = entryOffset(high, low);
+      await image.writableL2(l2Index);
       const at = await image.refcounts.allocateBytes(packed.length);
       image.dataWritten = true;
       await image.file.write(at, packed);

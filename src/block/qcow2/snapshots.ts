@@ -4,7 +4,8 @@
  */
 import { UserError } from '../../base/errors.js';
 import { getU16be, getU32be, getU64be, putU16be, putU32be, putU64be, roundUp } from '../big-endian.js';
-import { BlockError } from '../node.js';
+import type { FormatNode, SnapshotSupport } from '../format.js';
+import { BlockError, type BlockNode } from '../node.js';
 import { COMPRESSED, COPIED, compressedExtent, entryOffset } from './entries.js';
 import { l1EntriesFor, MAX_L1_BYTES, MAX_SNAPSHOTS } from './header.js';
 import { Image } from './image.js';
@@ -242,6 +243,22 @@ async function finishCounts(image: Image): Promise<void> {
   await image.refcounts.writeBack();
   await image.file.flush();
   await image.markClean();
+}
+
+/** For those who know no qcow2. `open`: the node for an image of a snapshot. */
+export function snapshotSupport(node: Qcow2Node, open: (image: Image) => BlockNode): SnapshotSupport {
+  return {
+    list: () => readSnapshots(node.image),
+    create: (name, time) => createSnapshot(node, { name, time }),
+    apply: (idOrName) => applySnapshot(node, idOrName),
+    delete: (idOrName) => deleteSnapshot(node, idOrName),
+    open: async (idOrName) => {
+      const view = open(await openSnapshot(node.image, idOrName));
+      (view as FormatNode).setBacking?.(node.backing);
+      view.close = () => undefined;
+      return view;
+    },
+  };
 }
 
 /** Where the state of a saved machine begins: behind the last L2 table of the disk. */

@@ -1,0 +1,340 @@
+/** `convert` and `dd`: copies from image to image. */
+import { UserError } from '../../base/errors.js';
+import { chainStatus } from '../../block/chain.js';
+import { relativeTo } from '../../block/filename.js';
+import type { FormatNode } from '../../block/format.js';
+import { type BlockNode, isZero } from '../../block/node.js';
+import { Bitmap } from '../../block/qcow2/bitmaps.js';
+import { Qcow2Node } from '../../block/qcow2/node.js';
+import { type Command, using } from './context.js';
+import { keyValues, numberOption, parseSize, sizeOption } from './getopt.js';
+import { creatable, makeImage, optionsHelp } from './make.js';
+import { Progress } from './output.js';
+
+const SECTOR = 512;
+const BUFFER = 2 << 20;
+const DEFAULT_SPARSE = 4096;
+
+interface Source {
+  readonly node: BlockNode;
+  readonly start: number;
+}
+
+export async function convert(c: Command): Promise<number> {
+  const { options } = c;
+  const targetFormat = options.get('O') ?? 'raw';
+  const target = options.operands.at(-1);
+  if (options.all('o').includes('help')) {
+    c.print(optionsHelp(creatable(targetFormat, '')));
+    return 0;
+  }
+  const names = options.operands.slice(0, -1);
+  if (target === undefined || names.length < 1) throw new UserError('Must specify image file name');
+  if (options.has('n') && (options.has('B') || options.has('F')))
+    throw new UserError('-B and -F cannot be used with -n');
+  const sparse = options.has('S') ? sizeOption('sparse size', options.get('S')!) : DEFAULT_SPARSE;
+  if (sparse % SECTOR !== 0)
+    throw new UserError(
+      `Invalid buffer size for sparse output specified. Valid sizes are multiples of ${SECTOR} up to 2147483136. Select 0 to disable sparse detection (fully allocates output).`,
+    );
+  if (options.has('m')) numberOption('number of coroutines', options.get('m')!, 1, 16);
+  if (options.has('c') && options.has('C')) throw new UserError('Cannot enable copy offloading when -c is used');
+  const snapshot = options.get('l');
+  if (snapshot !== undefined && names.length > 1) throw new UserError('No support for concatenating multiple snapshot');
+  const format = options.get('f');
+  const opened: FormatNode[] = [];
+  try {
+    for (const name of names) {
+      opened.push(
+        await c.open(name, {
+          readOnly: true,
+          cache: c.cache('T', 'writeback'),
+          ...(format !== undefined && { format }),
+        }),
+      );
+    }
+    const sources: Source[] = [];
+    let total = 0;
+    for (const node of opened) {
+      const from = snapshot === undefined ? node : await snapshotOf(node, snapshot);
+      sources.push({ node: from, start: total });
+      total += from.length;
+    }
+    return await copyTo(c, sources, opened[0]!, target, targetFormat, total, sparse);
+  } finally {
+    for (const node of opened) await node.close();
+  }
+}
+
+async function snapshotOf(node: FormatNode, text: string): Promise<BlockNode> {
+  const pairs = text.startsWith('snapshot.') ? keyValues(text) : null;
+  const name = pairs ? (pairs.get('snapshot.id') ?? pairs.get('snapshot.name') ?? '') : text;
+  if (!node.snapshots) throw new UserError(`Failed to load snapshot: Device '' does not support internal snapshots`);
+  return node.snapshots.open(name);
+}
+
+async function copyTo(
+  c: Command,
+  sources: readonly Source[],
+  first: FormatNode,
+  target: string,
+  targetFormat: string,
+  total: number,
+  sparse: number,
+): Promise<number> {
+  const { options } = c;
+  const compress = options.has('c');
+  const backing = options.get('B');
+  if (!options.has('n')) {
+    await makeImage({
+      filename: target,
+      format: targetFormat,
+      options: options.all('o'),
+      size: total,
+      backingFile: backing,
+      backingFormat: options.get('F'),
+      secrets: c.secrets,
+    });
+  }
+  const node = await c.open(target, { format: targetFormat, cache: c.cache('t', 'unsafe') }).catch((error: unknown) => {
+    throw error;
+  });
+  return using(node, async () => {
+    if (compress && !node.writeCompressed) throw new UserError(`Compression not supported for this file format`);
+    if (node.length < total) {
+      throw new UserError(`Target image is too small: ${node.length} bytes for ${total}`);
+    }
+    const zeroed =
+      !options.has('n') && backing === undefined && targetFormat !== 'host_device'
+        ? true
+        : options.has('target-is-zero');
+    const progress = new Progress(options.has('p'), c.io.out);
+    await copy(sources, node, {
+      compress,
+      sparse,
+      zeroed,
+      salvage: options.has('salvage'),
+      base: backing === undefined ? null : await openSame(c, target, backing, options.get('F')),
+      note: (text) => c.error(text),
+      progress: (done) => progress.at(total === 0 ? 1 : done / total),
+    });
+    if (options.has('bitmaps')) await copyBitmaps(first, node);
+    await node.flush();
+    progress.end();
+    return 0;
+  });
+}
+
+async function openSame(c: Command, target: string, backing: string, format: string | undefined): Promise<BlockNode> {
+  return c.open(relativeTo(target, backing), { readOnly: true, ...(format !== undefined && { format }) });
+}
+
+interface CopyOptions {
+  readonly compress: boolean;
+  /** Zeroes of this many bytes are left out; 0: nothing is. */
+  readonly sparse: number;
+  /** The target reads as zeroes already. */
+  readonly zeroed: boolean;
+  readonly salvage: boolean;
+  /** Copied is only what differs from it. */
+  readonly base: BlockNode | null;
+  readonly note: (text: string) => void;
+  readonly progress: (done: number) => void;
+}
+
+async function copy(sources: readonly Source[], target: FormatNode, o: CopyOptions): Promise<void> {
+  const unit = o.compress ? (target.compressedUnit ?? 65536) : SECTOR;
+  const buffer = new Uint8Array(Math.max(BUFFER, unit));
+  const end = sources.reduce((sum, s) => sum + s.node.length, 0);
+  for (let at = 0; at < end; ) {
+    const piece = await nextPiece(sources, at, buffer.length, unit, end);
+    if (piece.zero && !(o.sparse === 0 && !o.compress)) {
+      if (o.base) {
+        if (!(await baseIsZero(o.base, at, piece.length))) await target.writeZeroes(at, piece.length, true);
+      } else if (!o.zeroed) await target.writeZeroes(at, piece.length, true);
+    } else {
+      const data = buffer.subarray(0, piece.length);
+      await readAll(sources, at, data, o);
+      if (o.compress) await writeCompressed(target, at, data, unit, o);
+      else if (o.base) await writeDifferent(o.base, target, at, data);
+      else await writeSparse(target, at, data, o);
+    }
+    at += piece.length;
+    o.progress(at);
+  }
+  await o.base?.close();
+}
+
+async function nextPiece(
+  sources: readonly Source[],
+  at: number,
+  most: number,
+  unit: number,
+  end: number,
+): Promise<{ length: number; zero: boolean }> {
+  const source = sources.findLast((s) => s.start <= at)!;
+  const within = at - source.start;
+  const rest = source.node.length - within;
+  const status = await chainStatus(source.node, within, Math.min(rest, 1 << 30));
+  const zero = status.zero || (!status.allocated && !status.data);
+  // Compression goes by whole clusters, which may have parts that are zero.
+  let length = zero ? Math.floor(status.length / unit) * unit : Math.ceil(status.length / unit) * unit;
+  const known = zero && (length > 0 || at + status.length >= end);
+  if (zero && at + status.length >= end) length = status.length;
+  if (!known) length = Math.max(unit, length);
+  length = Math.min(length, end - at, known ? Number.POSITIVE_INFINITY : most);
+  return { length, zero: known };
+}
+
+async function readAll(sources: readonly Source[], at: number, into: Uint8Array, o: CopyOptions): Promise<void> {
+  for (let done = 0; done < into.length; ) {
+    const source = sources.findLast((s) => s.start <= at + done)!;
+    const within = at + done - source.start;
+    const n = Math.min(into.length - done, source.node.length - within);
+    const part = into.subarray(done, done + n);
+    try {
+      const reading = source.node.read(within, part);
+      if (reading) await reading;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      if (!o.salvage) throw new UserError(`error while reading at byte ${within}: ${error.message}`);
+      await salvage(source.node, within, part, o);
+    }
+    done += n;
+  }
+}
+
+/** Sector by sector; what cannot be read is zero. */
+async function salvage(node: BlockNode, offset: number, into: Uint8Array, o: CopyOptions): Promise<void> {
+  for (let at = 0; at < into.length; at += SECTOR) {
+    const sector = into.subarray(at, at + SECTOR);
+    try {
+      await node.read(offset + at, sector);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      o.note(`warning: error while reading offset ${offset + at}: ${error.message}`);
+      sector.fill(0);
+    }
+  }
+}
+
+async function writeCompressed(
+  target: FormatNode,
+  at: number,
+  data: Uint8Array,
+  unit: number,
+  o: CopyOptions,
+): Promise<void> {
+  for (let i = 0; i < data.length; i += unit) {
+    const part = data.subarray(i, i + unit);
+    if (o.zeroed && isZero(part)) continue;
+    await target.writeCompressed!(at + i, part);
+  }
+}
+
+/** Leaves out aligned pieces of zeroes. */
+async function writeSparse(target: BlockNode, at: number, data: Uint8Array, o: CopyOptions): Promise<void> {
+  if (o.sparse === 0) {
+    const writing = target.write(at, data);
+    if (writing) await writing;
+    return;
+  }
+  let start = 0;
+  let zero: boolean | undefined;
+  const flush = async (end: number): Promise<void> => {
+    if (start === end) return;
+    const part = data.subarray(start, end);
+    if (!zero) {
+      const writing = target.write(at + start, part);
+      if (writing) await writing;
+    } else if (!o.zeroed) await target.writeZeroes(at + start, part.length, true);
+    start = end;
+  };
+  for (let i = 0; i < data.length; i += o.sparse) {
+    const empty = isZero(data.subarray(i, i + o.sparse));
+    if (zero !== undefined && empty !== zero) await flush(i);
+    zero = empty;
+  }
+  await flush(data.length);
+}
+
+async function baseIsZero(base: BlockNode, at: number, length: number): Promise<boolean> {
+  while (length > 0 && at < base.length) {
+    const s = await chainStatus(base, at, Math.min(length, base.length - at));
+    if (!s.zero && (s.data || s.allocated)) return false;
+    at += s.length;
+    length -= s.length;
+  }
+  return true;
+}
+
+const COMPARE_UNIT = 65536;
+
+async function writeDifferent(base: BlockNode, target: BlockNode, at: number, data: Uint8Array): Promise<void> {
+  const old = new Uint8Array(COMPARE_UNIT);
+  for (let i = 0; i < data.length; i += COMPARE_UNIT) {
+    const part = data.subarray(i, i + COMPARE_UNIT);
+    const there = old.subarray(0, part.length);
+    there.fill(0);
+    if (at + i < base.length) {
+      await base.read(at + i, there.subarray(0, Math.min(part.length, base.length - at - i)));
+    }
+    if (Buffer.compare(part, there) !== 0) await target.write(at + i, part);
+  }
+}
+
+async function copyBitmaps(from: FormatNode, to: FormatNode): Promise<void> {
+  if (!(from instanceof Qcow2Node))
+    throw new UserError('This will continue to be invalid: source does not support bitmaps');
+  if (!(to instanceof Qcow2Node)) throw new UserError('Format driver does not support persistent bitmaps');
+  const { loadBitmaps } = await import('../../block/qcow2/bitmaps.js');
+  to.bitmaps ??= [];
+  for (const b of await loadBitmaps(from.image)) {
+    if (b.inconsistent) throw new UserError(`Cannot copy inconsistent bitmap '${b.name}'`);
+    const copied = new Bitmap(b.name, b.granularityBits, to.length, b.enabled, false);
+    copied.bits.set(b.bits.subarray(0, copied.bits.length));
+    to.bitmaps.push(copied);
+    to.bitmapsChanged = true;
+  }
+}
+
+export async function dd(c: Command): Promise<number> {
+  const values = new Map<string, string>();
+  for (const operand of c.options.operands) {
+    const [, name = '', value = ''] = /^([^=]*)=(.*)$/s.exec(operand) ?? [];
+    if (!['bs', 'count', 'if', 'of', 'skip'].includes(name)) throw new UserError(`unrecognized operand ${operand}`);
+    values.set(name, value);
+  }
+  const from = values.get('if');
+  const to = values.get('of');
+  if (from === undefined || to === undefined) throw new UserError('Must specify both input and output file names');
+  const number = (name: string, otherwise: number): number => {
+    const text = values.get(name);
+    if (text === undefined) return otherwise;
+    const size = parseSize(text);
+    if (size === undefined || (name === 'bs' && (size === 0 || size > 2 ** 31 - 1))) {
+      throw new UserError(`invalid number: '${text}'`);
+    }
+    return size;
+  };
+  const block = number('bs', SECTOR);
+  const skip = number('skip', 0) * block;
+  const format = c.options.get('f');
+  const source = await c.open(from, { readOnly: true, ...(format !== undefined && { format }) });
+  return using(source, async () => {
+    const limit = values.has('count') ? number('count', 0) * block : Number.POSITIVE_INFINITY;
+    const size = Math.max(0, Math.min(source.length, skip + limit) - skip);
+    const targetFormat = c.options.get('O') ?? 'raw';
+    await makeImage({ filename: to, format: targetFormat, options: [], size, secrets: c.secrets });
+    const target = await c.open(to, { format: targetFormat, cache: 'unsafe' });
+    return using(target, async () => {
+      const buffer = new Uint8Array(BUFFER);
+      for (let at = 0; at < size; at += buffer.length) {
+        const data = buffer.subarray(0, Math.min(buffer.length, size - at));
+        await source.read(skip + at, data);
+        await target.write(at, data);
+      }
+      return 0;
+    });
+  });
+}

@@ -1,0 +1,155 @@
+/** `create`, `resize`, `amend` and `measure`: making images and changing what they are. */
+import { UserError } from '../../base/errors.js';
+import { chainStatus } from '../../block/chain.js';
+import type { FormatNode, InfoValue } from '../../block/format.js';
+import { PREALLOCATIONS, type Preallocation } from '../../block/node.js';
+import { amendQcow2 } from '../../block/qcow2/amend.js';
+import { loadBitmaps } from '../../block/qcow2/bitmaps.js';
+import { qcow2Options } from '../../block/qcow2/index.js';
+import { bitmapsSize, measureQcow2 } from '../../block/qcow2/measure.js';
+import { Qcow2Node } from '../../block/qcow2/node.js';
+import { type Command, using } from './context.js';
+import { sizeOption } from './getopt.js';
+import { creatable, makeImage, optionsHelp, optionValues } from './make.js';
+import { Progress, toJson } from './output.js';
+
+const SECTOR = 512;
+
+export async function create(c: Command): Promise<number> {
+  const { options } = c;
+  const format = options.get('f') ?? 'raw';
+  if (options.all('o').includes('help') || options.all('o').includes('?')) {
+    c.print(optionsHelp(creatable(format, options.operands[0] ?? '')));
+    return 0;
+  }
+  const filename = c.operand(0, 'Expecting image file name');
+  if (options.operands.length > 2) throw new UserError(`Unexpected argument: ${options.operands.at(-1)}`);
+  const sizeText = options.operands[1];
+  await makeImage({
+    filename,
+    format,
+    options: options.all('o'),
+    size: sizeText === undefined ? undefined : sizeOption('image size', sizeText),
+    backingFile: options.get('b'),
+    backingFormat: options.get('F'),
+    unsafe: options.has('u'),
+    secrets: c.secrets,
+    say: (line) => c.say(line),
+  });
+  return 0;
+}
+
+export async function resize(c: Command): Promise<number> {
+  const { options } = c;
+  // A size such as -1M looks like an option to getopt; main.ts has put it behind the file.
+  const text = options.operands.at(-1);
+  if (options.operands.length < 2 || text === undefined) throw new UserError('Expecting image file name and size');
+  const relative = text.startsWith('+') ? 1 : text.startsWith('-') ? -1 : 0;
+  const number = sizeOption('image size', relative === 0 ? text : text.slice(1));
+  const mode = options.get('preallocation') ?? 'off';
+  if (!(PREALLOCATIONS as readonly string[]).includes(mode))
+    throw new UserError(`Invalid preallocation mode '${mode}'`);
+  const format = options.get('f');
+  const node = await c.open(c.operand(0), { ...(format !== undefined && { format }) });
+  return using(node, async () => {
+    const old = node.length;
+    const size = Math.ceil((relative === 0 ? number : old + relative * number) / SECTOR) * SECTOR;
+    if (size <= 0) throw new UserError('New image size must be positive');
+    if (size < old && mode !== 'off') throw new UserError('Preallocation can only be used for growing images');
+    if (size < old && !options.has('shrink')) {
+      c.error('Use the --shrink option to perform a shrink operation.');
+      c.error(
+        "warning: Shrinking an image will delete all data beyond the shrunken image's end. Before performing such an operation, make sure there is no important data there.",
+      );
+      return 1;
+    }
+    await node.truncate(size, mode as Preallocation);
+    c.say('Image resized.\n');
+    return 0;
+  });
+}
+
+export async function amend(c: Command): Promise<number> {
+  const { options } = c;
+  if (options.all('o').length === 0) throw new UserError('Must specify options (-o)');
+  const filename = options.operands.at(-1);
+  if (filename === undefined) throw new UserError('Expecting one image file name');
+  const format = options.get('f');
+  const progress = new Progress(options.has('p'), c.io.out);
+  const node = await c.open(filename, {
+    noBacking: false,
+    cache: c.cache('t', 'writeback'),
+    ...(format !== undefined && { format }),
+  });
+  return using(node, async () => {
+    if (!(node instanceof Qcow2Node)) {
+      throw new UserError(`Format driver '${node.driver}' does not support option amendment`);
+    }
+    await amendQcow2(node, optionValues(creatable('qcow2', filename), options.all('o')));
+    progress.end();
+    return 0;
+  });
+}
+
+export async function measure(c: Command): Promise<number> {
+  const { options } = c;
+  const output = options.get('output') ?? 'human';
+  const sizeText = options.get('size');
+  const filename = options.operands[0];
+  if (sizeText !== undefined && filename !== undefined)
+    throw new UserError('--size N cannot be used together with a filename.');
+  if (sizeText === undefined && filename === undefined)
+    throw new UserError('Either --size N or one filename must be specified.');
+  const target = creatable(options.get('O') ?? 'raw', '');
+  const values = optionValues(target, options.all('o'));
+  let size = sizeText === undefined ? 0 : sizeOption('image size', sizeText);
+  const clusterSize = Number(values.get('cluster_size') ?? 65536);
+  let allocated = 0;
+  let bitmaps: number | undefined;
+  if (filename !== undefined) {
+    const format = options.get('f');
+    const node = await c.open(filename, { readOnly: true, ...(format !== undefined && { format }) });
+    await using(node, async () => {
+      const source = options.has('l') ? await snapshotNode(node, options.get('l')!) : node;
+      size = source.length;
+      let last = -1;
+      for (let at = 0; at < size; ) {
+        const s = await chainStatus(source, at, Math.min(size - at, 1 << 30));
+        if (s.data && !s.zero) {
+          const first = Math.max(last + 1, Math.floor(at / clusterSize));
+          last = Math.max(last, Math.floor((at + s.length - 1) / clusterSize));
+          allocated += Math.max(0, last - first + 1);
+        }
+        at += s.length;
+      }
+      if (node instanceof Qcow2Node && node.image.header.version >= 3) {
+        bitmaps = bitmapsSize(await loadBitmaps(node.image), size, clusterSize);
+      }
+    });
+  }
+  let required = size;
+  let full = size;
+  if (target.name === 'qcow2') {
+    const o = qcow2Options({
+      size,
+      text: (n) => values.get(n),
+      flag: (n) => (values.has(n) ? values.get(n) === 'on' : undefined),
+      number: (n) => (values.has(n) ? Number(values.get(n)) : undefined),
+    });
+    ({ required, full } = measureQcow2(o, allocated));
+  } else if (target.name !== 'raw')
+    throw new UserError(`Block driver '${target.name}' does not support size measurement`);
+  const facts: Record<string, InfoValue> = {};
+  if (target.name === 'qcow2' && bitmaps !== undefined && bitmaps > 0) facts['bitmaps'] = bitmaps;
+  if (output === 'json') c.print(`${toJson({ ...facts, required, 'fully-allocated': full })}\n`);
+  else {
+    c.print(`required size: ${required}\nfully allocated size: ${full}\n`);
+    if (facts['bitmaps'] !== undefined) c.print(`bitmaps size: ${facts['bitmaps']}\n`);
+  }
+  return 0;
+}
+
+async function snapshotNode(node: FormatNode, name: string): Promise<FormatNode> {
+  if (!node.snapshots) throw new UserError('Failed to load snapshot');
+  return node.snapshots.open(name.replace(/^snapshot\.(id|name)=/, ''));
+}

@@ -1,0 +1,308 @@
+/** `info`, `check`, `map` and `snapshot`: what an image is, and whether it is in order. */
+import { UserError } from '../../base/errors.js';
+import { backingOf, chainStatus } from '../../block/chain.js';
+import type { CheckResult } from '../../block/check.js';
+import { relativeTo } from '../../block/filename.js';
+import type { FormatNode, InfoValue, SnapshotInfo } from '../../block/format.js';
+import { type Command, using } from './context.js';
+import { parseSize } from './getopt.js';
+import { humanSize, toJson, toText } from './output.js';
+
+function outputFormat(c: Command): 'human' | 'json' {
+  const output = c.options.get('output') ?? 'human';
+  if (output !== 'human' && output !== 'json')
+    throw new UserError('--output must be used with human or json as argument.');
+  return output;
+}
+
+export async function info(c: Command): Promise<number> {
+  const json = outputFormat(c) === 'json';
+  const format = c.options.get('f');
+  const node = await c.open(c.operand(0), {
+    readOnly: true,
+    noBacking: !c.options.has('backing-chain'),
+    forCheck: true,
+    ...(format !== undefined && { format }),
+  });
+  await using(node, async () => {
+    const chain: FormatNode[] = [node];
+    while (c.options.has('backing-chain') && backingOf(chain.at(-1)!)) chain.push(backingOf(chain.at(-1)!)!);
+    const names = [c.operand(0)];
+    for (const n of chain.slice(0, -1)) names.push(relativeTo(names.at(-1)!, n.backingFile ?? ''));
+    const parts: InfoValue[] = [];
+    for (const [i, n] of chain.entries()) {
+      if (json) parts.push(await infoJson(n, names[i]!));
+      else c.print(`${i > 0 ? '\n' : ''}${await infoText(n, names[i]!)}`);
+    }
+    if (json) c.print(`${toJson(c.options.has('backing-chain') ? parts : parts[0]!)}\n`);
+  });
+  return 0;
+}
+
+async function infoJson(node: FormatNode, filename: string): Promise<InfoValue> {
+  const facts = (await node.info?.()) ?? {};
+  const snapshots = (await node.snapshots?.list()) ?? [];
+  const allocated = node.allocatedBytes?.();
+  return {
+    ...(node.backingFormat && { 'backing-filename-format': node.backingFormat }),
+    ...(snapshots.length > 0 && {
+      snapshots: snapshots.map((s) => ({
+        ...(s.icount !== undefined && { icount: s.icount }),
+        'vm-clock-nsec': s.vmClockNs % 1e9,
+        name: s.name,
+        'date-sec': s.seconds,
+        'date-nsec': s.nanoseconds,
+        'vm-clock-sec': Math.floor(s.vmClockNs / 1e9),
+        id: s.id,
+        'vm-state-size': s.vmStateBytes,
+      })),
+    }),
+    'virtual-size': node.length,
+    filename,
+    ...(facts.clusterSize !== undefined && { 'cluster-size': facts.clusterSize }),
+    format: node.driver,
+    ...(allocated !== undefined && { 'actual-size': allocated }),
+    ...(facts.compressed && { compressed: true }),
+    ...(facts.specific && { 'format-specific': { type: facts.specific.type, data: facts.specific.data } }),
+    ...(node.backingFile && {
+      'full-backing-filename': relativeTo(filename, node.backingFile),
+      'backing-filename': node.backingFile,
+    }),
+    ...(facts.encrypted && { encrypted: true }),
+    'dirty-flag': facts.dirty ?? false,
+  };
+}
+
+async function infoText(node: FormatNode, filename: string): Promise<string> {
+  const facts = (await node.info?.()) ?? {};
+  const snapshots = (await node.snapshots?.list()) ?? [];
+  const allocated = node.allocatedBytes?.();
+  let text = `image: ${filename}\nfile format: ${node.driver}\nvirtual size: ${humanSize(node.length)} (${node.length} bytes)\n`;
+  text += `disk size: ${allocated === undefined ? 'unavailable' : humanSize(allocated)}\n`;
+  if (facts.encrypted) text += 'encrypted: yes\n';
+  if (facts.clusterSize !== undefined) text += `cluster_size: ${facts.clusterSize}\n`;
+  if (facts.dirty) text += 'cleanly shut down: no\n';
+  const { backingFile } = node;
+  if (backingFile) {
+    const full = relativeTo(filename, backingFile);
+    text += `backing file: ${backingFile}${full !== backingFile ? ` (actual path: ${full})` : ''}\n`;
+    if (node.backingFormat) text += `backing file format: ${node.backingFormat}\n`;
+  }
+  if (snapshots.length > 0) text += snapshotTable(snapshots);
+  if (facts.specific) text += `Format specific information:\n${toText(facts.specific.data, 1)}`;
+  return text;
+}
+
+function snapshotTable(list: readonly SnapshotInfo[]): string {
+  const row = (id: string, tag: string, size: string, date: string, clock: string, icount: string): string =>
+    `${id.padEnd(9)} ${tag.padEnd(16)} ${size.padStart(8)}${date.padStart(20)}${clock.padStart(13)}${icount.padStart(11)}\n`;
+  let text = `Snapshot list:\n${row('ID', 'TAG', 'VM SIZE', 'DATE', 'VM CLOCK', 'ICOUNT')}`;
+  const two = (n: number): string => String(n).padStart(2, '0');
+  for (const s of list) {
+    const d = new Date(s.seconds * 1000);
+    const date = `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
+    const seconds = Math.floor(s.vmClockNs / 1e9);
+    const milli = String(Math.floor((s.vmClockNs / 1e6) % 1000)).padStart(3, '0');
+    const clock = `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}.${milli}`;
+    text += row(s.id, s.name, humanSize(s.vmStateBytes), date, clock, s.icount === undefined ? '' : String(s.icount));
+  }
+  return text;
+}
+
+export async function snapshot(c: Command): Promise<number> {
+  const actions = ['l', 'a', 'c', 'd'].filter((a) => c.options.has(a));
+  if (actions.length > 1) throw new UserError("Cannot mix '-l', '-a', '-c', '-d'");
+  const action = actions[0] ?? 'l';
+  const name = c.options.get(action) ?? '';
+  const node = await c.open(c.operand(0), { readOnly: action === 'l', noBacking: action === 'l' });
+  await using(node, async () => {
+    const { snapshots } = node;
+    if (action === 'l') {
+      const list = (await snapshots?.list()) ?? [];
+      if (list.length > 0) c.print(snapshotTable(list));
+      return;
+    }
+    const doing = { a: 'apply', c: 'create', d: 'delete' }[action]!;
+    const fail = (reason: string): never => {
+      throw new UserError(`Could not ${doing} snapshot '${name}': ${reason}`);
+    };
+    if (!snapshots) return fail('Operation not supported');
+    const known = (await snapshots.list()).some((s) => s.id === name || s.name === name);
+    if (action !== 'c' && !known) fail(action === 'd' ? 'snapshot not found' : 'No such file or directory');
+    try {
+      if (action === 'c') await snapshots.create(name, Date.now() / 1000);
+      else if (action === 'a') await snapshots.apply(name);
+      else await snapshots.delete(name);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      fail(error.message);
+    }
+  });
+  return 0;
+}
+
+const CHECK_FAILED = 1;
+const CORRUPT = 2;
+const LEAKS = 3;
+const NOT_SUPPORTED = 63;
+
+export async function check(c: Command): Promise<number> {
+  const json = outputFormat(c) === 'json';
+  const what = c.options.get('r');
+  if (what !== undefined && what !== 'leaks' && what !== 'all') {
+    throw new UserError(`--repair/-r expects a valid argument: 'leaks' or 'all'`);
+  }
+  const format = c.options.get('f');
+  const filename = c.operand(0);
+  const node = await c.open(filename, {
+    readOnly: what === undefined,
+    forCheck: true,
+    noBacking: true,
+    cache: c.cache('T', 'writeback'),
+    ...(format !== undefined && { format }),
+  });
+  return using(node, async () => {
+    if (!node.check) {
+      c.error('This image format does not support checks');
+      return NOT_SUPPORTED;
+    }
+    const result = await node.check(what === undefined ? null : { leaks: true, errors: what === 'all' });
+    if (!c.quiet) for (const line of result.messages) c.io.err(`${line}\n`);
+    if (json) c.print(`${toJson(checkJson(result, filename, node.driver))}\n`);
+    else {
+      if (result.corruptionsFixed > 0 || result.leaksFixed > 0) {
+        c.say(
+          `The following inconsistencies were found and repaired:\n\n    ${result.leaksFixed} leaked clusters\n    ${result.corruptionsFixed} corruptions\n\nDouble checking the fixed image now...\n`,
+        );
+      }
+      if (!c.quiet) c.print(checkText(result));
+    }
+    if (result.corruptions > 0) return CORRUPT;
+    if (result.leaks > 0) return LEAKS;
+    return result.checkErrors > 0 ? CHECK_FAILED : 0;
+  });
+}
+
+function checkText(r: CheckResult): string {
+  let text = '';
+  if (r.corruptions === 0 && r.leaks === 0 && r.checkErrors === 0) text += 'No errors were found on the image.\n';
+  else {
+    if (r.corruptions > 0) {
+      text += `\n${r.corruptions} errors were found on the image.\nData may be corrupted, or further writes to the image may corrupt it.\n`;
+    }
+    if (r.leaks > 0) {
+      text += `\n${r.leaks} leaked clusters were found on the image.\nThis means waste of disk space, but no harm to data.\n`;
+    }
+    if (r.checkErrors > 0) text += `\n${r.checkErrors} internal errors have occurred during the check.\n`;
+  }
+  if (r.totalClusters !== 0 && r.allocatedClusters !== 0) {
+    const percent = (n: number, of: number): string => ((n * 100) / of).toFixed(2);
+    text += `${r.allocatedClusters}/${r.totalClusters} = ${percent(r.allocatedClusters, r.totalClusters)}% allocated, ${percent(r.fragmentedClusters, r.allocatedClusters)}% fragmented, ${percent(r.compressedClusters, r.allocatedClusters)}% compressed clusters\n`;
+  }
+  if (r.imageEndOffset > 0) text += `Image end offset: ${r.imageEndOffset}\n`;
+  return text;
+}
+
+function checkJson(r: CheckResult, filename: string, format: string): InfoValue {
+  return {
+    ...(r.imageEndOffset > 0 && { 'image-end-offset': r.imageEndOffset }),
+    ...(r.totalClusters > 0 && { 'total-clusters': r.totalClusters }),
+    'check-errors': r.checkErrors,
+    ...(r.corruptions > 0 && { corruptions: r.corruptions }),
+    ...(r.corruptionsFixed > 0 && { 'corruptions-fixed': r.corruptionsFixed }),
+    ...(r.leaks > 0 && { leaks: r.leaks }),
+    ...(r.leaksFixed > 0 && { 'leaks-fixed': r.leaksFixed }),
+    ...(r.fragmentedClusters > 0 && { 'fragmented-clusters': r.fragmentedClusters }),
+    ...(r.allocatedClusters > 0 && { 'allocated-clusters': r.allocatedClusters }),
+    filename,
+    format,
+    ...(r.compressedClusters > 0 && { 'compressed-clusters': r.compressedClusters }),
+  };
+}
+
+interface MapEntry {
+  start: number;
+  length: number;
+  readonly depth: number;
+  readonly present: boolean;
+  readonly zero: boolean;
+  readonly data: boolean;
+  readonly offset: number | undefined;
+  readonly filename: string | undefined;
+  readonly compressed: boolean;
+}
+
+/** Longest range asked about at a time. */
+const MAP_STEP = 1 << 30;
+
+export async function map(c: Command): Promise<number> {
+  const json = outputFormat(c) === 'json';
+  const format = c.options.get('f');
+  const number = (name: string): number | undefined => {
+    const text = c.options.get(name);
+    if (text === undefined) return undefined;
+    const size = parseSize(text);
+    if (size === undefined) throw new UserError(`Invalid ${name} specified.`);
+    return size;
+  };
+  const start = number('start-offset') ?? 0;
+  const longest = number('max-length');
+  const node = await c.open(c.operand(0), { readOnly: true, ...(format !== undefined && { format }) });
+  await using(node, async () => {
+    const end = Math.min(node.length, longest === undefined ? node.length : start + longest);
+    let current: MapEntry | undefined;
+    let first = true;
+    if (!json) c.print(`${'Offset'.padEnd(16)}${'Length'.padEnd(16)}${'Mapped to'.padEnd(16)}File\n`);
+    const show = (e: MapEntry, last: boolean): void => {
+      if (!json) {
+        if (!e.data || e.zero) return;
+        if (e.offset === undefined || e.filename === undefined) {
+          throw new UserError('File contains external, encrypted or compressed clusters.');
+        }
+        const hex = (n: number): string => `${n === 0 ? '0' : `0x${n.toString(16)}`}`.padEnd(16);
+        c.print(`${hex(e.start)}${hex(e.length)}${hex(e.offset)}${e.filename}\n`);
+        return;
+      }
+      const place = e.offset === undefined ? '' : `, "offset": ${e.offset}`;
+      c.print(
+        `${first ? '[' : ''}{ "start": ${e.start}, "length": ${e.length}, "depth": ${e.depth}, "present": ${e.present}, "zero": ${e.zero}, "data": ${e.data}${place}}${last ? '' : ',\n'}`,
+      );
+      first = false;
+    };
+    for (let at = start; at < end; ) {
+      const s = await chainStatus(node, at, Math.min(end - at, MAP_STEP));
+      const entry: MapEntry = {
+        start: at,
+        length: s.length,
+        depth: s.depth,
+        present: s.allocated,
+        zero: s.zero,
+        data: s.data,
+        offset: s.data || s.offset !== undefined ? s.offset : undefined,
+        filename: s.offset === undefined ? undefined : s.file?.filename,
+        compressed: s.compressed ?? false,
+      };
+      at += s.length;
+      if (current && joins(current, entry)) current.length += entry.length;
+      else {
+        if (current) show(current, false);
+        current = entry;
+      }
+    }
+    if (current) show(current, true);
+    if (json) c.print(current ? ']\n' : '[]\n');
+  });
+  return 0;
+}
+
+function joins(a: MapEntry, b: MapEntry): boolean {
+  return (
+    a.zero === b.zero &&
+    a.data === b.data &&
+    a.present === b.present &&
+    a.depth === b.depth &&
+    a.compressed === b.compressed &&
+    a.filename === b.filename &&
+    (a.offset === undefined ? b.offset === undefined : b.offset === a.offset + a.length)
+  );
+}

@@ -1,0 +1,173 @@
+/** Making images: for `create`, and for the targets of `convert` and `dd`. */
+import { UserError } from '../../base/errors.js';
+import { relativeTo } from '../../block/filename.js';
+import type { CreateContext, CreateOption, Format } from '../../block/format.js';
+import { formatNamed } from '../../block/formats.js';
+import type { BlockNode } from '../../block/node.js';
+import { openImage } from '../../block/open.js';
+import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
+import { keyValues, parseSize } from './getopt.js';
+
+export interface MakeRequest {
+  readonly filename: string;
+  readonly format: string;
+  /** All of -o, in order. */
+  readonly options: readonly string[];
+  /** Undefined: as long as the backing image. */
+  readonly size: number | undefined;
+  readonly backingFile?: string | undefined;
+  readonly backingFormat?: string | undefined;
+  /** The backing image is not looked at (-u). */
+  readonly unsafe?: boolean;
+  readonly secrets: ReadonlyMap<string, Uint8Array>;
+  /** Is given the line that tells of the image. */
+  readonly say?: (line: string) => void;
+}
+
+/** A format that can make images. Throws UserError. */
+export function creatable(name: string, filename: string): Format & { create: NonNullable<Format['create']> } {
+  const format = formatNamed(name);
+  if (!format) throw new UserError(`${filename}: Unknown file format '${name}'`);
+  if (!format.create) throw new UserError(`${filename}: Format driver '${name}' does not support image creation`);
+  return { ...format, create: format.create };
+}
+
+/** The options of `-o`, checked against what the format has; sizes in bytes. */
+export function optionValues(format: Format, texts: readonly string[]): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const text of texts) {
+    for (const [name, value] of keyValues(text)) {
+      const option = format.createOptions?.find((o) => o.name === name);
+      if (!option) throw new UserError(`Invalid parameter '${name}'`);
+      values.set(name, normalized(option, value));
+    }
+  }
+  return values;
+}
+
+function normalized(option: CreateOption, value: string): string {
+  switch (option.type) {
+    case 'bool':
+      if (!/^(on|off|yes|no|true|false|y|n)$/.test(value))
+        throw new UserError(`Parameter '${option.name}' expects 'on' or 'off'`);
+      return /^(on|yes|true|y)$/.test(value) ? 'on' : 'off';
+    case 'size': {
+      const size = parseSize(value);
+      if (size === undefined) {
+        throw new UserError(
+          `Parameter '${option.name}' expects a non-negative number below 2^64\nOptional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.`,
+        );
+      }
+      return String(size);
+    }
+    case 'num':
+      if (!/^\d+$/.test(value)) throw new UserError(`Parameter '${option.name}' expects a number`);
+      return value;
+    default:
+      return value;
+  }
+}
+
+export function optionsHelp(format: Format): string {
+  const rows = [...(format.createOptions ?? [])]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map(
+      ({ name, type, help }) => `  ${`${name}=<${type === 'bool' ? 'bool (on/off)' : type}>`.padEnd(22)} - ${help}\n`,
+    );
+  return `Supported ${format.name} options:\n${rows.join('')}\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n`;
+}
+
+/** Throws UserError. */
+export async function makeImage(r: MakeRequest): Promise<void> {
+  const format = creatable(r.format, r.filename);
+  const fail = (error: unknown): never => {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${r.filename}: ${error.message}`);
+  };
+  let values = new Map<string, string>();
+  try {
+    values = optionValues(format, r.options);
+  } catch (error) {
+    fail(error);
+  }
+  const supports = (name: string): boolean => format.createOptions?.some((o) => o.name === name) ?? false;
+  if (r.backingFile !== undefined) {
+    if (!supports('backing_file')) fail(new UserError(`Backing file not supported for file format '${r.format}'`));
+    values.set('backing_file', r.backingFile);
+  }
+  if (r.backingFormat !== undefined) values.set('backing_fmt', r.backingFormat);
+  if (r.size !== undefined) values.set('size', String(r.size));
+  const backing = values.get('backing_file');
+  if (backing === r.filename)
+    fail(new UserError('Error: Trying to create an image with the same filename as the backing file'));
+  if (backing && values.get('backing_fmt') === undefined) {
+    const probed = await openBacking(r, backing, undefined);
+    const { driver } = probed;
+    await probed.close();
+    fail(new UserError(`Backing file specified without backing format\nDetected format of ${driver}.`));
+  }
+  if (backing && !(r.unsafe && values.has('size'))) {
+    const node = await openBacking(r, backing, values.get('backing_fmt')).catch(fail);
+    if (!values.has('size')) values.set('size', String((node as BlockNode).length));
+    await (node as BlockNode).close();
+  }
+  const size = values.get('size');
+  if (size === undefined) fail(new UserError('Image creation needs a size parameter'));
+  for (const { name, initial } of format.createOptions ?? []) {
+    if (initial !== undefined && !values.has(name)) values.set(name, initial);
+  }
+  const shown = (format.createOptions ?? [])
+    .filter((o) => values.has(o.name))
+    .map((o) => `${o.name}=${quoted(values.get(o.name)!)}`);
+  r.say?.(`Formatting '${r.filename}', fmt=${r.format} ${shown.join(' ')}\n`);
+  const file = NODE_BLOCK_HOST.createFile!(r.filename);
+  try {
+    await format.create(createContext(r, file, values));
+    await file.flush();
+  } catch (error) {
+    fail(error);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Values with odd characters are quoted, with quotes doubled by a backslash. */
+const quoted = (value: string): string => (/[=\s"]/.test(value) ? `"${value.replaceAll('"', '\\"')}"` : value);
+
+async function openBacking(r: MakeRequest, name: string, format: string | undefined): Promise<BlockNode> {
+  try {
+    return await openImage(NODE_BLOCK_HOST, {
+      file: relativeTo(r.filename, name),
+      readOnly: true,
+      secrets: r.secrets,
+      ...(format !== undefined && { format }),
+    });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(
+      `Could not open '${relativeTo(r.filename, name)}': ${error.message}\nCould not open backing image.`,
+    );
+  }
+}
+
+function createContext(r: MakeRequest, file: BlockNode, values: ReadonlyMap<string, string>): CreateContext {
+  return {
+    host: NODE_BLOCK_HOST,
+    filename: r.filename,
+    file,
+    size: Number(values.get('size')),
+    text: (name) => values.get(name),
+    flag: (name) => (values.has(name) ? values.get(name) === 'on' : undefined),
+    number: (name) => (values.has(name) ? Number(values.get(name)) : undefined),
+    secret: (id) => {
+      const secret = r.secrets.get(id);
+      if (!secret) throw new UserError(`No secret with id '${id}'`);
+      return secret;
+    },
+    createFile: (name, relative) => NODE_BLOCK_HOST.createFile!(relative ? relativeTo(r.filename, name) : name),
+    openBacking: async () => {
+      const backing = values.get('backing_file');
+      return backing ? openBacking(r, backing, values.get('backing_fmt')) : null;
+    },
+  };
+}

@@ -1,0 +1,76 @@
+/** How numbers, JSON and progress are printed: as qemu-img does. */
+import type { InfoValue } from '../../block/format.js';
+
+/** Three significant digits and a binary unit: `1.21 MiB`. */
+export function humanSize(bytes: number): string {
+  const units = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
+  // 1000 KiB are shown as 0.977 MiB.
+  let unit = 0;
+  while (bytes / 1024 ** unit >= 1000 && unit < units.length - 1) unit++;
+  return `${threeDigits(bytes / 1024 ** unit)} ${units[unit]}B`;
+}
+
+/** printf's %.3g. */
+export function threeDigits(value: number): string {
+  if (value === 0) return '0';
+  const text = value.toPrecision(3);
+  if (text.includes('e')) return String(Number(text));
+  return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
+}
+
+/** Objects with one member a line, four spaces a level, and a space between elements of short lists. */
+export function toJson(value: InfoValue, level = 0): string {
+  const indent = '    '.repeat(level + 1);
+  const end = `\n${'    '.repeat(level)}`;
+  if (Array.isArray(value)) {
+    const list = value as readonly InfoValue[];
+    if (list.length === 0) return `[${end}]`;
+    return `[\n${list.map((v) => indent + toJson(v, level + 1)).join(',\n')}${end}]`;
+  }
+  if (typeof value === 'object') {
+    const members = Object.entries(value as Readonly<Record<string, InfoValue>>);
+    if (members.length === 0) return `{${end}}`;
+    return `{\n${members.map(([k, v]) => `${indent}${JSON.stringify(k)}: ${toJson(v, level + 1)}`).join(',\n')}${end}}`;
+  }
+  return JSON.stringify(value);
+}
+
+/** Members in lines, as `info` shows what is specific to a format. */
+export function toText(value: InfoValue, level: number): string {
+  const indent = '    '.repeat(level);
+  const members: [string, InfoValue][] = Array.isArray(value)
+    ? (value as readonly InfoValue[]).map((v, i) => [`[${i}]`, v])
+    : Object.entries(value as Readonly<Record<string, InfoValue>>).map(([k, v]) => [k.replaceAll('-', ' '), v]);
+  return members
+    .map(([name, v]) =>
+      typeof v === 'object' ? `${indent}${name}:\n${toText(v, level + 1)}` : `${indent}${name}: ${String(v)}\n`,
+    )
+    .join('');
+}
+
+/** The line of -p, which is written over as it grows. */
+export class Progress {
+  #last = -1;
+
+  constructor(
+    readonly enabled: boolean,
+    readonly print: (text: string) => void,
+  ) {
+    this.at(0);
+  }
+
+  /** From 0 to 1. */
+  at(fraction: number): void {
+    const percent = Math.min(100, fraction * 100);
+    if (!this.enabled || (percent < this.#last + 1 && percent < 100) || percent === this.#last) return;
+    this.#last = percent;
+    this.print(`    (${percent.toFixed(2)}/100%)\r`);
+  }
+
+  end(): void {
+    if (!this.enabled) return;
+    this.#last = -1;
+    this.at(1);
+    this.print('\n');
+  }
+}

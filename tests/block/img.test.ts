@@ -1,0 +1,243 @@
+/** tinamou-img beside qemu-img: the same commands on copies of the same images must say the same and leave the same. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { main } from '../../src/app/img/main.js';
+import { inScratch, needsQemu, qemuImg, qemuIo, randomizer } from './support.js';
+
+interface Outcome {
+  readonly status: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs in this process, in a folder. */
+async function ours(folder: string, args: readonly string[]): Promise<Outcome> {
+  let out = '';
+  let err = '';
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    const io = {
+      out: (t: string) => {
+        out += t;
+      },
+      err: (t: string) => {
+        err += t;
+      },
+    };
+    const status = await main(args, io, '0');
+    return { status, out, err };
+  } finally {
+    process.chdir(before);
+  }
+}
+
+function theirs(folder: string, args: readonly string[]): Outcome {
+  const { status, stdout, stderr } = spawnSync('qemu-img', args, { encoding: 'utf8', cwd: folder });
+  return { status, out: stdout, err: stderr };
+}
+
+/** What differs by nature: names, times, sizes on the host's disk. */
+const leveled = (o: Outcome): Outcome => ({
+  status: o.status,
+  out: o.out
+    .replace(/disk size: .*/g, 'disk size: ~')
+    .replace(/"actual-size": \d+/g, '"actual-size": 0')
+    .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'DATE')
+    .replace(/"date-(n?sec)": \d+/g, '"date-$1": 0')
+    .replace(/in [\d.]+ seconds/, 'in T seconds'),
+  err: o.err.replaceAll('qemu-img', 'tinamou-img'),
+});
+
+/** Each line is run by both programs, each in its own folder; what they say must be equal. */
+function sideBySide(name: string, lines: readonly string[], prepare: (folder: string) => void = () => {}): void {
+  test(`tinamou-img as qemu-img: ${name}`, needsQemu, () =>
+    inScratch(async (folder) => {
+      const [a, b] = ['ours', 'theirs'].map((n) => path.join(folder, n)) as [string, string];
+      for (const f of [a, b]) {
+        fs.mkdirSync(f);
+        prepare(f);
+      }
+      for (const line of lines) {
+        const args = line.split(' ').map((w) => (w === "''" ? '' : w));
+        const mine = leveled(await ours(a, args));
+        const other = leveled(theirs(b, args));
+        assert.deepEqual(mine, other, line);
+      }
+    }),
+  );
+}
+
+const filled = (folder: string): void => {
+  const random = randomizer(4);
+  const bytes = new Uint8Array(1 << 20);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = i % 200_000 < 90_000 ? random(256) : 0;
+  fs.writeFileSync(path.join(folder, 'raw'), bytes);
+};
+
+sideBySide('create and info', [
+  'create -f qcow2 a 10M',
+  'info a',
+  'info --output=json a',
+  'create -f qcow2 -o compat=0.10,cluster_size=4k b 1G',
+  'info b',
+  'info --output=json b',
+  'create -f qcow2 -b a -F qcow2 c',
+  'info c',
+  'info --output=json c',
+  'info --backing-chain c',
+  'info --backing-chain --output=json c',
+  'create -f qcow2 -o extended_l2=on,lazy_refcounts=on,refcount_bits=1 d 1.5G',
+  'info d',
+  'create -f raw e 12345678',
+  'info e',
+  'info --output=json e',
+  'create -f qcow2 -o data_file=df,data_file_raw=on f 1M',
+  'info f',
+  'create -f qcow2 -o preallocation=metadata g 1M',
+  'create -f qcow2 -o preallocation=full h 1M',
+  'create -q -f qcow2 i 1M',
+]);
+
+sideBySide('what cannot be', [
+  'create -f qcow2 a',
+  'create -f nonsense a 1M',
+  'create -f qcow2 a 1X',
+  'create -f qcow2 -o cluster_size=1000 a 1M',
+  'create -f qcow2 -o nonsense=1 a 1M',
+  'create -f qcow2 -o refcount_bits=3 a 1M',
+  'create -f qcow2 -o compat=0.10,lazy_refcounts=on a 1M',
+  'info none',
+  'bogus',
+  'check none',
+]);
+
+sideBySide(
+  'snapshots, bitmaps, check, map and measure',
+  [
+    'create -f qcow2 a 3M',
+    'dd if=raw of=b -O qcow2',
+    'convert -f raw -O qcow2 raw c',
+    'check c',
+    'check --output=json c',
+    'map c',
+    'map --output=json c',
+    'snapshot -c one c',
+    'snapshot -c two c',
+    'snapshot -l c',
+    'snapshot -d one c',
+    'snapshot -a two c',
+    'snapshot -d none c',
+    'info c',
+    'info --output=json c',
+    'bitmap --add c b0',
+    'bitmap --add --disable -g 4k c b1',
+    'info c',
+    'bitmap --remove c b0',
+    'bitmap --add c b1',
+    'info --output=json c',
+    'measure -O qcow2 c',
+    'measure --output=json -O qcow2 c',
+    'measure -O raw c',
+    'measure --output=json -O qcow2 --size 1T',
+    'measure -O qcow2 -o cluster_size=4k,extended_l2=off --size 5G',
+    'check c',
+    'resize c +1M',
+    'resize c 8M',
+    'resize c 1M',
+    'resize --shrink c 1M',
+    'info c',
+    'check raw',
+  ],
+  filled,
+);
+
+sideBySide(
+  'convert and compare',
+  [
+    'convert -p -f raw -O qcow2 raw a',
+    'compare -f raw raw a',
+    'convert -O qcow2 -c a b',
+    'check b',
+    'compare a b',
+    'convert -O raw b c',
+    'compare raw c',
+    'create -f qcow2 -b a -F qcow2 d',
+    'convert -O qcow2 -B a -F qcow2 d e',
+    'create -f raw short 512k',
+    'compare -f raw -F raw raw short',
+    'compare -s -f raw -F raw raw short',
+    'convert -O qcow2 raw short f',
+    'info f',
+    'compare a f',
+    'convert -n -O qcow2 raw f',
+    'amend -o compat=0.10 a',
+    'info a',
+    'amend -o compat=1.1,lazy_refcounts=on a',
+    'info a',
+    'check a',
+    'bench -c 5 -f raw raw',
+    'bench -c 5 -w -s 64k -q -f qcow2 a',
+  ],
+  filled,
+);
+
+sideBySide(
+  'chains',
+  [
+    'convert -f raw -O qcow2 raw base',
+    'create -f qcow2 -b base -F qcow2 mid',
+    'create -f qcow2 -b mid -F qcow2 top 2M',
+    'map --output=json top',
+    'rebase -b base -F qcow2 top',
+    'info top',
+    'rebase -u -b mid -F qcow2 top',
+    'commit top',
+    'info mid',
+    'check mid',
+    'check top',
+    'commit -b base mid',
+    'rebase -b  top'.replace('-b ', "-b ''"),
+    'info top',
+    'commit top',
+  ],
+  filled,
+);
+
+test('tinamou-img: broken images are repaired to what qemu-img finds in order', needsQemu, () =>
+  inScratch(async (folder) => {
+    const file = path.join(folder, 'a');
+    const fresh = (): void => {
+      qemuImg('create', '-f', 'qcow2', file, '4M');
+      qemuIo(file, 'qcow2', 'write -P 3 0 2M', 'write -P 4 3M 100k');
+    };
+    const patch = (at: number, bytes: readonly number[]): void => {
+      const fd = fs.openSync(file, 'r+');
+      fs.writeSync(fd, Uint8Array.from(bytes), 0, bytes.length, at);
+      fs.closeSync(fd);
+    };
+    for (const [what, at, bytes] of [
+      ['a leak', 2 * 65536 + 2 * 45, [0, 1]],
+      ['a count that is too low', 2 * 65536 + 2 * 7, [0, 0]],
+      ['a count that is too high', 2 * 65536 + 2 * 7, [0, 3]],
+      ['no refcount block', 65536, [0, 0, 0, 0, 0, 0, 0, 0]],
+      ['a refcount block outside', 65536, [0, 0, 0, 0x70, 0, 0, 0, 0]],
+      ['a missing COPIED flag', 3 * 65536, [0]],
+    ] as const) {
+      fresh();
+      patch(at, bytes);
+      fs.truncateSync(file, 46 * 65536);
+      const before = theirs(folder, ['check', 'a']);
+      const seen = await ours(folder, ['check', 'a']);
+      assert.notEqual(seen.status, 0, what);
+      assert.equal(seen.status, before.status, `${what}: ${before.err}${seen.err}`);
+      const mended = await ours(folder, ['check', '-r', 'all', 'a']);
+      assert.equal(mended.status, 0, `${what}: ${mended.err}${mended.out}`);
+      qemuImg('check', file);
+      assert.match(qemuIo(file, 'qcow2', 'read -P 3 0 2M', 'read -P 4 3M 100k'), /102400/);
+    }
+  }),
+);
