@@ -41,6 +41,7 @@ for (const [args, message] of [
     ['-serial', `unix:${at('no/socket')},server=on,wait=off`, ...quiet],
     /-serial unix:.*: Failed to listen on '.*socket': No such file or directory/,
   ],
+  [['-serial', `unix:${at('x'.repeat(120))},server=on,wait=off`, ...quiet], /must be shorter than 108 bytes/],
   [['-chardev', 'mux,id=m,chardev=x', ...quiet], /-chardev mux.*: chardev "x" not found/],
   [['-echr', 'a', ...quiet], /-echr a: the code of a character is needed/],
   [['-serial', `unix:${at('socket')}`, ...quiet], /-serial unix:.*: Failed to connect to '.*socket'/],
@@ -79,13 +80,14 @@ test('a socket and a pid file are gone after the end, and after a failure behind
     input: 'info chardev\nquit\n',
   });
   assert.equal(quit.status, 0, quit.stderr);
+  assert.match(quit.stdout, /\(qemu\) quit\r\n$/);
   assert.match(quit.stdout, /serial0: filename=disconnected:unix:.*socket,server=on/);
   assert.deepEqual(fs.readdirSync(folder), ['text']);
   assert.equal(run(...quiet, ...files, '-device', 'isa-serial,iobase=x').status, 1);
   assert.deepEqual(fs.readdirSync(folder), ['text']);
 });
 
-test('SIGTERM ends in an orderly way', { timeout: 20_000 }, async () => {
+test('SIGTERM ends in an orderly way; the pid file is nobody else’s meanwhile', { timeout: 60_000 }, async () => {
   const child = spawn(process.execPath, [COMMAND, ...quiet, '-S', '-pidfile', at('pid')], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -94,7 +96,11 @@ test('SIGTERM ends in an orderly way', { timeout: 20_000 }, async () => {
     error += part;
   });
   const closed = new Promise<number | null>((resolve) => child.on('close', resolve));
-  while (!fs.existsSync(at('pid'))) await setTimeout(20);
+  while (!fs.existsSync(at('pid')) || fs.statSync(at('pid')).size === 0) await setTimeout(20);
+  assert.equal(fs.readFileSync(at('pid'), 'utf8'), `${child.pid}\n`);
+  const second = run(...quiet, '-S', '-pidfile', at('pid'));
+  assert.equal(second.status, 1);
+  assert.match(second.error, /-pidfile .*pid: cannot create PID file: cannot lock it: another process has it\n$/);
   assert.equal(fs.readFileSync(at('pid'), 'utf8'), `${child.pid}\n`);
   child.kill('SIGTERM');
   assert.equal(await closed, 0);

@@ -24,6 +24,7 @@ import { MachineClocks } from '../../machine/machine-clocks.js';
 import type { AcceleratorName } from '../options/wishes.js';
 import { applyBootState } from './apply-boot-state.js';
 import { kvmAccelerator } from './kvm.js';
+import type { Logged } from './logging.js';
 
 /** Region head entries before a region is compiled (docs/performance.md has the measurement). */
 export const DEFAULT_HOT_THRESHOLD = 1000;
@@ -48,7 +49,7 @@ export interface Composition {
   /** Where kvm has its interrupt controllers; `on` when nothing is said. */
   readonly irqchip?: IrqchipMode;
   /** The processors are there; nothing has been reset yet. */
-  created?(made: Pick<Composed, 'accelerator' | 'registers'> & Pick<Composition, 'guest'>): void;
+  created?(made: Logged): void;
   /** Tells the user what an accelerator has to say. */
   readonly report?: (text: string) => void;
 }

@@ -13,8 +13,8 @@ import { BLOCK, TraceBit } from '../../ir/layout.js';
 import { type Names, NO_NAMES, printOps } from '../../ir/text.js';
 import { traceEvents } from '../options/logging.js';
 import type { Wishes } from '../options/wishes.js';
-import type { Assembled } from './assemble.js';
 import { ChromeTrace } from './chrome-trace.js';
+import type { Composed, Composition } from './compose.js';
 
 const toStandardError = (text: string): void => {
   process.stderr.write(text);
@@ -65,7 +65,7 @@ const hex = (value: bigint | number, digits: number): string =>
   (typeof value === 'bigint' ? BigInt.asUintN(64, value) : value >>> 0).toString(16).padStart(digits, '0');
 
 /** Where guest code runs. */
-type Logged = Pick<Assembled, 'accelerator' | 'registers' | 'guest'>;
+export type Logged = Pick<Composed, 'accelerator' | 'registers'> & Pick<Composition, 'guest'>;
 
 /** Items as `logItems` gives them; all others are turned off. */
 export function applyLogItems(machine: Logged, items: readonly string[]): void {

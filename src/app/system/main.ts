@@ -1,10 +1,9 @@
 /** The commands `tinamou-system-x86_64` and `tinamou-system-i386`. */
 import { fork } from 'node:child_process';
-import fs from 'node:fs';
-import { type Disposable, DisposableStore, toDisposable } from '../../base/disposable.js';
+import { DisposableStore } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Monitor } from '../../control/hmp/monitor.js';
-import { hostReason } from '../../host/node/host-error.js';
+import { writePidFile } from '../../host/node/pid-file.js';
 import { assemble } from '../lib/assemble.js';
 import { CursesDisplay, VirtualConsole } from '../lib/consoles.js';
 import { openLog } from '../lib/logging.js';
@@ -107,15 +106,6 @@ function detach(): void {
   process.stderr.on('error', () => {});
   process.send?.('ready');
   process.disconnect?.();
-}
-
-function writePidFile(path: string): Disposable {
-  try {
-    fs.writeFileSync(path, `${process.pid}\n`);
-  } catch (error) {
-    throw new UserError(`-pidfile ${path}: cannot create PID file: ${hostReason(error)}`);
-  }
-  return toDisposable(() => fs.rmSync(path, { force: true }));
 }
 
 /** An error of our own in one line; TINAMOU_STACK=1 asks for the whole trace. */

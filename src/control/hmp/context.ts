@@ -89,6 +89,7 @@ export interface MemoryFormat {
 export interface Session extends MonitorContext {
   /** The vCPU that registers and virtual addresses belong to (`cpu`). */
   cpu: number;
+  quit(): void;
   /** Lines typed before, oldest first; the one being run is the last. */
   history(): readonly string[];
   /** How `x` and `xp` show memory unless told otherwise: as the last one did. */

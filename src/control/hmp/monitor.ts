@@ -38,6 +38,10 @@ export class Monitor {
   #waiting: Uint8Array[] = [];
   #greeted = false;
   #focused = true;
+  #quit = false;
+  /** A command that takes time is under way; what is typed meanwhile waits. */
+  #running = false;
+  readonly #typed: number[] = [];
 
   constructor(backend: CharBackend, context: MonitorContext) {
     this.#backend = backend;
@@ -46,6 +50,10 @@ export class Monitor {
       (text) => this.#print(text),
       () => this.#editor.history,
     );
+    this.#session.quit = () => {
+      this.#quit = true;
+      context.quit();
+    };
     this.#editor = new LineEditor(PROMPT, (text) => this.#send(text), {
       line: (text) => this.#line(text),
       complete: (text) => complete(this.#session, text),
@@ -53,8 +61,11 @@ export class Monitor {
     // A multiplexer tells at once who has the focus; others never do.
     this.#focused = backend.type !== 'mux';
     backend.attach({
-      canReceive: () => 256,
-      receive: (data) => this.#editor.input(data),
+      canReceive: () => (this.#running ? 0 : 256),
+      receive: (data) => {
+        this.#typed.push(...data);
+        this.#read();
+      },
       event: (event) => {
         if (event === 'opened' && this.#focused) this.#greet();
         else if (event === 'mux-in') {
@@ -79,17 +90,34 @@ export class Monitor {
     this.#editor.show();
   }
 
+  /** Takes what was typed, as far as no command is under way. */
+  #read(): void {
+    while (!this.#running && this.#typed.length > 0) this.#editor.input(Uint8Array.of(this.#typed.shift()!));
+  }
+
   #line(text: string): void {
     try {
       const running = execute(this.#session, text);
       if (running) {
-        running.catch((error: unknown) => this.#complain(error)).finally(() => this.#editor.show());
+        this.#running = true;
+        running
+          .catch((error: unknown) => this.#complain(error))
+          .finally(() => {
+            this.#running = false;
+            this.#prompt();
+            this.#read();
+            this.#backend.acceptInput();
+          });
         return;
       }
     } catch (error) {
       this.#complain(error);
     }
-    this.#editor.show();
+    this.#prompt();
+  }
+
+  #prompt(): void {
+    if (!this.#quit) this.#editor.show();
   }
 
   #complain(error: unknown): void {

@@ -2,13 +2,15 @@
 import type { Device } from '../../machine/device.js';
 import type { IsaDeviceType, SystemRequests } from '../../machine/device-type.js';
 import { prop } from '../../machine/property.js';
-import { type DeviceState, stateOf } from '../../machine/state.js';
+import { stateOf } from '../../machine/state.js';
 import type { AccessSize, IoHandler } from '../../memory/io.js';
 
 export class DebugExit implements Device, IoHandler {
   readonly type = 'isa-debug-exit';
   readonly sizes = { min: 1, max: 4 } as const;
   readonly #state = stateOf<DebugExit>(this, 1, []);
+  readonly save = this.#state.save;
+  readonly load = this.#state.load;
 
   constructor(private readonly requests: Pick<SystemRequests, 'shutdown'>) {}
 
@@ -21,14 +23,6 @@ export class DebugExit implements Device, IoHandler {
   }
 
   reset(): void {}
-
-  save(): DeviceState {
-    return this.#state.save();
-  }
-
-  load(state: DeviceState): void {
-    this.#state.load(state);
-  }
 }
 
 const properties = {

@@ -4,13 +4,15 @@ import type { CharContext } from '../../char/context.js';
 import type { Device } from '../../machine/device.js';
 import type { IsaDeviceType } from '../../machine/device-type.js';
 import { prop } from '../../machine/property.js';
-import { type DeviceState, stateOf } from '../../machine/state.js';
+import { stateOf } from '../../machine/state.js';
 import type { AccessSize, IoHandler } from '../../memory/io.js';
 
 export class Debugcon implements Device, IoHandler {
   readonly type = 'isa-debugcon';
   readonly sizes = { min: 1, max: 1 } as const;
   readonly #state = stateOf<Debugcon>(this, 1, []);
+  readonly save = this.#state.save;
+  readonly load = this.#state.load;
   readonly #byte = new Uint8Array(1);
 
   constructor(
@@ -31,14 +33,6 @@ export class Debugcon implements Device, IoHandler {
   }
 
   reset(): void {}
-
-  save(): DeviceState {
-    return this.#state.save();
-  }
-
-  load(state: DeviceState): void {
-    this.#state.load(state);
-  }
 }
 
 const properties = {

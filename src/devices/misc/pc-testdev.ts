@@ -7,7 +7,7 @@ import type { Device } from '../../machine/device.js';
 import type { IsaDeviceType } from '../../machine/device-type.js';
 import type { IrqLine } from '../../machine/irq.js';
 import type { IsaBus } from '../../machine/isa-bus.js';
-import { type DeviceState, stateOf } from '../../machine/state.js';
+import { stateOf } from '../../machine/state.js';
 import type { AccessSize, IoHandler } from '../../memory/io.js';
 import type { Memory } from '../../memory/memory.js';
 
@@ -32,6 +32,8 @@ export class PcTestdev implements Device {
   readonly data = new Uint8Array(4);
   readonly memoryBytes = new Uint8Array(MEMORY_BYTES);
   readonly #state = stateOf<PcTestdev>(this, 1, ['data', 'memoryBytes']);
+  readonly save = this.#state.save;
+  readonly load = this.#state.load;
 
   constructor(bus: IsaBus, memory: Pick<Memory, 'io'>) {
     bus.mapPorts('pc-testdev-ioport', DATA_PORT, this.data.length, store(this.data, 4));
@@ -50,14 +52,6 @@ export class PcTestdev implements Device {
   reset(): void {
     this.data.fill(0);
     this.memoryBytes.fill(0);
-  }
-
-  save(): DeviceState {
-    return this.#state.save();
-  }
-
-  load(state: DeviceState): void {
-    this.#state.load(state);
   }
 }
 

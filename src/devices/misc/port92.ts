@@ -4,7 +4,7 @@ import type { SystemRequests } from '../../machine/device-type.js';
 import type { IrqLine } from '../../machine/irq.js';
 import type { IsaBus } from '../../machine/isa-bus.js';
 import { defineRegisters, RegisterFile } from '../../machine/register-map.js';
-import { type DeviceState, stateOf } from '../../machine/state.js';
+import { stateOf } from '../../machine/state.js';
 
 const FAST_RESET = 1;
 const A20 = 2;
@@ -20,6 +20,8 @@ export class Port92 implements Device {
   readonly type = 'port92';
   readonly registers: RegisterFile<'PORTA'>;
   readonly #state = stateOf<Port92>(this, 1, ['registers']);
+  readonly save = this.#state.save;
+  readonly load = this.#state.load;
 
   constructor(
     bus: Pick<IsaBus, 'mapPorts'>,
@@ -38,13 +40,5 @@ export class Port92 implements Device {
 
   reset(): void {
     this.registers.reset();
-  }
-
-  save(): DeviceState {
-    return this.#state.save();
-  }
-
-  load(state: DeviceState): void {
-    this.#state.load(state);
   }
 }

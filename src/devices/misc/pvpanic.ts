@@ -4,7 +4,7 @@ import { traceEvents } from '../../base/trace.js';
 import type { Device } from '../../machine/device.js';
 import type { IsaDeviceType, SystemRequests } from '../../machine/device-type.js';
 import { prop } from '../../machine/property.js';
-import { type DeviceState, stateOf } from '../../machine/state.js';
+import { stateOf } from '../../machine/state.js';
 import type { AccessSize, IoHandler } from '../../memory/io.js';
 
 const Event = {
@@ -20,6 +20,8 @@ export class Pvpanic implements Device, IoHandler {
   readonly type = 'pvpanic';
   readonly sizes = { min: 1, max: 1 } as const;
   readonly #state = stateOf<Pvpanic>(this, 1, []);
+  readonly save = this.#state.save;
+  readonly load = this.#state.load;
 
   constructor(
     private readonly requests: Pick<SystemRequests, 'panicked' | 'shutdown'>,
@@ -42,14 +44,6 @@ export class Pvpanic implements Device, IoHandler {
   }
 
   reset(): void {}
-
-  save(): DeviceState {
-    return this.#state.save();
-  }
-
-  load(state: DeviceState): void {
-    this.#state.load(state);
-  }
 }
 
 const properties = {

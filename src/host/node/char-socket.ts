@@ -15,6 +15,9 @@ export interface SocketOptions {
   readonly reconnect: number;
 }
 
+/** Of struct sockaddr_un on Linux, with the final zero. Node.js cuts what is longer. */
+const SOCKET_PATH_BYTES = 108;
+
 /** Telnet (RFC 854, 857, 858, 1184): IAC and the commands that are answered by silence. */
 const IAC = 255;
 const SB = 250;
@@ -43,12 +46,17 @@ export class SocketBackend implements CharBackend {
   static async open(options: SocketOptions, wait: boolean, waiting: (where: string) => void): Promise<SocketBackend> {
     const backend = new SocketBackend(options);
     try {
+      const { address } = options;
+      if ('path' in address && Buffer.byteLength(address.path) >= SOCKET_PATH_BYTES) {
+        throw new UserError(`the path of a Unix socket must be shorter than ${SOCKET_PATH_BYTES} bytes`);
+      }
       if (options.server) await backend.#listen();
       else await backend.#connect();
     } catch (error) {
       backend.dispose();
       const doing = options.server ? 'Failed to listen on' : 'Failed to connect to';
-      throw new UserError(`${doing} '${backend.#where()}': ${hostReason(error)}`);
+      const reason = error instanceof UserError ? error.message : hostReason(error);
+      throw new UserError(`${doing} '${backend.#where()}': ${reason}`);
     }
     if (options.server && wait) {
       waiting(backend.filename);
