@@ -71,7 +71,7 @@ test('a guest that does other things between readings sees real time at once', (
   assert.equal(clock.now(), real());
 });
 
-test('it never runs backwards, nor more than 50 ms late', () => {
+test('it never runs backwards, nor more than 250 ms late', () => {
   const { clock, pass, work, real } = rig();
   let last = clock.now();
   let seed = 1;
@@ -84,7 +84,7 @@ test('it never runs backwards, nor more than 50 ms late', () => {
     pass(random() < 0.02 ? random() * 70_000_000 : random() * 3000);
     const now = clock.now();
     assert.ok(now >= last);
-    assert.ok(real() - now <= 50_000_000);
+    assert.ok(real() - now <= 250_000_000);
     last = now;
   }
 });

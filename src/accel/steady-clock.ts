@@ -20,7 +20,8 @@ const LATE = 4;
 const WEIGHT = 1 / 8;
 /** Share of the time by which the clock catches up. */
 const CATCH_UP = 1 / 4;
-const MAX_LAG_NS = 50_000_000;
+/** Reached on overloaded hosts only: a jump in mid-loop is worse than lag, for Linux may take the TSC's rate from it. */
+const MAX_LAG_NS = 250_000_000;
 
 export class SteadyClock {
   readonly #source: () => number;
