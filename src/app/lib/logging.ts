@@ -103,11 +103,10 @@ export function applyLogItems(machine: Logged, items: readonly string[]): void {
     : undefined;
   let number = 0;
   accelerator.log.interrupt = (state, kind, vector, code) => {
-    write(
-      kind === CONTROL_REGISTER
-        ? `CR${vector} update: CR${vector}=0x${hex(registersOf(state).get(`cr${vector}`), 8)}\n`
-        : interruptLine(registersOf(state), number++, kind, vector, code) + stateText(state),
-    );
+    const r = registersOf(state);
+    if (kind === CONTROL_REGISTER) write(`CR${vector} update: CR${vector}=0x${hex(r.get(`cr${vector}`), 8)}\n`);
+    // QEMU tells of none in real mode, where firmware calls itself by them all the time.
+    else if (r.get('cr0') & CR0_PE) write(interruptLine(r, number++, kind, vector, code) + stateText(state));
   };
   accelerator.log.block = (state, block) => write(traceLine(machine, registersOf(state), block));
   accelerator.log.reset = has('cpu_reset')
@@ -146,6 +145,7 @@ const HARDWARE = 4;
 const EXCEPTION = 0;
 const CONTROL_REGISTER = 5;
 const PAGE_FAULT = 14;
+const CR0_PE = 1n;
 
 function interruptLine(r: X86Registers, number: number, kind: number, vector: number, code: number): string {
   const software = kind === EXCEPTION || kind === HARDWARE ? 0 : 1;

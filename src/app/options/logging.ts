@@ -9,7 +9,7 @@ export const LOG_ITEMS = {
   in_asm: 'the guest instructions of every translated block',
   op: 'the micro operations of every translated block',
   op_opt: 'the micro operations after optimisation',
-  int: 'interrupts and exceptions, as they are delivered',
+  int: 'interrupts and exceptions in protected mode, as they are delivered',
   exec: 'blocks before they run; without nochain only those that the dispatcher enters',
   mmu: 'writes to the control registers, which decide how addresses are translated',
   cpu_reset: 'the registers before a processor is reset',
