@@ -1,7 +1,7 @@
 /** Rows of booting: from the start of the process to the shell's prompt. */
 import type { GroupOfRows } from './groups.js';
-import { type Command, Guest, PROMPT } from './guest.js';
-import { files, PEERS, tinamou } from './machines.js';
+import { type Clock, type Command, Guest, PROMPT } from './guest.js';
+import { PEERS, plainFiles, tinamou } from './machines.js';
 import { row } from './report.js';
 import type { Session } from './session.js';
 
@@ -10,8 +10,8 @@ const WORKLOADS = {
   i386: { bits: 32, bar: 0.4 },
 } as const;
 
-async function seconds(name: string, command: Command): Promise<number> {
-  const guest = new Guest(name, command);
+async function seconds(name: string, command: Command, clock: Clock): Promise<number> {
+  const guest = new Guest(name, command, clock);
   try {
     await guest.until(PROMPT);
     return guest.age;
@@ -23,12 +23,12 @@ async function seconds(name: string, command: Command): Promise<number> {
 async function measure(session: Session): Promise<void> {
   for (const [workload, { bits, bar }] of Object.entries(WORKLOADS)) {
     if (!session.wants('boot', workload)) continue;
-    const f = await files(bits);
-    const { cpu, runs, peers } = session.wishes;
+    const f = await plainFiles(bits);
+    const { cpu, clock, runs, peers } = session.wishes;
     const samples: { ours: number[]; theirs: number[] } = { ours: [], theirs: [] };
     for (let i = 0; i < runs; i++) {
-      samples.ours.push(await seconds('tinamou', tinamou(bits, f, cpu)));
-      if (peers) samples.theirs.push(await seconds(PEERS[bits].name, PEERS[bits].command(f, cpu)));
+      samples.ours.push(await seconds('tinamou', tinamou(bits, f, cpu), clock));
+      if (peers) samples.theirs.push(await seconds(PEERS[bits].name, PEERS[bits].command(f, cpu), clock));
     }
     session.add(row({ group: 'boot', workload, unit: 's', bar }, samples.ours, samples.theirs));
   }

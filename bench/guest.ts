@@ -14,11 +14,23 @@ export interface Command {
 }
 
 export interface Answer {
-  /** Host seconds from sending the command to its end. */
+  /** From sending the command to its end, by the guest's clock setting. */
   readonly seconds: number;
   /** What the command printed. */
   readonly text: string;
 }
+
+/**
+ * What seconds are: of the host's clock, or of the host's processors, all of the process's threads together. The second
+ * depends less on what else the host does: for comparisons while others work on the same machine.
+ */
+export type Clock = 'wall' | 'process';
+
+/** Units of the kernel's accounts of processes, a second (sysconf(_SC_CLK_TCK), 100 on every Linux). */
+const TICKS = 100;
+
+/** What the kernel's console says when the host has kept a guest from running for too long, or it is broken. */
+const PANIC = 'Kernel panic - not syncing';
 
 interface Wait {
   readonly text: string;
@@ -35,35 +47,41 @@ export class Guest {
   constructor(
     readonly name: string,
     command: Command,
+    private readonly clock: Clock = 'wall',
   ) {
     this.child = spawn(command.program, command.args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const ended = (why: string): void =>
+      this.wait?.done(new UserError(`${name} ended (${why}): ${this.complaints.trim() || this.text.slice(-500)}`));
     this.child.stdout!.on('data', (data: Buffer) => {
       this.text += data.toString('latin1');
       if (this.wait && this.text.includes(this.wait.text)) this.wait.done();
+      else if (this.text.includes(PANIC)) ended('its kernel panicked');
     });
     this.child.stderr!.on('data', (data: Buffer) => {
       this.complaints = (this.complaints + data.toString('latin1')).slice(-2000);
     });
     this.child.stdin!.on('error', () => {}); // the end of the process says it better
-    const ended = (why: string): void =>
-      this.wait?.done(new UserError(`${name} ended (${why}): ${this.complaints.trim() || this.text.slice(-500)}`));
     this.child.on('error', (error) => ended(error.message));
     this.child.on('exit', (status, signal) => ended(signal ?? `status ${status}`));
   }
 
   /** Seconds since the process was started. */
   get age(): number {
-    return (performance.now() - this.started) / 1000;
+    if (this.clock === 'wall') return (performance.now() - this.started) / 1000;
+    // proc(5): the fields behind the command's name; utime and stime are the 14th and 15th of all.
+    const stat = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / TICKS;
   }
 
-  /** Resolves when `text` has come since the last command, with the host's milliseconds then. */
+  /** Resolves when `text` has come since the last command, with the age then. */
   until(text: string, timeoutMs = TIMEOUT_MS): Promise<number> {
     return new Promise((resolve, reject) => {
       const done = (error?: Error): void => {
         clearTimeout(timer);
         this.wait = undefined;
         if (error) reject(error);
-        else resolve(performance.now());
+        else resolve(this.age);
       };
       const timer = setTimeout(() => {
         const last = this.text.slice(-300);
@@ -86,7 +104,7 @@ export class Guest {
    * `timed`: what the command prints when the time to be measured begins and ends, if that is not the whole command.
    */
   async run(command: string, timed?: { readonly from: string; readonly to: string }): Promise<Answer> {
-    let start = performance.now();
+    let start = this.age;
     this.send(`${command}; echo e""nd=$?`);
     if (timed) start = await this.until(timed.from);
     const end = await this.until(timed?.to ?? '\nend=');
@@ -96,7 +114,7 @@ export class Guest {
     const text = this.text.slice(this.text.indexOf('\n') + 1, mark + 1).replaceAll('\r', '');
     const status = Number.parseInt(this.text.slice(mark + 5), 10);
     if (status !== 0) throw new UserError(`${this.name}: '${command}' failed (status ${status}): ${text.slice(-300)}`);
-    return { seconds: (end - start) / 1000, text };
+    return { seconds: end - start, text };
   }
 
   /** MiB of memory in use now and at most. */

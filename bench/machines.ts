@@ -1,7 +1,7 @@
 /** The machines that are compared: the same kernel, initrd, RAM and processor in each. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { initrdImage, linuxImage } from '../tools/guest/guests.js';
+import { initrdImage, type LinuxName, linuxImage, programFiles } from '../tools/guest/guests.js';
 import type { Command } from './guest.js';
 import { type Bits, buildSuite } from './suite.js';
 
@@ -13,11 +13,20 @@ export interface Files {
   readonly initrd: string;
 }
 
-/** What the guests of the 64-bit rows have: BusyBox and the suite. */
-export async function files(bits: Bits): Promise<Files> {
-  const linux = bits === 64 ? 'linux-amd64' : 'linux-686';
+const linuxName = (bits: Bits): LinuxName => (bits === 64 ? 'linux-amd64' : 'linux-686');
+
+/** A system of BusyBox alone, for boots. */
+export async function plainFiles(bits: Bits): Promise<Files> {
+  const linux = linuxName(bits);
+  return { kernel: await linuxImage(linux), initrd: await initrdImage({ linux }) };
+}
+
+/** A system that has the suite and, with 64 bits, the programs that commands run. */
+export async function workFiles(bits: Bits): Promise<Files> {
+  const linux = linuxName(bits);
   const suite = new Uint8Array(readFileSync(buildSuite(bits)));
-  return { kernel: await linuxImage(linux), initrd: await initrdImage({ linux, files: { '/suite': suite } }) };
+  const files = { '/suite': suite, ...(bits === 64 && (await programFiles())) };
+  return { kernel: await linuxImage(linux), initrd: await initrdImage({ linux, files }) };
 }
 
 const COMMAND_LINE = 'console=ttyS0';
@@ -30,10 +39,12 @@ const options = (f: Files, cpu: string): string[] => [
 
 const SYSTEMS = { 64: 'system-x86_64', 32: 'system-i386' } as const;
 
-export const tinamou = (bits: Bits, f: Files, cpu: string): Command => ({
+export const tinamouCommand = (bits: Bits, args: readonly string[]): Command => ({
   program: process.execPath,
-  args: [join(root, `bin/tinamou-${SYSTEMS[bits]}.js`), ...options(f, cpu)],
+  args: [join(root, `bin/tinamou-${SYSTEMS[bits]}.js`), ...args],
 });
+
+export const tinamou = (bits: Bits, f: Files, cpu: string): Command => tinamouCommand(bits, options(f, cpu));
 
 const qemu = (f: Files, cpu: string): Command => ({
   program: 'qemu-system-x86_64',

@@ -1,8 +1,11 @@
 /** One run of the benchmark: what is wanted, the guests that are up, the rows so far. */
-import { Guest, PROMPT } from './guest.js';
-import { files, PEERS, tinamou } from './machines.js';
+import { UserError } from '../src/base/errors.js';
+import { type Clock, type Command, Guest, PROMPT } from './guest.js';
+import { PEERS, tinamou, workFiles } from './machines.js';
 import { type Bar, type Group, geometricMean, type Row, row } from './report.js';
 import type { Bits } from './suite.js';
+
+const BOOT_TRIES = 3;
 
 export interface Wishes {
   /** Rows whose `group/workload` matches. */
@@ -11,6 +14,7 @@ export interface Wishes {
   readonly runs: number;
   readonly peers: boolean;
   readonly cpu: string;
+  readonly clock: Clock;
 }
 
 /** A booted Tinamou and, unless only ours is wanted, its booted peer. */
@@ -51,17 +55,31 @@ export class Session {
   }
 
   private async boot(bits: Bits): Promise<Pair> {
-    const f = await files(bits);
+    const f = await workFiles(bits);
     this.say(`booting the ${bits}-bit guests`);
     const guests = {
-      tinamou: new Guest('tinamou', tinamou(bits, f, this.wishes.cpu)),
-      peer: this.wishes.peers ? new Guest(PEERS[bits].name, PEERS[bits].command(f, this.wishes.cpu)) : undefined,
+      tinamou: await this.booted('tinamou', tinamou(bits, f, this.wishes.cpu)),
+      peer: this.wishes.peers
+        ? await this.booted(PEERS[bits].name, PEERS[bits].command(f, this.wishes.cpu))
+        : undefined,
     };
-    for (const guest of [guests.tinamou, guests.peer]) {
-      await guest?.until(PROMPT);
-      await guest?.run('stty cols 500'); // the shell does not fold long lines
-    }
     return guests;
+  }
+
+  /** A guest at its prompt. On a host too busy for them, kernels can find that their timers do not tick: tried again. */
+  private async booted(name: string, command: Command): Promise<Guest> {
+    for (let tries = 1; ; tries++) {
+      const guest = new Guest(name, command, this.wishes.clock);
+      try {
+        await guest.until(PROMPT);
+        await guest.run('stty cols 500'); // the shell does not fold long lines
+        return guest;
+      } catch (error) {
+        await guest.stop();
+        if (tries === BOOT_TRIES || !(error instanceof UserError)) throw error;
+        this.warn(`boots again: ${error.message}`);
+      }
+    }
   }
 
   /**

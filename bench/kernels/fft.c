@@ -55,7 +55,7 @@ static void setup(void) {
 
 static uint32_t run(void) {
   uint32_t sum = MIX_START;
-  for (int round = 0; round < 48; round++) {
+  for (int round = 0; round < FLOAT_ROUNDS(48); round++) {
     transform(0);
     sum = mix_double(sum, data[round * 300 + 1].r);
     transform(1);

@@ -23,6 +23,13 @@ void *memset(void *to, int value, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 size_t strlen(const char *s);
 
+/* Rounds of a floating-point kernel: a fourth on the x87, which every emulator finds hard. */
+#ifdef __SSE2_MATH__
+#define FLOAT_ROUNDS(n) (n)
+#else
+#define FLOAT_ROUNDS(n) ((n) / 4)
+#endif
+
 /* xorshift32: the same sequence everywhere. */
 static inline uint32_t next_random(uint32_t *state) {
   uint32_t x = *state;
@@ -45,7 +52,7 @@ static inline uint32_t mix_double(uint32_t sum, double value) {
   return mix(mix(sum, u.w[0]), u.w[1]);
 }
 
-extern const struct kernel aes_kernel, avx2_kernel, chase_kernel, compress_kernel, copy_kernel, fft_kernel, hash_kernel, interp_kernel,
-    linpack_kernel, mandelbrot_kernel, matrix_kernel, nbody_kernel, recurse_kernel,
+extern const struct kernel aes_kernel, avx2_kernel, calls_kernel, chase_kernel, compress_kernel, copy_kernel, fft_kernel, hash_kernel, interp_kernel,
+    linpack_kernel, mandelbrot_kernel, matrix_kernel, nbody_kernel, pipe_kernel, recurse_kernel,
     sha256_kernel, sieve_kernel, sort_kernel, sse2_kernel, strings_kernel;
 #endif

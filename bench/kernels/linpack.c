@@ -2,7 +2,7 @@
 #include "kernel.h"
 
 #define N 300
-#define ROUNDS 10
+#define ROUNDS FLOAT_ROUNDS(8)
 
 static double (*const a)[N] = (double(*)[N])arena; /* a[column][row] */
 static double *const b = (double *)(arena + (2u << 20));

@@ -2,7 +2,7 @@
 #include "kernel.h"
 
 #define BODIES 5
-#define STEPS 500000
+#define STEPS FLOAT_ROUNDS(500000)
 
 struct body {
   double x, y, z, vx, vy, vz, mass;

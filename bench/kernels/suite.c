@@ -1,43 +1,44 @@
 /*
  * suite NAME [RUNS]: runs a kernel; for each run a line `go NAME` when its time begins, and one when it ends: name, checksum
  * (hexadecimal), microseconds by the guest's clock.
- * suite list: the names. Starts without a C library, by raw system calls.
+ * suite list: the names; suite data: 2 MiB for other programs to work on. Starts without a C library, by raw system calls.
  */
 #include "kernel.h"
+#include "system.h"
 
 uint8_t arena[ARENA_BYTES] __attribute__((aligned(4096)));
 
+/* The suite, and behind it what measures the operating system rather than the processor. */
 static const struct kernel *const kernels[] = {
-    &sort_kernel,    &hash_kernel,   &sieve_kernel,      &matrix_kernel, &compress_kernel, &interp_kernel, &recurse_kernel,
-    &strings_kernel, &sha256_kernel, &aes_kernel,        &nbody_kernel,  &mandelbrot_kernel, &fft_kernel,  &linpack_kernel,
-    &sse2_kernel,    &avx2_kernel,   &chase_kernel,      &copy_kernel,
+    &sort_kernel,    &hash_kernel,   &sieve_kernel, &matrix_kernel, &compress_kernel, &interp_kernel,
+    &recurse_kernel, &strings_kernel, &sha256_kernel, &aes_kernel,  &nbody_kernel,    &mandelbrot_kernel,
+    &fft_kernel,     &linpack_kernel, &sse2_kernel, &avx2_kernel,   &chase_kernel,    &copy_kernel,
+    /* system */
+    &pipe_kernel,    &calls_kernel,
 };
 #define KERNELS (sizeof kernels / sizeof *kernels)
 
-#ifdef __x86_64__
-enum { SYS_WRITE = 1, SYS_EXIT = 60, SYS_CLOCK = 228 };
-static long system_call(long number, long a, long b, long c) {
-  long result;
-  __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
-  return result;
+/* `suite data`: a mebibyte of text and one of noise, always the same. */
+static void data(void) {
+  compress_kernel.setup();
+  system_call(SYS_WRITE, 1, (long)arena, 1 << 20, 0);
+  uint32_t seed = 1;
+  for (uint32_t i = 0; i < 1u << 20; i++) arena[i] = (uint8_t)next_random(&seed);
+  system_call(SYS_WRITE, 1, (long)arena, 1 << 20, 0);
 }
+
+#ifdef __x86_64__
 __asm__(".globl _start\n_start: mov %rsp, %rdi\n and $-16, %rsp\n call begin\n");
 #else
-enum { SYS_WRITE = 4, SYS_EXIT = 1, SYS_CLOCK = 265 };
-static long system_call(long number, long a, long b, long c) {
-  long result;
-  __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c) : "memory");
-  return result;
-}
 __asm__(".globl _start\n_start: mov %esp, %eax\n and $-16, %esp\n sub $12, %esp\n push %eax\n call begin\n");
 #endif
 
-static void print(const char *text) { system_call(SYS_WRITE, 1, (long)text, (long)strlen(text)); }
+static void print(const char *text) { system_call(SYS_WRITE, 1, (long)text, (long)strlen(text), 0); }
 
 /* Microseconds of CLOCK_MONOTONIC, modulo 2^32 (71 minutes). */
 static uint32_t now(void) {
   long t[2];
-  system_call(SYS_CLOCK, 1, (long)t, 0);
+  system_call(SYS_CLOCK, 1, (long)t, 0, 0);
   return (uint32_t)t[0] * 1000000u + (uint32_t)t[1] / 1000u;
 }
 
@@ -69,7 +70,7 @@ static void run(const struct kernel *k) {
   *end++ = ' ';
   end = number(end, took, 10);
   *end++ = '\n';
-  system_call(SYS_WRITE, 1, (long)line, end - line);
+  system_call(SYS_WRITE, 1, (long)line, end - line, 0);
 }
 
 /* Whether processor and operating system have what `k` asks for (Intel SDM volume 1, 14.3: OSXSAVE, XCR0, leaf 7). */
@@ -106,11 +107,15 @@ static int suite(int argc, char **argv) {
     }
   }
   if (argc > 1 && same(argv[1], "list")) return 0;
+  if (argc > 1 && same(argv[1], "data")) {
+    data();
+    return 0;
+  }
   print("suite: which kernel? `suite list` names them\n");
   return 1;
 }
 
 __attribute__((used, noreturn)) void begin(long *stack) {
-  system_call(SYS_EXIT, suite((int)stack[0], (char **)(stack + 1)), 0, 0);
+  system_call(SYS_EXIT, suite((int)stack[0], (char **)(stack + 1)), 0, 0, 0);
   for (;;);
 }

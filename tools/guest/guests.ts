@@ -1,7 +1,7 @@
 /** The guests that tests, benchmarks and `npm start` use, and how each comes out of Debian's packages into the cache. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../src/base/errors.js';
 import { Apt, unpack } from './apt.js';
@@ -36,6 +36,19 @@ export const PIECES = {
   // GRUB's image maker and the one library of it that a small system may lack.
   'grub-tools': { package: 'grub-common:amd64', paths: ['usr/bin/grub-mkimage'] },
   libdevmapper: { package: 'libdevmapper1.02.1:amd64', paths: ['lib/x86_64-linux-gnu/*'] },
+  // Programs that guests run: a C compiler with a library to compile, Python, and what both need.
+  tcc: { package: 'tcc:amd64', paths: ['usr/bin/tcc', 'usr/lib/x86_64-linux-gnu/tcc/include/*'] },
+  stb: { package: 'libstb-dev:amd64', paths: ['usr/include/*'] },
+  libc: { package: 'libc6:amd64', paths: ['lib/x86_64-linux-gnu/ld-linux*', 'lib/x86_64-linux-gnu/lib*.so.*'] },
+  'libc-headers': { package: 'libc6-dev:amd64', paths: ['usr/include/*'] },
+  'linux-headers': {
+    package: 'linux-libc-dev:amd64',
+    paths: ['usr/include/linux/*', 'usr/include/x86_64-linux-gnu/asm/*', 'usr/include/asm-generic/*'],
+  },
+  python: { package: 'python3.11-minimal:amd64', paths: ['usr/bin/python3.11'] },
+  'python-library': { package: 'libpython3.11-minimal:amd64', paths: ['usr/lib/python3.11/*'] },
+  expat: { package: 'libexpat1:amd64', paths: ['lib/x86_64-linux-gnu/*'] },
+  zlib: { package: 'zlib1g:amd64', paths: ['lib/x86_64-linux-gnu/*'] },
 } as const satisfies Record<string, Piece>;
 export type PieceName = keyof typeof PIECES;
 
@@ -124,6 +137,40 @@ export async function grubCore(modules: readonly string[], prefix: string): Prom
       );
     }
   });
+}
+
+/** A C file of some size, for compilers in guests: three libraries of one header each. */
+const C_FILE = `#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_TRUETYPE_IMPLEMENTATION
+#define STBI_NO_SIMD
+#include <stb/stb_image.h>
+#include <stb/stb_image_write.h>
+#include <stb/stb_truetype.h>
+`;
+
+const PROGRAM_PIECES = [
+  ...(['tcc', 'stb', 'libc', 'libc-headers', 'linux-headers'] as const),
+  ...(['python', 'python-library', 'expat', 'zlib'] as const),
+];
+
+/**
+ * Files of an initrd (amd64) in which `tcc -c /src/image.c` and `python3.11` work. Links in the packages become copies.
+ */
+export async function programFiles(): Promise<Record<string, Uint8Array | string>> {
+  const out: Record<string, Uint8Array | string> = { '/src/image.c': C_FILE };
+  for (const name of PROGRAM_PIECES) {
+    const folder = await fetchPiece(name);
+    for (const f of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+      if (!f.startsWith('usr/') && !f.startsWith('lib/')) continue;
+      if (!statSync(join(folder, f)).isFile()) continue;
+      // The initrd has one folder of programs.
+      out[`/${f.replace(/^usr\/bin\//, 'bin/')}`] = new Uint8Array(readFileSync(join(folder, f)));
+    }
+  }
+  // Where the programs' headers name the loader.
+  out['/lib64/ld-linux-x86-64.so.2'] = out['/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2']!;
+  return out;
 }
 
 export interface InitrdRequest {
