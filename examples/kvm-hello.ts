@@ -1,11 +1,12 @@
 /**
  * The classic first KVM program: a page of guest memory, one processor in real mode, and a loop that writes a text to the
- * serial port until it halts. Build, then run it on any Linux with /dev/kvm:
+ * serial port until it halts. Build, then run it on any Linux with /dev/kvm, or anywhere with `software`:
  *
- *     npm run build && node dist/examples/kvm-hello.js
+ *     npm run build && node dist/examples/kvm-hello.js [software]
  */
 import { Kvm } from '../src/accel/kvm/kvm.js';
 import { linuxCalls } from '../src/host/node/kvm/linux.js';
+import { softwareKvm } from '../src/host/node/kvm/software.js';
 
 const CODE_AT = 0x1000;
 const SERIAL_PORT = 0x3f8;
@@ -18,14 +19,12 @@ const SERIAL_PORT = 0x3f8;
 const code = [0xbe, 0x10, 0x10, 0xac, 0x84, 0xc0, 0x74, 0x06, 0xba, 0xf8, 0x03, 0xee, 0xeb, 0xf5, 0xf4, 0x90];
 const text = 'Hello from a guest!\n\0';
 
-// Guest memory is WebAssembly memory: whole pages that never move.
-const ram = new Uint8Array(new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer);
-ram.set(code, CODE_AT);
-ram.set(new TextEncoder().encode(text), CODE_AT + code.length);
-
-const kvm = new Kvm(linuxCalls());
+const kvm = process.argv[2] === 'software' ? softwareKvm() : new Kvm(linuxCalls());
 console.log(`KVM interface version ${kvm.apiVersion}`);
 const vm = kvm.createVm();
+const ram = vm.allocate(0x10000);
+ram.set(code, CODE_AT);
+ram.set(new TextEncoder().encode(text), CODE_AT + code.length);
 vm.setMemory({ slot: 0, guestAddress: 0n, memory: ram });
 const vcpu = vm.createVcpu(0);
 

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import type { KvmVcpu } from '../../src/accel/kvm/vcpu.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
-import { CODE, DATA, type Rig, run, skip, withRig } from './rig.js';
+import { BACKENDS, CODE, DATA, type KernelRig, type Rig, run, skip, withRig } from './rig.js';
 import type { RunWorkerData } from './run-worker.js';
 
 const options = { skip, timeout: 30_000 };
@@ -21,7 +21,7 @@ function installHandler(rig: Rig, vector: number): void {
 }
 
 /** Runs a vCPU in a thread of its own. */
-function inThread(rig: Rig, vcpu: KvmVcpu): { worker: Worker; words: Int32Array; ended: Promise<unknown> } {
+function inThread(rig: KernelRig, vcpu: KvmVcpu): { worker: Worker; words: Int32Array; ended: Promise<unknown> } {
   const shared = new SharedArrayBuffer(16);
   const workerData: RunWorkerData = { fd: vcpu.fd, runBytes: rig.vm.runBytes, id: vcpu.id, shared };
   const worker = new Worker(new URL('./run-worker.js', import.meta.url), { workerData });
@@ -76,58 +76,91 @@ test('an irqfd raises an interrupt, an ioeventfd takes a port write', options, (
   }),
 );
 
-test('the dirty log has the pages that were written', options, () =>
-  withRig({ flags: 1 }, (rig) => {
-    const pages = rig.ram.length / 4096;
-    // mov [0x8000], al / mov [0xa000], al / hlt
-    const vcpu = rig.vcpu('real', 'a2 00 80 a2 00 a0 f4');
-    rig.vm.dirtyLog(0, pages);
-    assert.equal(run(vcpu).reason, 'hlt');
-    const log = rig.vm.dirtyLog(0, pages);
-    const dirty = Array.from({ length: pages }, (_, i) => i).filter((i) => log[i >> 3]! & (1 << (i & 7)));
-    assert.ok(dirty.includes(8) && dirty.includes(10), `${dirty}`);
-    assert.ok(!dirty.includes(9));
-    assert.ok(
-      rig.vm.dirtyLog(0, pages).every((b) => b === 0),
-      'cleared by reading',
-    );
-  }),
-);
+for (const { name, skip, withRig } of BACKENDS) {
+  const options = { skip, timeout: 30_000 };
 
-test('a hardware breakpoint and single steps', options, () =>
-  withRig({}, (rig) => {
-    const vcpu = rig.vcpu('real', '40 40 40 40 f4'); // inc ax, four times
-    vcpu.setRegs({ ...vcpu.regs(), rax: 0n });
-    vcpu.setGuestDebug({ breakpoints: [BigInt(CODE + 2)] });
-    const hit = run(vcpu);
-    assert.ok(hit.reason === 'debug' && hit.exception === 1);
-    assert.equal(hit.pc, BigInt(CODE + 2));
-    assert.equal(vcpu.regs().rax, 2n);
-    vcpu.setGuestDebug({ singleStep: true });
-    const step = run(vcpu);
-    assert.ok(step.reason === 'debug');
-    assert.equal(vcpu.regs().rip, BigInt(CODE + 3));
-    vcpu.setGuestDebug({});
-    assert.equal(run(vcpu).reason, 'hlt');
-    assert.equal(vcpu.regs().rax, 4n);
-  }),
-);
+  test(`${name}: the dirty log has the pages that were written`, options, () =>
+    withRig({ flags: 1 }, (rig) => {
+      const pages = rig.ram.length / 4096;
+      // mov [0x8000], al / mov [0xa000], al / hlt
+      const vcpu = rig.vcpu('real', 'a2 00 80 a2 00 a0 f4');
+      rig.vm.dirtyLog(0, pages);
+      assert.equal(run(vcpu).reason, 'hlt');
+      const log = rig.vm.dirtyLog(0, pages);
+      const dirty = Array.from({ length: pages }, (_, i) => i).filter((i) => log[i >> 3]! & (1 << (i & 7)));
+      assert.ok(dirty.includes(8) && dirty.includes(10), `${dirty}`);
+      assert.ok(!dirty.includes(9));
+      assert.ok(
+        rig.vm.dirtyLog(0, pages).every((b) => b === 0),
+        'cleared by reading',
+      );
+    }),
+  );
 
-test('a software breakpoint stops before INT3', options, (t) =>
-  withRig({}, (rig) => {
-    const vcpu = rig.vcpu('long', '90 cc f4');
-    vcpu.setGuestDebug({ softwareBreakpoints: true });
-    const hit = run(vcpu);
-    if (hit.reason === 'internalError') {
-      // A KVM that runs kernel-mode code through its emulator has no INT3: it says so, and which instruction it was.
-      assert.equal(hit.instruction?.[0], 0xcc);
-      t.skip('this KVM does not run INT3');
-      return;
-    }
-    assert.ok(hit.reason === 'debug' && hit.exception === 3, JSON.stringify(hit.reason));
-    assert.equal(vcpu.regs().rip, BigInt(CODE + 1));
-  }),
-);
+  test(`${name}: an interrupt is injected when the guest can take it`, options, () =>
+    withRig({}, (rig) => {
+      installHandler(rig, 0x25);
+      // cli / out 0x81, al / sti / nop / nop / jmp to the nops
+      const vcpu = rig.vcpu('real', 'fa e6 81 fb 90 90 eb fc');
+      const ready = run(vcpu);
+      assert.ok(ready.reason === 'io' && ready.port === 0x81);
+      vcpu.requestInterruptWindow(true);
+      assert.equal(run(vcpu).reason, 'irqWindowOpen');
+      assert.ok(vcpu.readyForInterrupt);
+      vcpu.requestInterruptWindow(false);
+      vcpu.interrupt(0x25);
+      const exit = run(vcpu);
+      assert.ok(exit.reason === 'io' && exit.port === 0x80 && exit.data[0] === 0x99);
+    }),
+  );
+
+  test(`${name}: an NMI comes through its vector`, options, () =>
+    withRig({}, (rig) => {
+      installHandler(rig, 2);
+      const vcpu = rig.vcpu('real', 'fa e6 81 90 eb fd');
+      assert.equal(run(vcpu).reason, 'io');
+      vcpu.nmi();
+      const exit = run(vcpu);
+      assert.ok(exit.reason === 'io' && exit.port === 0x80 && exit.data[0] === 0x99);
+      assert.equal(vcpu.events().nmiMasked, 1);
+    }),
+  );
+
+  test(`${name}: a hardware breakpoint and single steps`, options, () =>
+    withRig({}, (rig) => {
+      const vcpu = rig.vcpu('real', '40 40 40 40 f4'); // inc ax, four times
+      vcpu.setRegs({ ...vcpu.regs(), rax: 0n });
+      vcpu.setGuestDebug({ breakpoints: [BigInt(CODE + 2)] });
+      const hit = run(vcpu);
+      assert.ok(hit.reason === 'debug' && hit.exception === 1);
+      assert.equal(hit.pc, BigInt(CODE + 2));
+      assert.equal(vcpu.regs().rax, 2n);
+      vcpu.setGuestDebug({ singleStep: true });
+      const step = run(vcpu);
+      assert.ok(step.reason === 'debug');
+      assert.equal(vcpu.regs().rip, BigInt(CODE + 3));
+      vcpu.setGuestDebug({});
+      assert.equal(run(vcpu).reason, 'hlt');
+      assert.equal(vcpu.regs().rax, 4n);
+    }),
+  );
+
+  test(`${name}: a software breakpoint stops before INT3`, options, (t) =>
+    withRig({}, (rig) => {
+      const vcpu = rig.vcpu('long', '90 cc f4');
+      vcpu.setGuestDebug({ softwareBreakpoints: true });
+      const hit = run(vcpu);
+      if (hit.reason === 'internalError') {
+        // A KVM that runs kernel-mode code through its emulator has no INT3: it says so, and which instruction it was.
+        assert.equal(hit.instruction?.[0], 0xcc);
+        t.skip('this KVM does not run INT3');
+        return;
+      }
+      assert.ok(hit.reason === 'debug' && hit.exception === 3, JSON.stringify(hit.reason));
+      assert.equal(vcpu.regs().rip, BigInt(CODE + 1));
+    }),
+  );
+}
 
 test('a kick ends KVM_RUN in another thread, again and again', options, () =>
   withRig({}, async (rig) => {

@@ -1,11 +1,12 @@
 /** What the KVM tests share: a machine of one page-aligned memory and a few processors, in a given mode. */
 import { Worker } from 'node:worker_threads';
 import { KvmError } from '../../src/accel/kvm/error.js';
-import type { KvmExit } from '../../src/accel/kvm/interface.js';
+import type { KvmExit, KvmMachine, KvmProcessor, KvmSystem } from '../../src/accel/kvm/interface.js';
 import { Kvm } from '../../src/accel/kvm/kvm.js';
-import type { KvmVcpu } from '../../src/accel/kvm/vcpu.js';
+import { KvmVcpu } from '../../src/accel/kvm/vcpu.js';
 import type { KvmVm } from '../../src/accel/kvm/vm.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
+import { softwareKvm } from '../../src/host/node/kvm/software.js';
 import type { KickWorkerData } from './kick-worker.js';
 
 /** Why there is no KVM to test on; false: there is. */
@@ -23,26 +24,33 @@ export const CODE = 0x1000;
 export const DATA = 0x8000;
 export type Mode = 'real' | 'protected' | 'long';
 
-const KVM_RAM_PAGES = 16; // of 64 KiB
+const RAM_BYTES = 1 << 20;
 const SEGMENTS = ['cs', 'ds', 'es', 'fs', 'gs', 'ss'] as const;
 const PAGE_TABLES = 0x2000;
 
-export class Rig {
-  readonly calls = linuxCalls();
-  readonly kvm = new Kvm(this.calls);
-  readonly vm: KvmVm = this.kvm.createVm();
-  readonly ram: Uint8Array;
-  readonly vcpus: KvmVcpu[] = [];
+export interface RigOptions {
+  readonly irqchip?: boolean;
+  readonly flags?: 0 | 1;
+}
 
-  constructor(options: { irqchip?: boolean; flags?: 0 | 1 } = {}) {
+/** A machine on any implementation of the binding. */
+export class Rig {
+  readonly vm: KvmMachine;
+  readonly ram: Uint8Array;
+  readonly vcpus: KvmProcessor[] = [];
+
+  constructor(
+    readonly kvm: KvmSystem,
+    options: RigOptions = {},
+  ) {
+    this.vm = kvm.createVm();
     if (options.irqchip) this.vm.createIrqchip();
-    const memory = new WebAssembly.Memory({ initial: KVM_RAM_PAGES, maximum: KVM_RAM_PAGES, shared: true });
-    this.ram = new Uint8Array(memory.buffer);
+    this.ram = this.vm.allocate(RAM_BYTES);
     this.vm.setMemory({ slot: 0, guestAddress: 0n, memory: this.ram, flags: options.flags ?? 0 });
   }
 
   /** A processor that starts with `code` at `at`, stack below 0x7000. */
-  vcpu(mode: Mode, code: string | readonly number[], at = CODE): KvmVcpu {
+  vcpu(mode: Mode, code: string | readonly number[], at = CODE): KvmProcessor {
     this.ram.set(typeof code === 'string' ? hex(code) : code, at);
     const vcpu = this.vm.createVcpu(this.vcpus.length);
     this.vcpus.push(vcpu);
@@ -70,7 +78,7 @@ export class Rig {
 
   /** Identity-maps the first GiB with 2 MiB pages. */
   #paging(sregs: { cr0: bigint; cr3: bigint; cr4: bigint; efer: bigint }): void {
-    const view = new DataView(this.ram.buffer);
+    const view = new DataView(this.ram.buffer, this.ram.byteOffset);
     view.setBigUint64(PAGE_TABLES, BigInt(PAGE_TABLES + 0x1000) | 3n, true);
     view.setBigUint64(PAGE_TABLES + 0x1000, BigInt(PAGE_TABLES + 0x2000) | 3n, true);
     for (let i = 0; i < 512; i++) {
@@ -97,8 +105,8 @@ function kicker(): Int32Array {
 }
 
 /** Runs until something that is no interruption. Throws when nothing happens for ten seconds, rather than hang. */
-export function run(vcpu: KvmVcpu): KvmExit {
-  const words = kicker();
+export function run(vcpu: KvmProcessor): KvmExit {
+  const words = vcpu instanceof KvmVcpu ? kicker() : new Int32Array(new SharedArrayBuffer(8));
   Atomics.store(words, 0, 1);
   Atomics.notify(words, 0);
   try {
@@ -118,17 +126,46 @@ export function hex(text: string): Uint8Array {
   return Uint8Array.from(text.trim().split(/\s+/), (byte) => Number.parseInt(byte, 16));
 }
 
-/** Calls `body` with a rig that is gone afterwards. */
-export async function withRig(
-  options: ConstructorParameters<typeof Rig>[0],
-  body: (rig: Rig) => void | Promise<void>,
-): Promise<void> {
-  const rig = new Rig(options);
+/** On the host's KVM. */
+export class KernelRig extends Rig {
+  declare readonly vm: KvmVm;
+  readonly calls = linuxCalls();
+
+  constructor(options: RigOptions) {
+    super(new Kvm(linuxCalls()), options);
+  }
+
+  override vcpu(mode: Mode, code: string | readonly number[], at = CODE): KvmVcpu {
+    return super.vcpu(mode, code, at) as KvmVcpu;
+  }
+}
+
+type Body<R extends Rig> = (rig: R) => void | Promise<void>;
+
+async function withNew<R extends Rig>(rig: R, body: Body<R>): Promise<void> {
   try {
     await body(rig);
   } finally {
     rig.dispose();
   }
 }
+
+/** Calls `body` with a rig on the host's KVM that is gone afterwards. */
+export const withRig = (options: RigOptions, body: Body<KernelRig>): Promise<void> =>
+  withNew(new KernelRig(options), body);
+
+/** What implements the binding: one suite runs on both. */
+export const BACKENDS: readonly {
+  readonly name: string;
+  readonly skip: string | false;
+  withRig(options: RigOptions, body: Body<Rig>): Promise<void>;
+}[] = [
+  { name: '/dev/kvm', skip, withRig },
+  {
+    name: 'software',
+    skip: false,
+    withRig: (options, body) => withNew(new Rig(softwareKvm(), options), body),
+  },
+];
 
 export { KvmError };

@@ -75,7 +75,7 @@ export function kvmCpuid(
 const isHypervisors = (leaf: number): boolean => leaf >= HYPERVISOR && leaf < EXTENDED;
 
 /** The leaves of a vCPU's record. Of all other sub-leaves of a leaf, KVM makes zeros by itself. */
-function modelLeaves(view: DataView, state: number): CpuidEntry[] {
+export function modelLeaves(view: DataView, state: number): CpuidEntry[] {
   const at = (field: string): number => state + X86.at[field]!;
   const word = (offset: number): number => view.getUint32(offset, true);
   const entries: CpuidEntry[] = [];

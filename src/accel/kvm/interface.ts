@@ -54,6 +54,8 @@ export interface IoEventRequest {
 export interface KvmMachine {
   capability(name: CapabilityName): number;
   enableCapability(name: CapabilityName, ...args: bigint[]): void;
+  /** Zeroed whole pages that `setMemory` takes: memory that does not move. */
+  allocate(bytes: number): Uint8Array;
   setMemory(request: MemorySlotRequest): void;
   /** Four pages below 4 GiB that Intel processors without unrestricted guests need: an identity map, then three for a TSS. */
   reservePages(address: bigint): void;

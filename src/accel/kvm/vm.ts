@@ -33,6 +33,7 @@ import { KvmDescriptor } from './requests.js';
 import { KvmVcpu } from './vcpu.js';
 
 const PAGE = 4096;
+const WASM_PAGE = 65536;
 
 export class KvmVm implements KvmMachine {
   readonly #vm: KvmDescriptor;
@@ -52,6 +53,11 @@ export class KvmVm implements KvmMachine {
 
   enableCapability(name: CapabilityName, ...args: bigint[]): void {
     this.#vm.bytes('KVM_ENABLE_CAP', ENABLE_CAP.encode({ cap: Capability[name], flags: 0, args }), name);
+  }
+
+  allocate(bytes: number): Uint8Array {
+    const pages = Math.ceil(bytes / WASM_PAGE);
+    return new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer, 0, bytes);
   }
 
   setMemory({ slot, guestAddress, memory, flags = 0 }: MemorySlotRequest): void {
@@ -78,16 +84,7 @@ export class KvmVm implements KvmMachine {
 
   dirtyLog(slot: number, pages: number): Uint8Array {
     // The kernel writes whole 64-bit words through a pointer, so this memory must not move.
-    const bytes = Math.ceil(pages / 64) * 8;
-    const bitmap = new Uint8Array(
-      new WebAssembly.Memory({
-        initial: Math.ceil(bytes / 65536),
-        maximum: Math.ceil(bytes / 65536),
-        shared: true,
-      }).buffer,
-      0,
-      bytes,
-    );
+    const bitmap = this.allocate(Math.ceil(pages / 64) * 8);
     const address = this.calls.addressOf(bitmap);
     this.#vm.bytes('KVM_GET_DIRTY_LOG', DIRTY_LOG.encode({ slot, pad: 0, bitmap: address }), `slot ${slot}`);
     return bitmap.slice(0, Math.ceil(pages / 8));

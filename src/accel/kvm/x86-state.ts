@@ -13,7 +13,7 @@ import type { KvmProcessor } from './interface.js';
 import { KVM_TRACE } from './trace.js';
 
 /** MSRs by the field that holds them; arrays element by element. */
-const MSRS: readonly (readonly [index: number, field: string, element: number])[] = [
+export const MSRS: readonly (readonly [index: number, field: string, element: number])[] = [
   [0x174, 'sysenterCs', 0],
   [0x175, 'sysenterEsp', 0],
   [0x176, 'sysenterEip', 0],
@@ -33,8 +33,8 @@ const MSRS: readonly (readonly [index: number, field: string, element: number])[
 ];
 
 /** KVM's names of the segments that ours have in KVM_GET_SREGS. */
-const SEGMENTS = { cs: 'cs', ds: 'ds', es: 'es', fs: 'fs', gs: 'gs', ss: 'ss', tr: 'tr', ldtr: 'ldt' } as const;
-const TABLES = { gdtr: 'gdt', idtr: 'idt' } as const;
+export const SEGMENTS = { cs: 'cs', ds: 'ds', es: 'es', fs: 'fs', gs: 'gs', ss: 'ss', tr: 'tr', ldtr: 'ldt' } as const;
+export const TABLES = { gdtr: 'gdt', idtr: 'idt' } as const;
 
 /** Registers of the local APIC's page by the field that holds them. */
 const LAPIC_PAGE: readonly (readonly [offset: number, field: string, element: number])[] = [
@@ -97,12 +97,14 @@ export class X86StateTransfer {
     vcpu.setSregs(sregs);
     vcpu.setRegs(regs);
     vcpu.setXcr0(this.#wide('xcr0'));
-    this.#storeVectors(vcpu);
+    const area = vcpu.xsave();
+    if (fresh) area.fill(0, XSTATE_BV, XSTATE_BV + 8);
+    this.fillXsave(area);
+    vcpu.setXsave(area);
     const refused = vcpu.setMsrs(new Map(MSRS.map(([index, field, element]) => [index, this.#wide(field, element)])));
     if (KVM_TRACE.kvm_msr_refused.enabled) for (const index of refused) KVM_TRACE.kvm_msr_refused.emit(vcpu.id, index);
     const page = vcpu.lapic();
-    const pageView = new DataView(page.buffer);
-    for (const [offset, field, element] of LAPIC_PAGE) pageView.setUint32(offset, this.#lapic(field, element), true);
+    this.fillLapic(page);
     vcpu.setLapic(page);
     const dr = (n: number): bigint => this.#wide('dr', n);
     vcpu.setDebugRegs({ db: [dr(0), dr(1), dr(2), dr(3)], dr6: dr(DR6), dr7: dr(DR7), flags: 0n });
@@ -132,16 +134,12 @@ export class X86StateTransfer {
     this.#setWide('apicBase', 0, sregs.apicBase);
     for (const name of [...GPR, 'rip', 'rflags'] as (keyof Regs)[]) registers.set(name, regs[name]);
     this.#setWide('xcr0', 0, vcpu.xcr0());
-    this.#fetchVectors(vcpu);
+    this.takeXsave(vcpu.xsave());
     vcpu.msrs(MSRS.map(([index]) => index)).forEach((value, i) => {
       const [, field, element] = MSRS[i]!;
       if (value !== undefined) this.#setWide(field, element, value);
     });
-    const page = new DataView(vcpu.lapic().buffer);
-    const lapic = X86.at['lapic']! + this.state;
-    for (const [offset, field, element] of LAPIC_PAGE) {
-      this.#view.setUint32(lapic + LAPIC.at[field]! + 4 * element, page.getUint32(offset, true), true);
-    }
+    this.takeLapic(vcpu.lapic());
     const debug = vcpu.debugRegs();
     debug.db.forEach((value, i) => {
       this.#setWide('dr', i, value);
@@ -154,9 +152,36 @@ export class X86StateTransfer {
     this.#view.setUint32(this.state + VCPU.at['halted']!, mode === MpState.runnable ? 0 : 1, true);
   }
 
-  #storeVectors(vcpu: KvmProcessor): void {
-    const area = vcpu.xsave();
-    const view = new DataView(area.buffer);
+  /** Record to the registers in a local APIC's page. */
+  fillLapic(page: Uint8Array): void {
+    const view = new DataView(page.buffer, page.byteOffset);
+    for (const [offset, field, element] of LAPIC_PAGE) view.setUint32(offset, this.#lapic(field, element), true);
+  }
+
+  takeLapic(page: Uint8Array): void {
+    const view = new DataView(page.buffer, page.byteOffset);
+    const lapic = X86.at['lapic']! + this.state;
+    for (const [offset, field, element] of LAPIC_PAGE) {
+      this.#view.setUint32(lapic + LAPIC.at[field]! + 4 * element, view.getUint32(offset, true), true);
+    }
+  }
+
+  /** The MSR's value, when the record has it. */
+  msr(index: number): bigint | undefined {
+    const found = MSRS.find(([number]) => number === index);
+    return found && this.#wide(found[1], found[2]);
+  }
+
+  /** False: the record has no such MSR. */
+  setMsr(index: number, value: bigint): boolean {
+    const found = MSRS.find(([number]) => number === index);
+    if (found) this.#setWide(found[1], found[2], value);
+    return found !== undefined;
+  }
+
+  /** Record to an XSAVE area in the standard format; components that the record has not stay. */
+  fillXsave(area: Uint8Array): void {
+    const view = new DataView(area.buffer, area.byteOffset);
     const { registers } = this;
     const top = registers.field('fpTop');
     view.setUint16(0, registers.field('fcw'), true);
@@ -174,12 +199,10 @@ export class X86StateTransfer {
     const avx = this.#wide('xcr0') & BigInt(XsaveBit.avx);
     const present = view.getBigUint64(XSTATE_BV, true) & ~BigInt(XsaveBit.avx);
     view.setBigUint64(XSTATE_BV, present | BigInt(XsaveBit.x87 | XsaveBit.sse) | avx, true);
-    vcpu.setXsave(area);
   }
 
-  #fetchVectors(vcpu: KvmProcessor): void {
-    const area = vcpu.xsave();
-    const view = new DataView(area.buffer);
+  takeXsave(area: Uint8Array): void {
+    const view = new DataView(area.buffer, area.byteOffset);
     const { registers } = this;
     const present = Number(view.getBigUint64(XSTATE_BV, true) & 0xffffn);
     const status = view.getUint16(2, true);
