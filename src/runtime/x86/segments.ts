@@ -21,7 +21,6 @@ import {
   is64,
   isCanonical,
   isLong,
-  isProtected,
   isReal,
   NP,
   SS,
@@ -385,12 +384,6 @@ export function verw(cpu: usize, a: u64, _b: u64, _imm: u32): u64 {
   const ok = visible(cpu, <u32>a & 0xffff, 0) && isWritableData(attrOf(descHigh));
   if (!faulted(cpu)) setZf(cpu, ok);
   return 0;
-}
-export function arpl(cpu: usize, a: u64, b: u64, _imm: u32): u64 {
-  if (!isProtected(cpu) || isReal(cpu)) return fault(cpu, UD, 0);
-  const raise = (a & 3) < (b & 3);
-  setZf(cpu, raise);
-  return raise ? (a & ~(<u64>3)) | (b & 3) : a;
 }
 
 /** CPL, which is also CS's and (outside long mode) SS's privilege. The caller updates the mode. */

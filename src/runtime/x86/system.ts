@@ -23,7 +23,6 @@ export { checkIo, inPort, outPort } from './ports';
 export { hlt, monitor, mwait, pause } from './requests';
 export { readBase, swapgs, writeBase } from './segment-bases';
 export {
-  arpl,
   lar,
   lgdt,
   lidt,

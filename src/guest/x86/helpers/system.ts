@@ -34,7 +34,6 @@ export const SYSTEM_HELPERS: HelperTable = {
     'lsl', //           a = selector, b = old destination; result = limit or b; sets ZF
     'verr', //          a = selector; sets ZF
     'verw', //          a = selector; sets ZF
-    'arpl', //          a = destination, b = source; result = destination; sets ZF
     // ---- control transfer
     'checkTarget', //   a = pc: #GP(0) when CS has no code there (beyond its limit; not canonical)
     'farJump', //       a = selector, b = offset, imm = size. leave

@@ -1,5 +1,6 @@
 /** System instructions. What they do is in the helpers (helpers/system.ts); a row decodes and loads operands. */
 import { Seg } from '../decode.js';
+import { EFLAGS } from '../flags.js';
 import { Mode } from '../state.js';
 import { RAX, RDX, type Translator, Vector } from '../translator.js';
 import type { Meaning, Row } from './row.js';
@@ -74,9 +75,17 @@ const inspect =
 
 const arpl: Meaning = (t) => {
   if (!t.needProtected()) return;
-  const source = t.readZ(1);
-  const old = t.operandRegister(0) >= 0 ? t.readZ(0) : t.loadMemModify(16);
-  t.write(0, t.call('arpl', t.b.temp(), old, source));
+  const b = t.b;
+  const memory = t.operandRegister(0) < 0;
+  // A destination that is not changed need not be writable.
+  if (memory) t.address(2, true);
+  const old = memory ? t.loadMem(16) : t.readZ(0);
+  const level = b.dai('andi32', b.temp(), t.readZ(1), 3);
+  const raised = b.dab('set_ltu32', b.temp(), b.dai('andi32', b.temp(), old, 3), level);
+  const body = b.beginIfImm('ne', raised, 0);
+  t.write(0, b.dab('or', level, level, b.dai('andi32', b.temp(), old, ~3)));
+  b.endIf(body);
+  t.mergeFlags(b.dai('shli32', b.temp(), raised, 6), EFLAGS.zf);
 };
 
 const tableStore =
