@@ -107,3 +107,14 @@ test('SIGTERM ends in an orderly way; the pid file is nobody else’s meanwhile'
   assert.equal(error, 'tinamou-system-x86_64: terminating on signal 15\n');
   assert.deepEqual(fs.readdirSync(folder), ['text']);
 });
+
+test('code outside RAM and ROM stops the machine and is told of, not left to be guessed', { timeout: 60_000 }, () => {
+  const done = spawnSync(process.execPath, [COMMAND, '-M', 'none', '-display', 'none', '-monitor', 'stdio'], {
+    encoding: 'utf8',
+    timeout: 50_000,
+    input: 'info status\nquit\n',
+  });
+  assert.equal(done.status, 0);
+  assert.match(done.stdout, /VM status: paused \(internal-error\)/);
+  assert.match(done.stderr, /^tinamou-system-x86_64: processor 0 runs code outside RAM and ROM at 0xfffffff0: .*\n$/);
+});

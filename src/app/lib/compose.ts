@@ -138,8 +138,16 @@ export function compose(c: Composition): Composed {
           icount,
           onStop: (end) => {
             // A triple fault resets the machine, as the chipset of a PC does.
-            if (end.reason === 'shutdown') lifecycle.reset('guest-reset');
-            else lifecycle.pause(end.reason === 'debug' ? 'debug' : 'internal-error');
+            if (end.reason === 'shutdown') {
+              lifecycle.reset('guest-reset');
+              return;
+            }
+            if (end.reason === 'badCode') {
+              c.report?.(
+                `processor ${end.vcpu} runs code outside RAM and ROM at 0x${end.address.toString(16)}: the machine stops (info registers of the monitor tells more)`,
+              );
+            }
+            lifecycle.pause(end.reason === 'debug' ? 'debug' : 'internal-error');
           },
         },
         () => ended !== undefined,
