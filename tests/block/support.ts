@@ -13,8 +13,13 @@ import { FileNode } from '../../src/host/node/file.js';
 export const hasQemu = spawnSync('qemu-img', ['--version']).error === undefined;
 export const needsQemu = { skip: hasQemu ? false : 'qemu-img is not installed' };
 
+/** Files in memory are flushed at once. */
+const SHARED_MEMORY = '/dev/shm';
+
 export async function inScratch(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-block-'));
+  const folder = fs.mkdtempSync(
+    path.join(fs.existsSync(SHARED_MEMORY) ? SHARED_MEMORY : os.tmpdir(), 'tinamou-block-'),
+  );
   try {
     await run(folder);
   } finally {
