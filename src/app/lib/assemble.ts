@@ -4,7 +4,13 @@ import { DisposableStore, toDisposable } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Drive } from '../../block/drive.js';
 import { openDrive } from '../../block/open.js';
-import { DEFAULT_OPTIONS, type DeviceRequest, type IdeDriveRequest, type MachineOptions } from '../../boards/index.js';
+import {
+  DEFAULT_OPTIONS,
+  type DeviceRequest,
+  describeDeviceType,
+  type IdeDriveRequest,
+  type MachineOptions,
+} from '../../boards/index.js';
 import type { CharBackend } from '../../char/backend.js';
 import { NullBackend } from '../../char/null.js';
 import type { GuestArchitecture } from '../../guest/guest.js';
@@ -170,7 +176,12 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     roms: firmware
       ? [{ address: 2 ** 32 - firmware.length, size: firmware.length, name: w.bios ?? defaultFirmware(w)! }]
       : [],
-    warnings: cpu.warnings,
+    warnings: [
+      ...cpu.warnings,
+      ...w.globals
+        .filter(({ driver }) => !describeDeviceType(driver))
+        .map(({ driver, property }) => `-global ${driver}.${property} changes nothing: there is no such device type`),
+    ],
     dispose: () => store.dispose(),
   };
 }
