@@ -1,6 +1,7 @@
 /** Every trace event that devices have: what `-trace help`, `-trace pattern` and the monitor look through. */
 import { setTrace, type TraceEvent, type TraceEvents } from '../base/trace.js';
 import { PIIX4_PM_TRACE } from './acpi/piix4-pm.js';
+import { PM1_TRACE } from './acpi/pm1.js';
 import { trace as uart } from './char/uart16550.js';
 import { trace as vga } from './display/vga.js';
 import { FW_CFG_TRACE } from './firmware/fw-cfg.js';
@@ -39,6 +40,7 @@ const GROUPS: readonly TraceEvents[] = [
   MC146818_TRACE,
   PCI_TRACE,
   PIIX4_PM_TRACE,
+  PM1_TRACE,
   PVPANIC_TRACE,
   uart,
   vga,

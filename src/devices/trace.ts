@@ -1,6 +1,7 @@
 /** The trace events of every chip, for `-trace` and the monitor: those that boards make, and those that users plug in. */
 import type { TraceEvents } from '../base/trace.js';
 import { PIIX4_PM_TRACE } from './acpi/piix4-pm.js';
+import { PM1_TRACE } from './acpi/pm1.js';
 import { trace as uart16550 } from './char/uart16550.js';
 import { trace as vga } from './display/vga.js';
 import { FW_CFG_TRACE } from './firmware/fw-cfg.js';
@@ -39,6 +40,7 @@ export const DEVICE_TRACES: readonly TraceEvents[] = [
   MC146818_TRACE,
   PCI_TRACE,
   PIIX4_PM_TRACE,
+  PM1_TRACE,
   PVPANIC_TRACE,
   uart16550,
   vga,
