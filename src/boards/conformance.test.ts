@@ -1,4 +1,6 @@
 /** The conformance suite over every chip of the board, each on buses of its own. */
+import { Ich9Lpc } from '../devices/acpi/ich9-lpc.js';
+import { Ich9Smbus } from '../devices/acpi/ich9-smbus.js';
 import { Piix4Pm } from '../devices/acpi/piix4-pm.js';
 import { I8259Pair } from '../devices/intc/i8259.js';
 import { IOAPIC_BYTES, Ioapic } from '../devices/intc/ioapic.js';
@@ -67,6 +69,20 @@ conformance('PIIX4_PM', () =>
       }),
   ),
 );
+conformance('ICH9-LPC', () =>
+  subject(
+    (bus, clocks) =>
+      new Ich9Lpc(bus.slot, {
+        clock: clocks.virtual,
+        isa: bus.irqs,
+        pirqs: Array.from({ length: 8 }, () => NO_IRQ),
+        sci: NO_IRQ,
+        requests: NO_REQUESTS,
+        raiseSmi() {},
+      }),
+  ),
+);
+conformance('ICH9-SMB', () => subject((bus) => new Ich9Smbus(bus.slot)));
 conformance('PIIX3', () => subject((bus) => new Piix3Isa(bus.slot, { isa: bus.irqs, requests: NO_REQUESTS })));
 conformance('i440FX', () => {
   const bus = new ProbeBus();

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { randomNumbers } from '../machine/testing/conformance.js';
 import { isapc } from './isapc.js';
 import { pc } from './pc.js';
+import { q35 } from './q35.js';
 import { TestMachine } from './testing/test-machine.js';
 
 const VIRTIO = ['virtio-rng-pci', 'virtio-balloon-pci', 'virtio-serial-pci'].map((type) => ({
@@ -14,7 +15,7 @@ const VIRTIO = ['virtio-rng-pci', 'virtio-balloon-pci', 'virtio-serial-pci'].map
 const STEPS = 40_000;
 const SIZES = [1, 2, 4] as const;
 
-for (const board of [pc, isapc]) {
+for (const board of [pc, q35, isapc]) {
   for (const seed of [1, 2, 3]) {
     test(`${board.name}, seed ${seed}`, () => {
       const m = new TestMachine(board, {
@@ -25,7 +26,7 @@ for (const board of [pc, isapc]) {
           { type: 'isa-debugcon', id: '', properties: {} },
           { type: 'pvpanic', id: '', properties: {} },
           { type: 'pc-testdev', id: '', properties: {} },
-          ...(board === pc ? VIRTIO : []),
+          ...(board === isapc ? [] : VIRTIO),
         ],
       });
       const { machine } = m;
@@ -48,7 +49,7 @@ for (const board of [pc, isapc]) {
           const offset = random() % ioRegions[region]!.size;
           if (kind === 5) machine.io.mmioWrite(region, offset, size, value);
           else assertSized(machine.io.mmioRead(region, offset, size), size);
-        } else if (board === pc) m.configWrite(random() % 4, random() % 8, random() % 256, 1, value & 0xff);
+        } else if (board !== isapc) m.configWrite(random() % 4, random() % 8, random() % 256, 1, value & 0xff);
         if (step % 64 === 0) {
           m.advance(random() % 3_000_000);
           machine.lifecycle.service();

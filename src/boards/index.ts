@@ -3,8 +3,9 @@ import type { BoardType } from './board.js';
 import { isapc } from './isapc.js';
 import { none } from './none.js';
 import { pc } from './pc.js';
+import { q35 } from './q35.js';
 
-export const BOARDS: readonly BoardType[] = [pc, isapc, none];
+export const BOARDS: readonly BoardType[] = [pc, q35, isapc, none];
 
 /** By name or alias. */
 export function findBoard(name: string): BoardType | undefined {

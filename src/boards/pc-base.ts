@@ -79,12 +79,18 @@ export interface PcExtras {
   readonly bus?: PciBus;
   /** The type of device that `-vga std` means. */
   readonly vgaType: string;
+  /** What tables call the chipset, if not i440fx. */
+  readonly chipset?: PlatformDescription['chipset'];
+  /** Where drive `index` of `-hda` and its like goes; default two to a channel. */
+  ideBus?(index: number): { readonly bus: string; readonly unit: number };
 }
 
 export interface PcBaseSpec {
   readonly board: string;
   readonly ioapic: boolean;
   readonly hpet: boolean;
+  /** Of so much RAM, how much lies below 4 GiB; the rest is above. */
+  lowRam?(ramBytes: number): number;
   /** Everything that is not RAM is put here; the system root itself on a board without PCI. */
   otherMemory(base: { memory: Memory; systemRoot: MemoryRegion }): MemoryRegion;
 }
@@ -101,7 +107,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   const smmRoot = memory.container('memory-smm');
   const ioRoot = memory.container('io', PORTS);
 
-  const below4g = Math.min(options.ramBytes, LOWMEM_LIMIT);
+  const below4g = spec.lowRam?.(options.ramBytes) ?? Math.min(options.ramBytes, LOWMEM_LIMIT);
   const above4g = options.ramBytes - below4g;
   const ram = memory.ram('pc.ram', options.ramBytes);
   systemRoot.add(memory.alias('ram-below-4g', ram, 0, below4g), 0);
@@ -317,8 +323,9 @@ function floppyTypes(plugs: Plugs, host: BoardHost): (FloppyType | undefined)[] 
   });
 }
 
-function ideDriveRequest({ index, drive, media }: IdeDriveRequest): DeviceRequest {
-  const properties = { drive, bus: `ide.${index >> 1}`, unit: String(index & 1) };
+function ideDriveRequest({ index, drive, media }: IdeDriveRequest, extra: PcExtras): DeviceRequest {
+  const place = extra.ideBus?.(index) ?? { bus: `ide.${index >> 1}`, unit: index & 1 };
+  const properties = { drive, bus: place.bus, unit: String(place.unit) };
   return { type: media === 'cdrom' ? 'ide-cd' : 'ide-hd', id: '', properties };
 }
 
@@ -334,7 +341,7 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
   if (!options.devices.some(({ type }) => type === 'isa-fdc')) {
     plugs.plug({ type: 'isa-fdc', id: '', properties: { driveA, driveB } });
   }
-  for (const request of options.ideDrives) plugs.plug(ideDriveRequest(request));
+  for (const request of options.ideDrives) plugs.plug(ideDriveRequest(request, extra));
   for (const request of options.devices) plugs.plug(request);
   const display = machine
     .devices()
@@ -363,6 +370,7 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     fwCfg: true,
     vga: display !== undefined,
     pci: extra.bus !== undefined,
+    ...(extra.chipset && { chipset: extra.chipset }),
   };
   const fwCfg = new FwCfg(isa, machine.system, pcFwCfg(platform, options.fwCfg));
   machine.root.devices.push(node('fw_cfg_io', fwCfg));

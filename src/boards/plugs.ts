@@ -16,7 +16,7 @@ import { describeProperties, type PropertySpecs, parseProperties, prop } from '.
 import type { DeviceRequest, GlobalProperty } from './board.js';
 
 /** A bus that takes devices, and its place in the tree. */
-interface Plug extends Omit<OfferedBus, 'name' | 'type'> {
+interface Plug extends Omit<OfferedBus, 'name'> {
   readonly node: BusNode;
 }
 
@@ -40,21 +40,24 @@ export class Plugs {
   addIsa(node: BusNode, bus: IsaBus): void {
     this.#plugs.push({
       node,
+      type: 'ISA',
       place: {},
       hasRoom: () => true,
       slot: (): IsaBus => bus,
     });
   }
 
-  addPci(node: BusNode, bus: PciBus): void {
+  /** Devices without an address go to `firstFree` or behind. */
+  addPci(node: BusNode, bus: PciBus, firstFree = FIRST_FREE_PCI_DEVICE): void {
     let last = 0;
     this.#plugs.push({
       node,
+      type: 'PCI',
       place: PCI_PLACE,
       details: () => pciDetails(bus, last),
-      hasRoom: () => bus.freeDevice(FIRST_FREE_PCI_DEVICE) !== undefined,
+      hasRoom: () => bus.freeDevice(firstFree) !== undefined,
       slot: (type, place): PciSlot => {
-        last = pciAddress(bus, type, String(place['addr']));
+        last = pciAddress(bus, type, String(place['addr']), firstFree);
         return bus.slot(last);
       },
     });
@@ -65,6 +68,7 @@ export class Plugs {
     const free = (): number => channel.devices.indexOf(null);
     this.#plugs.push({
       node,
+      type: 'IDE',
       place: IDE_PLACE,
       hasRoom: () => free() >= 0,
       slot: (_type, place): IdeSlot => {
@@ -110,18 +114,19 @@ export class Plugs {
       id: request.id,
       device,
       properties,
-      buses: offersBuses(device) ? device.buses.map((bus, i) => this.#offer(bus, request.id, i)) : [],
+      buses: offersBuses(device) ? device.buses.map((bus, i) => this.offer(bus, request.id, i)) : [],
       ...(plug.details && { details: plug.details() }),
     });
     return device;
   }
 
   /** A bus that a device offers is named after the device's id, or by its kind and a running number. */
-  #offer(bus: OfferedBus, id: string, index: number): BusNode {
+  offer(bus: OfferedBus, id: string, index: number): BusNode {
     const number = this.#plugs.filter((p) => p.node.name.startsWith(`${bus.name}.`)).length;
     const node: BusNode = { name: id ? `${id}.${index}` : `${bus.name}.${number}`, type: bus.type, devices: [] };
     this.#plugs.push({
       node,
+      type: bus.type,
       place: bus.place,
       hasRoom: () => bus.hasRoom(),
       slot: (type, place) => bus.slot(type, place),
@@ -139,10 +144,10 @@ export class Plugs {
     if (name !== undefined) {
       const plug = this.#plugs.find((p) => p.node.name === name);
       if (!plug) throw new UserError(`Bus '${name}' not found`);
-      if (plug.node.type !== type.bus) throw new UserError(`Device '${type.name}' can't go on ${plug.node.type} bus`);
+      if (plug.type !== type.bus) throw new UserError(`Device '${type.name}' can't go on ${plug.node.type} bus`);
       return plug;
     }
-    const fitting = this.#plugs.filter((p) => p.node.type === type.bus);
+    const fitting = this.#plugs.filter((p) => p.type === type.bus);
     const plug = fitting.find((p) => p.hasRoom());
     if (plug) return plug;
     throw new UserError(
@@ -177,9 +182,9 @@ export function pciDetails(bus: PciBus, devfn: number): () => readonly string[] 
 }
 
 /** `06`, `06.1`, `0x6.1`: hexadecimal, as QEMU reads it; '' takes the next free device. */
-function pciAddress(bus: PciBus, type: string, text: string): number {
+function pciAddress(bus: PciBus, type: string, text: string, firstFree: number): number {
   if (text === '') {
-    const device = bus.freeDevice(FIRST_FREE_PCI_DEVICE);
+    const device = bus.freeDevice(firstFree);
     if (device === undefined)
       throw new UserError(`PCI: no slot/function available for ${type}, all in use or reserved`);
     return 8 * device;

@@ -3,6 +3,7 @@ import type { DriveContext } from '../block/drive.js';
 import type { CharContext } from '../char/context.js';
 import type { BusDeviceType, IsaDeviceType, PciDeviceType } from '../machine/device-type.js';
 import type { PropertySpecs } from '../machine/property.js';
+import { ich9Ahci } from './ahci/ich9-ahci.js';
 import { isaSerial } from './char/isa-serial.js';
 import { isaParallel } from './char/parallel.js';
 import { vgaIsaType } from './display/vga-isa.js';
@@ -36,6 +37,7 @@ export type DeviceType =
   | BusDeviceType<'virtio-serial-bus', VirtioSerialSlot, PropertySpecs, DeviceResources>;
 
 export const DEVICE_TYPES: readonly DeviceType[] = [
+  ich9Ahci,
   ideCd,
   ideHd,
   isaDebugExit,

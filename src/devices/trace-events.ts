@@ -1,7 +1,9 @@
 /** Every trace event that devices have: what `-trace help`, `-trace pattern` and the monitor look through. */
 import { setTrace, type TraceEvent, type TraceEvents } from '../base/trace.js';
+import { ICH9_LPC_TRACE } from './acpi/ich9-lpc.js';
 import { PIIX4_PM_TRACE } from './acpi/piix4-pm.js';
 import { PM1_TRACE } from './acpi/pm1.js';
+import { AHCI_TRACE } from './ahci/ahci-port.js';
 import { trace as uart } from './char/uart16550.js';
 import { trace as vga } from './display/vga.js';
 import { FW_CFG_TRACE } from './firmware/fw-cfg.js';
@@ -25,6 +27,7 @@ import { VIRTIO_SERIAL_TRACE } from './virtio/console/virtio-serial.js';
 import { VIRTIO_TRACE } from './virtio/core/virtio-device.js';
 
 const GROUPS: readonly TraceEvents[] = [
+  AHCI_TRACE,
   ata,
   atapi,
   busMaster,
@@ -39,6 +42,7 @@ const GROUPS: readonly TraceEvents[] = [
   IOAPIC_TRACE,
   MC146818_TRACE,
   PCI_TRACE,
+  ICH9_LPC_TRACE,
   PIIX4_PM_TRACE,
   PM1_TRACE,
   PVPANIC_TRACE,

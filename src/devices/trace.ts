@@ -1,7 +1,9 @@
 /** The trace events of every chip, for `-trace` and the monitor: those that boards make, and those that users plug in. */
 import type { TraceEvents } from '../base/trace.js';
+import { ICH9_LPC_TRACE } from './acpi/ich9-lpc.js';
 import { PIIX4_PM_TRACE } from './acpi/piix4-pm.js';
 import { PM1_TRACE } from './acpi/pm1.js';
+import { AHCI_TRACE } from './ahci/ahci-port.js';
 import { trace as uart16550 } from './char/uart16550.js';
 import { trace as vga } from './display/vga.js';
 import { FW_CFG_TRACE } from './firmware/fw-cfg.js';
@@ -25,6 +27,7 @@ import { VIRTIO_SERIAL_TRACE } from './virtio/console/virtio-serial.js';
 import { VIRTIO_TRACE } from './virtio/core/virtio-device.js';
 
 export const DEVICE_TRACES: readonly TraceEvents[] = [
+  AHCI_TRACE,
   ata,
   atapi,
   busMaster,
@@ -39,6 +42,7 @@ export const DEVICE_TRACES: readonly TraceEvents[] = [
   IOAPIC_TRACE,
   MC146818_TRACE,
   PCI_TRACE,
+  ICH9_LPC_TRACE,
   PIIX4_PM_TRACE,
   PM1_TRACE,
   PVPANIC_TRACE,

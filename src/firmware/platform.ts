@@ -40,8 +40,10 @@ export interface PlatformDescription {
   readonly vga: boolean;
   /** I/O port of the ISA pvpanic device. */
   readonly pvpanicPort?: number;
-  /** Whether there is a PCI bus with a PIIX3 (`pc`) or only ISA (`isapc`). */
+  /** Whether there is a PCI bus (`pc`, `q35`) or only ISA (`isapc`). */
   readonly pci: boolean;
+  /** The chipset around that bus; default i440fx with PIIX3. */
+  readonly chipset?: 'q35';
   /** 16 bytes in the order in which a UUID is written. */
   readonly uuid?: Uint8Array;
   /** What SMBIOS says about the machine where it differs from QEMU's PC. */
@@ -73,6 +75,23 @@ export const PC = {
   pciMemoryEnd: 0xfec00000,
   pciIoStart: 0xc000,
 } as const;
+
+/** What the Q35 chipset has otherwise than `PC` says. */
+export const Q35 = {
+  gpe0Base: 0x620,
+  gpe0Length: 16,
+  acpiEnable: 2,
+  acpiDisable: 3,
+  /** Configuration space in memory, for 256 buses. */
+  mmconfigBase: 0xb0000000,
+  mmconfigBytes: 0x10000000,
+  /** The ICH9's functions are those of this device. */
+  lpcSlot: 31,
+} as const;
+
+/** Start of the 32-bit PCI window of any chipset. */
+export const pciWindowStart = (p: Pick<PlatformDescription, 'ram' | 'chipset'>): number =>
+  p.chipset === 'q35' ? Q35.mmconfigBase + Q35.mmconfigBytes : pciMemoryStart(p.ram.below4g);
 
 /** Start of the 32-bit PCI memory window: above RAM, on the boundary that PC firmware chooses. */
 export function pciMemoryStart(below4g: number): number {

@@ -5,7 +5,7 @@ import type { MemoryRegion } from '../memory/region.js';
 
 /** What the bus calls on the function that sits in a slot. `PciFunction` (devices/pci) implements it. */
 export interface PciConfigSpace {
-  /** Configuration reads and writes: `offset` 0..255, `size` 1, 2 or 4, naturally aligned. */
+  /** Configuration reads and writes: `offset` 0..255 (4095 on PCI Express), `size` 1, 2 or 4, naturally aligned. */
   configRead(offset: number, size: 1 | 2 | 4): number;
   configWrite(offset: number, size: 1 | 2 | 4, value: number): void;
 }
@@ -23,6 +23,8 @@ export interface PciSlot {
   readonly ioSpace: MemoryRegion;
   /** Puts the function's configuration space on the bus. */
   plug(config: PciConfigSpace): void;
+  /** Takes it off again. */
+  unplug(): void;
   /** Drives INTA (1) to INTD (4). Idempotent. */
   setIntx(pin: number, level: boolean): void;
   /** A message-signalled interrupt: a 32-bit write of `data` to `address`. */

@@ -3,7 +3,7 @@
 import { type Composed, compose } from '../../src/app/lib/compose.js';
 import { Drive } from '../../src/block/drive.js';
 import type { BlockNode } from '../../src/block/node.js';
-import { DEFAULT_OPTIONS, type MachineOptions } from '../../src/boards/board.js';
+import { type BoardType, DEFAULT_OPTIONS, type MachineOptions } from '../../src/boards/board.js';
 import { pc } from '../../src/boards/pc.js';
 import { NullBackend } from '../../src/char/null.js';
 import { RingBuffer } from '../../src/char/ringbuf.js';
@@ -14,6 +14,8 @@ import { parseCpu } from '../../src/guest/x86/cpu-models.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
 
 export interface SystemOptions {
+  /** Default: pc. */
+  readonly board?: BoardType;
   readonly machine?: Partial<MachineOptions>;
   /** Media by drive id. */
   readonly media?: Readonly<Record<string, BlockNode>>;
@@ -36,7 +38,7 @@ export class System {
     const drives = new Map(Object.entries(options.media ?? {}).map(([id, node]) => [id, new Drive(node, { id })]));
     this.composed = compose({
       guest: X86_64,
-      board: pc,
+      board: options.board ?? pc,
       cpu: parseCpu('max'),
       topology: { sockets: 1, cores: 1, threads: 1 },
       chardev: (id) => (id === 'serial' ? this.serial : new NullBackend()),

@@ -60,7 +60,7 @@ const HOT_THRESHOLD = {
   interpreter: Number.POSITIVE_INFINITY,
   compiled: 1,
 } as const;
-const FIRMWARE = { pc: 'bios-256k.bin', isapc: 'bios.bin' } as const;
+const FIRMWARE = { pc: 'bios-256k.bin', q35: 'bios-256k.bin', isapc: 'bios.bin' } as const;
 
 /** Throws UserError, and then leaves nothing open. */
 export async function assemble(wishes: Wishes, options: AssembleOptions = {}): Promise<Assembled> {

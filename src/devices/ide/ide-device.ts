@@ -64,6 +64,12 @@ export abstract class IdeDevice {
     return this.task.phase === 'dmaWait';
   }
 
+  /** The PIO block that waits to be moved; null when there is none. For hosts that move it themselves. */
+  pioWaiting(): { readonly bytes: number; readonly toHost: boolean } | null {
+    const { phase, end, position } = this.task;
+    return phase === 'pioIn' || phase === 'pioOut' ? { bytes: end - position, toHost: phase === 'pioIn' } : null;
+  }
+
   /** Power-on, hardware and software reset (ATA-5 9.1, 9.2): ends any transfer and leaves the signature. */
   reset(): void {
     this.#generation++;

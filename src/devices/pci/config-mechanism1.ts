@@ -52,15 +52,15 @@ export class ConfigMechanism1 implements Device {
   #dataPort(): IoHandler {
     return {
       read: (offset, size) =>
-        this.#selected() ? this.bus.configRead(this.#devfn(), this.#register() + offset, size) : ALL_ONES[size],
+        this.#selected()?.configRead(this.#devfn(), this.#register() + offset, size) ?? ALL_ONES[size],
       write: (offset, size, value) => {
-        if (this.#selected()) this.bus.configWrite(this.#devfn(), this.#register() + offset, size, value);
+        this.#selected()?.configWrite(this.#devfn(), this.#register() + offset, size, value);
       },
     };
   }
 
-  #selected(): boolean {
-    return this.configAddress >= ENABLE && ((this.configAddress >>> 16) & 0xff) === this.bus.number;
+  #selected(): PciBus | undefined {
+    return this.configAddress >= ENABLE ? this.bus.find((this.configAddress >>> 16) & 0xff) : undefined;
   }
 
   #devfn(): number {

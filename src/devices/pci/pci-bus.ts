@@ -28,16 +28,34 @@ export class PciBus {
   /** Bit 4 * function + pin - 1 of each device: what its functions drive. */
   readonly #levels = new Uint32Array(FUNCTIONS / 8);
 
+  /** Buses behind bridges on this one. */
+  readonly children: PciBus[] = [];
+  /** The last bus number behind this one's bridge. */
+  subordinate = 255;
+
+  /** `number` of a bus behind a bridge is what firmware or the guest gives it; 0: none yet. */
   constructor(
-    private readonly host: PciBusHost,
-    readonly number = 0,
+    readonly host: PciBusHost,
+    public number = 0,
   ) {}
+
+  /** The bus with this number, at or behind this one. */
+  find(number: number): PciBus | undefined {
+    if (number === this.number) return this;
+    for (const child of this.children) {
+      if (child.number !== 0 && number >= child.number && number <= child.subordinate) return child.find(number);
+    }
+    return undefined;
+  }
 
   slot(devfn: number): PciSlot {
     const { memory, dma, memorySpace, ioSpace } = this.host;
+    const bus = this;
     return {
       devfn,
-      busNumber: this.number,
+      get busNumber() {
+        return bus.number;
+      },
       memory,
       dma,
       memorySpace,
@@ -45,6 +63,10 @@ export class PciBus {
       plug: (config) => {
         if (this.#functions[devfn]) throw new Bug(`PCI function ${devfn} is taken`);
         this.#functions[devfn] = config;
+      },
+      unplug: () => {
+        for (let pin = 1; pin <= 4; pin++) this.#setIntx(devfn, pin, false);
+        this.#functions[devfn] = undefined;
       },
       setIntx: (pin, level) => this.#setIntx(devfn, pin, level),
       sendMsi: (address, data) => this.host.sendMsi(address, data),

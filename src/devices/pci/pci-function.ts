@@ -44,6 +44,8 @@ export interface PciFunctionSpec<N extends string = never> {
   readonly subsystemVendorId?: number;
   readonly subsystemId?: number;
   readonly multifunction?: boolean;
+  /** A bridge to another bus: its header has bus numbers and windows where others have BARs 2 to 5. */
+  readonly bridge?: boolean;
   /** 1 (INTA) to 4; 0, the default: none. */
   readonly interruptPin?: number;
   /** Reset value and writable bits of COMMAND; default 0 and io, memory, busMaster, parity, serr, intxDisable. */
@@ -77,6 +79,8 @@ type HeaderName =
   | 'BAR5'
   | 'SVID'
   | 'SID'
+  | 'SECONDARY_BUS'
+  | 'SUBORDINATE_BUS'
   | 'ROM'
   | 'CAP'
   | 'INTERRUPT_LINE'
@@ -165,6 +169,7 @@ export class PciFunction<N extends string = never> implements PciConfigSpace, St
     this.registers.set(name, value);
   }
 
+  /** Extended configuration space, which PCI Express adds, is empty. */
   configRead(offset: number, size: 1 | 2 | 4): number {
     return this.registers.read(offset, size);
   }
@@ -177,6 +182,12 @@ export class PciFunction<N extends string = never> implements PciConfigSpace, St
     this.registers.reset();
     this.intx.set(false);
     this.#remap();
+  }
+
+  /** Takes the function off its bus: nothing is mapped any more, and no interrupt is driven. */
+  unplug(): void {
+    this.reset();
+    this.slot.unplug();
   }
 
   save(): DeviceState {
@@ -255,6 +266,23 @@ const ro = (name: string, at: number, size: 1 | 2 | 4, reset: number): RegisterS
   ro: ALL,
 });
 
+/** PCI-to-PCI Bridge Architecture Specification 1.2, 3.2: 16-bit ports, 32-bit memory, 64-bit prefetchable memory. */
+const BRIDGE_REGISTERS: readonly RegisterSpec[] = [
+  { name: 'PRIMARY_BUS', at: 0x18, size: 1 },
+  { name: 'SECONDARY_BUS', at: 0x19, size: 1 },
+  { name: 'SUBORDINATE_BUS', at: 0x1a, size: 1 },
+  { name: 'IO_BASE', at: 0x1c, size: 1, ro: 0x0f },
+  { name: 'IO_LIMIT', at: 0x1d, size: 1, ro: 0x0f },
+  { name: 'SECONDARY_STATUS', at: 0x1e, size: 2, ro: 0x06ff, w1c: 0xf900 },
+  { name: 'MEMORY_BASE', at: 0x20, size: 2, rsvd: 0x0f },
+  { name: 'MEMORY_LIMIT', at: 0x22, size: 2, rsvd: 0x0f },
+  { name: 'PREFETCH_BASE', at: 0x24, size: 2, reset: 1, ro: 0x0f },
+  { name: 'PREFETCH_LIMIT', at: 0x26, size: 2, reset: 1, ro: 0x0f },
+  { name: 'PREFETCH_BASE_HIGH', at: 0x28, size: 4 },
+  { name: 'PREFETCH_LIMIT_HIGH', at: 0x2c, size: 4 },
+  { name: 'BRIDGE_CONTROL', at: 0x3e, size: 2, rsvd: 0xf000 },
+];
+
 function headerRegisters(spec: PciFunctionSpec<string>): RegisterSpec[] {
   const command = spec.command ?? {
     reset: 0,
@@ -279,15 +307,15 @@ function headerRegisters(spec: PciFunctionSpec<string>): RegisterSpec[] {
     ro('BASECLASS', 0x0b, 1, (spec.classCode >> 16) & 0xff),
     { name: 'CLS', at: 0x0c, size: 1 },
     ro('MLT', 0x0d, 1, 0),
-    ro('HEADER', 0x0e, 1, spec.multifunction ? 0x80 : 0),
+    ro('HEADER', 0x0e, 1, (spec.multifunction ? 0x80 : 0) | (spec.bridge ? 1 : 0)),
     ro('BIST', 0x0f, 1, 0),
-    ro('SVID', 0x2c, 2, spec.subsystemVendorId ?? 0x1af4),
-    ro('SID', 0x2e, 2, spec.subsystemId ?? 0x1100),
+    ...(spec.bridge
+      ? BRIDGE_REGISTERS
+      : [ro('SVID', 0x2c, 2, spec.subsystemVendorId ?? 0x1af4), ro('SID', 0x2e, 2, spec.subsystemId ?? 0x1100)]),
     ro('CAP', 0x34, 1, first?.at ?? 0),
     { name: 'INTERRUPT_LINE', at: 0x3c, size: 1 },
     ro('INTERRUPT_PIN', 0x3d, 1, spec.interruptPin ?? 0),
-    ro('MIN_GNT', 0x3e, 1, 0),
-    ro('MAX_LAT', 0x3f, 1, 0),
+    ...(spec.bridge ? [] : [ro('MIN_GNT', 0x3e, 1, 0), ro('MAX_LAT', 0x3f, 1, 0)]),
   ];
   for (const bar of spec.bars ?? []) registers.push(...barRegisters(bar));
   return registers;

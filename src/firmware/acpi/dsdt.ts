@@ -1,5 +1,5 @@
 /** The DSDT's content: the machine's devices that no bus enumerates, how PCI interrupts are routed, and power-off. */
-import { FOUR_GIB, PC, type PlatformDescription, pciMemoryStart, type SerialPort } from '../platform.js';
+import { FOUR_GIB, PC, type PlatformDescription, pciMemoryStart, Q35, type SerialPort } from '../platform.js';
 import {
   and,
   arg,
@@ -61,32 +61,34 @@ function isaDevices(p: PlatformDescription): Term[] {
   return out;
 }
 
-/** Link devices: which interrupt PIIX3 sends each PCI interrupt line to, in its configuration registers 0x60..0x63. */
-function linkDevices(): Term[] {
+/** A link device: which interrupt the bridge sends a PCI interrupt line to, in the register `route`. */
+function linkDevice(seg: string, uid: number, route: Expr): Term {
   const DISABLED = 0x80;
   /** Offset of the interrupt number within an Extended Interrupt descriptor. */
   const NUMBER = 5;
-  const links = PC.pirqRoutes.map((_, i) => {
-    const route = ref(`PRQ${i}`);
-    return device(
-      `LNK${'ABCD'[i]}`,
-      name('_HID', eisaId('PNP0C0F')),
-      name('_UID', i),
-      name('_PRS', resourceTemplate(levelInterrupt(5, 10, 11))),
-      method('_STA', 0, false, when(and(route, DISABLED), ret(0x09)), ret(PRESENT_HIDDEN)),
-      method('_DIS', 0, false, store(or(route, DISABLED), route)),
-      method(
-        '_CRS',
-        0,
-        true,
-        name('BUF', resourceTemplate(levelInterrupt(0))),
-        createDWordField(ref('BUF'), NUMBER, 'IRQN'),
-        when(less(route, DISABLED), store(route, ref('IRQN'))),
-        ret(ref('BUF')),
-      ),
-      method('_SRS', 1, true, createDWordField(arg(0), NUMBER, 'IRQN'), store(ref('IRQN'), route)),
-    );
-  });
+  return device(
+    seg,
+    name('_HID', eisaId('PNP0C0F')),
+    name('_UID', uid),
+    name('_PRS', resourceTemplate(levelInterrupt(5, 10, 11))),
+    method('_STA', 0, false, when(and(route, DISABLED), ret(0x09)), ret(PRESENT_HIDDEN)),
+    method('_DIS', 0, false, store(or(route, DISABLED), route)),
+    method(
+      '_CRS',
+      0,
+      true,
+      name('BUF', resourceTemplate(levelInterrupt(0))),
+      createDWordField(ref('BUF'), NUMBER, 'IRQN'),
+      when(less(route, DISABLED), store(route, ref('IRQN'))),
+      ret(ref('BUF')),
+    ),
+    method('_SRS', 1, true, createDWordField(arg(0), NUMBER, 'IRQN'), store(ref('IRQN'), route)),
+  );
+}
+
+/** Link devices of the PIIX3: its configuration registers 0x60..0x63. */
+function linkDevices(): Term[] {
+  const links = PC.pirqRoutes.map((_, i) => linkDevice(`LNK${'ABCD'[i]}`, i, ref(`PRQ${i}`)));
   // The power-management function's interrupt is wired to the SCI and cannot be moved.
   const sci = device(
     'LNKS',
@@ -124,6 +126,85 @@ function highWindow(above4g: number): Resource[] {
   const start = Math.ceil((FOUR_GIB + above4g) / GIB) * GIB;
   const end = 16 * FOUR_GIB;
   return start < end ? [memoryWindow64(start, end - 1)] : [];
+}
+
+/** Links A to H of the ICH9: to the 8259s by their registers, and to inputs 16 to 23 of the I/O APIC. */
+function ich9Links(): Term[] {
+  return Array.from({ length: 8 }, (_, i) => linkDevice(`LNK${'ABCDEFGH'[i]}`, i, ref(`PRQ${'ABCDEFGH'[i]}`)));
+}
+
+/** Which of the eight links pin `pin` (0 to 3) of a slot is wired to; see `Ich9Lpc.pirqOf`. */
+export const ich9PirqOf = (slot: number, pin: number): number => (slot >= 25 ? pin : 4 + ((slot + pin) & 3));
+
+/** With the 8259s a link device says where an interrupt goes; with the I/O APIC each has an input of its own. */
+function ich9Routing(apic: boolean): Expr {
+  const rows: Expr[] = [];
+  for (let slot = 0; slot < 32; slot++) {
+    for (let pin = 0; pin < 4; pin++) {
+      const pirq = ich9PirqOf(slot, pin);
+      const target = apic ? [int(0), int(16 + pirq)] : [ref(`\\_SB.PCI0.ISA.LNK${'ABCDEFGH'[pirq]}`), int(0)];
+      rows.push(pkg([int(slot * 0x10000 + 0xffff), int(pin), ...target]));
+    }
+  }
+  return pkg(rows);
+}
+
+/** Control method `_OSC` of a PCI Express root: grants everything but hot-plug, power management events and errors. */
+function operatingSystemCapabilities(): Term {
+  const CONTROL = 8;
+  const GRANTED = 0x10;
+  return method(
+    '_OSC',
+    4,
+    false,
+    createDWordField(arg(3), CONTROL, 'CDW3'),
+    store(and(ref('CDW3'), GRANTED), ref('CDW3')),
+    ret(arg(3)),
+  );
+}
+
+/** A PCI Express root complex with an ICH9 behind it. */
+function expressRoot(p: PlatformDescription): Term {
+  const end = Q35.mmconfigBase + Q35.mmconfigBytes;
+  return device(
+    'PCI0',
+    name('_HID', eisaId('PNP0A08')),
+    name('_CID', eisaId('PNP0A03')),
+    name('_UID', 0),
+    operatingSystemCapabilities(),
+    crs(
+      busNumbers(0, 0xff),
+      io(0xcf8, 8),
+      ioWindow(0, 0xcf7),
+      ioWindow(0xd00, 0xffff),
+      memoryWindow(0xa0000, 0xbffff, true),
+      memoryWindow(end, PC.pciMemoryEnd - 1),
+      ...highWindow(p.ram.above4g),
+    ),
+    device(
+      'PMIO',
+      name('_HID', eisaId('PNP0A06')),
+      name('_UID', string('PM resources')),
+      name('_STA', PRESENT_HIDDEN),
+      crs(io(PC.pmBase, 0x80)),
+    ),
+    device('DRAC', name('_HID', eisaId('PNP0C01')), crs(memory32Fixed(true, Q35.mmconfigBase, Q35.mmconfigBytes))),
+    device(
+      'ISA',
+      name('_ADR', Q35.lpcSlot * 0x10000),
+      operationRegion('PIRQ', 'PCI_Config', 0x60, 0x0c),
+      byteField('PIRQ', [
+        ...['PRQA', 'PRQB', 'PRQC', 'PRQD'],
+        ...['RSV0', 'RSV1', 'RSV2', 'RSV3'],
+        ...['PRQE', 'PRQF', 'PRQG', 'PRQH'],
+      ]),
+      ...ich9Links(),
+      ...isaDevices(p),
+    ),
+    name('PRTP', ich9Routing(false)),
+    name('PRTA', ich9Routing(true)),
+    method('_PRT', 0, false, when(less(ref('\\PICM'), 1), ret(ref('PRTP'))), ret(ref('PRTA'))),
+  );
 }
 
 function pciRoot(p: PlatformDescription): Term {
@@ -201,8 +282,11 @@ function systemDevices(p: PlatformDescription): Term[] {
 /** The terms of the whole DSDT. */
 export function dsdtTerms(p: PlatformDescription): Term[] {
   if (!p.pci) return [scope('\\_SB', isaRoot(p), ...systemDevices(p))];
+  const q35 = p.chipset === 'q35';
   return [
-    scope('\\_SB', pciRoot(p), ...systemDevices(p)),
+    // Which interrupt controllers the operating system uses: 0 the 8259s, 1 the I/O APIC.
+    ...(q35 ? [name('\\PICM', 0), method('\\_PIC', 1, false, store(arg(0), ref('\\PICM')))] : []),
+    scope('\\_SB', q35 ? expressRoot(p) : pciRoot(p), ...systemDevices(p)),
     // PIIX4's SLP_TYP value 0 is soft-off. S3 and S4 are not offered: their packages are absent.
     name('\\_S5', pkg([0, 0, 0, 0])),
   ];

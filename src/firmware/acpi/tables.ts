@@ -1,7 +1,7 @@
 /** The ACPI tables of the PC machines (ACPI 6.4, chapter 5; HPET 1.0a, 3.2.4). */
 import { Bug } from '../../base/errors.js';
 import { ByteWriter } from '../bytes.js';
-import { PC, type PlatformDescription } from '../platform.js';
+import { PC, type PlatformDescription, Q35 } from '../platform.js';
 import { dsdtTerms } from './dsdt.js';
 import type { Checksum, LinkedFiles, Pointer } from './table-set.js';
 
@@ -67,18 +67,19 @@ const LATENCY_UNSUPPORTED = 0xfff;
 function fadt(p: PlatformDescription): (w: ByteWriter) => void {
   const flags = FadtFlag.WBINVD | FadtFlag.PROC_C1 | FadtFlag.SLP_BUTTON | FadtFlag.RTC_S4 | FadtFlag.RESET_REG_SUP;
   const pm = PC.pmBase;
+  const { gpe0Base, gpe0Length, acpiEnable, acpiDisable } = p.chipset === 'q35' ? Q35 : PC;
   return (w) => {
     w.u32(0).u32(0); // FIRMWARE_CTRL, DSDT: linked
-    w.u8(1, 0).u16(PC.sciIrq).u32(PC.smiCommand).u8(PC.acpiEnable, PC.acpiDisable, 0, 0);
+    w.u8(1, 0).u16(PC.sciIrq).u32(PC.smiCommand).u8(acpiEnable, acpiDisable, 0, 0);
     w.u32(pm)
       .u32(0)
       .u32(pm + 4)
       .u32(0)
       .u32(0)
       .u32(pm + 8)
-      .u32(PC.gpe0Base)
+      .u32(gpe0Base)
       .u32(0);
-    w.u8(4, 2, 0, 4, PC.gpe0Length, 0, 0, 0); // lengths; GPE1_BASE, CST_CNT
+    w.u8(4, 2, 0, 4, gpe0Length, 0, 0, 0); // lengths; GPE1_BASE, CST_CNT
     w.u16(LATENCY_UNSUPPORTED).u16(LATENCY_UNSUPPORTED).u16(0).u16(0); // C2, C3, flush size and stride
     w.u8(0, 0, 0, 0, 0x32); // duty offset and width, day and month alarm, RTC century register
     w.u16(BOOT_ARCH.legacyDevices | (p.ps2 ? BOOT_ARCH.i8042 : 0))
@@ -92,7 +93,7 @@ function fadt(p: PlatformDescription): (w: ByteWriter) => void {
     noRegister(w);
     noRegister(w);
     portRegister(w, 32, pm + 8);
-    portRegister(w, 8 * PC.gpe0Length, PC.gpe0Base);
+    portRegister(w, 8 * gpe0Length, gpe0Base);
     noRegister(w);
   };
 }
@@ -122,6 +123,11 @@ function hpet(w: ByteWriter): void {
   w.u32(HPET_BLOCK_ID).u8(0, 0, 0, 0).u64(PC.hpetBase).u8(0).u16(0).u8(0);
 }
 
+/** Where configuration space lies in memory: one segment, buses 0 to 255 (PCI Firmware Specification 3.0, 4.1.2). */
+function mcfg(w: ByteWriter): void {
+  w.zeros(8).u64(Q35.mmconfigBase).u16(0).u8(0, 255).u32(0);
+}
+
 /** Windows ACPI Emulated devices: the RTC needs no re-read, the PM timer no double read. */
 const WAET_FLAGS = 0b11;
 
@@ -143,6 +149,7 @@ export function acpiTables(p: PlatformDescription): LinkedFiles {
     );
   listed.push(file.add('APIC', 3, madt(p)));
   if (p.hpet) listed.push(file.add('HPET', 1, hpet));
+  if (p.chipset === 'q35') listed.push(file.add('MCFG', 1, mcfg));
   listed.push(file.add('WAET', 1, (w) => w.u32(WAET_FLAGS)));
   const list = (signature: string, size: 4 | 8): number =>
     file.add(

@@ -3,19 +3,29 @@
  * controllers and timer programmed, PCI interrupt routes chosen, power management mapped.
  * Sources: Intel 82441FX and 82371AB/82371SB datasheets; 8259A, 8254 and MC146818 datasheets.
  */
-import { PC, type PlatformDescription, type PortIo } from '../platform.js';
+import { PC, type PlatformDescription, type PortIo, Q35 } from '../platform.js';
 import { assignPciResources, PciConfig, type PciFunction } from './pci-setup.js';
 
 const INTEL = 0x8086;
-const Id = { i440fx: 0x1237, piix3: 0x7000, piix3Ide: 0x7010, piix4Pm: 0x7113 } as const;
+const Id = {
+  q35Mch: 0x29c0,
+  ich9Lpc: 0x2918,
+  i440fx: 0x1237,
+  piix3: 0x7000,
+  piix3Ide: 0x7010,
+  piix4Pm: 0x7113,
+} as const;
+
+const hostBridge = (device: number): number => ((device << 16) | INTEL) >>> 0;
 
 /** Opens 0xc0000..0xfffff for writing (reads and writes go to RAM); `lock` makes the BIOS segment read-only again. */
 export function shadowRam(ports: PortIo, mode: 'open' | 'lock'): void {
   const config = new PciConfig(ports);
-  if (config.read(0, 0, 0, 4) !== ((Id.i440fx << 16) | INTEL) >>> 0) return;
-  const PAM0 = 0x59;
-  config.write(0, 0, PAM0, 1, mode === 'open' ? 0x30 : 0x10);
-  if (mode === 'open') for (let pam = PAM0 + 1; pam < PAM0 + 7; pam++) config.write(0, 0, pam, 1, 0x33);
+  const id = config.read(0, 0, 0, 4);
+  const pam0 = id === hostBridge(Id.i440fx) ? 0x59 : id === hostBridge(Id.q35Mch) ? 0x90 : undefined;
+  if (pam0 === undefined) return;
+  config.write(0, 0, pam0, 1, mode === 'open' ? 0x30 : 0x10);
+  if (mode === 'open') for (let pam = pam0 + 1; pam < pam0 + 7; pam++) config.write(0, 0, pam, 1, 0x33);
 }
 
 /** ICW1 to ICW4 of both 8259s as the PC wires them, everything masked but the cascade. */
@@ -52,21 +62,40 @@ function clock(ports: PortIo): void {
   set(0x0b, 0x02);
 }
 
+/** The routing registers of the links, four from each of `banks` on, and those interrupts to level-triggered. */
+function routeLinks(
+  ports: PortIo,
+  write: (register: number, size: 1 | 2 | 4, value: number) => void,
+  banks: readonly number[],
+): void {
+  let level = 0;
+  for (const bank of banks) {
+    PC.pirqRoutes.forEach((irq, i) => {
+      write(bank + i, 1, irq);
+      level |= 1 << irq;
+    });
+  }
+  ports.write(0x4d0, 1, level & 0xff);
+  ports.write(0x4d1, 1, level >> 8);
+}
+
 function setUpFunction(config: PciConfig, ports: PortIo, f: PciFunction): void {
   if (f.vendor !== INTEL) return;
   const write = (register: number, size: 1 | 2 | 4, value: number): void =>
     config.write(f.slot, f.fn, register, size, value);
   switch (f.device) {
-    case Id.piix3: {
-      let level = 0;
-      PC.pirqRoutes.forEach((irq, i) => {
-        write(0x60 + i, 1, irq);
-        level |= 1 << irq;
-      });
-      ports.write(0x4d0, 1, level & 0xff);
-      ports.write(0x4d1, 1, level >> 8);
+    case Id.piix3:
+      routeLinks(ports, write, [0x60]);
       break;
-    }
+    case Id.q35Mch:
+      write(0x64, 4, 0);
+      write(0x60, 4, (Q35.mmconfigBase | 1) >>> 0);
+      break;
+    case Id.ich9Lpc:
+      routeLinks(ports, write, [0x60, 0x68]);
+      write(0x40, 4, PC.pmBase | 1);
+      write(0x44, 1, 0x80); // ACPI_CNTL: decode them
+      break;
     case Id.piix3Ide:
       write(0x40, 2, 0x8000); // IDETIM: decode the legacy ports of both channels
       write(0x42, 2, 0x8000);
@@ -96,5 +125,5 @@ export function setUpChipset(ports: PortIo, p: PlatformDescription): void {
   ports.write(0x92, 1, (ports.read(0x92, 1) & 0xfe) | 0x02); // A20 open
   if (!p.pci) return;
   const config = new PciConfig(ports);
-  for (const f of assignPciResources(ports, p.ram)) setUpFunction(config, ports, f);
+  for (const f of assignPciResources(ports, p)) setUpFunction(config, ports, f);
 }

@@ -3,7 +3,7 @@
  * state the boot processor starts. Called at power-on and again after every reset.
  */
 import { UserError } from '../../base/errors.js';
-import { type GuestMemory, type PlatformDescription, type PortIo, pciMemoryStart } from '../platform.js';
+import { type GuestMemory, type PlatformDescription, type PortIo, pciWindowStart } from '../platform.js';
 import { writeTables } from '../tables-in-ram.js';
 import { writeBiosData } from './bios-data.js';
 import type { BootState } from './boot-state.js';
@@ -51,7 +51,7 @@ const VIRTUAL_WIRE = [
 function memoryTypes(p: PlatformDescription, physicalBits: number): BootState['msrs'] {
   const WRITE_BACK = 0x0606060606060606n;
   const ENABLE = 0xc00n;
-  const hole = BigInt(pciMemoryStart(p.ram.below4g));
+  const hole = BigInt(pciWindowStart(p));
   return [
     [0x250, WRITE_BACK],
     [0x258, WRITE_BACK],

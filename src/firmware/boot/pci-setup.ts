@@ -5,8 +5,8 @@
 
 import { UserError } from '../../base/errors.js';
 import type { AccessSize } from '../../memory/io.js';
-import { pirqOf } from '../acpi/dsdt.js';
-import { PC, type PortIo, pciMemoryStart, type RamLayout } from '../platform.js';
+import { ich9PirqOf, pirqOf } from '../acpi/dsdt.js';
+import { PC, type PlatformDescription, type PortIo, pciWindowStart } from '../platform.js';
 
 /** Configuration mechanism #1. */
 export class PciConfig {
@@ -45,6 +45,9 @@ const Register = {
 } as const;
 const Command = { io: 1, memory: 2, serr: 0x100 } as const;
 const BARS = 6;
+/** A bridge has two, and its expansion ROM elsewhere. */
+const BRIDGE_BARS = 2;
+const PCI_BRIDGE = 0x0604;
 
 /** Every function on bus 0, in order. */
 export function enumerate(config: PciConfig): PciFunction[] {
@@ -77,7 +80,8 @@ function barsOf(config: PciConfig, at: PciFunction): Bar[] {
     return answer;
   };
   const length = (mask: number): number => (mask & -mask) >>> 0;
-  for (let i = 0; i < BARS; i++) {
+  const bridge = at.class === PCI_BRIDGE;
+  for (let i = 0; i < (bridge ? BRIDGE_BARS : BARS); i++) {
     const register = Register.bar0 + 4 * i;
     const answer = probe(register);
     if (answer === 0) continue;
@@ -95,6 +99,7 @@ function barsOf(config: PciConfig, at: PciFunction): Bar[] {
     }
     if (size > 0) out.push({ at, register, space: 'memory', wide, size });
   }
+  if (bridge) return out;
   const rom = probe(Register.rom) & ~0x7ff;
   if (rom !== 0) out.push({ at, register: Register.rom, space: 'memory', wide: false, size: length(rom) });
   return out;
@@ -121,15 +126,18 @@ const IO_WINDOW_END = 0xff00;
 const HIGH_WINDOW_END = 0x10_0000_0000;
 
 /** Places all BARs; returns what it found. */
-export function assignPciResources(ports: PortIo, ram: RamLayout): readonly PciFunction[] {
+export function assignPciResources(
+  ports: PortIo,
+  p: Pick<PlatformDescription, 'ram' | 'chipset'>,
+): readonly PciFunction[] {
   const config = new PciConfig(ports);
   const functions = enumerate(config);
   const bars = functions.flatMap((f) => (f.class === HOST_BRIDGE ? [] : barsOf(config, f)));
   bars.sort((a, b) => b.size - a.size);
   const windows = {
     io: new Window(PC.pciIoStart, IO_WINDOW_END),
-    memory: new Window(pciMemoryStart(ram.below4g), PC.pciMemoryEnd),
-    high: new Window(0x1_0000_0000 + ram.above4g, HIGH_WINDOW_END),
+    memory: new Window(pciWindowStart(p), PC.pciMemoryEnd),
+    high: new Window(0x1_0000_0000 + p.ram.above4g, HIGH_WINDOW_END),
   };
   for (const bar of bars) {
     const size = bar.space === 'memory' ? Math.max(bar.size, MEMORY_GRANULE) : bar.size;
@@ -143,8 +151,7 @@ export function assignPciResources(ports: PortIo, ram: RamLayout): readonly PciF
   }
   for (const f of functions) {
     const pin = config.read(f.slot, f.fn, Register.interruptPin, 1);
-    if (pin >= 1 && pin <= 4)
-      config.write(f.slot, f.fn, Register.interruptLine, 1, PC.pirqRoutes[pirqOf(f.slot, pin - 1)]!);
+    if (pin >= 1 && pin <= 4) config.write(f.slot, f.fn, Register.interruptLine, 1, pinRoute(p, f.slot, pin - 1));
     const command = config.read(f.slot, f.fn, Register.command, 2);
     config.write(f.slot, f.fn, Register.command, 2, command | Command.io | Command.memory | Command.serr);
   }
@@ -152,3 +159,7 @@ export function assignPciResources(ports: PortIo, ram: RamLayout): readonly PciF
 }
 
 const HOST_BRIDGE = 0x0600;
+
+/** The interrupt that a pin arrives at. Links E to H of the ICH9 are routed as A to D. */
+const pinRoute = (p: Pick<PlatformDescription, 'chipset'>, slot: number, pin: number): number =>
+  PC.pirqRoutes[p.chipset === 'q35' ? ich9PirqOf(slot, pin) & 3 : pirqOf(slot, pin)]!;

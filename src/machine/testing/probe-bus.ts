@@ -51,6 +51,9 @@ export class ProbeBus {
     plug: (config) => {
       this.config = config;
     },
+    unplug: () => {
+      this.config = undefined;
+    },
     setIntx: (pin, level) => {
       this.intx[pin - 1] = level;
     },

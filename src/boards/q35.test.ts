@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { q35 } from './q35.js';
+import { TestMachine } from './testing/test-machine.js';
+
+test('PCI functions are where QEMU has them', () => {
+  const m = new TestMachine(q35, { vga: 'std', devices: [{ type: 'virtio-rng-pci', id: '', properties: {} }] });
+  const id = (device: number, fn: number): string => m.configRead(device, fn, 0, 4).toString(16);
+  assert.equal(id(0, 0), '29c08086');
+  assert.equal(id(1, 0), '11111234');
+  assert.equal(id(2, 0), '10051af4');
+  assert.equal(id(31, 0), '29188086');
+  assert.equal(id(31, 2), '29228086');
+  assert.equal(id(31, 3), '29308086');
+  assert.equal(m.machine.bus('pcie.0')!.type, 'PCIE');
+  assert.equal(m.machine.bus('ide.5')!.type, 'IDE');
+});
+
+test('configuration space in memory, where PCIEXBAR says', () => {
+  const m = new TestMachine(q35);
+  const { system } = m.machine;
+  assert.equal(system.readValue(0xb000_0000, 4), 0xffff_ffff);
+  m.configWrite(0, 0, 0x60, 4, 0xb000_0001);
+  assert.equal(system.readValue(0xb000_0000, 4), 0x29c0_8086);
+  assert.equal(system.readValue(0xb000_0000 + (31 << 15) + (2 << 12), 4), 0x2922_8086);
+  assert.equal(system.readValue(0xb000_0000 + (31 << 15) + 0x100, 4), 0, 'no extended capabilities');
+  assert.equal(system.readValue(0xb000_0000 + (1 << 20), 4), 0xffff_ffff, 'no bus 1');
+  m.configWrite(0, 0, 0x60, 4, 0xd000_0003);
+  assert.equal(system.readValue(0xb000_0000, 4), 0xffff_ffff);
+  assert.equal(system.readValue(0xd000_0000, 4), 0x29c0_8086);
+});
+
+test('shadow RAM and power management are at the registers of this chipset', () => {
+  const firmware = new Uint8Array(256 * 1024).fill(0x5a);
+  const m = new TestMachine(q35, { firmware });
+  const { system } = m.machine;
+  m.configWrite(0, 0, 0x90, 1, 0x30);
+  assert.equal(system.readValue(0xf_fff0, 1), 0);
+  m.configWrite(31, 0, 0x40, 4, 0x601);
+  m.configWrite(31, 0, 0x44, 1, 0x80);
+  const before = m.inl(0x608);
+  m.advance(1e9);
+  assert.equal((m.inl(0x608) - before) & 0xff_ffff, 3_579_545);
+  const ended: string[] = [];
+  m.machine.lifecycle.ended.subscribe(({ cause }) => ended.push(cause));
+  m.machine.io.portWrite(0x604, 2, 0x2000);
+  m.machine.lifecycle.service();
+  assert.deepEqual(ended, ['guest-shutdown']);
+});
+
+test('every device keeps its state over save and load', () => {
+  const m = new TestMachine(q35, { vga: 'std' });
+  m.configWrite(31, 0, 0x40, 4, 0x601);
+  m.configWrite(31, 0, 0x44, 1, 0x80);
+  m.configWrite(0, 0, 0x60, 4, 0xb000_0001);
+  const saved = m.machine.saveDevices();
+  m.machine.reset();
+  assert.notDeepEqual(m.machine.saveDevices(), saved);
+  m.machine.loadDevices(saved);
+  assert.deepEqual(m.machine.saveDevices(), saved);
+  assert.equal(m.machine.system.readValue(0xb000_0000, 4), 0x29c0_8086);
+});
