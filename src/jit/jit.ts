@@ -13,8 +13,6 @@ export interface JitOptions extends LowerOptions {
   readonly runtime: Readonly<Record<string, WebAssembly.ExportedFunction>>;
   /** The block for code at a linear-memory address under a mode, or 0: then jumps there leave the region. */
   readonly lookup: BlockLookup;
-  /** Names of regions by head, for a profiler of the host. */
-  readonly nameOf?: (head: number) => string;
   /** Monotonic ns, for the statistics. */
   readonly now: () => number;
 }
@@ -198,7 +196,7 @@ export class Jit {
       const region = new Region(words, head, this.options.lookup, locate);
       if (region.blocks.length === 0 || !improves(region, old)) continue;
       const body = this.lowering.lower(region, words, writer);
-      writer.addFunction(REGION_TYPE, body, this.lowering.hints, this.options.nameOf?.(head));
+      writer.addFunction(REGION_TYPE, body, this.lowering.hints, pcName(origin));
       regions.push({ region, origin });
       if (this.outAsm !== undefined) {
         const names = writer.importNames();
@@ -299,6 +297,11 @@ export class Jit {
     this.stats.regions = 0;
     this.stats.resets++;
   }
+}
+
+/** What profilers of the host show for a region: the guest's pc. */
+function pcName({ high, low }: Origin): string {
+  return `guest ${(high >>> 0).toString(16)}${(low >>> 0).toString(16).padStart(8, '0')}`;
 }
 
 /** Is a region worth installing in place of what its head has? */

@@ -1,20 +1,40 @@
 /** The ticker's thread: sleeps until a slice's time is up, then asks the processors to return. */
 import { workerData } from 'node:worker_threads';
-import { MICROSECONDS, type TickerData } from './ticker.js';
+import { Control, later, microseconds, type TickerData } from './ticker.js';
 
 const { memory, control, requestWords } = workerData as TickerData;
 const words = new Int32Array(memory.buffer);
 const command = new Int32Array(control);
 const REQUEST_RETURN = 2;
+/** Without a deadline: how long to look again before sleeping until woken, ms. */
+const LINGER_MS = 10;
 
+let lingered = false;
 for (;;) {
-  const now = Atomics.load(command, 0);
-  if (now === -1) break;
-  if (now === 0) {
-    Atomics.wait(command, 0, 0);
+  const calls = Atomics.load(command, Control.calls);
+  const deadline = Atomics.load(command, Control.deadline);
+  if (deadline === -1) break;
+  if (deadline === 0) {
+    // Between two slices, or idle: in the former case there is one again soon.
+    if (!lingered) {
+      lingered = true;
+      Atomics.store(command, Control.asleep, ((microseconds() + LINGER_MS * 1000) % 2 ** 30) + 1);
+      if (Atomics.load(command, Control.deadline) === 0) Atomics.wait(command, Control.calls, calls, LINGER_MS);
+      continue;
+    }
+    Atomics.store(command, Control.asleep, 0);
+    if (Atomics.load(command, Control.deadline) === 0) Atomics.wait(command, Control.calls, calls);
+    lingered = false;
     continue;
   }
-  if (Atomics.wait(command, 0, now, (now & MICROSECONDS) / 1000) !== 'timed-out') continue;
-  if (Atomics.compareExchange(command, 0, now, 0) !== now) continue;
+  lingered = false;
+  const left = later(deadline, microseconds());
+  if (left > 0) {
+    Atomics.store(command, Control.asleep, deadline);
+    // Main either sees until when this sleeps, or has stored another deadline before this looks.
+    if (Atomics.load(command, Control.deadline) === deadline) Atomics.wait(command, Control.calls, calls, left / 1000);
+    continue;
+  }
+  if (Atomics.compareExchange(command, Control.deadline, deadline, 0) !== deadline) continue;
   for (const address of requestWords) Atomics.or(words, address >>> 2, REQUEST_RETURN);
 }

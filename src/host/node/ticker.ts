@@ -1,4 +1,9 @@
-/** Ends slices of guest code from another thread; see `Ticker` in src/accel/tcg. */
+/**
+ * Ends slices of guest code from another thread; see `Ticker` in src/accel/tcg.
+ *
+ * Most slices end before their time is up, so waking the thread for each would cost more than the slices: it sleeps until the
+ * deadline it knows of, looks whether there is a later one, and is woken only for an earlier one.
+ */
 import { Worker } from 'node:worker_threads';
 import type { Ticker } from '../../accel/tcg/tcg.js';
 
@@ -8,27 +13,45 @@ export interface TickerData {
   readonly requestWords: readonly number[];
 }
 
-/** Bits of the command word that hold the time; the bits above tell one command from the next. */
-export const MICROSECONDS = 0xfffff;
+/**
+ * Words of the control buffer. `deadline`: time as `microseconds` gives it, 0: none, -1: the thread is to end. `asleep`: the
+ * deadline the thread sleeps until, 0: it sleeps until it is woken. `calls`: counts wake-ups; the thread waits on it.
+ */
+export const Control = { deadline: 0, asleep: 1, calls: 2 } as const;
+const PERIOD = 2 ** 30;
+
+/** Monotonic time in µs, the same in all threads: 1 to 2^30, then again from 1. */
+export function microseconds(): number {
+  const [seconds, ns] = process.hrtime();
+  return ((seconds * 1e6 + Math.floor(ns / 1000)) % PERIOD) + 1;
+}
+
+/** How far time `a` is after `b`, in µs, for times less than 2^29 µs apart. */
+export function later(a: number, b: number): number {
+  return ((a - b + PERIOD * 1.5) % PERIOD) - PERIOD / 2;
+}
 
 export function startTicker(memory: WebAssembly.Memory, requestWords: readonly number[]): Ticker {
-  const control = new SharedArrayBuffer(4);
-  const command = new Int32Array(control);
+  const control = new SharedArrayBuffer(12);
+  const words = new Int32Array(control);
   const data: TickerData = { memory, control, requestWords };
   const worker = new Worker(new URL('./ticker-worker.js', import.meta.url), { workerData: data });
   worker.unref();
-  let sequence = 0;
-  const send = (value: number): void => {
-    Atomics.store(command, 0, value);
-    Atomics.notify(command, 0);
+  const wake = (): void => {
+    Atomics.add(words, Control.calls, 1);
+    Atomics.notify(words, Control.calls);
   };
   return {
     arm(us) {
-      sequence = (sequence + 1) & 0x3ff;
-      send(Math.min(Math.max(us, 1), MICROSECONDS) | (sequence << 20));
+      const deadline = ((microseconds() + Math.max(us, 1) - 1) % PERIOD) + 1;
+      Atomics.store(words, Control.deadline, deadline);
+      const asleep = Atomics.load(words, Control.asleep);
+      if (asleep === 0 || later(asleep, deadline) > 0) wake();
     },
-    // Left unnoticed until the old time is up or the next arm: waking the thread is not worth it.
-    disarm: () => Atomics.store(command, 0, 0),
-    dispose: () => send(-1),
+    disarm: () => Atomics.store(words, Control.deadline, 0),
+    dispose() {
+      Atomics.store(words, Control.deadline, -1);
+      wake();
+    },
   };
 }

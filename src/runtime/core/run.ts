@@ -99,6 +99,22 @@ function lookUp(cpu: usize, linear: u64, mode: u32, entry: usize): usize {
   return block;
 }
 
+/**
+ * The block of a jump cache entry that was made under another TLB generation (another address space), if the same code is
+ * mapped there now: then the entry is valid again. Else 0; a fault that this met is forgotten.
+ */
+function revalidate(cpu: usize, entry: usize, linear: u64): usize {
+  const block = <usize>load<u32>(entry + JUMP_BLOCK);
+  if (!block || !load<u32>(block + BLOCK_VALID) || load<u32>(block + BLOCK_HOST2)) return 0;
+  if (<u32>fetchHost(cpu, linear) !== load<u32>(block + BLOCK_HOST)) {
+    store<u32>(cpu + VCPU_FAULT_PENDING, 0);
+    return 0;
+  }
+  markExecuted(cpu, linear);
+  store<u32>(entry + JUMP_GENERATION, load<u32>(cpu + VCPU_TLB_GENERATION));
+  return block;
+}
+
 /** A compiled region asked for the interpreter: it goes on where the region left (sideBlock, sideOp). */
 let cold = false;
 /** Host address of the block whose goto may be chained to the next one, 0: none. */
@@ -129,7 +145,7 @@ function step(cpu: usize, machine: usize, single: u32): u32 {
     if (load<u64>(entry + JUMP_MODE) === (load<u64>(cpu + VCPU_MODE) | <u64>single)) {
       block = <usize>load<u32>(entry + JUMP_BLOCK);
       if (!load<u32>(block + BLOCK_VALID)) block = 0;
-    }
+    } else if (load<u32>(entry + JUMP_MODE) === mode) block = revalidate(cpu, entry, linear);
   }
   if (block === 0) {
     block = lookUp(cpu, linear, mode, entry);
@@ -246,7 +262,10 @@ export function callGuest(cpu: usize, expected: u64): u32 {
     for (;;) {
       const pc = load<u64>(cpu + VCPU_PC);
       const entry = jumpEntry(cpu, pc);
-      if (load<u64>(entry + JUMP_PC) !== pc || load<u64>(entry + JUMP_MODE) !== load<u64>(cpu + VCPU_MODE)) break;
+      if (load<u64>(entry + JUMP_PC) !== pc) break;
+      if (load<u64>(entry + JUMP_MODE) !== load<u64>(cpu + VCPU_MODE)) {
+        if (load<u32>(entry + JUMP_MODE) !== load<u32>(cpu + VCPU_MODE) || !revalidate(cpu, entry, pc)) break;
+      }
       const compiled = load<u32>(<usize>load<u32>(entry + JUMP_BLOCK) + BLOCK_ENTRY);
       if (!compiled) break;
       depth++;
