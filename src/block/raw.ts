@@ -21,7 +21,7 @@ export interface RawOptions {
 
 /** The raw format: the file's bytes are the disk's. A length that is no multiple of 512 is rounded up, with zeroes. */
 export class RawNode extends BaseNode {
-  readonly driver = 'raw';
+  readonly driver: string = 'raw';
   readonly #file: BlockNode;
   readonly #offset: number;
   readonly #size: number | undefined;

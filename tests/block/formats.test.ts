@@ -1,0 +1,119 @@
+/** The other formats against qemu-img: what either writes, the other reads. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { main } from '../../src/app/img/main.js';
+import { exercise, inScratch, needsQemu, open, qemuImg, qemuIo, randomizer } from './support.js';
+
+const SIZE = 4 << 20;
+
+async function img(...args: string[]): Promise<string> {
+  let out = '';
+  let err = '';
+  const status = await main(
+    args,
+    {
+      out: (t) => {
+        out += t;
+      },
+      err: (t) => {
+        err += t;
+      },
+    },
+    '0',
+  );
+  assert.equal(status, 0, `tinamou-img ${args.join(' ')}: ${err}`);
+  return out;
+}
+
+const WRITTEN: readonly (readonly [format: string, options: string, checks: boolean])[] = [
+  ['vdi', '', true],
+  ['vdi', 'static=on', true],
+  ['vpc', 'force_size=on', false],
+  ['vpc', 'force_size=on,subformat=fixed', false],
+  ['vmdk', '', true],
+  ['vmdk', 'subformat=monolithicFlat', false],
+  ['vmdk', 'subformat=twoGbMaxExtentSparse', true],
+  ['vmdk', 'subformat=twoGbMaxExtentFlat', false],
+  ['vmdk', 'zeroed_grain=on', true],
+  ['vhdx', '', true],
+  ['vhdx', 'subformat=fixed,block_size=2M', true],
+];
+
+for (const [format, options, checks] of WRITTEN) {
+  test(`${format} ${options}: made and written by either, read by the other`, needsQemu, () =>
+    inScratch(async (folder) => {
+      for (const maker of ['ours', 'theirs']) {
+        const file = path.join(folder, `${maker}.${format}`);
+        const create = ['create', '-q', '-f', format, ...(options === '' ? [] : ['-o', options]), file, String(SIZE)];
+        if (maker === 'ours') await img(...create);
+        else qemuImg(...create);
+        const shadow = new Uint8Array(SIZE);
+        const random = randomizer(format.length);
+        for (let round = 0; round < 2; round++) {
+          const node = await open(file, { format });
+          assert.equal(node.length, SIZE);
+          await exercise(node, shadow, random, 40);
+          await node.close();
+          if (checks) qemuImg('check', '-f', format, file);
+          const raw = path.join(folder, 'raw');
+          fs.writeFileSync(raw, shadow);
+          qemuImg('compare', '-f', format, '-F', 'raw', file, raw);
+          qemuIo(file, format, `write -P 9 ${round * 1234432} 100k`);
+          shadow.fill(9, round * 1234432, round * 1234432 + 102400);
+        }
+        const node = await open(file);
+        assert.equal(node.driver, format.startsWith('vpc') && options.includes('fixed') ? node.driver : format);
+        await node.close();
+      }
+    }),
+  );
+}
+
+const READ: readonly (readonly [format: string, options: string, flags: readonly string[]])[] = [
+  ['qed', '', []],
+  ['qed', 'cluster_size=4k,table_size=2', []],
+  ['parallels', '', []],
+  ['vmdk', 'subformat=streamOptimized', ['-c']],
+  ['vpc', '', []],
+];
+
+for (const [format, options, flags] of READ) {
+  test(`${format} ${options}: written by qemu-img, read by us`, needsQemu, () =>
+    inScratch(async (folder) => {
+      const raw = path.join(folder, 'raw');
+      const file = path.join(folder, 'a');
+      const bytes = new Uint8Array(SIZE);
+      const random = randomizer(7);
+      for (let i = 0; i < bytes.length; i++) bytes[i] = (i >> 16) % 3 === 0 ? random(256) : 0;
+      fs.writeFileSync(raw, bytes);
+      qemuImg('convert', '-f', 'raw', '-O', format, ...flags, ...(options === '' ? [] : ['-o', options]), raw, file);
+      const node = await open(file, { readOnly: true, format });
+      const into = new Uint8Array(SIZE);
+      await node.read(0, into);
+      assert.equal(Buffer.compare(into, bytes), 0);
+      await node.close();
+      const back = path.join(folder, 'back');
+      await img('convert', '-f', format, '-O', 'raw', file, back);
+      qemuImg('compare', '-f', 'raw', '-F', 'raw', back, raw);
+    }),
+  );
+}
+
+test('vmdk: stream-optimized images and children of others, made by us', needsQemu, () =>
+  inScratch(async (folder) => {
+    const at = (name: string): string => path.join(folder, name);
+    const bytes = new Uint8Array(SIZE).map((_, i) => (i >> 12) % 5);
+    fs.writeFileSync(at('raw'), bytes);
+    await img('convert', '-c', '-f', 'raw', '-O', 'vmdk', '-o', 'subformat=streamOptimized', at('raw'), at('s.vmdk'));
+    qemuImg('compare', '-f', 'vmdk', '-F', 'raw', at('s.vmdk'), at('raw'));
+    await img('convert', '-f', 'raw', '-O', 'vmdk', at('raw'), at('base.vmdk'));
+    await img('create', '-q', '-f', 'vmdk', '-b', 'base.vmdk', '-F', 'vmdk', at('top.vmdk'));
+    const top = await open(at('top.vmdk'));
+    await exercise(top, bytes, randomizer(2), 30);
+    await top.close();
+    fs.writeFileSync(at('raw'), bytes);
+    qemuImg('compare', '-f', 'vmdk', '-F', 'raw', at('top.vmdk'), at('raw'));
+  }),
+);
