@@ -141,7 +141,8 @@ export const BlockFlag = { queued: 1 } as const;
 export const MANY_SIDE_EXITS = 16;
 
 export const MMU_MODES = 3; // 0: supervisor, 1: user, 2: supervisor with user access refused (SMAP)
-export const TLB_ENTRIES = 1024; // per table
+/** Per table. Behind the tables lies a u32 for each entry: the host page (linear-memory address / 4096) it names. */
+export const TLB_ENTRIES = 16384;
 /** A tag is (linear page address | generation) for a page that may be accessed so without a check, else 0. */
 export const TLB_ENTRY = layout('TlbEntry', [
   ['read', 'u64'],
@@ -150,6 +151,8 @@ export const TLB_ENTRY = layout('TlbEntry', [
   ['addend', 'u32'], // + low 32 bits of the linear address = linear-memory address
   ['flags', 'u32'], // bit 0: writes must be seen; bits 8..31: tlbGlobalGeneration of a global page, else 0
 ]);
+/** Bytes of one vCPU's TLBs. */
+export const TLB_BYTES = MMU_MODES * TLB_ENTRIES * (TLB_ENTRY.size + 4);
 export const JUMP_CACHE_ENTRIES = 8192;
 export const JUMP_ENTRY = layout('JumpEntry', [
   ['pc', 'u64'], // linear address

@@ -9,6 +9,7 @@ import {
   FLAT_RANGE,
   FlatFlag,
   MACHINE,
+  MMU_MODES,
   TEMP_COUNT,
   TLB_ENTRIES,
   TLB_ENTRY,
@@ -25,13 +26,13 @@ const MB = 1 << 20;
 export const CPU = MB;
 const MACHINE_AT = MB + 0x40000;
 const FLAT_AT = MACHINE_AT + 0x1000;
-const TLB_AT = 2 * MB;
+const TLB_AT = 8 * MB;
 const JUMP_CACHE_AT = 3 * MB;
 const BLOCK_HASH_AT = 4 * MB;
 const CODE_PAGES_AT = 5 * MB;
 const GRANULES_AT = 5 * MB + 0x80000;
 const DIRTY_AT = 5 * MB + 0x180000;
-const BLOCKS_AT = 8 * MB;
+const BLOCKS_AT = 12 * MB;
 /** Guest RAM: linear = physical address 0 is here. */
 export const RAM = 16 * MB;
 const RAM_BYTES = MB / 4;
@@ -129,6 +130,8 @@ export class Rig {
     this.view.setBigUint64(entry + at(TLB_ENTRY, 'read'), tag, true);
     this.view.setBigUint64(entry + at(TLB_ENTRY, 'write'), tag, true);
     this.view.setUint32(entry + at(TLB_ENTRY, 'addend'), RAM, true);
+    const hosts = TLB_AT + MMU_MODES * TLB_ENTRIES * TLB_ENTRY.size;
+    this.view.setUint32(hosts + (TLB_ENTRIES + (page & (TLB_ENTRIES - 1))) * 4, RAM / 4096 + page, true);
   }
 
   /** Enters what the builder holds as the block at guest address `offset`. */

@@ -1,15 +1,6 @@
 /** Where things are in a machine's one linear memory. */
 import { UserError } from '../../base/errors.js';
-import {
-  BLOCK_HASH,
-  FLAT_RANGE,
-  JUMP_CACHE_ENTRIES,
-  JUMP_ENTRY,
-  MACHINE,
-  MMU_MODES,
-  TLB_ENTRIES,
-  TLB_ENTRY,
-} from '../../ir/layout.js';
+import { BLOCK_HASH, FLAT_RANGE, JUMP_CACHE_ENTRIES, JUMP_ENTRY, MACHINE, TLB_BYTES } from '../../ir/layout.js';
 
 const WASM_PAGE = 65536;
 /** The runtime's own constants lie below. */
@@ -41,7 +32,7 @@ export class LinearMemory {
     this.machine = this.#reserve(MACHINE.size);
     for (let i = 0; i < vcpus; i++) {
       this.vcpus.push(this.#reserve(stateSize));
-      this.tlbs.push(this.#reserve(MMU_MODES * TLB_ENTRIES * TLB_ENTRY.size));
+      this.tlbs.push(this.#reserve(TLB_BYTES));
       this.jumpCaches.push(this.#reserve(JUMP_CACHE_ENTRIES * JUMP_ENTRY.size));
     }
     this.flat = [this.#reserve(MAX_FLAT_RANGES * FLAT_RANGE.size), this.#reserve(MAX_FLAT_RANGES * FLAT_RANGE.size)];

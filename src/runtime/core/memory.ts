@@ -226,6 +226,9 @@ export function physSt64(cpu: usize, phys: u64, value: u64): void {
 
 // ---------------------------------------------------------------- TLB
 
+/** Where the host pages of the entries lie, behind the tables. */
+const TLB_HOSTS: usize = <usize>(MMU_MODES * TLB_ENTRIES) * TLB_SIZE;
+
 function entryOf(cpu: usize, linear: u64, mmu: u32): usize {
   return (
     <usize>load<u32>(cpu + VCPU_TLB) + <usize>(mmu * TLB_ENTRIES + (<u32>(linear >> 12) & (TLB_ENTRIES - 1))) * TLB_SIZE
@@ -276,20 +279,29 @@ export function tlbFlushPage(cpu: usize, linear: u64): void {
   }
 }
 
+/** Makes the next write through a TLB entry take the slow path. */
+function watchEntry(entry: usize): void {
+  if (load<u64>(entry + TLB_WRITE) === 0) return;
+  store<u64>(entry + TLB_WRITE, 0);
+  store<u32>(entry + TLB_FLAGS, load<u32>(entry + TLB_FLAGS) | TLBFLAG_WATCHED);
+}
+
 /** Makes the next write to each RAM page in [first, last] (linear-memory addresses) take the slow path, on all vCPUs. */
 export function watchWrites(machine: usize, first: usize, last: usize): void {
+  const from = i32x4.splat(<u32>(first >> 12));
+  const span = i32x4.splat(<u32>((last >> 12) - (first >> 12)));
   const count = load<u32>(machine + MACHINE_VCPU_COUNT);
   for (let i: u32 = 0; i < count; i++) {
     const cpu = <usize>load<u32>(machine + MACHINE_VCPUS + <usize>(i << 2));
-    let entry = <usize>load<u32>(cpu + VCPU_TLB);
-    const end = entry + <usize>(MMU_MODES * TLB_ENTRIES) * TLB_SIZE;
-    for (; entry < end; entry += TLB_SIZE) {
-      const tag = load<u64>(entry + TLB_WRITE);
-      if (tag === 0) continue;
-      const host = <usize>(load<u32>(entry + TLB_ADDEND) + (<u32>tag & ~0xfff));
-      if (host < (first & ~0xfff) || host > last) continue;
-      store<u64>(entry + TLB_WRITE, 0);
-      store<u32>(entry + TLB_FLAGS, load<u32>(entry + TLB_FLAGS) | TLBFLAG_WATCHED);
+    const tlb = <usize>load<u32>(cpu + VCPU_TLB);
+    const hosts = tlb + TLB_HOSTS;
+    for (let n: u32 = 0; n < MMU_MODES * TLB_ENTRIES; n += 8) {
+      const at = hosts + ((<usize>n) << 2);
+      const low = i32x4.le_u(i32x4.sub(v128.load(at), from), span);
+      const high = i32x4.le_u(i32x4.sub(v128.load(at, 16), from), span);
+      if (!v128.any_true(v128.or(low, high))) continue;
+      let found = <u32>i32x4.bitmask(low) | ((<u32>i32x4.bitmask(high)) << 4);
+      for (; found; found &= found - 1) watchEntry(tlb + <usize>(n + ctz<u32>(found)) * TLB_SIZE);
     }
   }
 }
@@ -345,6 +357,8 @@ function fill(cpu: usize, linear: u64, access: u32, mmu: u32): bool {
   store<u64>(entry + TLB_WRITE, writable ? tag : 0);
   store<u64>(entry + TLB_EXECUTE, prot & 4 ? tag : 0);
   store<u32>(entry + TLB_ADDEND, <u32>host - <u32>(linear & PAGE_MASK));
+  const tlb = <usize>load<u32>(cpu + VCPU_TLB);
+  store<u32>(tlb + TLB_HOSTS + (((entry - tlb) / TLB_SIZE) << 2), <u32>ramPage);
   const global = walkGlobal ? load<u32>(cpu + VCPU_TLB_GLOBAL_GENERATION) << GLOBAL_SHIFT : 0;
   store<u32>(entry + TLB_FLAGS, watched | global);
   return true;
@@ -356,6 +370,7 @@ function fill(cpu: usize, linear: u64, access: u32, mmu: u32): bool {
  * ACCESS_WRITE.
  */
 export function fillForRegion(cpu: usize, linear: u64, size: u32, access: u32): u32 {
+  if (size > 4096 - (<u32>linear & 0xfff)) return 0;
   const mmu = load<u32>(cpu + VCPU_MMU_INDEX);
   const entry = entryOf(cpu, linear, mmu);
   const wanted = tagOf(cpu, linear, size);
@@ -373,9 +388,26 @@ export function fillForRegion(cpu: usize, linear: u64, size: u32, access: u32): 
 
 // ---------------------------------------------------------------- loads
 
+/** Linear-memory address of `linear` when the TLB allows accesses of the kind of `field` (TLB_READ, TLB_WRITE), else 0. */
+function cachedHost(cpu: usize, linear: u64, field: usize, mmu: u32): usize {
+  const entry = entryOf(cpu, linear, mmu);
+  if (load<u64>(entry + field) !== tagOf(cpu, linear, 1)) return 0;
+  return <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
+}
+
 function slowLoad(cpu: usize, linear: u64, size: u32, mmu: u32): u64 {
   const inPage: u32 = 4096 - (<u32>linear & 0xfff);
   if (size > inPage) {
+    const first = cachedHost(cpu, linear, TLB_READ, mmu);
+    const second = cachedHost(cpu, linear + inPage, TLB_READ, mmu);
+    if (first && second) {
+      let value: u64 = 0;
+      for (let i: u32 = 0; i < size; i++) {
+        const at = i < inPage ? first + i : second + (i - inPage);
+        value |= (<u64>load<u8>(at)) << (i << 3);
+      }
+      return value;
+    }
     // Both pages must be readable before a device sees the access.
     if (!probeRead(cpu, linear, size, mmu)) return 0;
     dataBreakpoint(cpu, linear, size, false);
@@ -435,6 +467,15 @@ export function ldU64(cpu: usize, linear: u64, mmu: u32): u64 {
 function slowStore(cpu: usize, linear: u64, size: u32, value: u64, mmu: u32): void {
   const inPage: u32 = 4096 - (<u32>linear & 0xfff);
   if (size > inPage) {
+    const low = cachedHost(cpu, linear, TLB_WRITE, mmu);
+    const high = cachedHost(cpu, linear + inPage, TLB_WRITE, mmu);
+    if (low && high) {
+      for (let i: u32 = 0; i < size; i++) {
+        const at = i < inPage ? low + i : high + (i - inPage);
+        store<u8>(at, <u8>(value >> (i << 3)));
+      }
+      return;
+    }
     // Both pages must be writable before the first byte changes.
     if (endsOutside(cpu, linear, size) || !fill(cpu, linear, ACCESS_WRITE, mmu)) return;
     const first = walkPhys;
