@@ -134,6 +134,12 @@ export interface BuiltBoard {
   readonly pointer?: PointerSink;
   readonly display?: GraphicConsole;
   readonly inspection: Inspection;
+  /** Devices that come and go while the machine runs. Both throw UserError. */
+  readonly hotplug?: {
+    add(request: DeviceRequest): void;
+    /** Once the guest has let go of it. */
+    remove(id: string): void;
+  };
 }
 
 export interface BoardType {

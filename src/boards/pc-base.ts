@@ -395,6 +395,7 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     keyboard,
     pointer: mouse,
     inspection: inspect(base, extra.bus),
+    hotplug: plugs,
     ...(display && { display }),
   };
 }

@@ -1,4 +1,5 @@
 /** Standard PC (i440FX + PIIX, 1996): the layout of QEMU's pc-i440fx machines. */
+import { AcpiPciHotplug } from '../devices/acpi/pci-hotplug.js';
 import { Piix4Pm } from '../devices/acpi/piix4-pm.js';
 import { PiixIde } from '../devices/ide/piix-ide.js';
 import { ConfigMechanism1 } from '../devices/pci/config-mechanism1.js';
@@ -12,6 +13,9 @@ import type { BoardHost, BoardType, BuiltBoard, MachineOptions } from './board.j
 import { buildPcBase, finish, node } from './pc-base.js';
 import { pciDetails } from './plugs.js';
 
+const FIRST_FREE_DEVICE = 2;
+/** The general purpose event that the ACPI tables connect with hot plugging. */
+const PCI_HOTPLUG_EVENT = 1;
 const devfn = (device: number, fn: number): number => 8 * device + fn;
 
 export const pc: BoardType = {
@@ -68,6 +72,10 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
     requests,
     ...(host.accelerator.smm && { raiseSmi: () => host.accelerator.vcpus[0]!.raiseSmi() }),
   });
+  const hotplug = new AcpiPciHotplug(memory, ioRoot, {
+    notify: () => pm.raiseGpe(PCI_HOTPLUG_EVENT),
+    ejected: (slot) => base.plugs.ejected(slot),
+  });
   machine.lifecycle.powerdownRequested.subscribe(() => pm.pressPowerButton());
   machine.lifecycle.wakeupRequested.subscribe(() => pm.wake());
 
@@ -83,7 +91,8 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
     ],
   };
   machine.root.devices.push(node('i440FX-pcihost', configPorts, { buses: [pciNode] }));
-  base.plugs.addPci(pciNode, bus);
+  machine.root.devices.push(node('acpi-pci-hotplug', hotplug));
+  base.plugs.addPci(pciNode, bus, FIRST_FREE_DEVICE, hotplug);
   ideNodes.forEach((ideNode, i) => {
     base.plugs.addIde(ideNode, ide.channels[i as 0 | 1], i);
   });

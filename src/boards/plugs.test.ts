@@ -93,3 +93,50 @@ test('floppy drives are told to firmware by kind', () => {
   assert.equal(m.built.platform!.floppy, true);
   assert.equal(new TestMachine(pc).built.platform!.floppy, false);
 });
+
+test('hot plugging: the guest is told, and a device goes when its slot is ejected', () => {
+  const UP = 0xae00;
+  const DOWN = 0xae04;
+  const EJECT = 0xae08;
+  const drive = new Drive(new MemoryNode(1 << 20), { id: 'd' });
+  const m = new TestMachine(pc, {}, { drive: () => drive });
+  m.configWrite(1, 3, 0x40, 4, 0x601);
+  m.configWrite(1, 3, 0x80, 1, 1);
+  const hotplug = m.built.hotplug!;
+  const request = { type: 'virtio-blk-pci', id: 'hot', properties: { drive: 'd', addr: '5' } };
+  hotplug.add(request);
+  assert.equal(m.machine.io.portRead(0xafe0, 2), 2, 'general purpose event 1');
+  assert.equal(m.inl(UP), 1 << 5);
+  assert.equal(m.inl(UP), 0, 'told once');
+  assert.equal(m.configRead(5, 0, 0, 4), 0x1001_1af4);
+  assert.throws(() => hotplug.add(request), { message: "Duplicate device ID 'hot'" });
+  hotplug.remove('hot');
+  assert.equal(m.inl(DOWN), 1 << 5);
+  assert.equal(m.configRead(5, 0, 0, 4), 0x1001_1af4, 'still there');
+  m.outl(EJECT, 0xffff_ffff);
+  assert.equal(m.inl(DOWN), 0);
+  assert.equal(m.configRead(5, 0, 0, 4), 0xffff_ffff);
+  assert.equal(drive.user, null);
+  assert.equal(m.configRead(1, 0, 0, 4), 0x7000_8086, 'what cannot go stays');
+  hotplug.add(request);
+  hotplug.remove('hot');
+  m.machine.reset();
+  assert.equal(m.configRead(5, 0, 0, 4), 0xffff_ffff, 'a reset ends the wait');
+});
+
+test('hot plugging on buses of devices, and what cannot be', () => {
+  const m = new TestMachine(pc, { devices: [{ type: 'virtio-scsi-pci', id: 's', properties: {} }] });
+  const hotplug = m.built.hotplug!;
+  hotplug.add({ type: 'scsi-cd', id: 'cd', properties: { 'scsi-id': '3' } });
+  assert.equal(m.machine.bus('s.0')!.devices.length, 1);
+  hotplug.remove('cd');
+  assert.equal(m.machine.bus('s.0')!.devices.length, 0);
+  hotplug.add({ type: 'scsi-cd', id: 'cd', properties: { 'scsi-id': '3' } });
+  hotplug.remove('s');
+  m.outl(0xae08, 0xffff_ffff);
+  assert.equal(m.machine.bus('s.0'), undefined, 'a bus goes with its device');
+  assert.throws(() => hotplug.remove('s'), { message: "Device 's' not found" });
+  assert.throws(() => hotplug.add({ type: 'isa-serial', id: 'x', properties: {} }), {
+    message: "Bus 'isa.0' does not support hotplugging",
+  });
+});

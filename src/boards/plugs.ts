@@ -1,5 +1,6 @@
 /** Plugs devices into a board's buses: those that the board has by default and those that the user asks for. */
 import { UserError } from '../base/errors.js';
+import type { AcpiPciHotplug } from '../devices/acpi/pci-hotplug.js';
 import type { IdeChannel } from '../devices/ide/ide-channel.js';
 import type { IdeSlot } from '../devices/ide/ide-slot.js';
 import { DEVICE_TYPES, type DeviceResources, type DeviceType, findDeviceType } from '../devices/index.js';
@@ -7,10 +8,10 @@ import { describeFunction, qtreeLines } from '../devices/pci/describe.js';
 import type { PciBus } from '../devices/pci/pci-bus.js';
 import { PciFunction } from '../devices/pci/pci-function.js';
 import type { Device } from '../machine/device.js';
-import { type OfferedBus, offersBuses } from '../machine/device-bus.js';
+import { type HotBus, type OfferedBus, offersBuses } from '../machine/device-bus.js';
 import { DEVICE_CATEGORIES, type DeviceContext } from '../machine/device-type.js';
 import type { IsaBus } from '../machine/isa-bus.js';
-import type { BusNode } from '../machine/machine.js';
+import type { BusNode, DeviceNode } from '../machine/machine.js';
 import type { PciSlot } from '../machine/pci-slot.js';
 import { describeProperties, type PropertySpecs, parseProperties, prop } from '../machine/property.js';
 import type { DeviceRequest, GlobalProperty } from './board.js';
@@ -18,6 +19,8 @@ import type { DeviceRequest, GlobalProperty } from './board.js';
 /** A bus that takes devices, and its place in the tree. */
 interface Plug extends Omit<OfferedBus, 'name'> {
   readonly node: BusNode;
+  /** A device was made for the slot that was given last. */
+  made?(device: Device): void;
 }
 
 const PCI_PLACE = {
@@ -30,6 +33,8 @@ const FIRST_FREE_PCI_DEVICE = 2;
 
 export class Plugs {
   readonly #plugs: Plug[] = [];
+  /** Devices that the guest was asked to let go of, by PCI slot: what to do then. */
+  readonly #leaving = new Map<number, () => void>();
   readonly #plugged: { readonly type: string; readonly values: Readonly<Record<string, unknown>> }[] = [];
 
   constructor(
@@ -48,8 +53,17 @@ export class Plugs {
   }
 
   /** Devices without an address go to `firstFree` or behind. */
-  addPci(node: BusNode, bus: PciBus, firstFree = FIRST_FREE_PCI_DEVICE): void {
+  addPci(node: BusNode, bus: PciBus, firstFree = FIRST_FREE_PCI_DEVICE, hotplug?: AcpiPciHotplug): void {
     let last = 0;
+    const slots = new Map<Device, number>();
+    const hot: HotBus | undefined = hotplug && {
+      added: (device) => hotplug.plugged(slots.get(device)!),
+      remove: (device, gone) => {
+        const slot = slots.get(device)!;
+        this.#leaving.set(slot, gone);
+        hotplug.requestUnplug(slot);
+      },
+    };
     this.#plugs.push({
       node,
       type: 'PCI',
@@ -59,6 +73,11 @@ export class Plugs {
       slot: (type, place): PciSlot => {
         last = pciAddress(bus, type, String(place['addr']), firstFree);
         return bus.slot(last);
+      },
+      ...(hot && { hot }),
+      made: (device) => {
+        slots.set(device, last >> 3);
+        if (hotplug && device.unplug) hotplug.removable = (hotplug.removable | (1 << (last >> 3))) >>> 0;
       },
     });
   }
@@ -84,6 +103,60 @@ export class Plugs {
     });
   }
 
+  /** Plugs a device into the running machine. Throws UserError. */
+  add(request: DeviceRequest): void {
+    const { id } = request;
+    if (id && this.#nodes().some(({ node }) => node.id === id)) throw new UserError(`Duplicate device ID '${id}'`);
+    const type = findDeviceType(request.type);
+    if (type) {
+      const plug = this.#find(type, request.properties['bus']);
+      if (!plug.hot) throw new UserError(`Bus '${plug.node.name}' does not support hotplugging`);
+    }
+    const device = this.#make(request);
+    device.reset();
+    const { plug, node } = this.#nodes().find((n) => n.node.device === device)!;
+    for (const below of node.buses) for (const each of below.devices) each.device.reset();
+    plug.hot!.added(device);
+  }
+
+  /** Unplugs the device with this id as soon as the guest lets it go. Throws UserError. */
+  remove(id: string): void {
+    const found = this.#nodes().find(({ node }) => node.id === id);
+    if (!found) throw new UserError(`Device '${id}' not found`);
+    const { plug, node } = found;
+    if (!plug.hot || !node.device.unplug) {
+      throw new UserError(`Bus '${plug.node.name}' does not support hotplugging`);
+    }
+    plug.hot.remove(node.device, () => {
+      const at = plug.node.devices.indexOf(node);
+      if (at < 0) return;
+      plug.node.devices.splice(at, 1);
+      this.#takeOut(node);
+    });
+  }
+
+  /** The guest has let go of a PCI slot. */
+  ejected(slot: number): void {
+    const gone = this.#leaving.get(slot);
+    this.#leaving.delete(slot);
+    gone?.();
+  }
+
+  #takeOut(node: DeviceNode): void {
+    for (const bus of node.buses) {
+      for (const below of bus.devices) this.#takeOut(below);
+      const at = this.#plugs.findIndex((p) => p.node === bus);
+      if (at >= 0) this.#plugs.splice(at, 1);
+    }
+    node.device.unplug?.();
+    node.device.dispose?.();
+  }
+
+  /** Every device that was plugged in, with its bus. */
+  #nodes(): { readonly plug: Plug; readonly node: DeviceNode }[] {
+    return this.#plugs.flatMap((plug) => plug.node.devices.map((node) => ({ plug, node })));
+  }
+
   /** Makes what a request names; throws UserError in QEMU's words for a wrong type, bus, property or value. */
   plug(request: DeviceRequest): Device {
     try {
@@ -107,6 +180,7 @@ export class Plugs {
     const values = parseProperties(type.name, { ...type.properties, ...plug.place }, all);
     const slot = plug.slot(type.name, pick(values, plug.place));
     const device = create(type, slot, pick(values, type.properties), this.context);
+    plug.made?.(device);
     this.#plugged.push({ type: type.name, values });
     const properties = Object.entries(type.properties).map(([name, spec]) => [name, spec.show(values[name])] as const);
     plug.node.devices.push({
@@ -130,6 +204,7 @@ export class Plugs {
       place: bus.place,
       hasRoom: () => bus.hasRoom(),
       slot: (type, place) => bus.slot(type, place),
+      ...(bus.hot && { hot: bus.hot }),
       ...(bus.details && { details: () => bus.details!() }),
     });
     return node;

@@ -63,6 +63,8 @@ export const PC = {
   smbusBase: 0x700,
   sciIrq: 9,
   smiCommand: 0xb2,
+  /** Registers of ACPI PCI hot plugging. */
+  pciHotplugBase: 0xae00,
   acpiEnable: 0xf1,
   acpiDisable: 0xf0,
   ioApicBase: 0xfec00000,

@@ -6,6 +6,8 @@ export interface Device extends Stateful {
   readonly type: string;
   /** Puts every register to its reset value (power-on and system reset alike). */
   reset(): void;
+  /** Takes the device off its bus while the machine runs; `dispose` follows. Devices without it stay. */
+  unplug?(): void;
   /** Releases host resources (timers, files). */
   dispose?(): void;
 }

@@ -159,3 +159,41 @@ test('virtio-scsi-pci: a disk and a CD', { skip, timeout }, async () => {
   }
   checkFileSystem(image);
 });
+
+test('a disk is plugged in while the guest runs, used, and unplugged', { skip, timeout }, async () => {
+  const image = ext4Image('hot.img');
+  const vm = await linuxMachine({
+    ...KERNEL,
+    initrdRequest: { modules: ['virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'ext4'] },
+    args: [
+      ...['-drive', `if=none,id=d,file=${image},format=raw`, '-device', 'virtio-scsi-pci,id=s'],
+      ...['-drive', `if=none,id=e,file=${ext4Image('hot-scsi.img')},format=raw`],
+    ],
+  });
+  const untilDisk = async (name: string, there: boolean): Promise<void> => {
+    for (let i = 0; i < 60; i++) {
+      if ((await run(vm, 'ls /sys/block')).includes(name) === there) return;
+      await run(vm, 'sleep 1');
+    }
+    assert.fail(`${name} should ${there ? 'come' : 'go'}`);
+  };
+  try {
+    await toPrompt(vm);
+    for (let round = 0; round < 2; round++) {
+      vm.monitor('device_add virtio-blk-pci,drive=d,id=hot');
+      await untilDisk('vda', true);
+      await run(vm, `mount -t ext4 /dev/vda /mnt; echo ${round} > /mnt/${round}; umount /mnt`);
+      vm.monitor('device_del hot');
+      await untilDisk('vda', false);
+    }
+    vm.monitor('device_add scsi-hd,drive=e,id=disk,bus=s.0,scsi-id=4');
+    await untilDisk('sda', true);
+    vm.monitor('device_del disk');
+    await untilDisk('sda', false);
+    await powerOff(vm);
+  } finally {
+    await vm.dispose();
+  }
+  checkFileSystem(image);
+  assert.match(tool('debugfs', ['-R', 'cat /1', image]).out, /^1$/m);
+});

@@ -10,6 +10,7 @@ import { hostReason } from '../../host/node/host-error.js';
 import { VCPU } from '../../ir/layout.js';
 import type { AddressSpace } from '../../memory/address-space.js';
 import { describeFlatView } from '../../memory/describe.js';
+import { parseKeyval } from '../options/keyval.js';
 import { LOG_HELP, logItems, traceEvents } from '../options/logging.js';
 import type { Assembled } from './assemble.js';
 import { applyLogItems } from './logging.js';
@@ -71,6 +72,17 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
     logHelp: LOG_HELP,
     traceEvents: traceEvents(),
     quit: () => m.quit(),
+    addDevice(text) {
+      const o = parseKeyval(text, 'driver');
+      const type = o.get('driver');
+      if (type === undefined) throw new UserError("Parameter 'driver' is missing");
+      if (!m.hotplug) throw new UserError(`machine '${machine.board}' takes no devices while it runs`);
+      m.hotplug.add({ type, id: o.get('id') ?? '', properties: o.except('driver', 'id') });
+    },
+    removeDevice(id) {
+      if (!m.hotplug) throw new UserError(`Device '${id}' not found`);
+      m.hotplug.remove(id);
+    },
   };
 }
 

@@ -271,6 +271,10 @@ export const COMMANDS: readonly Command[] = [
     if (text === '' || !s.registers[index]) throw new UserError('invalid CPU index');
     s.cpu = index;
   }),
+  row('device_add', 'driver[,prop=value][,...]', 'plug a device into the running machine', (s, text) =>
+    s.addDevice(text),
+  ),
+  row('device_del', 'device', 'unplug a device as soon as the guest lets it go', (s, text) => s.removeDevice(text)),
   row('eject', '[-f] device', 'take the medium out of a drive (-f: also from a locked one)', eject),
   row('gva2gpa', 'addr', 'show the physical address of a virtual one', guestPhysical),
   row('help|?', '[cmd]', 'show the commands', help),

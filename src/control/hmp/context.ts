@@ -77,6 +77,9 @@ export interface MonitorContext {
   readonly logHelp: string;
   readonly traceEvents: readonly TraceEvent[];
   quit(): void;
+  /** `device_add`, `device_del`: `text` as after -device. Throw UserError. */
+  addDevice(text: string): void;
+  removeDevice(id: string): void;
 }
 
 export interface MemoryFormat {

@@ -1,6 +1,6 @@
 /** A SCSI bus: units by target and LUN, and the place properties of devices on it. */
 import { UserError } from '../../base/errors.js';
-import type { OfferedBus } from '../../machine/device-bus.js';
+import { HOT_AT_ONCE, type OfferedBus } from '../../machine/device-bus.js';
 import { prop } from '../../machine/property.js';
 import type { ScsiSlot, ScsiUnit } from './scsi-unit.js';
 
@@ -23,7 +23,7 @@ export class ScsiBus {
     return [...(this.#units.get(target)?.keys() ?? [])].sort((a, b) => a - b);
   }
 
-  remove(target: number, lun: number): void {
+  #remove(target: number, lun: number): void {
     const units = this.#units.get(target);
     if (!units?.delete(lun)) return;
     if (units.size === 0) this.#units.delete(target);
@@ -33,6 +33,7 @@ export class ScsiBus {
   readonly offered: OfferedBus = {
     name: 'scsi',
     type: 'SCSI',
+    hot: HOT_AT_ONCE,
     place: {
       channel: prop.uint32(0, 'channel: only 0 is there'),
       'scsi-id': prop.int32(-1, 'target; by default the first free one'),
@@ -64,6 +65,7 @@ export class ScsiBus {
         this.#units.set(target, units);
         this.changed(target, lun, true);
       },
+      detach: () => this.#remove(target, lun),
     };
   }
 }

@@ -48,6 +48,7 @@ export interface ScsiSlot {
   readonly target: number;
   readonly lun: number;
   attach(unit: ScsiUnit): void;
+  detach(): void;
 }
 
 const text = (value: string, length: number): number[] =>
@@ -97,6 +98,10 @@ export abstract class ScsiUnit implements Device, DriveUser {
   protected abstract vitalPage(page: number): readonly number[] | null;
   /** Pages that `vitalPage` has besides 00, 80 and 83. */
   protected abstract readonly vitalPages: readonly number[];
+
+  unplug(): void {
+    this.slot.detach();
+  }
 
   dispose(): void {
     this.drive.attach(null);

@@ -132,12 +132,22 @@ export function byteField(region: string, members: readonly string[]): Term {
   return { bytes: block([0x5b, 0x81], w.finish(), []) };
 }
 
+/** Field(region, DWordAcc, NoLock, WriteAsZeros) of consecutive double words. */
+export function dwordField(region: string, members: readonly string[]): Term {
+  const w = new ByteWriter().bytes(nameString(region)).u8(0x43);
+  for (const member of members) w.bytes(nameString(member)).u8(32);
+  return { bytes: block([0x5b, 0x81], w.finish(), []) };
+}
+
 export const createDWordField = (source: Operand, index: Operand, path: string): Term =>
   term((w) => w.u8(0x8a).bytes(bytesOf(source)).bytes(bytesOf(index)).bytes(nameString(path)));
 
 // Statements and operators
 
 export const when = (condition: Operand, ...body: Term[]): Term => ({ bytes: block([0xa0], bytesOf(condition), body) });
+/** Notify(object, value): 1 device check, 3 eject request. */
+export const notify = (path: string, value: number): Term =>
+  term((w) => w.u8(0x86).bytes(nameString(path)).bytes(bytesOf(value)));
 export const ret = (value: Operand): Term => term((w) => w.u8(0xa4).bytes(bytesOf(value)));
 export const store = (value: Operand, target: Expr): Expr =>
   expr((w) => w.u8(0x70).bytes(bytesOf(value)).bytes(target.bytes));

@@ -4,14 +4,18 @@ import {
   and,
   arg,
   byteField,
+  call,
   createDWordField,
   device,
+  dwordField,
   type Expr,
   eisaId,
   int,
   less,
+  local,
   method,
   name,
+  notify,
   operationRegion,
   or,
   pkg,
@@ -207,6 +211,38 @@ function expressRoot(p: PlatformDescription): Term {
   );
 }
 
+/** Slots that devices may be plugged into while the machine runs: all but the host bridge's and the ISA bridge's. */
+const HOT_SLOTS = Array.from({ length: 30 }, (_, i) => i + 2);
+const slotName = (slot: number): string => `S${slot.toString(16).toUpperCase().padStart(2, '0')}_`;
+
+/** The slots and, in method PCNT, what tells the operating system which of them changed (devices/acpi/pci-hotplug.ts). */
+function hotSlots(): Term[] {
+  const bit = (slot: number): number => 2 ** slot;
+  return [
+    operationRegion('PCST', 'SystemIO', PC.pciHotplugBase, 0x10),
+    dwordField('PCST', ['PCIU', 'PCID', 'B0EJ', 'PRMV']),
+    ...HOT_SLOTS.map((slot) =>
+      device(
+        slotName(slot),
+        name('_ADR', slot * 0x10000),
+        name('_SUN', slot),
+        method('_EJ0', 1, false, store(int(bit(slot)), ref('B0EJ'))),
+      ),
+    ),
+    method(
+      'PCNT',
+      0,
+      true,
+      store(ref('PCIU'), local(0)),
+      store(ref('PCID'), local(1)),
+      ...HOT_SLOTS.flatMap((slot) => [
+        when(and(local(0), bit(slot)), notify(slotName(slot), 1)),
+        when(and(local(1), bit(slot)), notify(slotName(slot), 3)),
+      ]),
+    ),
+  ];
+}
+
 function pciRoot(p: PlatformDescription): Term {
   return device(
     'PCI0',
@@ -237,6 +273,7 @@ function pciRoot(p: PlatformDescription): Term {
       ...linkDevices(),
       ...isaDevices(p),
     ),
+    ...hotSlots(),
     name('_PRT', interruptRouting()),
   );
 }
@@ -287,6 +324,7 @@ export function dsdtTerms(p: PlatformDescription): Term[] {
     // Which interrupt controllers the operating system uses: 0 the 8259s, 1 the I/O APIC.
     ...(q35 ? [name('\\PICM', 0), method('\\_PIC', 1, false, store(arg(0), ref('\\PICM')))] : []),
     scope('\\_SB', q35 ? expressRoot(p) : pciRoot(p), ...systemDevices(p)),
+    ...(q35 ? [] : [scope('\\_GPE', method('_E01', 0, false, call('\\_SB.PCI0.PCNT')))]),
     // PIIX4's SLP_TYP value 0 is soft-off. S3 and S4 are not offered: their packages are absent.
     name('\\_S5', pkg([0, 0, 0, 0])),
   ];

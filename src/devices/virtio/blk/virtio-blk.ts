@@ -99,6 +99,10 @@ export class VirtioBlk extends VirtioDevice implements DriveUser {
     return this.#operations > 0;
   }
 
+  override dispose(): void {
+    this.#backend.attach(null);
+  }
+
   protected override handle(queue: VirtQueue): void {
     this.#handling = true;
     this.#handle(queue);

@@ -83,6 +83,10 @@ export class CharPort implements Device, SerialPortClient, CharFrontend {
     this.#state.load(state);
   }
 
+  unplug(): void {
+    this.#port.disconnect();
+  }
+
   dispose(): void {
     this.backend.attach(null);
   }

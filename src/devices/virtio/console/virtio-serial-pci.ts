@@ -1,7 +1,7 @@
 /** A virtio console device on PCI, as `-device virtio-serial-pci` names it; its ports are devices of their own. */
 
 import { UserError } from '../../../base/errors.js';
-import type { OfferedBus } from '../../../machine/device-bus.js';
+import { HOT_AT_ONCE, type OfferedBus } from '../../../machine/device-bus.js';
 import type { PciDeviceType } from '../../../machine/device-type.js';
 import { prop } from '../../../machine/property.js';
 import { coreOptions, transportOptions, VIRTIO_PCI_PROPERTIES } from '../pci/properties.js';
@@ -29,6 +29,7 @@ export function makeVirtioSerial(
     name: 'virtio-serial-bus',
     type: 'virtio-serial-bus',
     place: SERIAL_PLACE,
+    hot: HOT_AT_ONCE,
     hasRoom: () => device.ports.some((p) => !p.client),
     slot: (_type, place) => serialSlot(device, place),
   };

@@ -93,6 +93,13 @@ export class SerialPort implements Stateful {
     this.device.sendControl(this.number, Event.portOpen, open ? 1 : 0);
   }
 
+  /** The client leaves: the port is no more. */
+  disconnect(): void {
+    this.client = undefined;
+    this.device.sendControl(this.number, Event.portRemove, 1);
+    this.reset();
+  }
+
   /** Hands the client what the guest has written. */
   pump(): void {
     const queue = this.#out;

@@ -120,6 +120,9 @@ export abstract class VirtioDevice implements QueueHost, Stateful {
   /** Back to power-on, besides what the core resets. */
   protected stopped(): void {}
 
+  /** The device is gone: lets go of its backends. */
+  dispose(): void {}
+
   /** One queue was reset. */
   protected queueStopped(_queue: VirtQueue): void {}
 

@@ -159,8 +159,14 @@ export class VirtioPci implements Device, VirtioTransport, OffersBuses {
     this.#state.load(state);
   }
 
+  unplug(): void {
+    this.device.reset();
+    this.pci.unplug();
+  }
+
   dispose(): void {
     this.#resume.disarm();
+    this.device.dispose();
   }
 
   #resetTransport(): void {
