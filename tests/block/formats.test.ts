@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { deflateSync } from 'node:zlib';
 import { main } from '../../src/app/img/main.js';
 import { exercise, inScratch, needsQemu, open, qemuImg, qemuIo, randomizer } from './support.js';
 
@@ -115,5 +116,57 @@ test('vmdk: stream-optimized images and children of others, made by us', needsQe
     await top.close();
     fs.writeFileSync(at('raw'), bytes);
     qemuImg('compare', '-f', 'vmdk', '-F', 'raw', at('top.vmdk'), at('raw'));
+  }),
+);
+
+test('dmg: stored, zero and packed chunks, as qemu-img reads them', needsQemu, () =>
+  inScratch(async (folder) => {
+    const sectors = 64;
+    const bytes = new Uint8Array(3 * sectors * 512);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = i < sectors * 512 ? i * 7 : i < 2 * sectors * 512 ? 0 : i >> 9;
+    const part = (i: number): Uint8Array => bytes.subarray(i * sectors * 512, (i + 1) * sectors * 512);
+    const packed = deflateSync(part(2));
+    const chunks = [
+      [1, 0, sectors, 0, sectors * 512],
+      [2, sectors, sectors, 0, 0],
+      [0x80000005, 2 * sectors, sectors, sectors * 512, packed.length],
+      [0xffffffff, 3 * sectors, 0, 0, 0],
+    ];
+    const mish = Buffer.alloc(204 + 40 * chunks.length);
+    mish.write('mish');
+    mish.writeUInt32BE(1, 4);
+    mish.writeBigUInt64BE(BigInt(3 * sectors), 16);
+    mish.writeUInt32BE(chunks.length, 200);
+    chunks.forEach(([type, start, count, offset, length], i) => {
+      const at = 204 + 40 * i;
+      mish.writeUInt32BE(type!, at);
+      mish.writeBigUInt64BE(BigInt(start!), at + 8);
+      mish.writeBigUInt64BE(BigInt(count!), at + 16);
+      mish.writeBigUInt64BE(BigInt(offset!), at + 24);
+      mish.writeBigUInt64BE(BigInt(length!), at + 32);
+    });
+    const plist = Buffer.from(
+      `<plist><dict><key>resource-fork</key><dict><key>blkx</key><array><dict><key>Data</key><data>${mish.toString('base64')}</data></dict></array></dict></dict></plist>`,
+    );
+    const data = Buffer.concat([part(0), packed]);
+    const koly = Buffer.alloc(512);
+    koly.write('koly');
+    koly.writeUInt32BE(4, 4);
+    koly.writeUInt32BE(512, 8);
+    koly.writeBigUInt64BE(BigInt(data.length), 0x20);
+    koly.writeBigUInt64BE(BigInt(data.length), 0xd8);
+    koly.writeBigUInt64BE(BigInt(plist.length), 0xe0);
+    koly.writeBigUInt64BE(BigInt(3 * sectors), 0x1ec);
+    const file = path.join(folder, 'a.dmg');
+    fs.writeFileSync(file, Buffer.concat([data, plist, koly]));
+    const raw = path.join(folder, 'raw');
+    fs.writeFileSync(raw, bytes);
+    qemuImg('compare', '-f', 'dmg', '-F', 'raw', file, raw);
+    const node = await open(file, { readOnly: true });
+    assert.equal(node.driver, 'dmg');
+    const into = new Uint8Array(bytes.length);
+    await node.read(0, into);
+    assert.equal(Buffer.compare(into, bytes), 0);
+    await node.close();
   }),
 );
