@@ -145,7 +145,8 @@ const popAll: Meaning = (t, i) => {
   const size = i.opSize;
   const bytes = size / 8;
   const values: Slot[] = [];
-  for (let n = 0; n < 8; n++) values.push(n === 4 ? RSP : t.loadStack(size, bytes * (7 - n)));
+  // From the top of the stack up: the first operand that faults is the one reported.
+  for (let n = 7; n >= 0; n--) values[n] = n === 4 ? RSP : t.loadStack(size, bytes * (7 - n));
   t.addStack(bytes * 8);
   for (let n = 0; n < 8; n++) if (n !== 4) t.setReg(n, size, values[n] as Slot);
 };
