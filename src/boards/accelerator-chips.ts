@@ -67,7 +67,9 @@ export class MirroredChips {
       });
     const store = (): void =>
       each((chip, index) => {
-        const { irr, imr, isr, inputs, elcr, elcrMask, highest, vectorBase, readIsr, poll } = chip;
+        // What the lines are now: an input that is taken for high already sees no edge. The timer's falls with each tick.
+        const inputs = (this.#levels >>> (8 * index)) & 0xff;
+        const { irr, imr, isr, elcr, elcrMask, highest, vectorBase, readIsr, poll } = chip;
         const { specialMask, autoEoi, rotateOnAutoEoi, fullyNested, expect, wantsIcw4 } = chip;
         this.chips.setPic(index, {
           ...{ irr, imr, isr, inputs, elcr, elcrMask, highest, vectorBase, readIsr, poll },
@@ -99,6 +101,7 @@ export class MirroredChips {
       counters.forEach(({ counting, elapsed, ...registers }, i) => {
         const counter = pit.counters[i]!;
         Object.assign(counter, registers, { nullCount: !counting, start: clock.now() - elapsed, held: -1 });
+        counter.reschedule();
       });
     };
     const store = (): void =>

@@ -22,6 +22,8 @@ export const PHYSICAL_BYTES = 2 ** 52;
 export class Memory {
   /** I/O regions by number; 0 stands for nothing. */
   readonly ioRegions: (MemoryRegion | undefined)[] = [undefined];
+  /** All RAM and ROM, in the order in which it was made: what a machine's state has besides its devices'. */
+  readonly ramBlocks: { readonly name: string; readonly host: number; readonly bytes: Uint8Array }[] = [];
   readonly #spaces: AddressSpace[] = [];
   #depth = 0;
   #dirty = false;
@@ -35,16 +37,16 @@ export class Memory {
 
   /** `size` is a multiple of 4096. */
   ram(name: string, size: number): MemoryRegion {
-    return this.#make('ram', name, size, { ram: this.#allocate(size) });
+    return this.#make('ram', name, size, { ram: this.#allocate(name, size) });
   }
 
   /** Written by whoever holds its `ram.bytes`, never by the guest. */
   rom(name: string, size: number): MemoryRegion {
-    return this.#make('rom', name, size, { ram: this.#allocate(size) });
+    return this.#make('rom', name, size, { ram: this.#allocate(name, size) });
   }
 
   romDevice(name: string, size: number, handler: IoHandler): MemoryRegion {
-    return this.#make('romDevice', name, size, { ram: this.#allocate(size), ...this.#register(handler) });
+    return this.#make('romDevice', name, size, { ram: this.#allocate(name, size), ...this.#register(handler) });
   }
 
   io(name: string, size: number, handler: IoHandler): MemoryRegion {
@@ -93,10 +95,12 @@ export class Memory {
     return { handler, index: this.ioRegions.push(undefined) - 1 };
   }
 
-  #allocate(size: number): { host: number; bytes: Uint8Array } {
+  #allocate(name: string, size: number): { host: number; bytes: Uint8Array } {
     if (size % PAGE !== 0) throw new Bug(`RAM of ${size} bytes is not whole pages`);
     const host = this.source.allocateRam(size, PAGE);
-    return { host, bytes: new Uint8Array(this.source.memory.buffer, host, size) };
+    const bytes = new Uint8Array(this.source.memory.buffer, host, size);
+    this.ramBlocks.push({ name, host, bytes });
+    return { host, bytes };
   }
 
   #changed(): void {

@@ -9,20 +9,15 @@ import { hostProcessor } from '../../src/accel/kvm/cpuid.js';
 import type { IrqchipMode } from '../../src/accel/kvm/irqchip-mode.js';
 import { Kvm } from '../../src/accel/kvm/kvm.js';
 import { KVM_TRACE } from '../../src/accel/kvm/trace.js';
-import { type Composed, compose } from '../../src/app/lib/compose.js';
 import { VirtualMachine } from '../../src/app/lib/index.js';
 import { setTrace, setTraceSink } from '../../src/base/trace.js';
-import { DEFAULT_OPTIONS } from '../../src/boards/board.js';
-import { pc } from '../../src/boards/pc.js';
-import { NullBackend } from '../../src/char/null.js';
-import { RingBuffer } from '../../src/char/ringbuf.js';
 import { parseCpu } from '../../src/guest/x86/cpu-models.js';
 import { FEATURE_WORDS } from '../../src/guest/x86/features.js';
-import { X86_64 } from '../../src/guest/x86/index.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { cacheFolder } from '../../tools/guest/cache.js';
 import { biosFile } from '../../tools/guest/guests.js';
-import { hex, skip as noKvm } from './rig.js';
+import { firmware, Guest, pause } from './guest.js';
+import { skip as noKvm } from './rig.js';
 
 const noFirmware = existsSync(join(cacheFolder(), 'seabios'))
   ? false
@@ -35,54 +30,8 @@ const skip = noKvm || noFirmware;
 const options = { skip, timeout: 180_000 };
 const COMMAND = new URL('../../../bin/tinamou-system-x86_64.js', import.meta.url);
 
-/** A PC whose firmware writes to `said`. */
-class Guest {
-  readonly composed: Composed;
-  readonly reports: string[] = [];
-  said = '';
-  readonly ended: Promise<unknown>;
-  readonly #console = new RingBuffer(1 << 20);
-
-  constructor(firmware: Uint8Array, cpus: number, irqchip: IrqchipMode = 'on') {
-    this.composed = compose({
-      guest: X86_64,
-      board: pc,
-      cpu: parseCpu('max'),
-      topology: { sockets: cpus, cores: 1, threads: 1 },
-      accelerator: 'kvm',
-      irqchip,
-      report: (text) => this.reports.push(text),
-      chardev: (id) => (id === 'console' ? this.#console : new NullBackend()),
-      machine: {
-        ...DEFAULT_OPTIONS,
-        cpus,
-        ramBytes: 32 << 20,
-        firmware,
-        devices: [{ type: 'isa-debugcon', id: '', properties: { chardev: 'console', iobase: '0x402' } }],
-      },
-    });
-    this.composed.machine.lifecycle.start();
-    this.ended = this.composed.run();
-  }
-
-  async expect(text: string, times = 1): Promise<void> {
-    for (;;) {
-      this.said += new TextDecoder('latin1').decode(this.#console.read());
-      if (this.said.split(text).length > times) return;
-      assert.equal(this.composed.machine.lifecycle.state, 'running', `${this.reports} ${this.said.slice(-300)}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-
-  async dispose(): Promise<void> {
-    this.composed.quit();
-    await this.ended;
-    this.composed.kvm!.dispose();
-  }
-}
-
 async function withGuest(cpus: number, body: (guest: Guest) => Promise<void>, irqchip?: IrqchipMode): Promise<void> {
-  const guest = new Guest(readFileSync(await biosFile('bios-256k.bin')), cpus, irqchip);
+  const guest = new Guest(readFileSync(await biosFile('bios-256k.bin')), { cpus, ...(irqchip && { irqchip }) });
   try {
     await body(guest);
   } finally {
@@ -161,16 +110,6 @@ test('state goes from KVM to the record and back without a change, also while th
   }),
 );
 
-/** Firmware of 64 KiB whose reset vector jumps to `code` at its start. */
-function firmware(code: string): Uint8Array {
-  const image = new Uint8Array(0x10000);
-  image.set(hex(code));
-  image.set(hex('ea 00 00 00 f0'), 0xfff0); // jmp f000:0000
-  return image;
-}
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
 for (const [name, code] of [
   ['writes a port for ever', 'e6 80 eb fc'],
   ['reads a port as strings for ever', 'b9 00 80 ba f8 03 31 ff fc f3 6c eb f4'],
@@ -180,7 +119,7 @@ for (const [name, code] of [
   ['resets the machine for ever', 'b0 fe e6 64 eb fe'],
 ] as const) {
   test(`a guest that ${name} is paused, resumed and ended at will`, { skip: noKvm, timeout: 60_000 }, async () => {
-    const guest = new Guest(firmware(code), 1);
+    const guest = new Guest(firmware(code), { cpus: 1 });
     const { lifecycle } = guest.composed.machine;
     for (let i = 0; i < 5; i++) {
       await pause(20);
@@ -197,7 +136,7 @@ for (const [name, code] of [
 
 test('machines that come and go leave no descriptor and no thread', { skip: noKvm, timeout: 120_000 }, async () => {
   const cycle = async (): Promise<void> => {
-    const guest = new Guest(firmware('e6 80 eb fc'), 2);
+    const guest = new Guest(firmware('e6 80 eb fc'), { cpus: 2 });
     await pause(50);
     await guest.dispose();
     await pause(50);
@@ -219,7 +158,7 @@ test('an instruction that KVM cannot run stops the machine, not the process', {
   timeout: 30_000,
 }, async () => {
   // jmp b000:0000: nothing is there without a display adapter, so there is no code to fetch.
-  const guest = new Guest(firmware('ea 00 00 00 b0'), 1);
+  const guest = new Guest(firmware('ea 00 00 00 b0'), { cpus: 1 });
   const { lifecycle } = guest.composed.machine;
   for (let waited = 0; lifecycle.running && waited < 5000; waited++) await pause(1);
   assert.equal(lifecycle.state, 'internal-error');
@@ -277,7 +216,7 @@ test('exits are counted by reason and by what they touch, and traced with what t
   const lines: string[] = [];
   setTraceSink((line) => lines.push(line));
   // mov al, 0x5a / out 0x80, al, for ever
-  const guest = new Guest(firmware('b0 5a e6 80 eb fc'), 1);
+  const guest = new Guest(firmware('b0 5a e6 80 eb fc'), { cpus: 1 });
   const kvm = guest.composed.kvm!;
   const written = (): number => kvm.accesses().find((a) => a.address === 0x80)?.count ?? 0;
   try {

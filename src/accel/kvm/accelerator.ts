@@ -128,7 +128,9 @@ export class KvmAccelerator implements Accelerator {
     this.#processors = shared.vcpus.map(
       ({ state }, i): Processor => ({
         kvm: this.#vm.createVcpu(apicId(state)),
-        transfer: new X86StateTransfer(this.memory, new X86Registers(this.memory, state, shared.runtime), state),
+        transfer: new X86StateTransfer(this.memory, new X86Registers(this.memory, state, shared.runtime), state, () =>
+          this.#connected().virtualNow(),
+        ),
         base: i * CONTROL_WORDS,
         recordIsNewer: 'reset',
         recordIsValid: true,
@@ -196,6 +198,7 @@ export class KvmAccelerator implements Accelerator {
   kick(): void {
     this.#kicked = true;
     this.#ring();
+    this.#services?.wake();
   }
 
   /** 'halted' means here: the processors need nothing of this thread, and wake it when they do. */
@@ -248,6 +251,25 @@ export class KvmAccelerator implements Accelerator {
       p.transfer.fetch(p.kvm);
       p.recordIsValid = true;
       p.recordIsNewer = 'yes';
+    }
+  }
+
+  /** Brings the records up to date with all that is under way, for someone who goes on elsewhere. */
+  settle(): void {
+    this.synchronize();
+    for (const p of this.#processors) {
+      if (p.recordIsNewer === 'reset' || this.#state(p) === State.ended) continue;
+      p.transfer.settle(p.kvm);
+      p.recordIsNewer = 'reset';
+    }
+  }
+
+  /** The records hold another machine's state: nothing of what KVM has counts. */
+  recordsLoaded(): void {
+    this.stop();
+    for (const p of this.#processors) {
+      p.recordIsValid = true;
+      p.recordIsNewer = 'reset';
     }
   }
 

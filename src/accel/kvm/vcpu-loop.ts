@@ -1,10 +1,13 @@
 // hot path
 /** What a vCPU's thread does: KVM_RUN, and asking the machine thread when KVM cannot go on alone. */
-import { Exit } from './abi.js';
+import { Exit, MpState } from './abi.js';
 import { Command, Control, Question, State, type VcpuThreadData } from './control.js';
 import { ExitClock } from './exit-stats.js';
 import type { HostCalls } from './host-calls.js';
 import { KvmVcpu } from './vcpu.js';
+
+/** Signals may come between. */
+const DELIVERIES = 8;
 
 /** Returns when it is told to end. Errors of calls are thrown. */
 export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
@@ -34,13 +37,40 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
   };
   /** What the machine thread answered reaches the guest with the next KVM_RUN: before that, registers are half done. */
   let unfinished = false;
-  const finish = (): void => {
+  const complete = (): void => {
     while (unfinished) {
       vcpu.setImmediateExit(true);
       if (enter() === Exit.interrupted) unfinished = false;
       else ask(Question.exit);
     }
   };
+  /** An 8259's interrupt was acknowledged and given to KVM, which cannot tell whether the guest has got it yet. */
+  let offered = false;
+  /** Steps into the handler. */
+  const deliver = (): void => {
+    vcpu.setGuestDebug({ singleStep: true });
+    for (let tries = 0; offered && tries < DELIVERIES; tries++) {
+      vcpu.setImmediateExit(false);
+      const reason = enter();
+      if (reason !== Exit.interrupted) offered = false;
+      else if (vcpu.mpState() !== MpState.runnable) break;
+      unfinished = reason === Exit.io || reason === Exit.mmio;
+      if (unfinished) ask(Question.exit);
+      complete();
+    }
+    vcpu.setGuestDebug({});
+    offered = false;
+  };
+  const finish = (): void => {
+    complete();
+    if (offered) deliver();
+  };
+  /** KVM says whether an interrupt can be taken when it comes back: after someone loaded registers, it has not yet. */
+  const refresh = (): void => {
+    vcpu.setImmediateExit(true);
+    enter();
+  };
+  refresh();
   for (;;) {
     vcpu.setImmediateExit(false);
     // A kick that came before the line above is seen below, one that comes after it ends the next KVM_RUN.
@@ -52,6 +82,7 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
       tell(State.parked);
       Atomics.wait(words, at + Control.command, Command.park);
       Atomics.compareExchange(words, at + Control.state, State.parked, State.running);
+      refresh();
       continue;
     }
     Atomics.store(words, at + Control.state, State.running);
@@ -62,9 +93,11 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
     if (Atomics.load(words, at + Control.interruptLine) !== 0 && vcpu.readyForInterrupt) {
       ask(Question.acknowledge);
       vcpu.interrupt(Atomics.load(words, at + Control.answer));
+      offered = true;
       vcpu.requestInterruptWindow(false);
     } else vcpu.requestInterruptWindow(Atomics.load(words, at + Control.interruptLine) !== 0);
     const reason = enter();
+    if (reason !== Exit.interrupted) offered = false;
     unfinished = reason === Exit.io || reason === Exit.mmio;
     if (reason !== Exit.interrupted && reason !== Exit.irqWindowOpen && reason !== Exit.intr) ask(Question.exit);
   }

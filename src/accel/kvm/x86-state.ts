@@ -5,7 +5,8 @@
  */
 
 import type { Segment, SegmentName, X86Registers } from '../../guest/x86/registers.js';
-import { GPR, LAPIC, X86 } from '../../guest/x86/state.js';
+import { ClockRate, GPR, IntReq, LAPIC, X86 } from '../../guest/x86/state.js';
+import { lapicTimerStep } from '../../guest/x86/vcpu-state.js';
 import { XsaveArea, XsaveBit } from '../../guest/x86/xsave-layout.js';
 import { VCPU } from '../../ir/layout.js';
 import { EventsValid, type KvmSegment, MpState, type Regs, type Sregs } from './abi.js';
@@ -54,6 +55,15 @@ const LAPIC_PAGE: readonly (readonly [offset: number, field: string, element: nu
   [0x3e0, 'timerDivide', 0],
 ];
 
+const TSC = 0x10;
+const TSC_DEADLINE = 0x6e0;
+/** KVM's own, which make it write into guest memory: system time (old and new), async page faults, steal time, EOI. */
+const PARAVIRTUAL = [0x12, 0x11, 0x4b564d01, 0x4b564d00, 0x4b564d02, 0x4b564d03, 0x4b564d04];
+const Page = { timerInitial: 0x380, timerCurrent: 0x390, timerDivide: 0x3e0, timer: 0x320 } as const;
+const PERIODIC = 1 << 17;
+/** Ticks of the emulated processors' time stamp counter, a nanosecond. */
+const TSC_RATE = BigInt(ClockRate.tsc);
+
 const NOTHING_UNDER_WAY = {
   exceptionInjected: 0,
   exceptionPending: 0,
@@ -74,6 +84,8 @@ export class X86StateTransfer {
     memory: WebAssembly.Memory,
     private readonly registers: X86Registers,
     private readonly state: number,
+    /** Virtual time, ns. */
+    private readonly now: () => number,
   ) {
     this.#view = new DataView(memory.buffer);
   }
@@ -106,6 +118,7 @@ export class X86StateTransfer {
     const page = vcpu.lapic();
     this.fillLapic(page);
     vcpu.setLapic(page);
+    if (fresh) this.#storeTime(vcpu);
     const dr = (n: number): bigint => this.#wide('dr', n);
     vcpu.setDebugRegs({ db: [dr(0), dr(1), dr(2), dr(3)], dr6: dr(DR6), dr7: dr(DR7), flags: 0n });
     const events = vcpu.events();
@@ -115,6 +128,7 @@ export class X86StateTransfer {
       nmiMasked: registers.field('nmiBlocked') ? 1 : 0,
       flags: EventsValid.nmiPending | EventsValid.shadow,
     });
+    if (fresh && this.#view.getUint32(this.state + VCPU.at['interruptRequest']!, true) & IntReq.nmi) vcpu.nmi();
     const waits = registers.field('waitForSipi') !== 0;
     const halted = this.#view.getUint32(this.state + VCPU.at['halted']!, true) !== 0;
     vcpu.setMpState(waits ? MpState.uninitialized : halted ? MpState.halted : MpState.runnable);
@@ -140,6 +154,9 @@ export class X86StateTransfer {
       if (value !== undefined) this.#setWide(field, element, value);
     });
     this.takeLapic(vcpu.lapic());
+    const [tsc = 0n, deadline = 0n] = vcpu.msrs([TSC, TSC_DEADLINE]);
+    this.#setWide('tscOffset', 0, BigInt.asUintN(64, tsc - this.#nowTicks()));
+    this.#setWide('tscDeadline', 0, deadline);
     const debug = vcpu.debugRegs();
     debug.db.forEach((value, i) => {
       this.#setWide('dr', i, value);
@@ -156,6 +173,7 @@ export class X86StateTransfer {
   fillLapic(page: Uint8Array): void {
     const view = new DataView(page.buffer, page.byteOffset);
     for (const [offset, field, element] of LAPIC_PAGE) view.setUint32(offset, this.#lapic(field, element), true);
+    view.setUint32(Page.timerCurrent, this.#timerCount(view), true);
   }
 
   takeLapic(page: Uint8Array): void {
@@ -164,6 +182,50 @@ export class X86StateTransfer {
     for (const [offset, field, element] of LAPIC_PAGE) {
       this.#view.setUint32(lapic + LAPIC.at[field]! + 4 * element, view.getUint32(offset, true), true);
     }
+    const initial = view.getUint32(Page.timerInitial, true);
+    const current = view.getUint32(Page.timerCurrent, true);
+    const gone = (initial - current) * lapicTimerStep(view.getUint32(Page.timerDivide, true));
+    this.#view.setFloat64(lapic + LAPIC.at['timerStart']!, current === 0 ? -1 : Math.max(0, this.now() - gone), true);
+  }
+
+  /** What KVM was about to deliver goes back to where it came from: the record has it all then. */
+  settle(vcpu: KvmProcessor): void {
+    const events = vcpu.events();
+    const { interruptInjected, interruptSoft, interruptNr } = events;
+    if (interruptInjected && !interruptSoft) {
+      const word = 4 * (interruptNr >> 5);
+      const bit = 1 << (interruptNr & 31);
+      const at = (field: string): number => this.state + X86.at['lapic']! + LAPIC.at[field]! + word;
+      if (this.#view.getUint32(at('isr'), true) & bit) {
+        this.#view.setUint32(at('isr'), this.#view.getUint32(at('isr'), true) & ~bit, true);
+        this.#view.setUint32(at('irr'), this.#view.getUint32(at('irr'), true) | bit, true);
+      }
+    }
+    const requests = this.state + VCPU.at['interruptRequest']!;
+    const nmi = events.nmiPending || events.nmiInjected ? IntReq.nmi : 0;
+    this.#view.setUint32(requests, this.#view.getUint32(requests, true) | nmi, true);
+  }
+
+  /** After a reset, or in a machine that was loaded. */
+  #storeTime(vcpu: KvmProcessor): void {
+    const values = new Map(PARAVIRTUAL.map((index) => [index, 0n]));
+    values.set(TSC, BigInt.asUintN(64, this.#wide('tscOffset') + this.#nowTicks()));
+    values.set(TSC_DEADLINE, this.#wide('tscDeadline'));
+    vcpu.setMsrs(values);
+  }
+
+  #nowTicks(): bigint {
+    return BigInt(Math.round(this.now())) * TSC_RATE;
+  }
+
+  /** What is left on the local APIC's timer. */
+  #timerCount(page: DataView): number {
+    const start = this.#view.getFloat64(this.state + X86.at['lapic']! + LAPIC.at['timerStart']!, true);
+    const initial = page.getUint32(Page.timerInitial, true);
+    if (start < 0 || initial === 0) return 0;
+    const gone = Math.floor((this.now() - start) / lapicTimerStep(page.getUint32(Page.timerDivide, true)));
+    if (page.getUint32(Page.timer, true) & PERIODIC) return initial - (gone % initial);
+    return Math.max(0, initial - gone);
   }
 
   /** The MSR's value, when the record has it. */

@@ -201,6 +201,8 @@ export class TcgAccelerator implements Accelerator {
   kick(): void {
     this.#kicked = true;
     for (const state of this.layout.vcpus) this.#request(state, REQUEST_RETURN);
+    // When all processors halt, the loop sleeps.
+    this.#services?.wake();
   }
 
   /** Instructions executed so far; exact only while they are counted. */

@@ -104,6 +104,12 @@ class Counter implements Stateful {
     else this.#arm(this.edge);
   }
 
+  /** Derives the next edge of OUT from the count and when it began: for a state that came from elsewhere. */
+  reschedule(): void {
+    if (this.nullCount || this.held >= 0) this.#disarm();
+    else this.#schedule();
+  }
+
   control(value: number): void {
     this.access = (value >> 4) & 3;
     this.mode = (value >> 1) & 7;

@@ -61,6 +61,8 @@ export interface VcpuSurroundings {
   /** Guest memory from a physical address on. */
   slotAt(address: number): Uint8Array | undefined;
   readonly tscKhz: number;
+  /** Virtual time, ns. */
+  readonly now: () => number;
 }
 
 const load = (data: Uint8Array): number => data.reduce((sum, byte, i) => sum + byte * 2 ** (8 * i), 0);
@@ -93,7 +95,7 @@ export class SoftwareVcpu implements KvmProcessor {
     this.id = record.index;
     this.#state = record.state;
     this.#registers = new X86Registers(tcg.memory, record.state, tcg.runtime);
-    this.#transfer = new X86StateTransfer(tcg.memory, this.#registers, record.state);
+    this.#transfer = new X86StateTransfer(tcg.memory, this.#registers, record.state, around.now);
     this.#view = new DataView(tcg.memory.buffer);
     record.reset();
     // Without an irqchip there are no local APICs.

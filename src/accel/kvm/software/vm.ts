@@ -124,6 +124,7 @@ export class SoftwareVm implements KvmMachine {
       },
       slotAt: (address) => this.#memoryAt(address),
       tscKhz: TSC_KHZ,
+      now: this.options.now,
     });
     this.#vcpus.push(vcpu);
     return vcpu;
