@@ -170,3 +170,52 @@ test('dmg: stored, zero and packed chunks, as qemu-img reads them', needsQemu, (
     await node.close();
   }),
 );
+
+const ENCRYPTED: readonly (readonly [format: string, prefix: string, options: string])[] = [
+  ['luks', '', ''],
+  ['luks', '', 'cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256,hash-alg=sha1,'],
+  ['qcow2', 'encrypt.', 'encrypt.format=luks,'],
+  ['qcow2', 'encrypt.', 'encrypt.format=aes,'],
+];
+
+for (const [format, prefix, options] of ENCRYPTED) {
+  test(`encrypted: ${format} ${options}, made by either, read by the other`, needsQemu, () =>
+    inScratch(async (folder) => {
+      const secret = ['--object', 'secret,id=s,data=tinamou'];
+      const key = `${prefix}key-secret=s`;
+      const quick = options.includes('aes,') && format === 'qcow2' ? '' : `,${prefix}iter-time=100`;
+      const raw = path.join(folder, 'raw');
+      const bytes = new Uint8Array(1 << 20).map((_, i) => i * 3 + (i >> 8));
+      fs.writeFileSync(raw, bytes);
+      const opts = (file: string): string => `driver=${format},${key},file.filename=${file}`;
+      for (const maker of ['ours', 'theirs']) {
+        const file = path.join(folder, maker);
+        const args = ['convert', ...secret, '-f', 'raw', '-O', format, '-o', `${options}${key}${quick}`, raw, file];
+        if (maker === 'ours') await img(...args);
+        else qemuImg(...args);
+        const asRaw = `driver=raw,file.filename=${raw}`;
+        qemuImg('compare', ...secret, '--image-opts', opts(file), asRaw);
+        await img('compare', ...secret, '--image-opts', opts(file), asRaw);
+        const node = await open(file, {
+          format,
+          secrets: new Map([['s', new TextEncoder().encode('tinamou')]]),
+          options: { [`${prefix}key-secret`]: 's' },
+        });
+        const shadow = bytes.slice();
+        await exercise(node, shadow, randomizer(3), 30);
+        await node.close();
+        const now = path.join(folder, 'now');
+        fs.writeFileSync(now, shadow);
+        qemuImg('compare', ...secret, '--image-opts', opts(file), `driver=raw,file.filename=${now}`);
+        assert.match(await img('info', file), /encrypted: yes/);
+        if (prefix === '' || options.includes('luks')) {
+          const wrong = new Map([['s', new TextEncoder().encode('emu')]]);
+          await assert.rejects(
+            open(file, { format, secrets: wrong, options: { [`${prefix}key-secret`]: 's' } }),
+            /Invalid password/,
+          );
+        }
+      }
+    }),
+  );
+}

@@ -62,6 +62,7 @@ export class Command {
       return await openImage(NODE_BLOCK_HOST, {
         ...rest,
         ...imageOptions,
+        options: { ...rest.options, ...(imageOptions as OpenOptions).options },
         ...(chosen !== undefined && { format: chosen }),
         share: this.options.has('U'),
         secrets: this.secrets,

@@ -96,9 +96,12 @@ async function copyTo(
       secrets: c.secrets,
     });
   }
-  const node = await c.open(target, { format: targetFormat, cache: c.cache('t', 'unsafe') }).catch((error: unknown) => {
-    throw error;
-  });
+  // What the target was encrypted with opens it too.
+  const secrets: Record<string, string> = {};
+  for (const text of options.all('o')) {
+    for (const [name, value] of keyValues(text)) if (name.endsWith('key-secret')) secrets[name] = value;
+  }
+  const node = await c.open(target, { format: targetFormat, cache: c.cache('t', 'unsafe'), options: secrets });
   return using(node, async () => {
     if (compress && !node.writeCompressed) throw new UserError(`Compression not supported for this file format`);
     if (node.length < total) {

@@ -2,6 +2,7 @@
 import { putU64be, roundUp } from '../big-endian.js';
 import type { BlockHost } from '../format.js';
 import { BlockError, type BlockNode, type Preallocation } from '../node.js';
+import type { NewEncryption } from './encryption.js';
 import {
   Autoclear,
   Compatible,
@@ -32,6 +33,7 @@ export interface Qcow2CreateOptions {
   readonly backingFormat?: string;
   readonly dataFile?: string;
   readonly dataFileRaw?: boolean;
+  readonly encryption?: NewEncryption;
 }
 
 /** Writes an image into an empty file; an external data file must be there already, and is given its length. */
@@ -59,7 +61,7 @@ export async function createQcow2(
     version: v3 ? 3 : 2,
     clusterBits,
     size: roundUp(o.size, 512),
-    cryptMethod: CRYPT_NONE,
+    cryptMethod: o.encryption?.method ?? CRYPT_NONE,
     l1Size: 0,
     l1Offset: 0,
     refcountTableOffset: clusterSize,
@@ -98,6 +100,12 @@ export async function createQcow2(
   image.header.l1Offset = offset;
   image.l1 = new Uint8Array(image.header.l1Size * 8);
   if (l1Bytes > 0) await file.write(offset, new Uint8Array(l1Bytes));
+  const luks = o.encryption?.bytes;
+  if (luks) {
+    const { offset: at } = await image.refcounts.allocate(Math.ceil(luks.length / clusterSize), true);
+    await file.write(at, luks);
+    image.header.encryption = { offset: at, length: luks.length };
+  }
   await image.refcounts.writeBack();
   await file.write(0, serializeHeader(image.header));
   if (data && data.length < header.size)

@@ -7,7 +7,8 @@ import { loadBitmaps, markInUse } from './bitmaps.js';
 import { repair } from './check.js';
 import { compressorFor } from './compression.js';
 import { createQcow2, type Qcow2CreateOptions } from './create.js';
-import { Autoclear, COMPRESSION_TYPES, CRYPT_NONE, Incompatible, MAGIC, parseHeader } from './header.js';
+import { newEncryption, openCipher } from './encryption.js';
+import { Autoclear, COMPRESSION_TYPES, Incompatible, MAGIC, parseHeader } from './header.js';
 import { Image } from './image.js';
 import { Qcow2Node } from './node.js';
 
@@ -106,12 +107,10 @@ export function qcow2Options(c: Pick<CreateContext, 'size' | 'text' | 'flag' | '
 
 async function createFromOptions(c: CreateContext): Promise<void> {
   const options = qcow2Options(c);
-  if (c.text('encrypt.format') !== undefined || c.flag('encryption')) {
-    throw new UserError('encrypted images are not supported yet');
-  }
+  const encryption = newEncryption(c);
   const data = options.dataFile === undefined ? null : c.createFile(options.dataFile, false);
   try {
-    await createQcow2(c.file, data, c.host, options);
+    await createQcow2(c.file, data, c.host, { ...options, ...(encryption && { encryption }) });
   } finally {
     await data?.close();
   }
@@ -125,8 +124,6 @@ async function openQcow2(file: BlockNode, context: OpenContext): Promise<Qcow2No
   if (header.incompatible & Incompatible.CORRUPT && !readOnly && !context.forCheck) {
     throw new UserError(`qcow2: Image is corrupt; cannot be opened read/write`);
   }
-  if (header.cryptMethod !== CRYPT_NONE)
-    throw new UserError(`'${context.filename}': encrypted images are not supported yet`);
   let data = file;
   if (header.incompatible & Incompatible.EXTERNAL_DATA) {
     const name = context.option('data-file') ?? header.dataFile;
@@ -137,7 +134,11 @@ async function openQcow2(file: BlockNode, context: OpenContext): Promise<Qcow2No
     const image = await Image.open(file, data, header, context.host, readOnly);
     const lazy = context.option('lazy-refcounts');
     if (lazy !== undefined) header.compatible = lazy === 'on' ? 1 : 0;
-    const node = new Qcow2Node(image, compressorFor(header.compression, context.host.codecs), null);
+    const node = new Qcow2Node(
+      image,
+      compressorFor(header.compression, context.host.codecs),
+      await openCipher(file, header, context),
+    );
     if (!readOnly && !context.forCheck) await makeWritable(node);
     return node;
   } catch (error) {

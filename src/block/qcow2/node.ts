@@ -409,6 +409,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     const { image } = this;
     this.#checkWritable();
     if (image.external) throw new BlockError('ENOTSUP', 'Compression is not supported with external data files');
+    if (this.cipher) throw new BlockError('ENOTSUP', 'Compression is not supported for encrypted images');
     if (offset % image.clusterSize !== 0) throw new BlockError('EINVAL', 'compressed writes take whole clusters');
     let whole = cluster;
     if (cluster.length < image.clusterSize) {

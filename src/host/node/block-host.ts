@@ -1,8 +1,8 @@
 /** This host for src/block: files, compression, time. */
-import { randomFillSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, pbkdf2Sync, randomBytes, randomFillSync } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import zlib from 'node:zlib';
-import type { BlockHost, Codecs } from '../../block/format.js';
+import type { BlockHost, Codecs, Crypto } from '../../block/format.js';
 import { FileNode, temporaryFile } from './file.js';
 
 const exactly = (data: Buffer, length: number): Uint8Array | null => (data.length === length ? data : null);
@@ -15,6 +15,17 @@ function attempt(inflate: () => Buffer, length: number): Uint8Array | null {
   }
 }
 
+const NODE_CRYPTO: Crypto = {
+  hash: (name, data) => createHash(name).update(data).digest(),
+  pbkdf2: (hash, password, salt, iterations, length) => pbkdf2Sync(password, salt, iterations, length, hash),
+  cipher(name, encrypt, key, iv, data) {
+    const cipher = encrypt ? createCipheriv(name, key, iv) : createDecipheriv(name, key, iv);
+    cipher.setAutoPadding(false);
+    return cipher.update(data);
+  },
+  random: (length) => randomBytes(length),
+};
+
 export const NODE_CODECS: Codecs = {
   // The stream may be followed by padding, and may lack its end: what counts is that enough comes out of it.
   inflateRaw: (data, length) =>
@@ -25,6 +36,7 @@ export const NODE_CODECS: Codecs = {
   deflateRaw: (data, windowBits) => zlib.deflateRawSync(data, { windowBits }),
   inflate: (data, length) => attempt(() => zlib.inflateSync(data, { maxOutputLength: length }), length),
   deflate: (data) => zlib.deflateSync(data),
+  crypto: NODE_CRYPTO,
 };
 
 export const NODE_BLOCK_HOST: BlockHost = {

@@ -1,0 +1,252 @@
+/**
+ * LUKS version 1: a header with eight slots, each of which holds the master key, encrypted with a passphrase and spread over
+ * many stripes. All numbers are big-endian.
+ */
+import { UserError } from '../../base/errors.js';
+import { getU16be, getU32be, putU16be, putU32be, roundUp } from '../big-endian.js';
+import type { Crypto, HashName, InfoValue } from '../format.js';
+import { BlockError, type BlockNode } from '../node.js';
+import { HASHES, parseMode, SectorCipher } from './sector-cipher.js';
+
+export const MAGIC = [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe];
+const HEADER_BYTES = 592;
+const SLOTS = 8;
+const SLOT_AT = 208;
+const SLOT_BYTES = 48;
+const ENABLED = 0x00ac71f3;
+const DISABLED = 0x0000dead;
+const STRIPES = 4000;
+const DIGEST_BYTES = 20;
+const SALT_BYTES = 32;
+const SECTOR = 512;
+const ALIGN = 4096;
+/** More would keep the host busy for minutes. */
+const MAX_ITERATIONS = 20_000_000;
+const MAX_KEY = 64;
+const MIN_ITERATIONS = 1000;
+
+interface Slot {
+  readonly active: boolean;
+  readonly iterations: number;
+  readonly salt: Uint8Array;
+  readonly offset: number;
+  readonly stripes: number;
+}
+
+export interface LuksHeader {
+  readonly cipher: string;
+  readonly mode: string;
+  readonly hash: HashName;
+  readonly payloadOffset: number;
+  readonly keyBytes: number;
+  readonly digest: Uint8Array;
+  readonly digestSalt: Uint8Array;
+  readonly digestIterations: number;
+  readonly uuid: string;
+  readonly slots: readonly Slot[];
+}
+
+const text = (bytes: Uint8Array, at: number, length: number): string =>
+  String.fromCharCode(...bytes.subarray(at, at + length)).replace(/\0.*$/s, '');
+
+/** `offset`: where the header begins in the file. */
+export async function readLuksHeader(file: BlockNode, offset: number): Promise<LuksHeader> {
+  const b = new Uint8Array(HEADER_BYTES);
+  await file.read(offset, b);
+  if (!MAGIC.every((m, i) => b[i] === m)) throw new UserError('Volume is not in LUKS format');
+  if (getU16be(b, 6) !== 1) throw new BlockError('ENOTSUP', `LUKS version ${getU16be(b, 6)} is not supported`);
+  const hash = text(b, 72, 32);
+  if (!HASHES.includes(hash)) throw new BlockError('ENOTSUP', `the hash ${hash} is not supported`);
+  const slots = Array.from({ length: SLOTS }, (_, i): Slot => {
+    const at = SLOT_AT + SLOT_BYTES * i;
+    return {
+      active: getU32be(b, at) === ENABLED,
+      iterations: getU32be(b, at + 4),
+      salt: b.slice(at + 8, at + 8 + SALT_BYTES),
+      offset: getU32be(b, at + 40) * SECTOR,
+      stripes: getU32be(b, at + 44),
+    };
+  });
+  const header: LuksHeader = {
+    cipher: text(b, 8, 32),
+    mode: text(b, 40, 32),
+    hash: hash as HashName,
+    payloadOffset: getU32be(b, 104) * SECTOR,
+    keyBytes: getU32be(b, 108),
+    digest: b.slice(112, 112 + DIGEST_BYTES),
+    digestSalt: b.slice(132, 132 + SALT_BYTES),
+    digestIterations: getU32be(b, 164),
+    uuid: text(b, 168, 40),
+    slots,
+  };
+  const bad = slots.some((s) => s.active && (s.iterations > MAX_ITERATIONS || s.stripes !== STRIPES));
+  if (bad || header.keyBytes === 0 || header.keyBytes > MAX_KEY || header.digestIterations > MAX_ITERATIONS) {
+    throw new BlockError('EINVAL', 'the LUKS header is broken');
+  }
+  return header;
+}
+
+/** The cipher of the data, from a passphrase. Throws UserError when none of the slots takes it. */
+export async function unlock(
+  file: BlockNode,
+  offset: number,
+  h: LuksHeader,
+  password: Uint8Array,
+  crypto: Crypto,
+): Promise<SectorCipher> {
+  const spec = parseMode(h.cipher, h.mode);
+  for (const slot of h.slots) {
+    if (!slot.active) continue;
+    const key = crypto.pbkdf2(h.hash, password, slot.salt, Math.max(1, slot.iterations), h.keyBytes);
+    const material = new Uint8Array(roundUp(h.keyBytes * slot.stripes, SECTOR));
+    await file.read(offset + slot.offset, material);
+    new SectorCipher(crypto, spec, key).decrypt(0, material);
+    const master = merge(crypto, h.hash, material, h.keyBytes, slot.stripes);
+    const digest = crypto.pbkdf2(h.hash, master, h.digestSalt, Math.max(1, h.digestIterations), DIGEST_BYTES);
+    if (digest.every((d, i) => d === h.digest[i])) return new SectorCipher(crypto, spec, master);
+  }
+  throw new UserError('Invalid password, cannot unlock any keyslot');
+}
+
+/** The anti-forensic splitter's diffusion: each digest-sized piece is hashed with its number. */
+function diffuse(crypto: Crypto, hash: HashName, block: Uint8Array): void {
+  const size = crypto.hash(hash, new Uint8Array(0)).length;
+  for (let i = 0; i * size < block.length; i++) {
+    const part = block.subarray(i * size, (i + 1) * size);
+    const numbered = new Uint8Array(4 + part.length);
+    putU32be(numbered, 0, i);
+    numbered.set(part, 4);
+    part.set(crypto.hash(hash, numbered).subarray(0, part.length));
+  }
+}
+
+function merge(crypto: Crypto, hash: HashName, material: Uint8Array, bytes: number, stripes: number): Uint8Array {
+  const block = new Uint8Array(bytes);
+  for (let s = 0; s < stripes; s++) {
+    for (let i = 0; i < bytes; i++) block[i]! ^= material[s * bytes + i]!;
+    if (s + 1 < stripes) diffuse(crypto, hash, block);
+  }
+  return block;
+}
+
+function split(crypto: Crypto, hash: HashName, key: Uint8Array, stripes: number): Uint8Array {
+  const bytes = key.length;
+  const material = new Uint8Array(roundUp(bytes * stripes, SECTOR));
+  material.set(crypto.random(bytes * (stripes - 1)));
+  const block = new Uint8Array(bytes);
+  for (let s = 0; s + 1 < stripes; s++) {
+    for (let i = 0; i < bytes; i++) block[i]! ^= material[s * bytes + i]!;
+    diffuse(crypto, hash, block);
+  }
+  for (let i = 0; i < bytes; i++) material[(stripes - 1) * bytes + i] = block[i]! ^ key[i]!;
+  return material;
+}
+
+export interface LuksChoices {
+  readonly algorithm: string;
+  readonly mode: string;
+  readonly hash: HashName;
+  /** Milliseconds that trying a passphrase should take. */
+  readonly iterationTime: number;
+}
+
+/** The options of `create`, with or without `encrypt.` in front. Throws UserError. */
+export function luksChoices(option: (name: string) => string | undefined): LuksChoices {
+  const mode = option('cipher-mode') ?? 'xts';
+  const ivgen = option('ivgen-alg') ?? 'plain64';
+  const ivHash = option('ivgen-hash-alg') ?? 'sha256';
+  const hash = option('hash-alg') ?? 'sha256';
+  const algorithm = option('cipher-alg') ?? 'aes-256';
+  if (!/^aes-(128|256)$/.test(algorithm))
+    throw new UserError(`the cipher '${algorithm}' is not supported: use aes-128 or aes-256`);
+  if (!HASHES.includes(hash))
+    throw new UserError(`the hash '${hash}' is not supported: use one of ${HASHES.join(', ')}`);
+  return {
+    algorithm,
+    mode: `${mode}-${ivgen}${ivgen === 'essiv' ? `:${ivHash}` : ''}`,
+    hash: hash as HashName,
+    iterationTime: Number(option('iter-time') ?? 2000),
+  };
+}
+
+/** Header and key material, with a new master key in the first slot. */
+export function makeLuks(
+  choices: LuksChoices,
+  password: Uint8Array,
+  crypto: Crypto,
+  now: () => number,
+): { readonly bytes: Uint8Array; readonly cipher: SectorCipher } {
+  const spec = parseMode('aes', choices.mode);
+  const keyBytes = (Number(choices.algorithm.slice(4)) / 8) * (spec.mode === 'xts' ? 2 : 1);
+  const master = crypto.random(keyBytes);
+  const slotBytes = roundUp(keyBytes * STRIPES, ALIGN);
+  const payload = ALIGN + SLOTS * slotBytes;
+  const bytes = new Uint8Array(payload);
+  const put = (at: number, value: string): void => bytes.set(new TextEncoder().encode(value), at);
+  bytes.set(MAGIC);
+  putU16be(bytes, 6, 1);
+  put(8, 'aes');
+  put(40, choices.mode);
+  put(72, choices.hash);
+  putU32be(bytes, 104, payload / SECTOR);
+  putU32be(bytes, 108, keyBytes);
+  const iterations = iterationsFor(choices, keyBytes, crypto, now);
+  const digestSalt = crypto.random(SALT_BYTES);
+  const digestIterations = Math.max(MIN_ITERATIONS, Math.floor(iterations / 8));
+  bytes.set(crypto.pbkdf2(choices.hash, master, digestSalt, digestIterations, DIGEST_BYTES), 112);
+  bytes.set(digestSalt, 132);
+  putU32be(bytes, 164, digestIterations);
+  put(168, uuid(crypto.random(16)));
+  for (let i = 0; i < SLOTS; i++) {
+    const at = SLOT_AT + SLOT_BYTES * i;
+    putU32be(bytes, at, i === 0 ? ENABLED : DISABLED);
+    putU32be(bytes, at + 40, (ALIGN + i * slotBytes) / SECTOR);
+    putU32be(bytes, at + 44, STRIPES);
+  }
+  const salt = crypto.random(SALT_BYTES);
+  putU32be(bytes, SLOT_AT + 4, iterations);
+  bytes.set(salt, SLOT_AT + 8);
+  const key = crypto.pbkdf2(choices.hash, password, salt, iterations, keyBytes);
+  const material = split(crypto, choices.hash, master, STRIPES);
+  bytes.set(new SectorCipher(crypto, spec, key).encrypt(0, material), ALIGN);
+  return { bytes, cipher: new SectorCipher(crypto, spec, master) };
+}
+
+function iterationsFor(choices: LuksChoices, keyBytes: number, crypto: Crypto, now: () => number): number {
+  const sample = 20_000;
+  const started = now();
+  crypto.pbkdf2(choices.hash, new Uint8Array(16), new Uint8Array(SALT_BYTES), sample, keyBytes);
+  const seconds = Math.max(1e-4, now() - started);
+  return Math.min(
+    MAX_ITERATIONS,
+    Math.max(MIN_ITERATIONS, Math.round(((sample / seconds) * choices.iterationTime) / 1000)),
+  );
+}
+
+function uuid(bytes: Uint8Array): string {
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}
+
+export function luksInfo(h: LuksHeader, inside: boolean): { readonly [name: string]: InfoValue } {
+  const spec = parseMode(h.cipher, h.mode);
+  return {
+    'ivgen-alg': spec.ivgen,
+    ...(spec.ivHash && { 'ivgen-hash-alg': spec.ivHash }),
+    'hash-alg': h.hash,
+    'cipher-alg': `aes-${(h.keyBytes * 8) / (spec.mode === 'xts' ? 2 : 1)}`,
+    uuid: h.uuid,
+    ...(inside && { format: 'luks' }),
+    'cipher-mode': spec.mode,
+    slots: h.slots.map((s) => ({
+      active: s.active,
+      ...(s.active && { iters: s.iterations }),
+      'key-offset': s.offset,
+      ...(s.active && { stripes: s.stripes }),
+    })),
+    'payload-offset': h.payloadOffset,
+    'master-key-iters': h.digestIterations,
+  };
+}
