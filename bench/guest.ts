@@ -117,6 +117,19 @@ export class Guest {
     return { seconds: end - start, text };
   }
 
+  /** What Tinamou's monitor answers to a command; the console is the guest's again then. */
+  async monitor(command: string): Promise<string> {
+    this.text = '';
+    this.child.stdin!.write('\x01c');
+    await this.until('(qemu) ');
+    this.text = '';
+    this.child.stdin!.write(`${command}\n`);
+    await this.until('\n(qemu) ');
+    const answer = this.text.slice(this.text.indexOf('\n') + 1, this.text.lastIndexOf('(qemu) ')).replaceAll('\r', '');
+    this.child.stdin!.write('\x01c');
+    return answer;
+  }
+
   /** MiB of memory in use now and at most. */
   memory(): { readonly now: number; readonly peak: number } {
     const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8');

@@ -4,6 +4,7 @@
  *   --runs N           samples of a row, taken in turn on both sides (default 3)
  *   --quick            a smoke test: one sample each
  *   --no-peer          ours only
+ *   --profile          after each row of the suite and of commands: where Tinamou's time went in one more run
  *   --clock process   counts the processes' processor time instead of the clock's: for a busy machine
  *   --cpu MODEL        the processor model of both sides (default max)
  *   --json FILE        writes the report; --compare FILE sets it beside an earlier one
@@ -26,6 +27,7 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     'no-peer': { type: 'boolean', default: false },
     cpu: { type: 'string', default: 'max' },
+    profile: { type: 'boolean', default: false },
     clock: { type: 'string', default: 'wall' },
     json: { type: 'string' },
     compare: { type: 'string' },
@@ -57,7 +59,14 @@ async function main(): Promise<boolean> {
   const before = values.compare === undefined ? undefined : earlier(values.compare);
   const { clock } = values;
   if (clock !== 'wall' && clock !== 'process') throw new UserError(`--clock '${clock}': wall or process`);
-  const session = new Session({ pattern, runs, peers: !values['no-peer'], cpu: values.cpu, clock });
+  const session = new Session({
+    pattern,
+    runs,
+    peers: !values['no-peer'],
+    cpu: values.cpu,
+    clock,
+    profile: values.profile,
+  });
   if (values.list) {
     for (const g of GROUPS) for (const w of g.workloads) console.log(`${g.name}/${w}`);
     return true;

@@ -18,6 +18,8 @@ export interface Row {
   /** Median of the ratios, pair by pair; undefined without a peer. */
   readonly ratio: number | undefined;
   readonly bar: number | undefined;
+  /** The bar is for the value itself, not for its ratio to the peer's. */
+  readonly absolute?: boolean;
   readonly samples: { readonly tinamou: readonly number[]; readonly peer: readonly number[] };
   readonly note?: string;
 }
@@ -54,7 +56,7 @@ export function geometricMean(values: readonly number[]): number | undefined {
 
 /** A row from samples that were taken in turn. */
 export function row(
-  what: Pick<Row, 'group' | 'workload' | 'unit'> & { readonly bar?: number | undefined; readonly note?: string },
+  what: Pick<Row, 'group' | 'workload' | 'unit' | 'absolute' | 'note'> & { readonly bar?: number | undefined },
   tinamou: readonly number[],
   peer: readonly number[],
 ): Row {
@@ -69,8 +71,10 @@ export function row(
   };
 }
 
-export const met = (r: Pick<Row, 'bar' | 'ratio' | 'tinamou'>): boolean | undefined =>
-  r.bar === undefined ? undefined : (r.ratio ?? r.tinamou) <= r.bar;
+export function met(r: Pick<Row, 'bar' | 'ratio' | 'tinamou' | 'absolute'>): boolean | undefined {
+  const measured = r.absolute ? r.tinamou : r.ratio;
+  return r.bar === undefined || measured === undefined ? undefined : measured <= r.bar;
+}
 
 const number = (value: number | undefined, digits = 2): string => (value === undefined ? '' : value.toFixed(digits));
 const word = (value: boolean | undefined): string => (value === undefined ? '' : value ? 'yes' : 'NO');
@@ -95,7 +99,7 @@ export function table(report: Report): string {
     for (const r of report.rows.filter((x) => x.group === g.name)) {
       const value = (v: number | undefined): string => (v === undefined ? '' : `${number(v)} ${r.unit}`);
       const note = r.note === undefined ? '' : ` [${notes.push(r.note)}]`;
-      const bar = r.bar === undefined ? '' : r.ratio === undefined ? value(r.bar) : number(r.bar);
+      const bar = r.bar === undefined ? '' : r.absolute ? value(r.bar) : number(r.bar);
       lines.push([`  ${r.workload}${note}`, value(r.tinamou), value(r.peer), number(r.ratio), bar, word(met(r))]);
     }
     if (g.mean === undefined) continue;

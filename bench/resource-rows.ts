@@ -37,13 +37,15 @@ async function measureMemory(session: Session): Promise<void> {
   }
   if (wanted.includes(BEYOND)) {
     const beyond = tinamou.memory().peak - RAM_MIB;
-    session.add(row({ group: 'memory', workload: BEYOND, unit: 'MiB', bar: 500 }, [beyond], []));
+    session.add(row({ group: 'memory', workload: BEYOND, unit: 'MiB', absolute: true, bar: 500 }, [beyond], []));
   }
   if (wanted.includes(GROWTH)) {
     // The last against the third: the first ones still translate code that is new to them.
     const growth = Math.max(0, at.at(-1)! - at[2]!);
     const note = `MiB beyond guest RAM after each: ${at.map((m) => m.toFixed(0)).join(' ')}`;
-    session.add(row({ group: 'memory', workload: GROWTH, unit: 'MiB', bar: GROWTH_BAR_MIB, note }, [growth], []));
+    session.add(
+      row({ group: 'memory', workload: GROWTH, unit: 'MiB', absolute: true, bar: GROWTH_BAR_MIB, note }, [growth], []),
+    );
   }
   session.endGroup({ name: 'memory', title: 'memory of the process', peer: 'none' }, {});
 }
@@ -74,7 +76,7 @@ async function measureStart(session: Session): Promise<void> {
       await guest.stop();
     }
   }
-  session.add(row({ group: 'start', workload: FIRST, unit: 's', bar: 0.3 }, seconds, []));
+  session.add(row({ group: 'start', workload: FIRST, unit: 's', absolute: true, bar: 0.3 }, seconds, []));
   session.endGroup({ name: 'start', title: 'start', peer: 'none' }, {});
 }
 

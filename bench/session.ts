@@ -15,6 +15,7 @@ export interface Wishes {
   readonly peers: boolean;
   readonly cpu: string;
   readonly clock: Clock;
+  readonly profile: boolean;
 }
 
 /** A booted Tinamou and, unless only ours is wanted, its booted peer. */
@@ -96,6 +97,14 @@ export class Session {
       if (pair.peer) samples.peer.push(await sample(pair.peer));
     }
     this.add(row(what, samples.tinamou, samples.peer));
+    if (this.wishes.profile) await this.profile(pair.tinamou, sample);
+  }
+
+  /** One more sample, under the emulator's profiler. */
+  private async profile(guest: Guest, sample: (guest: Guest) => Promise<number>): Promise<void> {
+    await guest.monitor('profile start');
+    await sample(guest);
+    console.log(`\n${await guest.monitor('profile stop')}`);
   }
 
   add(r: Row): void {

@@ -12,6 +12,8 @@ const ASC_OPTIONS = [
     'dist/runtime/x86.wasm',
     '-O3',
     '--noAssert',
+    // Names of functions, for profilers; the code is the same.
+    '--debug',
     '--runtime',
     'stub',
     '--exportTable',

@@ -103,6 +103,8 @@ export const MACHINE = layout('Machine', [
   ['icount', 'u32'], // non-zero: count instructions exactly
   ['traceMask', 'u32'], // which -d items are on (TraceBit)
   ['apicBus', 'u32'], // guest specific
+  ['regionExits', 'u64', 4], // how often regions ended, by what they returned (run.ts: REGION_*; the last: all others)
+  ['sideExitOps', 'u32', 256], // side exits by the number of the op (ops.ts), the last: before a block
 ]);
 
 /** One flattened range of guest physical address space; sorted by start, no overlap. */

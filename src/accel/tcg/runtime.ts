@@ -3,6 +3,8 @@
 export interface Runtime {
   readonly table: WebAssembly.Table;
   run(cpu: number): number;
+  /** 0: unknown, 1: the code at pc is in the cold tier, 2: in a compiled region. */
+  tierAtPc(cpu: number): number;
   addBlock(machine: number, block: number): void;
   findBlock(machine: number, host: number, mode: number): number;
   invalidateBlock(machine: number, block: number): void;

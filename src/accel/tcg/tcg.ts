@@ -30,6 +30,8 @@ export interface TcgLog {
   interrupt?: ((state: number, kind: number, vector: number, code: number) => void) | undefined;
   /** A block or the region that it heads is entered. */
   block?: ((state: number, block: number) => void) | undefined;
+  /** A slice ended in the middle of guest code: the pc is that of the next instruction. */
+  sliceEnd?: ((state: number, tier: 'cold' | 'compiled') => void) | undefined;
   /** A processor is about to be reset. */
   reset?: ((state: number) => void) | undefined;
 }
@@ -74,6 +76,8 @@ export class TcgAccelerator implements Accelerator {
   readonly runtime: Runtime;
   readonly jit: Jit;
   readonly log: TcgLog = {};
+  /** Since the start: blocks translated, ns that took; blocks invalidated; slices that ended in guest code of each tier. */
+  readonly stats = { translated: 0, translateNs: 0, invalidated: 0, coldSlices: 0, compiledSlices: 0 };
   readonly #guest: GuestArchitecture;
   readonly #options: TcgOptions;
   readonly #ticker: Ticker;
@@ -83,7 +87,6 @@ export class TcgAccelerator implements Accelerator {
   #words: Int32Array;
   #next = 0;
   #turn = 0;
-  #translateNs = 0;
   /** Accesses so far to each port, up to COLD_ACCESSES; ns that those took; and when the one under way began, 0: none. */
   readonly #portAccesses = new Uint8Array(0x10000);
   #coldAccessNs = 0;
@@ -195,6 +198,15 @@ export class TcgAccelerator implements Accelerator {
     }
   }
 
+  /** Which tier a slice ended in: the ends of slices are samples of where the time goes. */
+  #sample(state: number): void {
+    const tier = this.runtime.tierAtPc(state);
+    if (tier === 0) return;
+    if (tier === 1) this.stats.coldSlices++;
+    else this.stats.compiledSlices++;
+    this.log.sliceEnd?.(state, tier === 1 ? 'cold' : 'compiled');
+  }
+
   /** Guest code runs in slices only. */
   stop(): void {}
 
@@ -217,7 +229,7 @@ export class TcgAccelerator implements Accelerator {
   /** Ns so far in which this thread translated and compiled instead of running guest code, or JavaScript warmed up. */
   get ownWorkNs(): number {
     const access = this.#coldAccess === 0 ? 0 : this.#options.monotonic() - this.#coldAccess;
-    return this.#translateNs + this.jit.stats.compileNs + this.#coldAccessNs + access;
+    return this.stats.translateNs + this.jit.stats.compileNs + this.#coldAccessNs + access;
   }
 
   runSlice(maxNs: number, instructions = 0): SliceEnd {
@@ -243,6 +255,7 @@ export class TcgAccelerator implements Accelerator {
       }
       const reason = this.runtime.run(state);
       this.#ticker.disarm();
+      if (reason === ExitReason.request) this.#sample(state);
       this.jit.flushQueue();
       this.#turn = (index + 1) % count;
       switch (reason) {
@@ -400,14 +413,18 @@ export class TcgAccelerator implements Accelerator {
       translate: (cpu: number, host: number, mode: number, page2: number) => {
         const start = this.#options.monotonic();
         const block = this.#translate(cpu >>> 0, host >>> 0, mode, page2 >>> 0);
-        this.#translateNs += this.#options.monotonic() - start;
+        this.stats.translateNs += this.#options.monotonic() - start;
+        this.stats.translated++;
         return block;
       },
       hot: (block: number, cpu: number) => {
         this.jit.request(block >>> 0, cpu >>> 0);
         if (this.jit.pending >= COMPILE_BATCH) this.jit.flushQueue();
       },
-      blockInvalidated: (block: number) => this.jit.invalidated(block >>> 0),
+      blockInvalidated: (block: number) => {
+        this.stats.invalidated++;
+        this.jit.invalidated(block >>> 0);
+      },
       traceBlock: (cpu: number, block: number) => this.log.block?.(cpu >>> 0, block >>> 0),
     };
     const instance = new WebAssembly.Instance(module, { env });

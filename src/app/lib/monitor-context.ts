@@ -3,11 +3,14 @@ import fs from 'node:fs';
 import { UserError } from '../../base/errors.js';
 import { openImage } from '../../block/open.js';
 import type { KvmReport, MonitorContext, Statistic } from '../../control/hmp/context.js';
+import type { Profiler, SliceSample } from '../../control/hmp/profile.js';
 import { KeySender } from '../../display/key-sender.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { deflate } from '../../host/node/deflate.js';
 import { hostReason } from '../../host/node/host-error.js';
-import { VCPU } from '../../ir/layout.js';
+import { HostProfiler } from '../../host/node/profiler.js';
+import { MACHINE, VCPU } from '../../ir/layout.js';
+import { OPS } from '../../ir/ops.js';
 import type { AddressSpace } from '../../memory/address-space.js';
 import { describeFlatView } from '../../memory/describe.js';
 import { parseKeyval } from '../options/keyval.js';
@@ -59,6 +62,7 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
     keys: m.keyboard && new KeySender(m.keyboard, clocks.virtual),
     inspection: m.inspection,
     translation: () => translation(m),
+    profiler: profiler(m),
     kvm: () => kvmReport(m),
     writeFile(path, bytes) {
       try {
@@ -99,6 +103,33 @@ function kvmReport({ kvm, machine, wishes }: Assembled): KvmReport | undefined {
   };
 }
 
+function profiler({ accelerator, registers }: Assembled): Profiler {
+  const host = new HostProfiler();
+  let slices: SliceSample[] = [];
+  return {
+    start(intervalUs) {
+      host.start(intervalUs);
+      slices = [];
+      accelerator.log.sliceEnd = (state, tier) => {
+        const r = registers.find((x) => x.state === state);
+        if (r) slices.push({ pc: r.get('rip'), cold: tier === 'cold' });
+      };
+    },
+    stop() {
+      accelerator.log.sliceEnd = undefined;
+      return { calls: host.stop(), slices };
+    },
+    readFile(file) {
+      try {
+        return fs.readFileSync(file, 'utf8');
+      } catch (error) {
+        throw new UserError(`cannot read '${file}': ${hostReason(error)}`);
+      }
+    },
+    ram: () => new Uint8Array(accelerator.memory.buffer),
+  };
+}
+
 const COUNTERS = [
   ['instructionCount', 'instructions interpreted'],
   ['statColdBlocks', 'blocks interpreted'],
@@ -112,6 +143,7 @@ const COUNTERS = [
 
 function translation({ accelerator }: Assembled): Statistic[] {
   const { stats } = accelerator.jit;
+  const own = accelerator.stats;
   const view = new DataView(accelerator.memory.buffer);
   const rows: Statistic[] = [
     { label: 'regions installed', value: String(stats.regions) },
@@ -120,10 +152,32 @@ function translation({ accelerator }: Assembled): Statistic[] {
     { label: 'time compiling', value: `${(stats.compileNs / 1e6).toFixed(1)} ms` },
     { label: 'regions dropped', value: String(stats.dropped) },
     { label: 'translations discarded', value: `${stats.resets} times` },
+    { label: 'blocks translated', value: String(own.translated) },
+    { label: 'time translating', value: `${(own.translateNs / 1e6).toFixed(1)} ms` },
+    { label: 'blocks invalidated', value: String(own.invalidated) },
+    { label: 'cold-tier share', value: `${share(own.coldSlices, own.compiledSlices)} of the slices ended in it` },
   ];
   for (const [field, label] of COUNTERS) {
     const total = accelerator.vcpus.reduce((sum, v) => sum + view.getBigUint64(v.state + VCPU.at[field]!, true), 0n);
     rows.push({ label, value: String(total) });
   }
+  const { machine } = accelerator.layout;
+  REGION_ENDS.forEach((label, i) => {
+    const count = view.getBigUint64(machine + MACHINE.at['regionExits']! + i * 8, true);
+    rows.push({ label: `regions left: ${label}`, value: String(count) });
+  });
+  const ops = Array.from({ length: 256 }, (_, op) => ({
+    label: `side exits at ${OPS[op]?.name ?? 'a block not in it'}`,
+    count: view.getUint32(machine + MACHINE.at['sideExitOps']! + op * 4, true),
+  }));
+  for (const { label, count } of ops.sort((a, b) => b.count - a.count).slice(0, SIDE_EXIT_ROWS))
+    if (count > 0) rows.push({ label, value: String(count) });
   return rows;
 }
+
+/** What the counters `regionExits` count, in their order. */
+const REGION_ENDS = ['for other code', 'by a side exit', 'by a fault', 'for the host'];
+const SIDE_EXIT_ROWS = 12;
+
+const share = (part: number, rest: number): string =>
+  part + rest === 0 ? '-' : `${((100 * part) / (part + rest)).toFixed(1)} %`;

@@ -11,6 +11,7 @@ import { infoExits, infoKvm } from './info-kvm.js';
 import { infoBlock, infoBlockStats, infoChardev, infoJit, infoMtree, infoQtree, infoRoms } from './info-machine.js';
 import { examine, guestPhysical, portRead, portWrite, print, saveMemory, sumMemory } from './memory-commands.js';
 import { pageLine, Ranges, walkPages } from './page-tables.js';
+import { profile } from './profile.js';
 import { dumpRegisters } from './registers.js';
 
 export interface Command {
@@ -292,6 +293,12 @@ export const COMMANDS: readonly Command[] = [
   row('o', '/fmt addr value', 'write an I/O port', portWrite),
   row('pmemsave', 'addr size file', 'save physical memory to a file', (s, text) => saveMemory(s, text, true)),
   row('print|p', '/fmt expr', 'show the value of an expression', print),
+  row(
+    'profile',
+    'start [interval]|stop [System.map]',
+    'sample where the time goes; say it by tier and guest function',
+    profile,
+  ),
   row('quit|q', '', 'end the emulator', (s) => s.quit()),
   row('ringbuf_read', 'device size', 'take what a ringbuf character device was sent', ringbufRead),
   row('ringbuf_write', 'device data', 'send something through a ringbuf character device', ringbufWrite),

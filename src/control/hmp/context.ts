@@ -11,6 +11,7 @@ import type { KeySender } from '../../display/key-sender.js';
 import type { Deflate } from '../../display/screendump.js';
 import type { X86Registers } from '../../guest/x86/registers.js';
 import type { Machine } from '../../machine/machine.js';
+import type { Profiler } from './profile.js';
 
 /** A counter or size with its label, for `info jit`. */
 export interface Statistic {
@@ -67,6 +68,7 @@ export interface MonitorContext {
     irqCounts(): readonly { readonly controller: string; readonly counts: readonly number[] }[];
   };
   translation(): readonly Statistic[];
+  readonly profiler: Profiler;
   /** Undefined under another accelerator. */
   kvm(): KvmReport | undefined;
   /** Throws UserError. */

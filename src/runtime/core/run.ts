@@ -15,6 +15,7 @@ import {
   BLOCK_HEAT,
   BLOCK_HOST,
   BLOCK_HOST2,
+  BLOCK_REGION,
   BLOCK_SIDE_EXITS,
   BLOCK_SIZE,
   BLOCK_VALID,
@@ -25,6 +26,8 @@ import {
   JUMP_PC,
   JUMP_SIZE,
   MACHINE_HOT_THRESHOLD,
+  MACHINE_REGION_EXITS,
+  MACHINE_SIDE_EXIT_OPS,
   MACHINE_TRACE_MASK,
   MANY_SIDE_EXITS,
   TRACE_EXEC,
@@ -194,18 +197,36 @@ function sideExit(cpu: usize): void {
   store<u32>(head + BLOCK_SIDE_EXITS, count);
   if (count === MANY_SIDE_EXITS) hot(head, 0);
   cold = true;
+  const op = load<u32>(cpu + VCPU_SIDE_OP);
+  const block = <usize>load<u32>(cpu + VCPU_SIDE_BLOCK);
+  const reason: usize = op === WHOLE_BLOCK ? 255 : load<u16>(block + BLOCK_SIZE + <usize>(op << 4));
+  const ops = <usize>load<u32>(cpu + VCPU_MACHINE) + MACHINE_SIDE_EXIT_OPS + (reason << 2);
+  store<u32>(ops, load<u32>(ops) + 1);
 }
 
 /** Runs a compiled region and turns what it returned into a result of `step`. */
 function enterRegion(cpu: usize, compiled: u32): u32 {
   setCurrentBlock(0xffffffff);
   const result = call_indirect<u32>(compiled, cpu);
+  const exits = <usize>load<u32>(cpu + VCPU_MACHINE) + MACHINE_REGION_EXITS + ((<usize>min<u32>(result, 3)) << 3);
+  store<u64>(exits, load<u64>(exits) + 1);
   if (result === REGION_NEXT) return RUN_DISPATCH;
   if (result === REGION_SIDE_EXIT) {
     sideExit(cpu);
     return RUN_DISPATCH;
   }
   return result === REGION_FAULT ? RUN_FAULT : result - REGION_EXIT + RUN_EXIT;
+}
+
+/** Whether the code at pc is: 0: unknown, 1: in the cold tier, 2: part of a compiled region. For statistics. */
+export function tierAtPc(cpu: usize): u32 {
+  const mode = load<u32>(cpu + VCPU_MODE);
+  if (mode & MODE_CS_BASE || load<u32>(cpu + VCPU_FAULT_PENDING)) return 0;
+  const host = fetchHost(cpu, load<u64>(cpu + VCPU_PC));
+  store<u32>(cpu + VCPU_FAULT_PENDING, 0);
+  if (host <= 1) return 0;
+  const block = findBlock(<usize>load<u32>(cpu + VCPU_MACHINE), <u32>host, mode);
+  return block && load<u32>(block + BLOCK_REGION) ? 2 : 1;
 }
 
 /** Runs the vCPU until something needs the host; returns an ExitReason. */
