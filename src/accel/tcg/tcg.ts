@@ -200,6 +200,8 @@ export class TcgAccelerator implements Accelerator {
 
   /** Which tier a slice ended in: the ends of slices are samples of where the time goes. */
   #sample(state: number): void {
+    // A counted run must not depend on where the host cut it: looking at the pc fills the TLB.
+    if (this.#options.countInstructions) return;
     const tier = this.runtime.tierAtPc(state);
     if (tier === 0) return;
     if (tier === 1) this.stats.coldSlices++;
