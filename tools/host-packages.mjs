@@ -6,6 +6,8 @@ import { delimiter, join } from 'node:path';
 /** Program (or file) that shows the package is there, and the package. */
 const WANTED = [
   ['qemu-system-x86_64', 'qemu-system-x86'],
+  ['qemu-img', 'qemu-utils'],
+  ['nbdinfo', 'libnbd-bin'],
   ['gcc', 'gcc'],
   ['/usr/include/stdio.h', 'libc6-dev'],
   ['objdump', 'binutils'],

@@ -1,5 +1,8 @@
 /** What an image format declares, and what it is given to open and create images. */
 import type { CheckResult, Repair } from './check.js';
+import type { FetchRange } from './http.js';
+import type { NbdAddress } from './nbd/address.js';
+import type { ByteStream } from './nbd/protocol.js';
 import type { BlockNode, Completion, Eventually } from './node.js';
 
 /** Compression and ciphers of the host; synchronous, so that only small pieces (clusters) go through them. */
@@ -36,6 +39,9 @@ export interface BlockHost {
   /** Seconds and nanoseconds since 1970, for snapshots and format headers. */
   now?(): number;
   random?(bytes: Uint8Array): void;
+  /** A connection to a server. Fails with UserError. */
+  connect?(address: NbdAddress): Promise<ByteStream>;
+  readonly fetchRange?: FetchRange;
 }
 
 export interface FileAccess {

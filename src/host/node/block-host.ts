@@ -3,6 +3,8 @@ import { createCipheriv, createDecipheriv, createHash, pbkdf2Sync, randomBytes, 
 import { tmpdir } from 'node:os';
 import zlib from 'node:zlib';
 import type { BlockHost, Codecs, Crypto } from '../../block/format.js';
+import { connectStream } from './byte-stream.js';
+import { fetchRange } from './fetch-range.js';
 import { FileNode, temporaryFile } from './file.js';
 
 const exactly = (data: Buffer, length: number): Uint8Array | null => (data.length === length ? data : null);
@@ -50,6 +52,8 @@ export const NODE_BLOCK_HOST: BlockHost = {
   createFile: (filename) => FileNode.create(filename),
   temporaryFile: () => temporaryFile(tmpdir()),
   codecs: NODE_CODECS,
+  connect: connectStream,
+  fetchRange,
   now: () => Date.now() / 1000,
   random: (bytes) => {
     randomFillSync(bytes);
