@@ -35,6 +35,8 @@ export class BareMachine {
   /** Answers port reads; all ones by default. */
   onPortRead: (port: number, size: number) => number = (_port, size) =>
     size === 4 ? 0xffffffff : (1 << (8 * size)) - 1;
+  /** The virtual clock, in ns. */
+  now: () => number = () => Number(process.hrtime.bigint()) % 2 ** 50;
 
   constructor(options: BareOptions) {
     const bytes = options.ramBytes ?? 16 << 20;
@@ -53,7 +55,7 @@ export class BareMachine {
       },
       mmioRead: (_region, _offset, size) => (size === 4 ? 0xffffffff : (1 << (8 * size)) - 1),
       mmioWrite: () => {},
-      virtualNow: () => Number(process.hrtime.bigint()) % 2 ** 50,
+      virtualNow: () => this.now(),
       random: () => 4,
       picAcknowledge: () => 0xff,
       ioapicEoi: () => {},

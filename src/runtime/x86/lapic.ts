@@ -248,7 +248,21 @@ function setDeadline(cpu: usize, at: f64): void {
   if (at < before) returnToHost(cpu);
 }
 
-/** Derives the deadline from the registers. */
+/** The counter starts now. It may run out before anybody looks at the clock again: that is no reason not to fire. */
+function startTimer(cpu: usize): void {
+  const now = virtualNs();
+  const initial = apicGet(cpu, LAPIC_TIMER_INITIAL);
+  if (initial === 0 || timerMode(cpu) === TIMER_DEADLINE) {
+    setTimerStart(cpu, -1);
+    armTimer(cpu);
+    return;
+  }
+  setTimerStart(cpu, now);
+  const masked = (lvt(cpu, LVT_TIMER) & LVT_MASKED) !== 0;
+  setDeadline(cpu, masked ? Infinity : now + <f64>initial * timerStep(cpu));
+}
+
+/** Derives the deadline from the registers, after a change of LVT or divider; what ran out while masked is gone. */
 function armTimer(cpu: usize): void {
   const mode = timerMode(cpu);
   if ((lvt(cpu, LVT_TIMER) & LVT_MASKED) !== 0) {
@@ -267,8 +281,10 @@ function armTimer(cpu: usize): void {
     return;
   }
   const now = virtualNs();
+  // A count that was armed is still to fire, even if it has run out since the clock was read last.
+  const armed = load<f64>(cpu + X86_LAPIC_DEADLINE) < Infinity;
   if (mode === TIMER_PERIODIC) setDeadline(cpu, start + (floor((now - start) / period) + 1) * period);
-  else setDeadline(cpu, start + period > now ? start + period : Infinity);
+  else setDeadline(cpu, armed || start + period > now ? start + period : Infinity);
 }
 
 function currentCount(cpu: usize): u32 {
@@ -280,9 +296,12 @@ function currentCount(cpu: usize): u32 {
   return gone >= <f64>initial ? 0 : initial - <u32>gone;
 }
 
-/** The host calls this when `lapicDeadline` has passed. */
+/** The host calls this when `lapicDeadline` has passed; registers' writes do before they change what it means. */
 export function lapicTimerExpired(cpu: usize): void {
-  if (virtualNs() < load<f64>(cpu + X86_LAPIC_DEADLINE)) return;
+  if (virtualNs() >= load<f64>(cpu + X86_LAPIC_DEADLINE)) expire(cpu);
+}
+
+function expire(cpu: usize): void {
   const entry = lvt(cpu, LVT_TIMER);
   if (timerMode(cpu) === TIMER_PERIODIC) armTimer(cpu);
   else {
@@ -368,6 +387,7 @@ function writeRegister(cpu: usize, number: u32, value: u32): void {
     value = (value & load<u32>(LVT_BITS + (entry << 2))) | (lvt(cpu, entry) & LVT_PENDING);
     if (entry === LVT_TIMER) {
       if (!has(cpu, FEATURE_TSC_DEADLINE)) value &= ~0x40000;
+      lapicTimerExpired(cpu);
       const modeBefore = timerMode(cpu);
       apicSet(cpu, LAPIC_LVT, value);
       if ((timerMode(cpu) === TIMER_DEADLINE) !== (modeBefore === TIMER_DEADLINE)) {
@@ -421,11 +441,13 @@ function writeRegister(cpu: usize, number: u32, value: u32): void {
       apicSet(cpu, LAPIC_ICR_HIGH, value);
       return;
     case 0x38:
+      // What ran out by now is told of first: it belongs to the count before.
+      lapicTimerExpired(cpu);
       apicSet(cpu, LAPIC_TIMER_INITIAL, value);
-      setTimerStart(cpu, value === 0 || timerMode(cpu) === TIMER_DEADLINE ? -1 : virtualNs());
-      armTimer(cpu);
+      startTimer(cpu);
       return;
     case 0x3e: {
+      lapicTimerExpired(cpu);
       apicSet(cpu, LAPIC_TIMER_DIVIDE, value & 0xb);
       armTimer(cpu);
       return;
