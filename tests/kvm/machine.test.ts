@@ -13,6 +13,7 @@ import { VirtualMachine } from '../../src/app/lib/index.js';
 import { setTrace, setTraceSink } from '../../src/base/trace.js';
 import { parseCpu } from '../../src/guest/x86/cpu-models.js';
 import { FEATURE_WORDS } from '../../src/guest/x86/features.js';
+import { DebuggerFlag } from '../../src/guest/x86/state.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { cacheFolder } from '../../tools/guest/cache.js';
 import { biosFile } from '../../tools/guest/guests.js';
@@ -262,5 +263,49 @@ test('a trace in a .json file is a bar for each exit', { skip: noKvm }, async ()
     assert.ok(end!.ph === 'E' && end!.tid === 0 && end!.ts >= events[start]!.ts);
   } finally {
     rmSync(folder, { recursive: true });
+  }
+});
+
+test("a debugger's breakpoints and steps, as the record has them, stop the machine", {
+  skip: noKvm,
+  timeout: 60_000,
+}, async () => {
+  // xor ax, ax / l: inc ax / nop / jmp l; at f000:0000
+  const guest = new Guest(firmware('31 c0 40 90 eb fc'), { paused: true });
+  const { machine, registers } = guest.composed;
+  const [r] = registers;
+  const base = 0xf0000n;
+  const wish = (flags: number, ...breakpoints: bigint[]): void => {
+    const view = new DataView(guest.composed.accelerator.memory.buffer);
+    r!.setField('debugger', flags);
+    r!.setField('breakpointCount', breakpoints.length);
+    breakpoints.forEach((at, i) => {
+      view.setBigUint64(r!.address('breakpoints') + 8 * i, at, true);
+    });
+  };
+  const stopped = async (): Promise<bigint> => {
+    machine.lifecycle.start();
+    for (let waited = 0; machine.lifecycle.running && waited < 5000; waited++) await pause(1);
+    assert.equal(machine.lifecycle.state, 'debug', `${guest.reports}`);
+    guest.composed.synchronize();
+    return r!.get('rip');
+  };
+  try {
+    wish(DebuggerFlag.breakpoints, base + 3n);
+    for (let round = 1n; round <= 3n; round++) {
+      assert.equal(await stopped(), 3n);
+      assert.equal(r!.get('rax') & 0xffffn, round);
+    }
+    wish(DebuggerFlag.single);
+    assert.equal(await stopped(), 4n);
+    assert.equal(await stopped(), 2n);
+    assert.equal(await stopped(), 3n);
+    assert.equal(r!.get('rax') & 0xffffn, 4n);
+    wish(0);
+    machine.lifecycle.start();
+    await pause(30);
+    assert.equal(machine.lifecycle.state, 'running');
+  } finally {
+    await guest.dispose();
   }
 });

@@ -19,7 +19,7 @@ import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData }
 import { kvmCpuid } from './cpuid.js';
 import { type AccessCount, AccessCounts, readExits, STATS_BYTES, type VcpuExits } from './exit-stats.js';
 import type { HostCalls } from './host-calls.js';
-import type { GsiRoute, KvmExit } from './interface.js';
+import type { GsiRoute, GuestDebugRequest, KvmExit } from './interface.js';
 import type { IrqchipMode } from './irqchip-mode.js';
 import { KernelChips } from './kernel-chips.js';
 import type { Kvm } from './kvm.js';
@@ -68,6 +68,10 @@ interface Processor {
   thread: VcpuThread | undefined;
   /** Asked something that only a reset, or the user, can answer. */
   held: boolean;
+  /** What a debugger asked for. */
+  debug: GuestDebugRequest | undefined;
+  /** Steps off a breakpoint first. */
+  leaving: boolean;
 }
 
 /** Pages for KVM itself, below all firmware. */
@@ -79,6 +83,7 @@ const MOST_MISSES = 6;
 /** A kick that was lost is repeated after this. */
 const KICK_AGAIN_MS = 10;
 const MSI_ADDRESS = 0xfee00000;
+const HARDWARE_BREAKPOINTS = 4;
 
 export class KvmAccelerator implements Accelerator {
   readonly name = 'kvm';
@@ -136,6 +141,8 @@ export class KvmAccelerator implements Accelerator {
         recordIsValid: true,
         thread: undefined,
         held: false,
+        debug: undefined,
+        leaving: false,
       }),
     );
     this.vcpus = this.#processors.map((p, index) => this.#vcpu(p, index));
@@ -328,6 +335,7 @@ export class KvmAccelerator implements Accelerator {
       if (Atomics.load(this.#words, p.base + Control.command) === Command.run && !p.held) continue;
       p.thread ??= this.#start(p, index);
       this.#load(p);
+      this.#debug(p);
       Atomics.store(this.#words, p.base + Control.command, Command.run);
       Atomics.notify(this.#words, p.base + Control.command);
       if (p.held) this.#release(p);
@@ -338,6 +346,30 @@ export class KvmAccelerator implements Accelerator {
     if (p.recordIsNewer !== 'no') p.transfer.store(p.kvm, p.recordIsNewer === 'reset');
     p.recordIsNewer = 'no';
     p.recordIsValid = false;
+  }
+
+  /** A debugger's wishes are in the record, as tcg has them. */
+  #debug(p: Processor): void {
+    const { breakpoints = [], singleStep = false } = p.transfer.debugRequest();
+    if (breakpoints.length > HARDWARE_BREAKPOINTS) {
+      this.options.report(
+        `KVM watches ${HARDWARE_BREAKPOINTS} breakpoints: of ${breakpoints.length} the last are left out`,
+      );
+    }
+    const watched = breakpoints.slice(0, HARDWARE_BREAKPOINTS);
+    if (!singleStep && watched.length === 0 && !p.debug) return;
+    p.debug = singleStep || watched.length > 0 ? { singleStep, breakpoints: watched } : undefined;
+    // Who goes on at a breakpoint wants to leave it: one step without it.
+    p.leaving = !singleStep && watched.includes(p.transfer.linearPc(p.kvm));
+    p.kvm.setGuestDebug(p.leaving ? { singleStep: true } : (p.debug ?? {}));
+  }
+
+  /** Whether a debug exit is one that the debugger asked for. */
+  #debugStop(p: Processor): boolean {
+    if (!p.leaving) return true;
+    p.leaving = false;
+    p.kvm.setGuestDebug(p.debug ?? {});
+    return p.debug?.breakpoints?.includes(p.transfer.linearPc(p.kvm)) ?? false;
   }
 
   #start(p: Processor, index: number): VcpuThread {
@@ -432,7 +464,7 @@ export class KvmAccelerator implements Accelerator {
       case 'shutdown':
         return { reason: 'shutdown', vcpu: index };
       case 'debug':
-        return { reason: 'debug', vcpu: index };
+        return this.#debugStop(p) ? { reason: 'debug', vcpu: index } : undefined;
       default:
         this.options.report(describeStop(index, exit, p.kvm));
         return { reason: 'internalError', vcpu: index };

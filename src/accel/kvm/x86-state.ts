@@ -5,12 +5,12 @@
  */
 
 import type { Segment, SegmentName, X86Registers } from '../../guest/x86/registers.js';
-import { ClockRate, GPR, IntReq, LAPIC, X86 } from '../../guest/x86/state.js';
+import { ClockRate, DebuggerFlag, GPR, IntReq, LAPIC, X86 } from '../../guest/x86/state.js';
 import { lapicTimerStep } from '../../guest/x86/vcpu-state.js';
 import { XsaveArea, XsaveBit } from '../../guest/x86/xsave-layout.js';
 import { VCPU } from '../../ir/layout.js';
 import { EventsValid, type KvmSegment, MpState, type Regs, type Sregs } from './abi.js';
-import type { KvmProcessor } from './interface.js';
+import type { GuestDebugRequest, KvmProcessor } from './interface.js';
 import { KVM_TRACE } from './trace.js';
 
 /** MSRs by the field that holds them; arrays element by element. */
@@ -72,6 +72,7 @@ const NOTHING_UNDER_WAY = {
   nmiInjected: 0,
   nmiPending: 0,
 };
+const EFER_LMA = 0x400n;
 const XSTATE_BV = 512;
 const DR6 = 6;
 const DR7 = 7;
@@ -186,6 +187,23 @@ export class X86StateTransfer {
     const current = view.getUint32(Page.timerCurrent, true);
     const gone = (initial - current) * lapicTimerStep(view.getUint32(Page.timerDivide, true));
     this.#view.setFloat64(lapic + LAPIC.at['timerStart']!, current === 0 ? -1 : Math.max(0, this.now() - gone), true);
+  }
+
+  /** What a debugger wants, as the record has it. */
+  debugRequest(): GuestDebugRequest {
+    const wishes = this.registers.field('debugger');
+    const count = wishes & DebuggerFlag.breakpoints ? this.registers.field('breakpointCount') : 0;
+    return {
+      singleStep: (wishes & DebuggerFlag.single) !== 0,
+      breakpoints: Array.from({ length: count }, (_, i) => this.#wide('breakpoints', i)),
+    };
+  }
+
+  /** Where the next instruction is, by KVM. */
+  linearPc(vcpu: KvmProcessor): bigint {
+    const { cs, efer } = vcpu.sregs();
+    const { rip } = vcpu.regs();
+    return cs.l && efer & EFER_LMA ? rip : (cs.base + rip) & 0xffff_ffffn;
   }
 
   /** What KVM was about to deliver goes back to where it came from: the record has it all then. */
