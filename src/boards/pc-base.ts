@@ -248,6 +248,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
       random: () => host.random(),
       chardev: (id) => host.chardev(id),
       drive: (id) => host.drive(id),
+      folder: (id) => host.folder(id),
       firmwareImage: (name) => host.firmwareImage(name),
     },
     options.globals,

@@ -2,6 +2,7 @@
 import type { DriveContext } from '../block/drive.js';
 import type { CharContext } from '../char/context.js';
 import type { BusDeviceType, IsaDeviceType, PciDeviceType } from '../machine/device-type.js';
+import type { FolderContext } from '../machine/host-folder.js';
 import type { PropertySpecs } from '../machine/property.js';
 import { ich9Ahci } from './ahci/ich9-ahci.js';
 import { isaSerial } from './char/isa-serial.js';
@@ -23,11 +24,12 @@ import { virtioBalloonPci } from './virtio/balloon/virtio-balloon.js';
 import { virtioBlkPci } from './virtio/blk/virtio-blk-pci.js';
 import { type VirtioSerialSlot, virtconsole, virtserialport } from './virtio/console/ports.js';
 import { virtioSerialPci } from './virtio/console/virtio-serial-pci.js';
+import { virtio9pPci } from './virtio/ninep/virtio-9p.js';
 import { virtioRngPci } from './virtio/rng/virtio-rng.js';
 import { virtioScsiPci } from './virtio/scsi/virtio-scsi.js';
 
 /** What devices use that lies outside the machine: backends by the user's names. */
-export interface DeviceResources extends CharContext, DriveContext, RomContext {}
+export interface DeviceResources extends CharContext, DriveContext, FolderContext, RomContext {}
 
 export type DeviceType =
   | IsaDeviceType<PropertySpecs, DeviceResources>
@@ -52,6 +54,7 @@ export const DEVICE_TYPES: readonly DeviceType[] = [
   vgaIsaType,
   vgaPciType,
   virtconsole,
+  virtio9pPci,
   virtioBalloonPci,
   virtioBlkPci,
   virtioRngPci,

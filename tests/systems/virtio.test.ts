@@ -1,6 +1,6 @@
 /** The guest's own virtio drivers: Debian's kernel finds every device, uses it, and the host sees what it did. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -164,7 +164,7 @@ test('a disk is plugged in while the guest runs, used, and unplugged', { skip, t
   const image = ext4Image('hot.img');
   const vm = await linuxMachine({
     ...KERNEL,
-    initrdRequest: { modules: ['virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'ext4'] },
+    initrdRequest: { modules: ['virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'crc32c_generic', 'ext4'] },
     args: [
       ...['-drive', `if=none,id=d,file=${image},format=raw`, '-device', 'virtio-scsi-pci,id=s'],
       ...['-drive', `if=none,id=e,file=${ext4Image('hot-scsi.img')},format=raw`],
@@ -197,3 +197,45 @@ test('a disk is plugged in while the guest runs, used, and unplugged', { skip, t
   checkFileSystem(image);
   assert.match(tool('debugfs', ['-R', 'cat /1', image]).out, /^1$/m);
 });
+
+for (const model of ['none', 'mapped-file'] as const) {
+  test(`virtio-9p-pci: a folder of the host, security model ${model}`, { timeout }, async () => {
+    const shared = join(folder, `shared-${model}`);
+    mkdirSync(join(shared, 'sub'), { recursive: true });
+    writeFileSync(join(shared, 'from-host'), 'hello guest\n');
+    const vm = await linuxMachine({
+      ...KERNEL,
+      initrdRequest: { modules: ['virtio_pci', '9pnet_virtio', '9p'] },
+      args: ['-virtfs', `local,path=${shared},mount_tag=share,security_model=${model}`],
+    });
+    try {
+      await toPrompt(vm);
+      await run(vm, 'mount -t 9p -o trans=virtio,version=9p2000.L share /mnt');
+      assert.equal(await run(vm, 'cat /mnt/from-host'), 'hello guest');
+      await run(
+        vm,
+        'cd /mnt; echo hello host > from-guest; mkdir new; mv from-guest new/renamed; ln -s new link; cd /',
+      );
+      assert.equal(readFileSync(join(shared, 'new/renamed'), 'utf8'), 'hello host\n');
+      assert.match(await run(vm, 'ls -l /mnt'), /link -> new/);
+      await run(vm, 'dd if=/dev/urandom of=/mnt/big bs=64k count=32; sha256sum /mnt/big > /mnt/sum; sync', 120);
+      await run(vm, 'umount /mnt; mount -t 9p -o trans=virtio,version=9p2000.L share /mnt');
+      assert.match(await run(vm, 'sha256sum -c /mnt/sum', 120), /big: OK/);
+      await run(vm, 'i=0; mkdir /mnt/many; while [ $i -lt 300 ]; do : > /mnt/many/$i; i=$((i+1)); done', 120);
+      assert.equal(await run(vm, 'ls /mnt/many | wc -l'), '300');
+      await run(vm, 'chmod 4711 /mnt/big; chown 1234 /mnt/big');
+      const [, owner] = /^\S+ +\d+ +(\S+)/.exec(await run(vm, 'ls -ln /mnt/big')) ?? [];
+      if (model === 'mapped-file') assert.equal(owner, '1234');
+      await run(vm, 'rm -r /mnt/many /mnt/link; umount /mnt');
+      assert.deepEqual(
+        readdirSync(shared)
+          .filter((n) => !n.startsWith('.'))
+          .sort(),
+        ['big', 'from-host', 'new', 'sub', 'sum'],
+      );
+      await powerOff(vm);
+    } finally {
+      await vm.dispose();
+    }
+  });
+}

@@ -19,10 +19,13 @@ import { apicId } from '../../guest/x86/cpuid-leaves.js';
 import { X86_64 } from '../../guest/x86/index.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { findDataFile } from '../../host/node/data-files.js';
+import { NodeFolder } from '../../host/node/folder.js';
 import { hostReason } from '../../host/node/host-error.js';
+import { type HostFolder, noFolders } from '../../machine/host-folder.js';
+import { MappedFolder } from '../../machine/mapped-folder.js';
 import { splitCommas } from '../options/keyval.js';
 import { blamed, within } from '../options/parse.js';
-import type { Asked, DriveRequest, Wishes } from '../options/wishes.js';
+import type { Asked, DriveRequest, FolderRequest, Wishes } from '../options/wishes.js';
 import { Backends, type GivenBackends } from './backends.js';
 import { type Composed, compose, DEFAULT_HOT_THRESHOLD } from './compose.js';
 import { chooseAccelerator } from './kvm.js';
@@ -146,6 +149,10 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
       const drive = id === '' ? new Drive(null, { id: '' }) : drives.get(id);
       if (!drive) throw new UserError(`drive '${id}' not found: define it with -drive`);
       return drive;
+    },
+    folder: (id) => {
+      const request = w.folders.find((f) => f.id === id);
+      return request ? within(request.origin, () => openFolder(request)) : noFolders.folder(id);
     },
     firmwareImage: (name) => findDataFile(name, w.dataFolders),
     created: (made) => applyLogItems(made, w.logItems),
@@ -280,6 +287,11 @@ async function openOne(w: Wishes, r: DriveRequest): Promise<Drive> {
     readOnly: r.readOnly || r.media === 'cdrom',
     snapshot: (w.snapshot || r.snapshot) && r.media === 'disk',
   });
+}
+
+function openFolder({ path, readOnly, securityModel }: FolderRequest): HostFolder {
+  const folder = new NodeFolder(path, readOnly, securityModel === 'passthrough');
+  return securityModel === 'mapped-file' ? new MappedFolder(folder) : folder;
 }
 
 /** `-drive if=virtio` is short for a device of that type. */

@@ -19,6 +19,7 @@ import { NodeEventLoop } from '../../host/node/event-loop.js';
 import { runtimeModule } from '../../host/node/runtime-module.js';
 import { startTicker } from '../../host/node/ticker.js';
 import { monotonicNs, NODE_TIME } from '../../host/node/time-source.js';
+import { type HostFolder, noFolders } from '../../machine/host-folder.js';
 import type { Shutdown } from '../../machine/lifecycle.js';
 import { MachineClocks } from '../../machine/machine-clocks.js';
 import type { AcceleratorName } from '../options/wishes.js';
@@ -36,6 +37,8 @@ export interface Composition {
   /** Backends by id. Throws UserError for an id it does not know. */
   chardev(id: string): CharBackend;
   drive?(id: string): BlockBackend;
+  /** Folders of the host by id. */
+  folder?(id: string): HostFolder;
   /** Firmware images that devices want (`vgabios-stdvga.bin`). */
   firmwareImage?(name: string): Uint8Array | null;
   readonly cpu: CpuConfig;
@@ -110,6 +113,7 @@ export function compose(c: Composition): Composed {
       if (!found) throw new UserError(`drive '${id}' not found: define it with -drive`);
       return found;
     },
+    folder: (id) => (c.folder ? c.folder(id) : noFolders.folder(id)),
     firmwareImage: (name) => c.firmwareImage?.(name) ?? null,
     enter: (state) => applyBootState(registers[0]!, state),
     random: () => getRandomValues(entropy)[0]!,

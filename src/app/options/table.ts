@@ -8,6 +8,7 @@ import { ANY_PROCESSOR, cpuHelp, parseCpu } from '../../guest/x86/cpu-models.js'
 import { dataFolders } from '../../host/node/data-files.js';
 import { addChardev, addShortForm } from './chardev.js';
 import { addDrive, addDriveFile } from './drives.js';
+import { addFsdev, addVirtfs } from './folders.js';
 import { parseKeyval } from './keyval.js';
 import { LOG_HELP, logItems, traceHelp } from './logging.js';
 import {
@@ -272,14 +273,14 @@ export const OPTIONS: readonly Option[] = [
   row(B, 'snapshot', '', 'write to temporary files instead of the images', (w) => {
     w.snapshot = true;
   }),
+  row(B, 'fsdev', 'local,id=id,path=path[,...]', 'a folder of the host, for -device virtio-9p-pci', addFsdev),
+  row(B, 'virtfs', 'local,path=path,mount_tag=tag[,...]', 'a folder of the host in the guest', addVirtfs),
   ...notYet(
     B,
     `blockdev driver
      pflash file
      mtdblock file
      sd file
-     fsdev fsdriver,id=id
-     virtfs fsdriver,mount_tag=tag
      iscsi options`,
   ),
   ...notYet('USB convenience options', 'usb\nusbdevice name'),

@@ -68,6 +68,16 @@ export interface DriveRequest extends Asked {
   readonly werror: ErrorPolicy;
 }
 
+export const SECURITY_MODELS = ['none', 'passthrough', 'mapped-file'] as const;
+
+/** A folder of the host for the guest. */
+export interface FolderRequest extends Asked {
+  readonly id: string;
+  readonly path: string;
+  readonly securityModel: (typeof SECURITY_MODELS)[number];
+  readonly readOnly: boolean;
+}
+
 /** How virtual time follows counted instructions. */
 export interface IcountOptions {
   /** One instruction takes 2^shift ns. */
@@ -113,6 +123,7 @@ export interface Wishes {
   readonly debugcons: MonitorRequest[];
   readonly monitors: MonitorRequest[];
   readonly drives: DriveRequest[];
+  readonly folders: FolderRequest[];
   readonly devices: (DeviceRequest & Asked)[];
   readonly globals: GlobalProperty[];
   snapshot: boolean;
@@ -163,6 +174,7 @@ export function noWishes(program: string, architecture: 'x86_64' | 'i386'): Wish
     debugcons: [],
     monitors: [],
     drives: [],
+    folders: [],
     devices: [],
     globals: [],
     snapshot: false,

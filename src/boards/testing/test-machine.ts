@@ -1,6 +1,7 @@
 /** A board on a fake accelerator and manual time, for tests. */
 import { UserError } from '../../base/errors.js';
 import { NullBackend } from '../../char/null.js';
+import { noFolders } from '../../machine/host-folder.js';
 import type { Machine } from '../../machine/machine.js';
 import type { MachineClocks } from '../../machine/machine-clocks.js';
 import { FakeAccelerator } from '../../machine/testing/fake-accelerator.js';
@@ -29,6 +30,7 @@ export class TestMachine {
         throw new UserError(`no drive '${id}'`);
       },
       firmwareImage: () => null,
+      ...noFolders,
       enter: () => {},
       ...host,
     });

@@ -10,6 +10,8 @@ import { VirtioBlk } from './blk/virtio-blk.js';
 import { CharPort } from './console/ports.js';
 import { VirtioSerial } from './console/virtio-serial.js';
 import type { VirtioDevice } from './core/virtio-device.js';
+import { MemoryFolder } from './ninep/testing-folder.js';
+import { Virtio9p } from './ninep/virtio-9p.js';
 import { VirtioRng } from './rng/virtio-rng.js';
 import { VirtioScsi } from './scsi/virtio-scsi.js';
 
@@ -34,6 +36,8 @@ export const DEVICES: Readonly<Record<string, () => VirtioDevice>> = {
     new ScsiCd(disc, offered.slot('scsi-cd', place) as ScsiSlot, identity);
     return device;
   },
+  'virtio-9p': () =>
+    new Virtio9p({ packedRing: true, folder: new MemoryFolder(), tag: 'tag', now: () => 1_700_000_000e9 }),
   'virtio-blk': () =>
     new VirtioBlk({
       backend: new Drive(new MemoryNode(1 << 20), { id: 'd' }),
