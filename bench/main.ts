@@ -94,6 +94,7 @@ async function main(): Promise<boolean> {
     groups: session.groups,
     rows: session.rows,
     warnings: session.warnings,
+    facts: session.facts,
   };
   if (report.rows.length === 0) throw new UserError(`no workload matches '${values.only}': --list names them`);
   console.log(`\n${table(report)}`);

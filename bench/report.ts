@@ -41,6 +41,7 @@ export interface Report {
   readonly groups: readonly Group[];
   readonly rows: readonly Row[];
   readonly warnings: readonly string[];
+  readonly facts: Readonly<Record<string, string | readonly string[]>>;
 }
 
 export function median(values: readonly number[]): number {

@@ -47,6 +47,7 @@ async function measureMemory(session: Session): Promise<void> {
       row({ group: 'memory', workload: GROWTH, unit: 'MiB', absolute: true, bar: GROWTH_BAR_MIB, note }, [growth], []),
     );
   }
+  session.facts['info jit at the end'] = (await tinamou.monitor('info jit')).trim().split('\n');
   session.endGroup({ name: 'memory', title: 'memory of the process', peer: 'none' }, {});
 }
 

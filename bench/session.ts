@@ -28,6 +28,8 @@ export class Session {
   readonly rows: Row[] = [];
   readonly groups: Group[] = [];
   readonly warnings: string[] = [];
+  /** What else the report should tell. */
+  readonly facts: Record<string, string | readonly string[]> = {};
   private readonly pairs = new Map<Bits, Promise<Pair>>();
 
   constructor(readonly wishes: Wishes) {}
@@ -64,7 +66,18 @@ export class Session {
         ? await this.booted(PEERS[bits].name, PEERS[bits].command(f, this.wishes.cpu))
         : undefined,
     };
+    await this.compareFeatures(bits, guests);
     return guests;
+  }
+
+  /** Kernels and libraries choose their code by the processor's features: which does only one side have? */
+  private async compareFeatures(bits: Bits, { tinamou: ours, peer: theirs }: Pair): Promise<void> {
+    if (!theirs) return;
+    const flags = async (guest: Guest): Promise<string[]> =>
+      (await guest.run("sed -n 's/^flags.*: //p' /proc/cpuinfo")).text.trim().split(/\s+/);
+    const [a, b] = [await flags(ours), await flags(theirs)];
+    this.facts[`features of ${ours.name} only, ${bits} bits`] = a.filter((f) => !b.includes(f));
+    this.facts[`features of ${theirs.name} only, ${bits} bits`] = b.filter((f) => !a.includes(f));
   }
 
   /** A guest at its prompt. On a host too busy for them, kernels can find that their timers do not tick: tried again. */

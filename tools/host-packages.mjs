@@ -1,4 +1,4 @@
-/** Debian packages that the tests compare with: installed when we may, named when we may not. */
+/** Debian packages that tests and benchmarks compare with: installed when we may, named when we may not. */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -34,7 +34,7 @@ export function ensurePackages() {
   const missing = WANTED.filter(([program]) => !has(program)).map(([, name]) => name);
   if (missing.length === 0) return;
   if (process.getuid?.() === 0 && has('apt-get')) {
-    console.error(`tinamou: installing for the tests: ${missing.join(' ')}`);
+    console.error(`tinamou: installing for comparisons: ${missing.join(' ')}`);
     const apt = (...args) =>
       spawnSync('apt-get', args, {
         stdio: ['ignore', 'ignore', 2],
@@ -44,3 +44,5 @@ export function ensurePackages() {
   }
   console.error(`tinamou: not installed, so tests that compare with it are skipped: ${missing.join(' ')}`);
 }
+
+if (process.argv[1] === import.meta.filename) ensurePackages();

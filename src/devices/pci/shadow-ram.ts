@@ -98,11 +98,14 @@ export class ShadowRam {
       }
       return { register, shift, views };
     };
-    const segments: Segment[] = [make(0, 4, 0xf0000, 0x10000)];
-    for (let i = 0; i + 1 < PAM_REGISTERS; i++) {
-      segments.push(make(i + 1, 0, SHADOW_BASE + i * 0x8000, 0x4000));
-      segments.push(make(i + 1, 4, SHADOW_BASE + i * 0x8000 + 0x4000, 0x4000));
-    }
+    const segments: Segment[] = [];
+    memory.transaction(() => {
+      segments.push(make(0, 4, 0xf0000, 0x10000));
+      for (let i = 0; i + 1 < PAM_REGISTERS; i++) {
+        segments.push(make(i + 1, 0, SHADOW_BASE + i * 0x8000, 0x4000));
+        segments.push(make(i + 1, 4, SHADOW_BASE + i * 0x8000 + 0x4000, 0x4000));
+      }
+    });
     return segments;
   }
 }
