@@ -60,6 +60,8 @@ export interface Accelerator extends RamSource {
   /** `space` 1 is what system management mode sees. */
   setFlatView(space: 0 | 1, ranges: readonly FlatRange[]): void;
   setA20(enabled: boolean): void;
+  /** A hint: writes there have no effect that anyone sees before the next other access, or a few milliseconds later. */
+  coalesceWrites?(space: 'port' | 'memory', address: number, bytes: number): void;
   deliverApic(message: ApicMessage): void;
   /** Runs guest code for at most `maxNs` of real time and, when they are counted, so many instructions. */
   runSlice(maxNs: number, instructions?: number): SliceEnd;

@@ -10,6 +10,7 @@ import { I8259Pair } from '../devices/intc/i8259.js';
 import { IOAPIC_BASE, IOAPIC_BYTES, Ioapic } from '../devices/intc/ioapic.js';
 import { I8237Pair } from '../devices/misc/i8237.js';
 import { Port92 } from '../devices/misc/port92.js';
+import { ADDRESS_BYTES, ADDRESS_PORT } from '../devices/pci/config-mechanism1.js';
 import { describeBus } from '../devices/pci/describe.js';
 import type { PciBus } from '../devices/pci/pci-bus.js';
 import { driveFor, type FloppyType } from '../devices/storage/floppy-drive.js';
@@ -46,6 +47,8 @@ const GSI_COUNT = 24;
 const TIMER_GSI = 2;
 const EXTINT_PIN = 0;
 const FPU_IRQ = 13;
+const RTC_INDEX = 0x70;
+const VGA_WINDOW = { start: 0xa0000, bytes: 0x20000 } as const;
 
 export interface PcBase {
   readonly machine: Machine;
@@ -188,6 +191,8 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
     rtcIrq,
     start === undefined ? rtcDrift(options, host) : start - clock.now() / 1e6,
   );
+  // The index of the real-time clock means nothing until its data port is used.
+  accelerator.coalesceWrites?.('port', RTC_INDEX, 1);
   const keyboard = new Ps2Keyboard();
   const mouse = new Ps2Mouse();
   const i8042 = new I8042({
@@ -348,6 +353,9 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     .devices()
     .map(({ node }) => node.device)
     .find(isConsole);
+  // The address says which register the data port is; the byte that resets the machine may wait a moment.
+  if (extra.bus) host.accelerator.coalesceWrites?.('port', ADDRESS_PORT, ADDRESS_BYTES);
+  if (display) host.accelerator.coalesceWrites?.('memory', VGA_WINDOW.start, VGA_WINDOW.bytes);
   const floppies = floppyTypes(plugs, host);
   const tellBootOrder = (bootOrder: string): void =>
     fillCmos(base.rtc, {

@@ -203,3 +203,31 @@ test('a hundred machines leave no descriptor open', options, async () => {
   for (let i = 0; i < 100; i++) await cycle();
   assert.equal(readdirSync('/proc/self/fd').length, before);
 });
+
+test('coalesced writes wait for the next other exit, in order', options, (t) =>
+  withRig({}, (rig) => {
+    if (rig.vm.capability('COALESCED_MMIO') === 0 || rig.vm.capability('COALESCED_PIO') === 0) {
+      t.skip('this KVM does not coalesce writes');
+      return;
+    }
+    rig.vm.coalesce('memory', 0x200000n, 0x1000, true);
+    rig.vm.coalesce('port', 0x70n, 1, true);
+    // mov [0x200010], eax / out 0x70, al / inc eax / mov [0x200ffc], eax / in al, 0x71 / hlt
+    const vcpu = rig.vcpu('protected', 'a3 10 00 20 00 e6 70 40 a3 fc 0f 20 00 e4 71 f4');
+    vcpu.setRegs({ ...vcpu.regs(), rax: 0x11223344n });
+    const exit = run(vcpu);
+    assert.ok(exit.reason === 'io' && exit.port === 0x71, exit.reason);
+    const writes: [string, number, number[]][] = [];
+    const take = (): void => vcpu.takeCoalesced((space, address, data) => writes.push([space, address, [...data]]));
+    take();
+    assert.deepEqual(writes, [
+      ['memory', 0x200010, [0x44, 0x33, 0x22, 0x11]],
+      ['port', 0x70, [0x44]],
+      ['memory', 0x200ffc, [0x45, 0x33, 0x22, 0x11]],
+    ]);
+    take();
+    assert.equal(writes.length, 3);
+    rig.vm.coalesce('memory', 0x200000n, 0x1000, false);
+    rig.vm.coalesce('port', 0x70n, 1, false);
+  }),
+);

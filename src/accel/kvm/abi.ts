@@ -114,6 +114,9 @@ export const IOEVENTFD = struct({ datamatch: u64, addr: u64, len: u32, fd: s32, 
 export const DIRTY_LOG = struct({ slot: u32, pad: u32, bitmap: u64 });
 export const CLEAR_DIRTY_LOG = struct({ slot: u32, numPages: u32, firstPage: u64, bitmap: u64 });
 export const COALESCED_ZONE = struct({ addr: u64, size: u32, pio: u32 });
+/** One write in struct kvm_coalesced_mmio_ring, and what goes before the writes. */
+export const COALESCED_WRITE = struct({ address: u64, len: u32, pio: u32, data: bytes(8) });
+export const COALESCED_RING = struct({ first: u32, last: u32 });
 export const CLOCK_DATA = struct({ clock: u64, flags: u32, pad: u32, realtime: u64, hostTsc: u64 }, 48);
 
 /** A GSI as an input of a chip (0: PIC master, 1: slave, 2: I/O APIC), or as a message. */

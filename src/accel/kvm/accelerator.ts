@@ -80,6 +80,8 @@ const IOAPIC_PINS = 24;
 /** The machine thread waits so long for a question before it lets the event loop wait. */
 const LINGER_MS = 0.2;
 const MOST_MISSES = 6;
+/** Coalesced writes are looked at so often, when nothing else makes us. */
+const COALESCED_NS = 20e6;
 /** A kick that was lost is repeated after this. */
 const KICK_AGAIN_MS = 10;
 const MSI_ADDRESS = 0xfee00000;
@@ -113,6 +115,7 @@ export class KvmAccelerator implements Accelerator {
   #skips = 0;
   /** A processor ended the slice while all were made to stop. */
   #late: SliceEnd | undefined;
+  #coalescing = false;
 
   constructor(private readonly options: KvmOptions) {
     const { kvm, shared } = options;
@@ -172,6 +175,7 @@ export class KvmAccelerator implements Accelerator {
   }
 
   fetchAndClearDirty(host: number, bytes: number): Uint8Array {
+    this.#takeCoalesced();
     const dirty = this.options.shared.fetchAndClearDirty(host, bytes);
     this.#slots.collectDirty(host, dirty);
     return dirty;
@@ -182,6 +186,12 @@ export class KvmAccelerator implements Accelerator {
     if (space !== 0) return;
     this.#ranges = ranges;
     this.#slots.update(ranges);
+  }
+
+  coalesceWrites(space: 'port' | 'memory', address: number, bytes: number): void {
+    if (this.#vm.capability(space === 'port' ? 'COALESCED_PIO' : 'COALESCED_MMIO') === 0) return;
+    this.#vm.coalesce(space, BigInt(address), bytes, true);
+    this.#coalescing = true;
   }
 
   /** KVM has no A20 gate: it is always open. */
@@ -197,9 +207,9 @@ export class KvmAccelerator implements Accelerator {
     this.#vm.signalMsi(BigInt(address), data);
   }
 
-  /** The local APICs' timers are KVM's. */
+  /** The local APICs' timers are KVM's. Someone must look at coalesced writes now and then. */
   nextDeadline(): number {
-    return Number.POSITIVE_INFINITY;
+    return this.#coalescing ? this.#connected().virtualNow() + COALESCED_NS : Number.POSITIVE_INFINITY;
   }
 
   kick(): void {
@@ -248,6 +258,7 @@ export class KvmAccelerator implements Accelerator {
   stop(): void {
     if (KVM_TRACE.kvm_park.enabled) KVM_TRACE.kvm_park.emit();
     this.#command(Command.park, (p) => this.#state(p) === State.parked || p.held);
+    this.#takeCoalesced();
   }
 
   /** Brings the records up to date; the next slice loads them back. */
@@ -425,7 +436,16 @@ export class KvmAccelerator implements Accelerator {
     }
   }
 
+  #takeCoalesced(): void {
+    if (!this.#coalescing) return;
+    this.#processors[0]!.kvm.takeCoalesced((space, address, data) => {
+      if (space === 'memory') this.#access(address, true, data);
+      else this.#connected().portWrite(address, data.length as 1 | 2 | 4, load(data, 0, data.length as 1 | 2 | 4));
+    });
+  }
+
   #answerAll(): SliceEnd | undefined {
+    this.#takeCoalesced();
     for (const [index, p] of this.#processors.entries()) {
       const state = this.#state(p);
       if (p.held || (state !== State.asking && state !== State.ended)) continue;
@@ -483,16 +503,20 @@ export class KvmAccelerator implements Accelerator {
     }
   }
 
-  #memoryAccess(index: number, { address: start, write, data }: Extract<KvmExit, { reason: 'mmio' }>): void {
-    this.#accesses.memory(start, write);
+  #memoryAccess(index: number, { address, write, data }: Extract<KvmExit, { reason: 'mmio' }>): void {
+    this.#accesses.memory(address, write);
+    this.#access(address, write, data);
+    if (KVM_TRACE.kvm_mmio.enabled) {
+      KVM_TRACE.kvm_mmio.emit(index, write ? 'write' : 'read', address, data.length, hexBytes(data));
+    }
+  }
+
+  #access(start: number, write: boolean, data: Uint8Array): void {
     for (let done = 0; done < data.length; ) {
       const size = data.length - done >= 4 ? 4 : data.length - done >= 2 ? 2 : 1;
       if (write) this.#write(start + done, size, load(data, done, size));
       else save(data, done, size, this.#read(start + done, size));
       done += size;
-    }
-    if (KVM_TRACE.kvm_mmio.enabled) {
-      KVM_TRACE.kvm_mmio.emit(index, write ? 'write' : 'read', start, data.length, hexBytes(data));
     }
   }
 

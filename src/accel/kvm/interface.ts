@@ -79,6 +79,8 @@ export interface KvmMachine {
   signalMsi(address: bigint, data: number): boolean;
   irqfd(eventfd: number, gsi: number, attach: boolean): void;
   ioeventfd(request: IoEventRequest, attach: boolean): void;
+  /** Writes there need not be awaited: they are gathered, for `takeCoalesced` of any vCPU, until something else is an exit. */
+  coalesce(space: 'port' | 'memory', address: bigint, size: number, on: boolean): void;
   /** Nanoseconds of the guest's paravirtual clock. */
   clock(): bigint;
   setClock(ns: bigint): void;

@@ -1,6 +1,8 @@
 // hot path
 /** The vCPU level: registers, KVM_RUN and what it comes back with. */
 import {
+  COALESCED_RING,
+  COALESCED_WRITE,
   CPUID,
   CPUID_ENTRY,
   type CpuidEntry,
@@ -48,6 +50,7 @@ const EAGAIN = 11;
 const SUBERROR_EMULATION = 1;
 const PAGE = 4096;
 const UNION = RUN.at.union;
+const RING_WRITES = Math.floor((PAGE - COALESCED_RING.size) / COALESCED_WRITE.size);
 
 export class KvmVcpu implements KvmProcessor {
   /** struct kvm_run, as long as the vCPU lives. */
@@ -64,6 +67,8 @@ export class KvmVcpu implements KvmProcessor {
     readonly fd: number,
     readonly runBytes: number,
     readonly id: number,
+    /** Page of the mapping that has the ring of coalesced writes; 0: none. */
+    private readonly ringPage = 0,
   ) {
     this.#vcpu = new KvmDescriptor(calls, fd);
     this.#mapping = calls.map(fd, runBytes);
@@ -81,6 +86,24 @@ export class KvmVcpu implements KvmProcessor {
   /** An `Exit` number. */
   get exitReason(): number {
     return this.runView.getUint32(RUN.at.exitReason, true);
+  }
+
+  /** Hands on the coalesced writes of the VM's vCPUs, oldest first. For one thread. */
+  takeCoalesced(handle: (space: 'port' | 'memory', address: number, data: Uint8Array) => void): void {
+    if (this.ringPage === 0) return;
+    const ring = this.ringPage * PAGE;
+    const view = this.runView;
+    let first = view.getUint32(ring + COALESCED_RING.at.first, true);
+    while (first !== view.getUint32(ring + COALESCED_RING.at.last, true) && first < RING_WRITES) {
+      const at = ring + COALESCED_RING.size + first * COALESCED_WRITE.size;
+      const length = Math.min(view.getUint32(at + COALESCED_WRITE.at.len, true), 8);
+      const data = new Uint8Array(view.buffer, at + COALESCED_WRITE.at.data, length).slice();
+      const address = Number(view.getBigUint64(at + COALESCED_WRITE.at.address, true));
+      const port = view.getUint32(at + COALESCED_WRITE.at.pio, true) !== 0;
+      first = (first + 1) % RING_WRITES;
+      view.setUint32(ring + COALESCED_RING.at.first, first, true);
+      handle(port ? 'port' : 'memory', address, data);
+    }
   }
 
   exit(): KvmExit {

@@ -3,6 +3,7 @@ import {
   Capability,
   type CapabilityName,
   CLOCK_DATA,
+  COALESCED_ZONE,
   DIRTY_LOG,
   ENABLE_CAP,
   encodeList,
@@ -38,6 +39,8 @@ const WASM_PAGE = 65536;
 export class KvmVm implements KvmMachine {
   readonly #vm: KvmDescriptor;
 
+  readonly #ringPage: number;
+
   constructor(
     private readonly calls: HostCalls,
     fd: number,
@@ -45,6 +48,7 @@ export class KvmVm implements KvmMachine {
     readonly runBytes: number,
   ) {
     this.#vm = new KvmDescriptor(calls, fd);
+    this.#ringPage = this.capability('COALESCED_MMIO');
   }
 
   capability(name: CapabilityName): number {
@@ -91,7 +95,7 @@ export class KvmVm implements KvmMachine {
   }
 
   createVcpu(id: number): KvmVcpu {
-    return new KvmVcpu(this.calls, this.#vm.number('KVM_CREATE_VCPU', id), this.runBytes, id);
+    return new KvmVcpu(this.calls, this.#vm.number('KVM_CREATE_VCPU', id), this.runBytes, id, this.#ringPage);
   }
 
   createIrqchip(): void {
@@ -164,6 +168,12 @@ export class KvmVm implements KvmMachine {
       IOEVENTFD.encode({ datamatch: match ?? 0n, addr: address, len: length, fd: eventfd, flags }),
       `${space} 0x${address.toString(16)}`,
     );
+  }
+
+  coalesce(space: 'port' | 'memory', address: bigint, size: number, on: boolean): void {
+    const zone = COALESCED_ZONE.encode({ addr: address, size, pio: space === 'port' ? 1 : 0 });
+    const request = on ? 'KVM_REGISTER_COALESCED_MMIO' : 'KVM_UNREGISTER_COALESCED_MMIO';
+    this.#vm.bytes(request, zone, `${space} 0x${address.toString(16)}`);
   }
 
   clock(): bigint {

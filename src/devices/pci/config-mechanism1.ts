@@ -6,7 +6,8 @@ import type { Memory } from '../../memory/memory.js';
 import type { MemoryRegion } from '../../memory/region.js';
 import type { PciBus } from './pci-bus.js';
 
-const ADDRESS_PORT = 0xcf8;
+export const ADDRESS_PORT = 0xcf8;
+export const ADDRESS_BYTES = 4;
 const DATA_PORT = 0xcfc;
 const ENABLE = 0x8000_0000;
 const WRITABLE = 0x80ff_fffc;

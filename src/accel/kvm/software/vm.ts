@@ -183,6 +183,10 @@ export class SoftwareVm implements KvmMachine {
     unsupported('KVM_IOEVENTFD');
   }
 
+  coalesce(): void {
+    unsupported('KVM_REGISTER_COALESCED_MMIO');
+  }
+
   clock(): bigint {
     return BigInt(Math.round(this.options.now())) + this.#clock;
   }
