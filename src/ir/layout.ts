@@ -74,6 +74,7 @@ export const VCPU = layout('Vcpu', [
   ['executedPages', 'u64', 64], // bit per linear page number modulo 4096: the jump cache may have entries in it
   ['exitDetail', 'u32'], // what the exit reason is about
   // Where a compiled region left by a side exit (pc then is that of the block):
+  ['jumped', 'u32'], // non-zero: the last block or region ended with an indirect jump (no call, no return)
   ['sideRegion', 'u32'], // head block of the region,
   ['sideBlock', 'u32'], // block to go on in,
   ['sideOp', 'u32'], // and its op; WHOLE_BLOCK: it has not been entered yet
@@ -138,7 +139,8 @@ export const BLOCK = layout('Block', [
   ['sideExits', 'u32'], // of the region that this block heads
 ]);
 export const WHOLE_BLOCK = 2047;
-export const BlockFlag = { queued: 1 } as const;
+/** `queued`: its region is about to be compiled; `indirect`: an indirect jump has led to it. */
+export const BlockFlag = { queued: 1, indirect: 2 } as const;
 /** A region with so many side exits is compiled again, so that it fills the TLB itself. */
 export const MANY_SIDE_EXITS = 16;
 

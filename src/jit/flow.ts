@@ -18,6 +18,8 @@ export interface Edge {
   readonly guard: number;
   /** A guest call, and the way to where it returns. */
   readonly call: boolean;
+  /** One of the places an indirect jump may lead to. */
+  readonly indirect: boolean;
 }
 
 export class Flow {
@@ -45,8 +47,8 @@ export class Flow {
     for (let i = 0; i < blockCount; i++) this.out.push([]);
   }
 
-  addEdge(from: number, to: number, guard = 0, call = false): Edge {
-    const edge: Edge = { from, to, label: -1, guard, call };
+  addEdge(from: number, to: number, guard = 0, call = false, indirect = false): Edge {
+    const edge: Edge = { from, to, label: -1, guard, call, indirect };
     this.edges.push(edge);
     if (to >= 0) (this.out[from] as Edge[]).push(edge);
     return edge;

@@ -12,7 +12,7 @@ import { OP } from '../ir/ops.js';
 import type { Edge } from './flow.js';
 import { KIND, Kind } from './lower-alu.js';
 import { SIZE, WRITES } from './lower-memory.js';
-import { isCall, type Region, terminates } from './region.js';
+import { isCall, isIndirect, type Region, terminates } from './region.js';
 import { isTemp } from './values.js';
 
 const NO_SLOT = -1;
@@ -147,8 +147,15 @@ export class AccessGroups {
     this.groupOfValue = [];
     this.values = 0;
     const { flow } = region;
+    const indirect = new Set(flow.edges.filter((e) => e.indirect).map((e) => e.to));
     for (let b = 0; b < blocks; b++) {
-      if (flow.merge[b] === 1 || flow.loopHeader[b] === 1 || b === 0 || (flow.idom[b] as number) >= flow.blockCount) {
+      if (
+        indirect.has(b) ||
+        flow.merge[b] === 1 ||
+        flow.loopHeader[b] === 1 ||
+        b === 0 ||
+        (flow.idom[b] as number) >= flow.blockCount
+      ) {
         this.forgetAll();
         this.log.length = this.valueLog.length = 0;
         this.block(b);
@@ -286,7 +293,8 @@ export class AccessGroups {
           this.fresh(imm >>> 3);
           continue;
       }
-      if (op === OP.goto || isCall(word, imm)) this.follow(this.region.flow.edges[this.edge++] as Edge);
+      if (isIndirect(word, imm)) this.edge += this.region.indirectAt.get(w) as number;
+      else if (op === OP.goto || isCall(word, imm)) this.follow(this.region.flow.edges[this.edge++] as Edge);
       else if (((EFFECTS[op] as number) & Effect.writesDst) !== 0) this.fresh(dst);
     }
   }

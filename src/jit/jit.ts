@@ -1,7 +1,7 @@
 /** The hot tier: queues hot region heads, compiles them in batches, installs and drops their code. */
 import { BLOCK, BlockFlag, JUMP_CACHE_ENTRIES, JUMP_ENTRY, TLB_ENTRIES, TLB_ENTRY, VCPU } from '../ir/layout.js';
 import { Lowering, type LowerOptions, REGION_TYPE } from './lower.js';
-import { type BlockLookup, type Locate, Region } from './region.js';
+import { type BlockLookup, type IndirectTargets, type Locate, Region } from './region.js';
 import { ModuleWriter } from './wasm/module.js';
 import { functionText } from './wasm/text.js';
 
@@ -13,6 +13,7 @@ export interface JitOptions extends LowerOptions {
   readonly runtime: Readonly<Record<string, WebAssembly.ExportedFunction>>;
   /** The block for code at a linear-memory address under a mode, or 0: then jumps there leave the region. */
   readonly lookup: BlockLookup;
+  readonly indirectTargets: IndirectTargets;
   /** Monotonic ns, for the statistics. */
   readonly now: () => number;
 }
@@ -39,6 +40,8 @@ interface Compiled {
   readonly origin: Origin;
   /** Code in reach that had not run when the region was compiled. */
   readonly unseen: readonly number[];
+  /** Pages in which targets of its indirect jumps were looked for. */
+  readonly indirectPages: readonly number[];
   /** How often it has been compiled since its head became hot. */
   readonly version: number;
 }
@@ -96,6 +99,8 @@ export class Jit {
   private readonly freeSlots: number[] = [];
   /** Installed regions by member block. */
   private readonly byBlock = new Map<number, Compiled[]>();
+  /** Installed regions by page in which targets of their indirect jumps may lie. */
+  private readonly byIndirectPage = new Map<number, Compiled[]>();
   /** Installed regions by linear-memory address of unseen code in their reach. */
   private readonly byUnseen = new Map<number, Compiled[]>();
   private readonly imports: WebAssembly.Imports;
@@ -128,6 +133,10 @@ export class Jit {
     // Regions that ended here as nothing was known of this code can go on in it.
     for (const c of this.byUnseen.get(words[head / 4 + HOST] as number) ?? []) {
       if (c.version < MAX_VERSIONS) this.enqueue(c.head, c.origin);
+    }
+    if (((words[head / 4 + FLAGS] as number) & BlockFlag.indirect) === 0) return;
+    for (const c of this.byIndirectPage.get((words[head / 4 + HOST] as number) & ~0xfff) ?? []) {
+      if (c.version < MAX_VERSIONS && !c.members.includes(head)) this.enqueue(c.head, c.origin);
     }
   }
 
@@ -169,6 +178,11 @@ export class Jit {
     };
   }
 
+  /** Where the linear address is not the pc, indirect jumps are the dispatcher's. */
+  private indirectTargets(mode: number): IndirectTargets | undefined {
+    return this.options.hasCodeBase(mode) ? undefined : this.options.indirectTargets;
+  }
+
   /** Compiles and installs what was requested; gives the number of regions installed. Not while guest code runs. */
   flushQueue(): number {
     let installed = 0;
@@ -193,7 +207,13 @@ export class Jit {
       const old = this.headedBy(head);
       const origin = seen.cpu === 0 && old !== undefined ? old.origin : seen;
       const locate = this.locator(origin, words[w + MODE] as number);
-      const region = new Region(words, head, this.options.lookup, locate);
+      const region = new Region(
+        words,
+        head,
+        this.options.lookup,
+        locate,
+        this.indirectTargets(words[w + MODE] as number),
+      );
       if (region.blocks.length === 0 || !improves(region, old)) continue;
       const body = this.lowering.lower(region, words, writer);
       writer.addFunction(REGION_TYPE, body, this.lowering.hints, pcName(origin));
@@ -235,9 +255,11 @@ export class Jit {
       fillsTlb: region.fillsTlb,
       origin,
       unseen: [...new Set(region.unseen)],
+      indirectPages: [...region.indirectPages],
       version: (old?.version ?? 0) + 1,
     };
     for (const host of compiled.unseen) addTo(this.byUnseen, host, compiled);
+    for (const page of compiled.indirectPages) addTo(this.byIndirectPage, page, compiled);
     for (const block of region.blocks) {
       addTo(this.byBlock, block, compiled);
       words[block / 4 + REGION] = (words[block / 4 + REGION] as number) + 1;
@@ -274,6 +296,7 @@ export class Jit {
       removeFrom(this.byBlock, member, compiled);
     }
     for (const host of compiled.unseen) removeFrom(this.byUnseen, host, compiled);
+    for (const page of compiled.indirectPages) removeFrom(this.byIndirectPage, page, compiled);
     this.options.table.set(compiled.slot, null);
     this.freeSlots.push(compiled.slot);
     this.stats.regions--;
@@ -293,6 +316,7 @@ export class Jit {
     }
     this.byBlock.clear();
     this.byUnseen.clear();
+    this.byIndirectPage.clear();
     this.queue = [];
     this.stats.regions = 0;
     this.stats.resets++;

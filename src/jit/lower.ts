@@ -54,6 +54,7 @@ const OP_SHIFT = 2;
 const OFFSET_SHIFT = 13;
 const PAGE_SHIFT = 25;
 const FAULT_PENDING = VCPU.at['faultPending'] as number;
+const JUMPED = VCPU.at['jumped'] as number;
 const EXIT_REQUEST = VCPU.at['exitRequest'] as number;
 
 export interface LowerOptions extends VectorHelpers {
@@ -577,12 +578,8 @@ export class Lowering {
             this.guestCall(b, delta, -1, 0, a);
             return false;
           }
-          v.spillDirty();
-          v.getLocal(Local.cpu);
-          v.get(a);
-          v.memory(W.i64Store, 3, PC);
-          v.i32(RegionExit.next);
-          v.op(W.return);
+          if (imm === JumpKind.jump) this.indirectJump(w, a);
+          else this.jumpOut(a, false);
           return false;
         case OP.leave:
           v.spillDirty();
@@ -594,6 +591,99 @@ export class Lowering {
       }
     }
     return true;
+  }
+
+  /** Leaves the region for the pc in slot a. */
+  private jumpOut(a: number, indirect: boolean): void {
+    const { v } = this;
+    v.spillDirty();
+    v.getLocal(Local.cpu);
+    v.get(a);
+    v.memory(W.i64Store, 3, PC);
+    if (indirect) this.storeConstant(JUMPED, 1);
+    v.i32(RegionExit.next);
+    v.op(W.return);
+  }
+
+  /**
+   * An indirect jump: to one of the members that such jumps have led to, or out. The distance from the head's pc is hashed to
+   * the only member it can be, where it is compared as a whole.
+   */
+  private indirectJump(w: number, a: number): void {
+    const { v, region } = this;
+    const edges = region.flow.edges.slice(this.edge, this.edge + (region.indirectAt.get(w) as number));
+    this.edge += edges.length;
+    const next = this.edge;
+    if (edges.length > 0) {
+      const deltas = edges.map((e) => this.deltaOf(e));
+      const { multiplier, bits, table } = perfectHash(deltas);
+      v.materialiseTemps();
+      v.get(a);
+      v.getLocal(Local.pc);
+      v.op(W.i64Sub);
+      v.setLocal(Local.wide);
+      v.op(W.block);
+      v.op(VOID);
+      const miss = ++this.depth;
+      if (this.mayBeStale) {
+        v.i32(region.blocks[0] as number);
+        v.memory(W.i32Load, 2, BLOCK.at['entry'] as number);
+        v.op(W.i32Eqz);
+        v.unlikelyBranch(this.depth - miss);
+        this.mayBeStale = false;
+      }
+      for (let i = 0; i < edges.length; i++) {
+        v.op(W.block);
+        v.op(VOID);
+        this.depth++;
+      }
+      v.getLocal(Local.wide);
+      v.op(W.i32WrapI64);
+      v.i32(multiplier);
+      v.op(W.i32Mul);
+      v.i32(32 - bits);
+      v.op(W.i32ShrU);
+      v.op(W.brTable);
+      v.code.uleb(table.length);
+      for (const i of table) v.code.uleb(i < 0 ? edges.length : i);
+      v.code.uleb(edges.length);
+      const { dirtyLow, dirtyHigh } = v;
+      const bases = v.basesInUse;
+      for (const [i, e] of edges.entries()) {
+        v.op(W.end);
+        this.depth--;
+        const epoch = v.forget();
+        const delta = deltas[i] as number;
+        v.getLocal(Local.wide);
+        v.i64(delta, delta >> 31);
+        v.op(W.i64Ne);
+        v.unlikelyBranch(this.depth - miss);
+        if (e.guard !== 0) {
+          v.getLocal(Local.wide);
+          v.getLocal(Local.pc);
+          v.op(W.i64Add);
+          mem.pushIsElsewhere(v, e.guard);
+          v.unlikelyBranch(this.depth - miss);
+        }
+        this.follow(e);
+        v.releaseBases(bases);
+        v.restoreEpoch(epoch);
+        v.dirtyLow = dirtyLow;
+        v.dirtyHigh = dirtyHigh;
+      }
+      v.op(W.end);
+      this.depth--;
+      this.edge = next;
+    }
+    this.jumpOut(a, true);
+  }
+
+  /** Distance from the head's pc of the block an edge leads to, by way of a dispatch node perhaps. */
+  private deltaOf(e: Edge): number {
+    const { flow, delta } = this.region;
+    const to = e.label < 0 ? e.to : (flow.dispatchEdges(e.to)[e.label] as Edge).to;
+    if (to >= flow.blockCount) return this.deltaOf(flow.dispatchEdges(e.to)[e.label] as Edge);
+    return delta[to] as number;
   }
 
   private setFlags(res: number, src: number): void {
@@ -925,5 +1015,23 @@ export class Lowering {
     if (code !== undefined) v.reloadCells(v.cellsIn(dst, resultSlots(code)));
     else if (this.options.writesDestinationOnly(helper)) v.reloadCells(v.cellsIn(dst, SLOTS_OF_VECTOR));
     else v.reloadCells(v.allCells);
+  }
+}
+
+/** A multiplicative hash of different numbers without collisions; `table`: index in `values` by hash, -1: none. */
+export function perfectHash(values: readonly number[]): { multiplier: number; bits: number; table: number[] } {
+  for (let bits = 32 - Math.clz32(values.length); ; bits++) {
+    let multiplier = 0x9e3779b1;
+    for (let attempt = 0; attempt < 200; attempt++) {
+      const table = new Array<number>(2 ** bits).fill(-1);
+      const free = values.every((value, i) => {
+        const hash = Math.imul(value, multiplier) >>> (32 - bits);
+        if (table[hash] !== -1) return false;
+        table[hash] = i;
+        return true;
+      });
+      if (free) return { multiplier: multiplier | 0, bits, table };
+      multiplier = (Math.imul(multiplier, 0x85ebca6b) + 0x3c6ef372) | 1;
+    }
   }
 }

@@ -32,6 +32,19 @@ export type BlockLookup = (host: number, mode: number) => number;
 /** Linear-memory address of the code `delta` bytes from the head's pc, in whatever page, as mapped now; 0: unknown. */
 export type Locate = (delta: number) => number;
 
+/** The blocks in a page (linear-memory address) and mode that indirect jumps have led to. */
+export type IndirectTargets = (page: number, mode: number) => readonly number[];
+/** Targets of one indirect jump that stay in a region. */
+const MAX_INDIRECT = 64;
+
+/** An edge before the flow graph exists. */
+interface Target {
+  readonly to: number;
+  readonly guard: number;
+  readonly call: boolean;
+  readonly indirect: boolean;
+}
+
 export class Region {
   /** Addresses of the member blocks; the head is first. */
   readonly blocks: number[] = [];
@@ -62,6 +75,10 @@ export class Region {
   maxDelta = 0;
   /** TLB misses are filled on the spot, as there were many. */
   readonly fillsTlb: boolean;
+  /** By the word of an indirect jump: how many edges it has. */
+  readonly indirectAt = new Map<number, number>();
+  /** Pages (linear-memory addresses) in which targets of indirect jumps were looked for. */
+  readonly indirectPages = new Set<number>();
   /** A jump inside the region cuts the pc to 16 bits. */
   narrow = false;
   private readonly indexOf = new Map<number, number>();
@@ -72,11 +89,12 @@ export class Region {
     head: number,
     private readonly lookup: BlockLookup,
     private readonly locate: Locate = () => 0,
+    private readonly indirectTargets: IndirectTargets = () => [],
   ) {
     this.mode = words[head / 4 + MODE] as number;
     this.fillsTlb = (words[head / 4 + SIDE_EXITS] as number) >= MANY_SIDE_EXITS;
     this.add(head, 0, 0);
-    const targets: { to: number; guard: number; call: boolean }[] = [];
+    const targets: Target[] = [];
     for (let b = 0; b < this.blocks.length; b++) {
       this.firstEdge.push(targets.length);
       const first = this.firstWord[b] as number;
@@ -84,13 +102,19 @@ export class Region {
       for (let w = first; w < end; w += 4) {
         const op = (words[w] as number) & 0xffff;
         const call = isCall(words[w] as number, words[w + 2] as number);
-        if (op === OP.goto || call) targets.push(this.target(b, w, call));
+        if (op === OP.goto || call) targets.push({ ...this.target(b, w, call), indirect: false });
+        else if (isIndirect(words[w] as number, words[w + 2] as number)) {
+          const found = this.indirect(b);
+          this.indirectAt.set(w, found.length);
+          targets.push(...found);
+        }
       }
     }
     this.flow = new Flow(this.blocks.length);
     for (let b = 0; b < this.blocks.length; b++) {
       const end = b + 1 < this.blocks.length ? (this.firstEdge[b + 1] as number) : targets.length;
-      for (const { to, guard, call } of targets.slice(this.firstEdge[b], end)) this.flow.addEdge(b, to, guard, call);
+      for (const { to, guard, call, indirect } of targets.slice(this.firstEdge[b], end))
+        this.flow.addEdge(b, to, guard, call, indirect);
     }
     if (this.blocks.length > 0) this.flow.analyse();
   }
@@ -122,6 +146,36 @@ export class Region {
     const to = this.add(block, delta, this.page[b] as number);
     if (to >= 0 && narrow) this.narrow = true;
     return { to, guard: 0, call };
+  }
+
+  /** The members that the indirect jump of block b may lead to: known targets in its page and in those beside it. */
+  private indirect(b: number): Target[] {
+    const found: Target[] = [];
+    const host = (this.words[(this.blocks[b] as number) / 4 + HOST] as number) & PAGE_MASK;
+    const base = (this.delta[b] as number) - (this.offset[b] as number);
+    for (const step of [0, 4096, -4096]) {
+      const page = step === 0 ? host : this.locate(base + step) & PAGE_MASK;
+      if (page === 0) continue;
+      this.indirectPages.add(page);
+      const blocks = this.indirectTargets(page, this.mode);
+      if (blocks.length === 0) continue;
+      const number = this.pageNumber((this.pageDelta[this.page[b] as number] as number) + step);
+      if (number < 0) continue;
+      for (const block of blocks) {
+        if (found.length === MAX_INDIRECT) return found;
+        const offset = (this.words[block / 4 + HOST] as number) & ~PAGE_MASK;
+        const to = this.add(block, base + step + offset, number);
+        if (to >= 0) found.push({ to, guard: step === 0 ? 0 : block, call: false, indirect: true });
+      }
+    }
+    return found;
+  }
+
+  /** Number of the page with that `pageDelta`, -1 when there is no room for another. */
+  private pageNumber(pageDelta: number): number {
+    const page = this.pageDelta.indexOf(pageDelta);
+    if (page >= 0) return page;
+    return this.pageDelta.length === MAX_REGION_PAGES ? -1 : this.pageDelta.push(pageDelta) - 1;
   }
 
   /** The block `distance` bytes from `host` in the same page, 0: none yet or another page. */
@@ -166,12 +220,8 @@ export class Region {
     const near = Math.abs(pageDelta - from) === 4096 && Math.abs(distance) <= NEAR;
     if (block === 0 && near) this.unseen.push(host);
     if (block === 0 || (!near && !this.isLeaf(block))) return OUTSIDE;
-    let page = this.pageDelta.indexOf(pageDelta);
-    if (page < 0) {
-      if (this.pageDelta.length === MAX_REGION_PAGES) return OUTSIDE;
-      page = this.pageDelta.push(pageDelta) - 1;
-    }
-    return this.add(block, delta, page);
+    const page = this.pageNumber(pageDelta);
+    return page < 0 ? OUTSIDE : this.add(block, delta, page);
   }
 
   private isLeaf(block: number): boolean {
@@ -192,6 +242,11 @@ export function isCall(word: number, imm: number): boolean {
   const op = word & 0xffff;
   if (op === OP.goto) return ((word >>> 16) & 15) === GotoKind.call;
   return op === OP.jmp && imm === JumpKind.call;
+}
+
+/** Whether an op (its first word and immediate) is an indirect jump, neither call nor return. */
+export function isIndirect(word: number, imm: number): boolean {
+  return (word & 0xffff) === OP.jmp && imm === JumpKind.jump;
 }
 
 /** Blocks that leave the run loop itself are the interpreter's; everything else can be compiled. */

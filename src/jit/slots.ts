@@ -13,7 +13,7 @@ import type { VectorCode } from '../ir/vector-code.js';
 import type { Edge } from './flow.js';
 import { KIND, Kind } from './lower-alu.js';
 import { SIZE } from './lower-memory.js';
-import { isCall, type Region } from './region.js';
+import { isCall, isIndirect, type Region } from './region.js';
 import type { Values } from './values.js';
 
 export class SlotAnalysis {
@@ -291,7 +291,7 @@ export class SlotAnalysis {
         continue;
       }
       if ((effects & Effect.end) !== 0) {
-        this.end(word, words[w + 2] as number);
+        this.end(w);
         return false;
       }
       if ((effects & Effect.observes) !== 0) this.observe();
@@ -334,7 +334,23 @@ export class SlotAnalysis {
     this.calledHelper = falls ? this.calledHelper || calledHelper : calledHelper;
   }
 
-  private end(word: number, imm: number): void {
+  private end(w: number): void {
+    const word = this.words[w] as number;
+    const imm = this.words[w + 2] as number;
+    if (isIndirect(word, imm)) {
+      this.observe();
+      const first = this.edge;
+      this.edge += this.region.indirectAt.get(w) as number;
+      for (let e = first; e < this.edge; e++) {
+        this.killLow[e] = this.sureLow;
+        this.killHigh[e] = this.sureHigh;
+        this.killCells[e] = this.sureCells;
+        this.writtenLow[e] = this.maybeLow;
+        this.writtenHigh[e] = this.maybeHigh;
+        this.keeps[e] = this.keep;
+      }
+      return;
+    }
     if ((word & 0xffff) !== OP.goto && !isCall(word, imm)) {
       this.observe();
       return;

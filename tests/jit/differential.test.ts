@@ -5,7 +5,7 @@ import { helper } from '../../src/guest/x86/helpers/index.js';
 import { X86 } from '../../src/guest/x86/state.js';
 import { BlockBuilder, FLAG_OP, TEMP0 } from '../../src/ir/builder.js';
 import { BLOCK, MANY_SIDE_EXITS, VCPU } from '../../src/ir/layout.js';
-import { OPS, type OpInfo, PcMask } from '../../src/ir/ops.js';
+import { JumpKind, OPS, type OpInfo, PcMask } from '../../src/ir/ops.js';
 import { optimise } from '../../src/ir/passes.js';
 import { CPU, RAM, Rig, VECTOR_BASE_SLOT } from './rig.js';
 
@@ -36,6 +36,19 @@ const INTERESTING = [0, 1, -1, 2, 7, 8, 31, 32, 63, 64, 0xff, 0x7fff, 0x8000, 0x
 /** Linear addresses of mapped memory start here; the fourth page misses the TLB at first. */
 const DATA = 0x10000;
 
+/** Some in line in the usual case, some always helpers. */
+const FLOATS = [
+  'addsd',
+  'mulss',
+  'divpd',
+  'subps',
+  'sqrtsd',
+  'minsd',
+  'maxps',
+  'cvtss2sd',
+  'cvtsd2ss',
+  'cvtdq2ps',
+].concat(['comisd', 'cvtsd2si', 'cvtsi2sd', 'haddpd', 'cmpsd']);
 const PURE: readonly OpInfo[] = OPS.filter(
   (o) => o.effect === 'pure' && !['nop', 'movi', 'sel', 'lea', 'lea32', 'pcrel', 'flags', 'cond'].includes(o.name),
 );
@@ -107,7 +120,9 @@ class Generator {
         return;
       case 7: {
         const [dst, a, c] = [0, 1, 2].map(() => ZMM0 + r.next(4) * 8) as [number, number, number];
-        if (r.next(2) === 0) b.call('vcall', helper('paddb').id, dst, a, c);
+        const kind = r.next(3);
+        if (kind === 0) b.call('vcallf', helper(r.pick(FLOATS)).id, dst, dst, c);
+        else if (kind === 1) b.call('vcall', helper(r.pick(['paddb', 'pxor', 'movdqa', 'pmovmskb'])).id, dst, a, c);
         else b.call('call', helper('crc32').id, this.fixedTarget(), this.source(), this.source(), r.pick([1, 2, 4]));
         return;
       }
@@ -204,9 +219,10 @@ class Generator {
     }
     this.beginInstruction(offset);
     this.defineTemps();
-    if (r.next(8) === 0) {
-      b.pcrel(TEMP0 + 1, targets[0] as number, PcMask.m64);
-      b.jmp(TEMP0 + 1, 0);
+    if (r.next(5) === 0) {
+      for (const t of [1, 2]) b.pcrel(TEMP0 + t, r.pick(targets), PcMask.m64);
+      b.dai('andi', TEMP0, this.source(), 1);
+      b.jmp(b.sel(TEMP0 + 3, TEMP0, TEMP0 + 1, TEMP0 + 2), JumpKind.jump);
       return;
     }
     for (const target of targets.slice(1)) {
@@ -223,6 +239,7 @@ const BLOCK_BYTES = 32;
 const CODE = 0x4000;
 
 function randomState(rig: Rig, r: Random): void {
+  rig.view.setUint32(CPU + (X86.at['mxcsr'] as number), r.next(4) === 0 ? 0x1f80 : 0x1fa0, true);
   for (let s = GPR0; s < GPR0 + 16; s++) {
     const value =
       r.next(3) === 0 ? BigInt(r.pick(INTERESTING)) : (BigInt(r.next(0xffffffff)) << 32n) | BigInt(r.next(0xffffffff));
@@ -275,6 +292,7 @@ test('random regions agree with the interpreter', () => {
     // Every other time regions fill the TLB themselves.
     for (const block of blocks)
       if (seed % 2 === 0) rig.words[(block + (BLOCK.at['sideExits'] as number)) / 4] = MANY_SIDE_EXITS;
+    if (seed % 4 !== 0) rig.indirect = blocks.filter(() => r.next(4) > 0);
     for (const block of blocks) if (r.next(2) === 0 || block === blocks[0]) rig.jit.request(block);
     assert.ok(rig.jit.flushQueue() > 0);
     compare(rig, `seed ${seed}`);

@@ -11,6 +11,7 @@ import {
   MACHINE,
   MMU_MODES,
   TEMP_COUNT,
+  TLB_BYTES,
   TLB_ENTRIES,
   TLB_ENTRY,
   VCPU,
@@ -65,6 +66,8 @@ export class Rig {
   private nextBlock = BLOCKS_AT;
   private readonly placed = new Map<number, Placed>();
   sideExits = 0;
+  /** Blocks that indirect jumps are said to have led to. */
+  indirect: readonly number[] = [];
 
   constructor(private readonly icount = false) {
     const zero = (): number => 0;
@@ -83,6 +86,7 @@ export class Rig {
       inlineVector: X86_64.inlineVector,
       inlineFloat: X86_64.inlineFloat,
       floatStatus: X86_64.floatStatus,
+      indirectTargets: () => this.indirect,
       writesDestinationOnly: X86_64.writesDestinationOnly,
       vectorBaseSlot: VECTOR_BASE_SLOT,
       lookup: (host) => this.placed.get(host - RAM)?.block ?? 0,
@@ -97,6 +101,7 @@ export class Rig {
   reset(): void {
     this.jit.reset();
     this.placed.clear();
+    this.indirect = [];
     this.nextBlock = BLOCKS_AT;
     this.bytes.fill(0, CPU, BLOCKS_AT);
     const set = (base: number, layout: typeof VCPU, field: string, value: number): void =>
@@ -204,14 +209,17 @@ export class Rig {
   private comparedState(): BigUint64Array {
     const state = new BigUint64Array(this.bytes.slice(CPU, CPU + X86.size).buffer);
     state.fill(0n, TEMP0, TEMP0 + TEMP_COUNT);
-    state.fill(0n, Math.floor(at(VCPU, 'sideRegion') / 8), VCPU.size / 8);
+    state.fill(0n, Math.floor(at(VCPU, 'jumped') / 8), VCPU.size / 8);
+    // Where packed results wait for their exceptions: only helpers use it.
+    const scratch = at(X86, 'vtemp') / 8 + 7 * 8;
+    state.fill(0n, scratch, scratch + 8);
     return state;
   }
 
   /** Saves state and RAM; the function given back restores them (not the TLB: both runs may fill it alike). */
   snapshot(): () => void {
     const state = this.bytes.slice(CPU, CPU + X86.size);
-    const tlb = this.bytes.slice(TLB_AT, JUMP_CACHE_AT);
+    const tlb = this.bytes.slice(TLB_AT, TLB_AT + TLB_BYTES);
     const ram = this.bytes.slice(RAM, RAM + RAM_BYTES);
     return () => {
       this.bytes.set(state, CPU);

@@ -141,6 +141,7 @@ export class IntegerBench {
       inlineVector: X86_64.inlineVector,
       inlineFloat: X86_64.inlineFloat,
       floatStatus: X86_64.floatStatus,
+      indirectTargets: () => [],
       writesDestinationOnly: X86_64.writesDestinationOnly,
       vectorBaseSlot: X86_64.vectorBaseSlot,
       lookup: (host, mode) => (host >= this.#ram + (CODE - AREA) && host < this.#end ? this.#block(host, mode) : 0),

@@ -53,6 +53,7 @@ export class RowBench {
       inlineVector: X86_64.inlineVector,
       inlineFloat: X86_64.inlineFloat,
       floatStatus: X86_64.floatStatus,
+      indirectTargets: () => [],
       writesDestinationOnly: X86_64.writesDestinationOnly,
       vectorBaseSlot: X86_64.vectorBaseSlot,
       lookup: () => 0,

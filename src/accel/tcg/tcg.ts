@@ -1,7 +1,7 @@
 /** The `tcg` accelerator: guest code is translated, interpreted while cold, compiled to WebAssembly when hot. */
 import { Bug, UserError } from '../../base/errors.js';
 import type { GuestArchitecture, GuestTranslator } from '../../guest/guest.js';
-import { BLOCK, FLAT_RANGE, MACHINE, TraceBit, VCPU } from '../../ir/layout.js';
+import { BLOCK, BlockFlag, FLAT_RANGE, MACHINE, TraceBit, VCPU } from '../../ir/layout.js';
 import { ExitReason } from '../../ir/ops.js';
 import { optimise } from '../../ir/passes.js';
 import { Jit } from '../../jit/jit.js';
@@ -320,6 +320,7 @@ export class TcgAccelerator implements Accelerator {
       vectorBaseSlot: this.#guest.vectorBaseSlot,
       hasCodeBase: (mode) => !this.#guest.linearIsPc(mode),
       lookup: (host, mode) => runtime.findBlock(layout.machine, host, mode) >>> 0,
+      indirectTargets: (page, mode) => this.#indirectTargets(page, mode),
       now: () => this.#options.monotonic(),
     });
   }
@@ -441,6 +442,22 @@ export class TcgAccelerator implements Accelerator {
   #endColdAccess(): void {
     this.#coldAccessNs += this.#options.monotonic() - this.#coldAccess;
     this.#coldAccess = 0;
+  }
+
+  #indirectTargets(page: number, mode: number): number[] {
+    const words = this.#words;
+    const field = (block: number, name: string): number => words[(block + at(BLOCK, name)) >>> 2] as number;
+    const found: number[] = [];
+    let next = words[(this.layout.codePages + (page >>> 12) * 4) >>> 2] as number;
+    while (next !== 0) {
+      const block = next >>> 0;
+      const inside = (((field(block, 'host') ^ page) >>> 12) | 0) === 0;
+      next = field(block, inside ? 'pageNext' : 'page2Next');
+      if (!inside || field(block, 'mode') !== mode || field(block, 'valid') === 0 || field(block, 'host2') !== 0)
+        continue;
+      if ((field(block, 'flags') & BlockFlag.indirect) !== 0) found.push(block);
+    }
+    return found;
   }
 
   /** The runtime's `translate`: makes the block and enters it. */

@@ -26,12 +26,13 @@ import {
   VCPU_FLAG_SRC2,
   VCPU_INSTRUCTION_BUDGET,
   VCPU_INSTRUCTION_COUNT,
+  VCPU_JUMPED,
   VCPU_MACHINE,
   VCPU_MMU_INDEX,
   VCPU_PC,
   VCPU_STAT_COLD_BLOCKS,
 } from '../generated/layout';
-import { EXIT_YIELD, OP_EXIT, OP_GOTO, OP_JMP, OP_LEAVE } from '../generated/ops';
+import { EXIT_YIELD, JUMP_JUMP, OP_EXIT, OP_GOTO, OP_JMP, OP_LEAVE } from '../generated/ops';
 import { flagCondition } from '../x86/flags';
 import { hot } from './env';
 import { ldU64, probeRead, probeWrite, stU64 } from './memory';
@@ -190,6 +191,7 @@ export function interpret(cpu: usize, block: usize, start: usize): u32 {
         }
         case OP_JMP:
           store<u64>(cpu + VCPU_PC, a(cpu, ip));
+          if (load<u32>(ip, 8) === JUMP_JUMP) store<u32>(cpu + VCPU_JUMPED, 1);
           return RUN_DISPATCH;
         case OP_LEAVE:
           return RUN_DISPATCH;

@@ -12,6 +12,7 @@ import {
 } from '../generated/interpreter';
 import {
   BLOCK_ENTRY,
+  BLOCK_FLAGS,
   BLOCK_HEAT,
   BLOCK_HOST,
   BLOCK_HOST2,
@@ -19,6 +20,7 @@ import {
   BLOCK_SIDE_EXITS,
   BLOCK_SIZE,
   BLOCK_VALID,
+  BLOCKFLAG_INDIRECT,
   JUMP_BLOCK,
   JUMP_CACHE_ENTRIES,
   JUMP_GENERATION,
@@ -37,6 +39,7 @@ import {
   VCPU_FAULT_PENDING,
   VCPU_HALTED,
   VCPU_JUMP_CACHE,
+  VCPU_JUMPED,
   VCPU_MACHINE,
   VCPU_MODE,
   VCPU_PC,
@@ -118,6 +121,15 @@ function revalidate(cpu: usize, entry: usize, linear: u64): usize {
   return block;
 }
 
+/** An indirect jump has led to a block: regions that end with such a jump in its page may go on with it. */
+function markIndirect(cpu: usize, block: usize): void {
+  store<u32>(cpu + VCPU_JUMPED, 0);
+  const flags = load<u32>(block + BLOCK_FLAGS);
+  if (flags & BLOCKFLAG_INDIRECT) return;
+  store<u32>(block + BLOCK_FLAGS, flags | BLOCKFLAG_INDIRECT);
+  if (load<u32>(block + BLOCK_ENTRY)) hot(block, 0);
+}
+
 /** A compiled region asked for the interpreter: it goes on where the region left (sideBlock, sideOp). */
 let cold = false;
 /** Host address of the block whose goto may be chained to the next one, 0: none. */
@@ -159,6 +171,7 @@ function step(cpu: usize, machine: usize, single: u32): u32 {
       return RUN_EXIT + EXIT_BAD_CODE;
     }
   }
+  if (load<u32>(cpu + VCPU_JUMPED)) markIndirect(cpu, block);
   if (chainFrom) {
     // Same page and mode as the block that jumped here: from now on it goes on without us.
     if (
@@ -287,8 +300,10 @@ export function callGuest(cpu: usize, expected: u64): u32 {
       if (load<u64>(entry + JUMP_MODE) !== load<u64>(cpu + VCPU_MODE)) {
         if (load<u32>(entry + JUMP_MODE) !== load<u32>(cpu + VCPU_MODE) || !revalidate(cpu, entry, pc)) break;
       }
-      const compiled = load<u32>(<usize>load<u32>(entry + JUMP_BLOCK) + BLOCK_ENTRY);
+      const block = <usize>load<u32>(entry + JUMP_BLOCK);
+      const compiled = load<u32>(block + BLOCK_ENTRY);
       if (!compiled) break;
+      if (load<u32>(cpu + VCPU_JUMPED)) markIndirect(cpu, block);
       depth++;
       const result = call_indirect<u32>(compiled, cpu);
       depth--;
