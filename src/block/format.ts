@@ -36,12 +36,13 @@ export interface BlockHost {
   /** A store for an overlay, gone when it is closed. Without one, overlays live in memory. */
   temporaryFile?(): BlockNode;
   readonly codecs?: Codecs;
-  /** Seconds and nanoseconds since 1970, for snapshots and format headers. */
+  /** Seconds since 1970. */
   now?(): number;
   random?(bytes: Uint8Array): void;
   /** A connection to a server. Fails with UserError. */
   connect?(address: NbdAddress): Promise<ByteStream>;
   readonly fetchRange?: FetchRange;
+  sleep?(seconds: number): Promise<void>;
 }
 
 export interface FileAccess {

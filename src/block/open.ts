@@ -54,13 +54,33 @@ async function openChain(host: BlockHost, options: OpenOptions, above: readonly 
     ...(options.share && { share: true }),
     ...(options.cache && { cache: options.cache }),
   });
+  let format: Format;
+  try {
+    format = options.format === undefined ? await probe(file) : formatNamed(options.format)!;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  return openFormat(host, format, file, options, [...above, filename]);
+}
+
+/** Opens a format on a file that is open, with the backing image that it names or `backing`. Owns the file. */
+export async function openFormat(
+  host: BlockHost,
+  format: Format,
+  file: BlockNode,
+  options: OpenOptions & { readonly backing?: BlockNode | null },
+  above: readonly string[] = [options.file],
+): Promise<BlockNode> {
   let node: FormatNode | undefined;
   try {
-    const format = options.format === undefined ? await probe(file) : formatNamed(options.format)!;
     node = await format.open(file, contextFor(host, options));
-    const backing = node.backingFile;
-    if (node.setBacking && backing && !options.noBacking) {
-      node.setBacking(await openBacking(host, options, node, backing, [...above, filename]));
+    const name = node.backingFile;
+    if (options.backing !== undefined) {
+      if (options.backing && !node.setBacking) throw new UserError(`Driver '${format.name}' has no backing images`);
+      node.setBacking?.(options.backing);
+    } else if (node.setBacking && name && !options.noBacking) {
+      node.setBacking(await openBacking(host, options, node, name, above));
     }
     return node;
   } catch (error) {

@@ -1,11 +1,10 @@
 /** What all commands share: opening images by the options that all of them have. */
-import fs from 'node:fs';
 import { UserError } from '../../base/errors.js';
 import { CACHE_MODES, type CacheMode, type FormatNode } from '../../block/format.js';
 import type { BlockNode } from '../../block/node.js';
 import { type OpenOptions, openImage } from '../../block/open.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
-import { hostReason } from '../../host/node/host-error.js';
+import { secretBytes } from '../../host/node/secret.js';
 import { keyValues, type Options } from './getopt.js';
 
 export interface Io {
@@ -116,19 +115,4 @@ function secretsOf(objects: readonly string[]): ReadonlyMap<string, Uint8Array> 
     secrets.set(id, secretBytes(pairs));
   }
   return secrets;
-}
-
-function secretBytes(pairs: ReadonlyMap<string, string>): Uint8Array {
-  const file = pairs.get('file');
-  const data = pairs.get('data');
-  let bytes: Uint8Array;
-  if (file !== undefined) {
-    try {
-      bytes = fs.readFileSync(file);
-    } catch (error) {
-      throw new UserError(`Failed to open file “${file}”: ${hostReason(error)}`);
-    }
-  } else if (data !== undefined) bytes = Buffer.from(data);
-  else throw new UserError("Must provide 'file' or 'data'");
-  return pairs.get('format') === 'base64' ? Buffer.from(Buffer.from(bytes).toString('latin1'), 'base64') : bytes;
 }

@@ -3,7 +3,9 @@ import fs from 'node:fs';
 import { DisposableStore, toDisposable } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Drive } from '../../block/drive.js';
-import { openDrive } from '../../block/open.js';
+import { CopyOnReadNode } from '../../block/filters/copy-on-read.js';
+import { fromJson, NodeGraph, nested, throttled } from '../../block/graph.js';
+import { openImage } from '../../block/open.js';
 import {
   DEFAULT_OPTIONS,
   type DeviceRequest,
@@ -36,6 +38,8 @@ export interface Assembled extends Composed {
   readonly guest: GuestArchitecture;
   readonly backends: Backends;
   readonly drives: readonly Drive[];
+  /** Writes back what images have cached, and closes them, for the end; gives what went wrong. */
+  closeDrives(): Promise<string[]>;
   /** Ports of the monitors, in the order of the wishes; nothing is attached to them yet. */
   readonly monitorPorts: readonly CharBackend[];
   readonly ramBytes: number;
@@ -189,6 +193,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
         .filter(({ driver }) => !describeDeviceType(driver))
         .map(({ driver, property }) => `-global ${driver}.${property} changes nothing: there is no such device type`),
     ],
+    closeDrives: () => closeDrives(drives.values()),
     dispose: () => store.dispose(),
   };
 }
@@ -264,29 +269,61 @@ async function openDrives(w: Wishes, store: DisposableStore): Promise<Map<string
     if (drives.has(drive.id)) throw blamed(request.origin, new UserError(`Duplicate ID '${drive.id}' for drive`));
     drives.set(drive.id, store.add(drive));
   }
+  const graph = new NodeGraph(NODE_BLOCK_HOST, w.secrets);
+  for (const { origin, json, pairs } of w.blockdevs) {
+    await graph.add(json === undefined ? nested(pairs) : fromJson(json)).catch((error: unknown) => {
+      throw blamed(origin, error);
+    });
+  }
+  for (const { name, node, options } of graph.roots) {
+    if (drives.has(name)) throw new UserError(`node-name=${name} is conflicting with a device id`);
+    const { discard, cache, 'detect-zeroes': detect } = options;
+    const detectZeroes = detect === 'on' || detect === 'unmap' ? detect : 'off';
+    const unsafe = typeof cache === 'object' && cache['no-flush'] === 'on';
+    drives.set(name, store.add(new Drive(node, { id: name, discard: discard === 'unmap', detectZeroes, unsafe })));
+  }
   return drives;
 }
 
 async function openOne(w: Wishes, r: DriveRequest): Promise<Drive> {
+  const { details } = r;
   const options = {
     id: r.id!,
     rerror: r.rerror,
     werror: r.werror,
     writeCache: r.cache !== 'writethrough' && r.cache !== 'directsync',
     unsafe: r.cache === 'unsafe',
+    discard: details?.discard ?? false,
+    detectZeroes: details?.detectZeroes ?? 'off',
   };
   if (r.file === undefined) {
     if ((r.interface === 'ide' || r.interface === 'virtio') && r.media === 'disk')
       throw new UserError('a disk needs an image: add file=FILE');
     return new Drive(null, options);
   }
-  return openDrive(NODE_BLOCK_HOST, {
-    ...options,
+  let node = await openImage(NODE_BLOCK_HOST, {
     file: r.file,
     ...(r.format !== undefined && { format: r.format }),
     readOnly: r.readOnly || r.media === 'cdrom',
     snapshot: (w.snapshot || r.snapshot) && r.media === 'disk',
+    ...(details && { options: details.format }),
+    secrets: w.secrets,
   });
+  if (details?.copyOnRead) node = new CopyOnReadNode(node);
+  if (details && Object.keys(details.limits).length > 0) node = throttled(NODE_BLOCK_HOST, node, details.limits);
+  return new Drive(node, options);
+}
+
+/** Writes back what images have cached, and closes them; gives what went wrong. */
+async function closeDrives(drives: Iterable<Drive>): Promise<string[]> {
+  const failures: string[] = [];
+  for (const drive of drives) {
+    await drive.close().catch((error: unknown) => {
+      if (!(error instanceof UserError)) throw error;
+      failures.push(error.message);
+    });
+  }
+  return failures;
 }
 
 function openFolder({ path, readOnly, securityModel }: FolderRequest): HostFolder {

@@ -193,6 +193,7 @@ export class VirtualMachine {
     this.#disposed = true;
     this.#assembled.quit();
     await this.ended.catch(() => {});
+    await this.#assembled.closeDrives();
     this.#assembled.dispose();
     this.#log.dispose();
   }

@@ -1,20 +1,45 @@
 /** Drives on the command line: `-drive`, `-hda` and its like, and the empty ones that every PC has. */
 import { UserError } from '../../base/errors.js';
 import type { ErrorPolicy } from '../../block/drive.js';
-import { parseKeyval } from './keyval.js';
-import type { DriveRequest, Wishes } from './wishes.js';
+import { secretBytes } from '../../host/node/secret.js';
+import { type Keyval, parseKeyval } from './keyval.js';
+import type { DriveDetails, DriveRequest, Wishes } from './wishes.js';
 
 const POLICIES = ['report', 'ignore', 'stop', 'enospc'] as const satisfies readonly ErrorPolicy[];
 const CACHES = ['writeback', 'writethrough', 'none', 'directsync', 'unsafe'] as const;
 /** How the host does it: accepted, without effect here. */
-const WITHOUT_EFFECT = ['aio', 'discard', 'detect-zeroes', 'auto-read-only', 'copy-on-read'];
+const WITHOUT_EFFECT = ['aio', 'auto-read-only'];
+/** Options of formats, which are looked at when the image is opened. */
+const FORMAT_OPTIONS = [
+  'key-secret',
+  'encrypt.key-secret',
+  'encrypt.format',
+  'data-file',
+  'lazy-refcounts',
+  'offset',
+  'size',
+];
+/** The older names of limits. */
+const LIMIT_NAMES: Readonly<Record<string, string>> = {
+  bps: 'bps-total',
+  bps_rd: 'bps-read',
+  bps_wr: 'bps-write',
+  iops: 'iops-total',
+  iops_rd: 'iops-read',
+  iops_wr: 'iops-write',
+};
 const NOT_YET_INTERFACES = ['scsi', 'pflash', 'mtd', 'sd', 'xen'];
 
 const DRIVE_HELP = `drive options:
   bus=<num>              - bus number
+  bps=<num>              - bytes a second at most (also bps_rd, bps_wr, throttling.bps-total, ...)
   cache=<str>            - ${CACHES.join(', ')}
+  copy-on-read=<bool>    - keep what is read from the backing image
+  detect-zeroes=<str>    - off, on or unmap
+  discard=<str>          - ignore or unmap
+  encrypt.key-secret=<str> - id of the secret of an encrypted image
   file=<str>             - image file; without one the drive is empty
-  format=<str>           - format of the image: raw
+  format=<str>           - format of the image; found out when it is not given
   id=<str>               - name of the drive
   if=<str>               - ide, floppy, virtio or none
   index=<num>            - which drive of the interface
@@ -56,9 +81,44 @@ export function addDrive(wishes: Wishes, text: string, origin: string): string |
     cache: o.oneOf('cache', CACHES) ?? 'writeback',
     rerror: o.oneOf('rerror', POLICIES) ?? 'report',
     werror: o.oneOf('werror', POLICIES) ?? 'enospc',
+    details: details(o),
   };
   o.finish();
   add(wishes, request);
+  return undefined;
+}
+
+function details(o: Keyval): DriveDetails {
+  const discard = o.oneOf('discard', ['ignore', 'off', 'unmap', 'on']) ?? 'ignore';
+  const detectZeroes = o.oneOf('detect-zeroes', ['off', 'on', 'unmap']) ?? 'off';
+  const unmaps = discard === 'unmap' || discard === 'on';
+  if (detectZeroes === 'unmap' && !unmaps) {
+    throw new UserError('setting detect-zeroes to unmap is not allowed without setting discard operation to unmap');
+  }
+  const limits: Record<string, number> = {};
+  for (const [short, long] of Object.entries(LIMIT_NAMES)) {
+    const rate = o.number(short) ?? o.number(`throttling.${long}`);
+    if (rate) limits[long] = rate;
+  }
+  const format: Record<string, string> = {};
+  for (const name of FORMAT_OPTIONS) {
+    const value = o.get(name);
+    if (value !== undefined) format[name] = value;
+  }
+  return { discard: unmaps, detectZeroes, copyOnRead: o.flag('copy-on-read') ?? false, limits, format };
+}
+
+/** `-object secret,id=...`: for encrypted images. */
+export function addSecret(wishes: Wishes, pairs: ReadonlyMap<string, string>): void {
+  const id = pairs.get('id');
+  if (id === undefined) throw new UserError("Parameter 'id' is missing");
+  wishes.secrets.set(id, secretBytes(pairs));
+}
+
+/** `-blockdev`: what it means is found out when the nodes are made. */
+export function addBlockdev(wishes: Wishes, text: string, origin: string): undefined {
+  const json = text.trimStart().startsWith('{') ? text : undefined;
+  wishes.blockdevs.push({ origin, json, pairs: json === undefined ? parseKeyval(text, 'driver').pairs : [] });
   return undefined;
 }
 

@@ -7,7 +7,7 @@ import { describeDeviceType, describeDeviceTypes } from '../../boards/index.js';
 import { ANY_PROCESSOR, cpuHelp, parseCpu } from '../../guest/x86/cpu-models.js';
 import { dataFolders } from '../../host/node/data-files.js';
 import { addChardev, addShortForm } from './chardev.js';
-import { addDrive, addDriveFile } from './drives.js';
+import { addBlockdev, addDrive, addDriveFile, addSecret } from './drives.js';
 import { addFsdev, addVirtfs } from './folders.js';
 import { parseKeyval } from './keyval.js';
 import { LOG_HELP, logItems, traceHelp } from './logging.js';
@@ -270,6 +270,13 @@ export const OPTIONS: readonly Option[] = [
     "adds a drive ('help' lists the properties)",
     addDrive,
   ),
+  row(
+    B,
+    'blockdev',
+    '[driver=]driver[,node-name=n][,file=...]',
+    'adds a node of storage, for drive= of a device',
+    addBlockdev,
+  ),
   row(B, 'snapshot', '', 'write to temporary files instead of the images', (w) => {
     w.snapshot = true;
   }),
@@ -277,8 +284,7 @@ export const OPTIONS: readonly Option[] = [
   row(B, 'virtfs', 'local,path=path,mount_tag=tag[,...]', 'a folder of the host in the guest', addVirtfs),
   ...notYet(
     B,
-    `blockdev driver
-     pflash file
+    `pflash file
      mtdblock file
      sd file
      iscsi options`,
@@ -407,8 +413,22 @@ export const OPTIONS: readonly Option[] = [
      semihosting
      semihosting-config options`,
   ),
-  ...notYet('Generic object creation', 'object typename,id=id'),
+  row(
+    'Generic object creation',
+    'object',
+    'secret,id=id,data=text|file=file',
+    'a secret for encrypted images',
+    addObject,
+  ),
 ];
+
+function addObject(w: Wishes, text: string): void {
+  const o = parseKeyval(text, 'qom-type');
+  const type = o.get('qom-type');
+  if (type !== 'secret')
+    throw new UserError(`Tinamou does not have objects of type '${type ?? ''}' yet: it has secret`);
+  addSecret(w, new Map(o.pairs));
+}
 
 function networkNone(_w: Wishes, text: string): void {
   if (text !== 'none') throw new UserError('Tinamou does not have network adapters yet: use none');

@@ -66,6 +66,24 @@ export interface DriveRequest extends Asked {
   readonly cache: 'writeback' | 'writethrough' | 'none' | 'directsync' | 'unsafe';
   readonly rerror: ErrorPolicy;
   readonly werror: ErrorPolicy;
+  readonly details?: DriveDetails;
+}
+
+/** What is rarely said of a drive. */
+export interface DriveDetails {
+  readonly discard: boolean;
+  readonly detectZeroes: 'off' | 'on' | 'unmap';
+  readonly copyOnRead: boolean;
+  /** Per second, by QEMU's names (`bps-total`). */
+  readonly limits: Readonly<Record<string, number>>;
+  /** Options of the image's format (`encrypt.key-secret`). */
+  readonly format: Readonly<Record<string, string>>;
+}
+
+/** A node of `-blockdev`: pairs, or one text in JSON. */
+export interface BlockdevRequest extends Asked {
+  readonly pairs: readonly (readonly [string, string])[];
+  readonly json: string | undefined;
 }
 
 export const SECURITY_MODELS = ['none', 'passthrough', 'mapped-file'] as const;
@@ -124,6 +142,9 @@ export interface Wishes {
   readonly monitors: MonitorRequest[];
   readonly drives: DriveRequest[];
   readonly folders: FolderRequest[];
+  readonly blockdevs: BlockdevRequest[];
+  /** Values of `-object secret`, by id. */
+  readonly secrets: Map<string, Uint8Array>;
   readonly devices: (DeviceRequest & Asked)[];
   readonly globals: GlobalProperty[];
   snapshot: boolean;
@@ -175,6 +196,8 @@ export function noWishes(program: string, architecture: 'x86_64' | 'i386'): Wish
     monitors: [],
     drives: [],
     folders: [],
+    blockdevs: [],
+    secrets: new Map(),
     devices: [],
     globals: [],
     snapshot: false,

@@ -32,10 +32,14 @@ export async function main(
     complain(describeCrash(error));
     process.exit(1);
   };
+  /** Writes back what the images' nodes have cached. */
+  let closeImages: () => Promise<void> = async () => {};
   const signalled = (signal: Signal): void => {
-    cleanUp();
     complain(`terminating on signal ${SIGNALS[signal]}`);
-    process.exit(0);
+    void closeImages().finally(() => {
+      cleanUp();
+      process.exit(0);
+    });
   };
   // Timers and sockets may all be idle while the machine is stopped: that is no reason to end.
   const alive = setInterval(() => {}, 2 ** 30);
@@ -61,6 +65,9 @@ export async function main(
     };
     owned.add(openLog(wishes));
     const machine = owned.add(await assemble(wishes, { note: complain, virtualConsole }));
+    closeImages = async () => {
+      for (const failure of await machine.closeDrives()) complain(failure);
+    };
     for (const warning of machine.warnings) complain(`warning: ${warning}`);
     if (wishes.pidFile !== undefined) owned.add(writePidFile(wishes.pidFile));
     const context = monitorContext(machine, version());
@@ -69,6 +76,7 @@ export async function main(
     if (!wishes.paused) machine.machine.lifecycle.start();
     if (wishes.daemonize) detach();
     const end = await machine.run();
+    await closeImages();
     return end.exitCode;
   } catch (error) {
     cleanUp();

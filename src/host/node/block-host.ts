@@ -1,6 +1,7 @@
 /** This host for src/block: files, compression, time. */
 import { createCipheriv, createDecipheriv, createHash, pbkdf2Sync, randomBytes, randomFillSync } from 'node:crypto';
 import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
 import type { BlockHost, Codecs, Crypto } from '../../block/format.js';
 import { connectStream } from './byte-stream.js';
@@ -54,6 +55,7 @@ export const NODE_BLOCK_HOST: BlockHost = {
   codecs: NODE_CODECS,
   connect: connectStream,
   fetchRange,
+  sleep: (seconds) => sleep(seconds * 1000),
   now: () => Date.now() / 1000,
   random: (bytes) => {
     randomFillSync(bytes);
