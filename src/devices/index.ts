@@ -16,6 +16,7 @@ import { isaDebugExit } from './misc/debug-exit.js';
 import { isaDebugcon } from './misc/debugcon.js';
 import { pcTestdev } from './misc/pc-testdev.js';
 import { pvpanic } from './misc/pvpanic.js';
+import { nvme } from './nvme/nvme.js';
 import { scsiCd } from './scsi/scsi-cd.js';
 import { scsiHd } from './scsi/scsi-hd.js';
 import type { ScsiSlot } from './scsi/scsi-unit.js';
@@ -47,6 +48,7 @@ export const DEVICE_TYPES: readonly DeviceType[] = [
   isaFdc,
   isaParallel,
   isaSerial,
+  nvme,
   pcTestdev,
   pvpanic,
   scsiCd,

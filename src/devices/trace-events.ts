@@ -16,6 +16,7 @@ import { I8259_TRACE } from './intc/i8259.js';
 import { IOAPIC_TRACE } from './intc/ioapic.js';
 import { I8237_TRACE } from './misc/i8237.js';
 import { PVPANIC_TRACE } from './misc/pvpanic.js';
+import { NVME_TRACE } from './nvme/nvme.js';
 import { PCI_TRACE } from './pci/pci-bus.js';
 import { SCSI_TRACE } from './scsi/scsi-unit.js';
 import { trace as fdc } from './storage/i82078.js';
@@ -41,6 +42,7 @@ const GROUPS: readonly TraceEvents[] = [
   ideChannel,
   IOAPIC_TRACE,
   MC146818_TRACE,
+  NVME_TRACE,
   PCI_TRACE,
   ICH9_LPC_TRACE,
   PIIX4_PM_TRACE,

@@ -38,6 +38,7 @@ const cases: readonly (readonly [string, BoardType, Partial<MachineOptions>])[] 
     { devices: [device('virtio-blk-pci', { drive: 'medium', 'disable-legacy': 'on' })] },
   ],
   ['virtio-scsi-pci on pc', pc, { devices: [device('virtio-scsi-pci', {}), device('scsi-hd', { drive: 'medium' })] }],
+  ['NVMe on q35', q35, { devices: [device('nvme', { drive: 'medium', serial: 's' })] }],
   ['AHCI on q35', q35, { ideDrives: [{ index: 0, drive: 'medium', media: 'disk' }] }],
 ];
 

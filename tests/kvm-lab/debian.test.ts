@@ -59,7 +59,7 @@ for (const irqchip of ['on', 'split'] as const) {
           for (let i = 0; i < smp; i++) {
             assert.match(await run(vm, `taskset ${1 << i} sh -c 'echo $((6 * 7))'`, 120), /^42$/m);
           }
-            t.diagnostic(vm.monitor('info exits'));
+          t.diagnostic(vm.monitor('info exits'));
           await powerOff(vm);
         } finally {
           await vm.dispose();

@@ -55,3 +55,34 @@ for (const [name, append] of [
     assert.equal(checked.status, 0, checked.out + checked.errors);
   });
 }
+
+test('q35, nvme: ext4 keeps what is written, blocks are discarded', { skip, timeout: 600_000 }, async () => {
+  const image = join(folder, 'nvme.img');
+  writeFileSync(image, '');
+  truncateSync(image, 64 << 20);
+  assert.equal(tool('mke2fs', ['-q', '-t', 'ext4', '-F', image]).status, 0);
+  const vm = await linuxMachine({
+    linux: 'linux-amd64',
+    cpu: 'max',
+    machine: 'q35',
+    initrdRequest: { modules: ['nvme', 'crc32c_generic', 'ext4'] },
+    args: ['-drive', `if=none,id=d,file=${image},format=raw`, '-device', 'nvme,drive=d,serial=S1'],
+  });
+  try {
+    await toPrompt(vm);
+    for (let i = 0; i < 30 && !/nvme0n1/.test(await run(vm, 'ls /sys/block')); i++) await run(vm, 'sleep 1');
+    assert.match(await run(vm, 'cat /sys/class/nvme/nvme0/serial'), /^S1/);
+    await run(vm, 'mount -t ext4 /dev/nvme0n1 /mnt');
+    await run(vm, 'dd if=/dev/urandom of=/mnt/big bs=64k count=64; sha256sum /mnt/big > /mnt/sum; sync', 120);
+    await run(vm, 'echo 3 > /proc/sys/vm/drop_caches');
+    assert.match(await run(vm, 'sha256sum -c /mnt/sum', 120), /big: OK/);
+    assert.match(await run(vm, 'rm /mnt/big; fstrim -v /mnt'), /trimmed/);
+    assert.match(await run(vm, 'umount /mnt; grep nvme0q /proc/interrupts'), /PCI-MSI/);
+    assert.doesNotMatch(await run(vm, 'dmesg'), /I\/O error|nvme.*(error|timeout)/i);
+    await powerOff(vm);
+  } finally {
+    await vm.dispose();
+  }
+  const checked = tool('e2fsck', ['-f', '-n', image]);
+  assert.equal(checked.status, 0, checked.out + checked.errors);
+});

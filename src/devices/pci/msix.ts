@@ -24,11 +24,16 @@ export class Msix implements Stateful {
   readonly #state = stateOf<Msix>(this, 1, ['table', 'pendingBits']);
   #pci: PciFunction<string> | undefined;
 
-  /** `bar`: the index of the BAR that shows `region`; `at`: where the capability lies. */
+  /** `bar`: the index of the BAR that shows `region`, at `offset` in it; `at`: where the capability lies. */
   constructor(
     memory: Memory,
     readonly vectors: number,
-    { name, bar, at }: { readonly name: string; readonly bar: number; readonly at: number },
+    {
+      name,
+      bar,
+      at,
+      offset = 0,
+    }: { readonly name: string; readonly bar: number; readonly at: number; readonly offset?: number },
   ) {
     this.table = new Uint8Array(ENTRY_BYTES * vectors);
     this.pendingBits = new Uint8Array(8 * Math.ceil(vectors / 64));
@@ -50,8 +55,8 @@ export class Msix implements Stateful {
           reset: vectors - 1,
           ro: ~(Control.enable | Control.functionMask) & 0xffff,
         },
-        { name: 'MSIX_TABLE', at: 4, size: 4, reset: bar, ro: 0xffff_ffff },
-        { name: 'MSIX_PBA', at: 8, size: 4, reset: half | bar, ro: 0xffff_ffff },
+        { name: 'MSIX_TABLE', at: 4, size: 4, reset: offset | bar, ro: 0xffff_ffff },
+        { name: 'MSIX_PBA', at: 8, size: 4, reset: (offset + half) | bar, ro: 0xffff_ffff },
       ],
     };
     this.#maskAll();
