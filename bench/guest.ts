@@ -32,6 +32,13 @@ const TICKS = 100;
 /** What the kernel's console says when the host has kept a guest from running for too long, or it is broken. */
 const PANIC = 'Kernel panic - not syncing';
 
+/** Machines that run: none outlives this process, however it ends. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
+
 interface Wait {
   readonly text: string;
   readonly done: (error?: Error) => void;
@@ -62,6 +69,8 @@ export class Guest {
     });
     this.child.stdin!.on('error', () => {}); // the end of the process says it better
     this.child.on('error', (error) => ended(error.message));
+    running.add(this.child);
+    this.child.on('exit', () => running.delete(this.child));
     this.child.on('exit', (status, signal) => ended(signal ?? `status ${status}`));
   }
 

@@ -8,6 +8,7 @@
  *   --clock process   counts the processes' processor time instead of the clock's: for a busy machine
  *   --cpu MODEL        the processor model of both sides (default max)
  *   --json FILE        writes the report; --compare FILE sets it beside an earlier one
+ *   --docs             puts the figures into docs/performance.md; with --from FILE those of an earlier --json
  * Ends with status 1 when a bar is not met.
  */
 import { spawnSync } from 'node:child_process';
@@ -16,7 +17,7 @@ import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { UserError } from '../src/base/errors.js';
 import { GROUPS } from './groups.js';
-import { allMet, comparison, losses, type Report, table } from './report.js';
+import { allMet, comparison, losses, markdown, type Report, table } from './report.js';
 import { Session } from './session.js';
 
 const { values } = parseArgs({
@@ -30,6 +31,8 @@ const { values } = parseArgs({
     profile: { type: 'boolean', default: false },
     clock: { type: 'string', default: 'wall' },
     json: { type: 'string' },
+    docs: { type: 'boolean', default: false },
+    from: { type: 'string' },
     compare: { type: 'string' },
   },
 });
@@ -52,7 +55,23 @@ function earlier(file: string): Report {
   }
 }
 
+const DOCS = new URL('../../docs/performance.md', import.meta.url);
+const FIGURES = /(<!-- figures -->\n)[\s\S]*(<!-- \/figures -->)/;
+
+function writeDocs(report: Report): void {
+  const text = readFileSync(DOCS, 'utf8');
+  if (!FIGURES.test(text)) throw new UserError(`no place for figures in ${DOCS.pathname}`);
+  writeFileSync(
+    DOCS,
+    text.replace(FIGURES, (_, begin, end) => `${begin}${markdown(report)}\n${end}`),
+  );
+}
+
 async function main(): Promise<boolean> {
+  if (values.from !== undefined) {
+    writeDocs(earlier(values.from));
+    return true;
+  }
   const pattern = new RegExp(values.only ?? '');
   const runs = values.quick ? 1 : Number(values.runs);
   if (!Number.isInteger(runs) || runs < 1) throw new UserError(`--runs '${values.runs}' is not a count`);
@@ -103,6 +122,7 @@ async function main(): Promise<boolean> {
   for (const w of report.warnings) console.log(`warning: ${w}`);
   if (before) console.log(`\n${comparison(before, report)}`);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  if (values.docs) writeDocs(report);
   return allMet(report);
 }
 

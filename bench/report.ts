@@ -149,3 +149,35 @@ export function comparison(before: Report, now: Report): string {
       : `geometric mean of the changes (of ratios where there are any): ${number(mean)}`,
   ].join('\n');
 }
+
+/** The figures as docs/performance.md has them. */
+export function markdown(report: Report): string {
+  const { machine, versions, settings } = report;
+  const cell = (r: Row, value: number | undefined): string => (value === undefined ? '' : `${number(value)} ${r.unit}`);
+  const only = settings['only'] === '' ? '' : ` --only '${settings['only']}'`;
+  const clock = settings['clock'] === 'wall' ? '' : ` --clock ${settings['clock']}`;
+  const lines = [
+    `\`npm run bench -- --runs ${settings['runs']}${clock}${only}\` on ${report.date.slice(0, 10)}, commit ${report.commit.slice(0, 10)};`,
+    `${machine['processors']} processors (${machine['processor']}), Node.js ${versions['node']}, ${versions['qemu']}, v86 ${versions['v86']}.`,
+  ];
+  for (const g of report.groups) {
+    lines.push(
+      '',
+      `### ${g.title} (peer: ${g.peer})`,
+      '',
+      '| | Tinamou | peer | ratio | bar | met |',
+      '| --- | --- | --- | --- | --- | --- |',
+    );
+    for (const r of report.rows.filter((x) => x.group === g.name)) {
+      const bar = r.absolute ? cell(r, r.bar) : number(r.bar);
+      const note = r.note === undefined ? '' : ` (${r.note})`;
+      lines.push(
+        `| ${r.workload}${note} | ${cell(r, r.tinamou)} | ${cell(r, r.peer)} | ${number(r.ratio)} | ${bar} | ${word(met(r))} |`,
+      );
+    }
+    if (g.mean === undefined) continue;
+    const reached = g.bar === undefined ? undefined : g.mean <= g.bar;
+    lines.push(`| **geometric mean** | | | ${number(g.mean)} | ${number(g.bar)} | ${word(reached)} |`);
+  }
+  return lines.join('\n');
+}
