@@ -157,7 +157,8 @@ export const TLB_ENTRY = layout('TlbEntry', [
 ]);
 /** Bytes of one vCPU's TLBs. */
 export const TLB_BYTES = MMU_MODES * TLB_ENTRIES * (TLB_ENTRY.size + 4);
-export const JUMP_CACHE_ENTRIES = 8192;
+/** A power of two; the entries of a page lie in one run of 4096 (src/runtime/core/code.ts). */
+export const JUMP_CACHE_ENTRIES = 16384;
 export const JUMP_ENTRY = layout('JumpEntry', [
   ['pc', 'u64'], // linear address
   ['mode', 'u32'],
@@ -165,6 +166,6 @@ export const JUMP_ENTRY = layout('JumpEntry', [
   ['block', 'u32'],
   ['pad', 'u32'],
 ]);
-export const BLOCK_HASH = 65536;
+export const BLOCK_HASH = 262144;
 /** -d items the runtime itself reports. */
 export const TraceBit = { int: 1, exec: 2, mmu: 4, noChain: 8 } as const;

@@ -161,7 +161,7 @@ export class Jit {
       const low = (origin.low + delta) | 0;
       const carry = (low >>> 0 < origin.low >>> 0 ? 1 : 0) + (delta < 0 ? -1 : 0);
       const high = (origin.high + carry) | 0;
-      const hash = (low ^ ((low >>> 13) | (high << 19))) & (JUMP_CACHE_ENTRIES - 1);
+      const hash = (low ^ ((low >>> 12) | (high << 20))) & (JUMP_CACHE_ENTRIES - 1);
       const jump = (jumpCache + hash * JUMP_ENTRY.size) / 4;
       if (
         words[jump] === low &&

@@ -391,7 +391,7 @@ export function pushIsElsewhere(v: Values, block: number): void {
   v.teeLocal(Local.linear);
   v.op(W.i32WrapI64);
   v.getLocal(Local.linear);
-  v.i64(13, 0);
+  v.i64(12, 0);
   v.op(W.i64ShrU);
   v.op(W.i32WrapI64);
   v.op(W.i32Xor);

@@ -76,3 +76,22 @@ test('compiled code that writes into a page with code', () => {
   }
   assert.ok(m.accelerator.jit.stats.compiled > 0);
 });
+
+test('a page that moved is seen to have when the TLB generations have come round', () => {
+  const m = new BareMachine({ mode: 'long64', hotThreshold: Number.POSITIVE_INFINITY });
+  const entry = (at: number, value: number): void => m.view.setBigUint64(at, BigInt(value), true);
+  entry(0x2008, 0x3007); // linear 0x40000000: page directory
+  entry(0x3000, 0x4007); // page table
+  entry(0x4000, 0x20007);
+  m.load(0x20000, [0xb8, 1, 0, 0, 0, 0xc3]); // mov eax, N; ret
+  m.load(0x21000, [0xb8, 2, 0, 0, 0, 0xc3]);
+  // mov ebx, 0x40000000; call rbx; hlt
+  m.load(0x10000, [0xbb, 0, 0, 0, 0x40, 0xff, 0xd3, 0xf4]);
+  // mov qword [0x4000], 0x21007; mov rax, cr3; mov ecx, 4095; again: mov cr3, rax; dec ecx; jnz again; jmp 0x10000
+  const turns = [0x0f, 0x20, 0xd8, 0xb9, 0xff, 0x0f, 0, 0, 0x0f, 0x22, 0xd8, 0xff, 0xc9, 0x75, 0xf9];
+  m.load(0x10100, [0x48, 0xc7, 4, 0x25, 0, 0x40, 0, 0, 7, 0x10, 2, 0, ...turns, 0xe9, 0xe0, 0xfe, 0xff, 0xff]);
+  run(m, 0x10000);
+  assert.equal(m.registers.get('rax'), 1n);
+  run(m, 0x10100);
+  assert.equal(m.registers.get('rax'), 2n);
+});

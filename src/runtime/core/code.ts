@@ -31,11 +31,13 @@ import {
 import { blockInvalidated } from './env';
 import { watchWrites } from './memory';
 
+const PAGE: u32 = 4096;
+
 /** Changes whenever compiled code may have become void: guest calls in progress do not go back into it then. */
 export let codeEpoch: u32 = 0;
 
 function hashSlot(machine: usize, host: u32, mode: u32): usize {
-  const hash = (host * 0x9e3779b1 + mode * 0x85ebca6b) >> 16;
+  const hash = (host * 0x9e3779b1 + mode * 0x85ebca6b) >> 14;
   return <usize>load<u32>(machine + MACHINE_BLOCK_HASH) + <usize>((hash & (BLOCK_HASH - 1)) << 2);
 }
 
@@ -102,10 +104,18 @@ export function invalidateBlock(machine: usize, block: usize): void {
 /** Drops every vCPU's jump cache: entries may name blocks whose storage is used anew, or pages that moved. */
 export function clearJumpCaches(machine: usize): void {
   const count = load<u32>(machine + MACHINE_VCPU_COUNT);
-  for (let i: u32 = 0; i < count; i++) {
-    const cpu = <usize>load<u32>(machine + MACHINE_VCPUS + <usize>(i << 2));
-    memory.fill(<usize>load<u32>(cpu + VCPU_JUMP_CACHE), 0, <usize>JUMP_CACHE_ENTRIES * JUMP_SIZE);
-  }
+  for (let i: u32 = 0; i < count; i++) clearJumpCache(<usize>load<u32>(machine + MACHINE_VCPUS + <usize>(i << 2)));
+}
+
+export function clearJumpCache(cpu: usize): void {
+  codeEpoch++;
+  memory.fill(<usize>load<u32>(cpu + VCPU_JUMP_CACHE), 0, <usize>JUMP_CACHE_ENTRIES * JUMP_SIZE);
+}
+
+/** The vCPU's jump cache entry for code at `linear`. Compiled code computes the same (src/jit/lower-memory.ts). */
+export function jumpEntry(cpu: usize, linear: u64): usize {
+  const hash = (<u32>linear ^ <u32>(linear >> 12)) & (JUMP_CACHE_ENTRIES - 1);
+  return <usize>load<u32>(cpu + VCPU_JUMP_CACHE) + <usize>hash * JUMP_SIZE;
 }
 
 /** Notes that the jump cache has an entry for code at `linear`. */
@@ -121,8 +131,10 @@ export function flushJumpPage(cpu: usize, linear: u64): void {
   const word = cpu + VCPU_EXECUTED_PAGES + (((page >> 6) & 63) << 3);
   if (!((load<u64>(word) >> (<u64>page & 63)) & 1)) return;
   codeEpoch++;
-  let entry = <usize>load<u32>(cpu + VCPU_JUMP_CACHE);
-  const end = entry + <usize>JUMP_CACHE_ENTRIES * JUMP_SIZE;
+  // Hash bits above the page offset are the same for all of the page: its entries are in one run.
+  const run = (<u32>page ^ <u32>(page >> 12)) & (JUMP_CACHE_ENTRIES / PAGE - 1);
+  let entry = <usize>load<u32>(cpu + VCPU_JUMP_CACHE) + <usize>(run * PAGE) * JUMP_SIZE;
+  const end = entry + <usize>PAGE * JUMP_SIZE;
   for (; entry < end; entry += JUMP_SIZE) {
     // No valid key is 0: generations count from 1.
     if (load<u64>(entry + JUMP_PC) >> 12 === linear >> 12) store<u64>(entry + JUMP_MODE, 0);

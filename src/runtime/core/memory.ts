@@ -54,7 +54,7 @@ import {
   walkPhys,
   walkProt,
 } from '../x86/hooks';
-import { codeWritten, flushJumpPage, hitsRunningCode } from './code';
+import { clearJumpCache, codeWritten, flushJumpPage, hitsRunningCode } from './code';
 import { mmioRead, mmioWrite } from './env';
 
 export const ACCESS_READ: u32 = 0;
@@ -261,6 +261,7 @@ export function tlbNewGeneration(cpu: usize): u32 {
   let next = load<u32>(cpu + VCPU_TLB_LAST_GENERATION) + 1;
   if (next > 4095) {
     clearTlb(cpu);
+    clearJumpCache(cpu);
     next = 1;
   }
   store<u32>(cpu + VCPU_TLB_LAST_GENERATION, next);

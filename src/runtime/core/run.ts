@@ -22,11 +22,9 @@ import {
   BLOCK_VALID,
   BLOCKFLAG_INDIRECT,
   JUMP_BLOCK,
-  JUMP_CACHE_ENTRIES,
   JUMP_GENERATION,
   JUMP_MODE,
   JUMP_PC,
-  JUMP_SIZE,
   MACHINE_HOT_THRESHOLD,
   MACHINE_REGION_EXITS,
   MACHINE_SIDE_EXIT_OPS,
@@ -38,7 +36,6 @@ import {
   VCPU_EXIT_REQUEST,
   VCPU_FAULT_PENDING,
   VCPU_HALTED,
-  VCPU_JUMP_CACHE,
   VCPU_JUMPED,
   VCPU_MACHINE,
   VCPU_MODE,
@@ -54,7 +51,7 @@ import {
 import { EXIT_BAD_CODE, EXIT_DEBUG, EXIT_REQUEST } from '../generated/ops';
 import { MODE_BREAKPOINTS, MODE_CS_BASE, MODE_SINGLE } from '../generated/x86';
 import { codeBreakpoint, deliverFault, handleRequests, linearPc } from '../x86/hooks';
-import { codeEpoch, findBlock, invalidateBlock, markExecuted } from './code';
+import { codeEpoch, findBlock, invalidateBlock, jumpEntry, markExecuted } from './code';
 import { hot, traceBlock, translate } from './env';
 import { FAULT_RESTART, fetchHost } from './memory';
 
@@ -69,11 +66,6 @@ const REGION_FAULT: u32 = 2;
 const REGION_EXIT: u32 = 16;
 /** What callGuest gives when the guest is back where its caller expects it. */
 const CALL_RETURNED: u32 = 0xffffffff;
-
-function jumpEntry(cpu: usize, linear: u64): usize {
-  const hash = (<u32>linear ^ <u32>(linear >> 13)) & (JUMP_CACHE_ENTRIES - 1);
-  return <usize>load<u32>(cpu + VCPU_JUMP_CACHE) + <usize>hash * JUMP_SIZE;
-}
 
 /** Block for the code at `linear`, translated if need be; 0 with a fault recorded, 1 when it is not in RAM or ROM. */
 function lookUp(cpu: usize, linear: u64, mode: u32, entry: usize): usize {

@@ -162,6 +162,12 @@ export function flagCondition(op: u64, res: u64, src: u64, src2: u64, cc: u32): 
           return <u64>(<i64>a <= <i64>b) ^ (cc & 1);
       }
     }
+    // The carry that INC and DEC keep.
+    if (cc >> 1 === 1) {
+      if (kind === FLAG_INC || kind === FLAG_DEC || kind === FLAG_CARRY) return (src & 1) ^ (cc & 1);
+      if (kind === FLAG_ADD) return <u64>(res << up < src << up) ^ (cc & 1);
+      if (kind === FLAG_LOGIC) return cc & 1;
+    }
     return conditionOfBits(flagBits(op, res, src, src2), cc);
   }
   return flagBits(op, res, src, src2);

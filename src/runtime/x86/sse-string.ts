@@ -6,10 +6,19 @@ function element(v: usize, i: u32, format: u32): i32 {
   if (format === 2) return <i32>load<i8>(v + i);
   return <i32>load<i16>(v + (i << 1));
 }
+/** One bit for each element of two vectors: are they equal? */
+function equal(x: v128, y: v128, format: u32): u32 {
+  return format & 1 ? i16x8.bitmask(i16x8.eq(x, y)) : i8x16.bitmask(i8x16.eq(x, y));
+}
+/** The same for all elements of a vector and element i of that at v. */
+function equalTo(x: v128, v: usize, i: u32, format: u32): u32 {
+  return format & 1
+    ? i16x8.bitmask(i16x8.eq(x, v128.load16_splat(v + (i << 1))))
+    : i8x16.bitmask(i8x16.eq(x, v128.load8_splat(v + i)));
+}
 function implicitLength(v: usize, count: u32, format: u32): u32 {
-  let i: u32 = 0;
-  while (i < count && element(v, i, format) !== 0) i++;
-  return i;
+  // The bit behind the last element ends a string without a zero.
+  return ctz<u32>(equal(v128.load(v), i64x2(0, 0), format) | (1 << count));
 }
 function explicitLength(at: usize, count: u32): u32 {
   const n = load<i64>(at);
@@ -22,12 +31,14 @@ function explicitLength(at: usize, count: u32): u32 {
 function compare(a: usize, b: usize, lengthA: u32, lengthB: u32, count: u32, control: u32): u32 {
   const format = control & 3;
   const aggregation = (control >> 2) & 3;
+  const all: u32 = (1 << count) - 1;
+  const validA: u32 = (1 << lengthA) - 1;
+  const validB: u32 = (1 << lengthB) - 1;
   let result: u32 = 0;
   if (aggregation === 0) {
-    for (let j: u32 = 0; j < lengthB; j++) {
-      const value = element(b, j, format);
-      for (let i: u32 = 0; i < lengthA; i++) if (element(a, i, format) === value) result |= 1 << j;
-    }
+    const vector = v128.load(b);
+    for (let i: u32 = 0; i < lengthA; i++) result |= equalTo(vector, a, i, format);
+    result &= validB;
   } else if (aggregation === 1) {
     for (let j: u32 = 0; j < lengthB; j++) {
       const value = element(b, j, format);
@@ -36,22 +47,13 @@ function compare(a: usize, b: usize, lengthA: u32, lengthB: u32, count: u32, con
       }
     }
   } else if (aggregation === 2) {
-    for (let i: u32 = 0; i < count; i++) {
-      const inA = i < lengthA;
-      const inB = i < lengthB;
-      if (inA !== inB) continue;
-      if (!inA || element(a, i, format) === element(b, i, format)) result |= 1 << i;
-    }
+    result = (equal(v128.load(a), v128.load(b), format) & validA & validB) | (~validA & ~validB & all);
   } else {
-    for (let j: u32 = 0; j < count; j++) {
-      let match = true;
-      for (let i: u32 = 0; i < lengthA && i + j < count; i++) {
-        if (i + j >= lengthB || element(a, i, format) !== element(b, i + j, format)) {
-          match = false;
-          break;
-        }
-      }
-      if (match) result |= 1 << j;
+    const vector = v128.load(b);
+    result = all;
+    // What would lie behind the last element of b counts as a match.
+    for (let i: u32 = 0; i < lengthA; i++) {
+      result &= ((equalTo(vector, a, i, format) & validB) >> i) | ~(all >> i);
     }
   }
   return result;

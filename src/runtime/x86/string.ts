@@ -34,6 +34,8 @@ const ES: u32 = 0;
 /** Elements a call may do at most, so that interrupts are not held up. */
 const BUDGET: u64 = 65536;
 const PORT_BUDGET: u64 = 1024;
+/** Bytes up to which a loop of ours beats memory.copy and memory.fill. */
+const SMALL: usize = 256;
 
 /** Segments that have a base in 64-bit mode. */
 const FS: u32 = 4;
@@ -139,7 +141,44 @@ function run(ea: u64, address: u64): u64 {
   let room: u64 = 4096 - (address & 0xfff);
   const wrap = mask - ea;
   if (wrap < room) room = wrap + 1;
-  return room / bytes;
+  return room >> <u64>ctz<u32>(bytes);
+}
+
+/** Do the usual circumstances hold: 64-bit addresses and mode, upwards, nothing that looks at single elements? */
+function plain(cpu: usize, imm: u32): bool {
+  const watched = load<u32>(cpu, VCPU_MODE) & (MODE_TRAP | MODE_BREAKPOINTS | MODE_ALIGN);
+  return (imm & (LONG | (7 << 8))) === (LONG | (4 << 8)) && watched === 0 && <i64>load<u64>(cpu, X86_DF) > 0;
+}
+
+/** Copies between ranges that do not overlap. Few bytes are not worth a call of the engine's. */
+function copy(target: usize, source: usize, size: usize): void {
+  if (size > SMALL) {
+    memory.copy(target, source, size);
+    return;
+  }
+  if (size < 16) {
+    for (let at: usize = 0; at < size; at++) store<u8>(target + at, load<u8>(source + at));
+    return;
+  }
+  const last = size - 16;
+  for (let at: usize = 0; at < last; at += 16) v128.store(target + at, v128.load(source + at));
+  v128.store(target + last, v128.load(source + last));
+}
+
+/** Sets bytes to `value`. */
+function set(target: usize, value: u8, size: usize): void {
+  if (size > SMALL) {
+    memory.fill(target, value, size);
+    return;
+  }
+  if (size < 16) {
+    for (let at: usize = 0; at < size; at++) store<u8>(target + at, value);
+    return;
+  }
+  const last = size - 16;
+  const pattern = i8x16.splat(<i8>value);
+  for (let at: usize = 0; at < last; at += 16) v128.store(target + at, pattern);
+  v128.store(target + last, pattern);
 }
 
 /** Accounts for `n` elements done. */
@@ -149,7 +188,29 @@ function done(cpu: usize, n: u64): void {
   setRegister(cpu, X86_RCX, count);
 }
 
+/** REP MOVS in the usual circumstances within a page on both sides and without overlap: true, all done. */
+function movsInPage(cpu: usize, imm: u32): bool {
+  if (((imm >> 4) & 7) >= FS || !plain(cpu, imm)) return false;
+  const si = load<u64>(cpu, X86_RSI);
+  const di = load<u64>(cpu, X86_RDI);
+  const n = load<u64>(cpu, X86_RCX);
+  const size = n << (<u64>ctz<u32>(imm & 15));
+  if (n - 1 > 4095 || (si & 0xfff) + size > 4096 || (di & 0xfff) + size > 4096) return false;
+  const index = load<u32>(cpu, VCPU_MMU_INDEX);
+  const source = bulkRead(cpu, si, index);
+  if (source === 0) return faulted(cpu);
+  const target = bulkWrite(cpu, di, index);
+  if (target === 0) return faulted(cpu);
+  if (target < source + <usize>size && source < target + <usize>size) return false;
+  copy(target, source, <usize>size);
+  store<u64>(cpu, si + size, X86_RSI);
+  store<u64>(cpu, di + size, X86_RDI);
+  store<u64>(cpu, 0, X86_RCX);
+  return true;
+}
+
 export function repMovs(cpu: usize, a: u64, b: u64, imm: u32): u64 {
+  if (movsInPage(cpu, imm)) return 0;
   begin(cpu, imm);
   while (count !== 0 && budget !== 0) {
     const si = load<u64>(cpu, X86_RSI) & mask;
@@ -176,7 +237,8 @@ export function repMovs(cpu: usize, a: u64, b: u64, imm: u32): u64 {
               else if (bytes === 4) store<u32>(target + at, load<u32>(source + at));
               else store<u64>(target + at, load<u64>(source + at));
             }
-          } else memory.copy(target, source, size);
+          } else if (source > target && source < target + size) memory.copy(target, source, size);
+          else copy(target, source, size);
         }
       } else n = 0;
     }
@@ -194,7 +256,24 @@ export function repMovs(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   return <u64>(count !== 0);
 }
 
+/** REP STOS in the usual circumstances within a page: true, all done. */
+function stosInPage(cpu: usize, imm: u32): bool {
+  if (!plain(cpu, imm)) return false;
+  const di = load<u64>(cpu, X86_RDI);
+  const n = load<u64>(cpu, X86_RCX);
+  bytes = imm & 15;
+  const size = n << (<u64>ctz<u32>(bytes));
+  if (n - 1 > 4095 || (di & 0xfff) + size > 4096) return false;
+  const target = bulkWrite(cpu, di, load<u32>(cpu, VCPU_MMU_INDEX));
+  if (target === 0) return faulted(cpu);
+  fill(target, n, load<u64>(cpu, X86_RAX));
+  store<u64>(cpu, di + size, X86_RDI);
+  store<u64>(cpu, 0, X86_RCX);
+  return true;
+}
+
 export function repStos(cpu: usize, a: u64, b: u64, imm: u32): u64 {
+  if (stosInPage(cpu, imm)) return 0;
   begin(cpu, imm);
   const v = load<u64>(cpu, X86_RAX);
   while (count !== 0 && budget !== 0) {
@@ -228,7 +307,7 @@ function fill(target: usize, n: u64, v: u64): void {
   const pair = low | (low << 8) | (low << 16) | (low << 24);
   const same = pair | (pair << 32);
   if (bytes === 1 || ((v ^ same) & (<u64>-1 >> <u64>(64 - bytes * 8))) === 0) {
-    memory.fill(target, <u8>low, size);
+    set(target, <u8>low, size);
     return;
   }
   for (let at: usize = 0; at < size; at += bytes) {
