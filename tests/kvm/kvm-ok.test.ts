@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { main } from '../../src/app/kvm-ok/main.js';
+import { chooseAccelerator } from '../../src/app/lib/kvm.js';
 import { skip } from './rig.js';
 
 function run(...args: string[]): { status: number; text: string } {
@@ -36,4 +37,21 @@ test('on a usable KVM real mode runs and capabilities are listed', { skip }, () 
   const { text } = run();
   assert.match(text, /KVM can be used/);
   assert.match(text, /KVM_CAP_IRQCHIP/);
+});
+
+test('a preference list passes over a KVM that cannot do what operating systems need, and says why', () => {
+  const notes: string[] = [];
+  const options = { icount: false, irqchip: 'on' } as const;
+  const { name, host } = chooseAccelerator(['kvm', 'tcg'], options, (text) => notes.push(text));
+  if (name === 'kvm') {
+    assert.deepEqual(notes, []);
+    assert.ok(host);
+    return;
+  }
+  assert.match(notes[0]!, /^could not use KVM: .*; going on with tcg$/);
+  if (skip !== false) return;
+  // Asked for alone, it is used as far as it goes.
+  notes.length = 0;
+  assert.equal(chooseAccelerator(['kvm'], options, (text) => notes.push(text)).name, 'kvm');
+  assert.match(notes[0]!, /firmware runs, most operating systems do not/);
 });

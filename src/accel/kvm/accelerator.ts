@@ -7,6 +7,7 @@
  * may run, KVM has its state; parked, it is fetched into the record when someone wants to see it.
  */
 import { Bug } from '../../base/errors.js';
+import type { CpuConfig } from '../../guest/x86/cpu-models.js';
 import { X86Registers } from '../../guest/x86/registers.js';
 import { LAPIC, X86 } from '../../guest/x86/state.js';
 import { FlatFlag } from '../../ir/layout.js';
@@ -45,8 +46,7 @@ export interface KvmOptions {
   /** One line about something that stopped a processor. */
   report(text: string): void;
   readonly irqchip: IrqchipMode;
-  /** The processors are the host's (`-cpu host`), not a model's. */
-  readonly passthrough: boolean;
+  readonly cpu: Pick<CpuConfig, 'passthrough' | 'kvmLeaves'>;
   /**
    * How often a thread looks for an answer, or a question, before it sleeps: guests come in bursts, and most answers take
    * less than waking a thread does. 0 where threads share one core.
@@ -385,7 +385,7 @@ export class KvmAccelerator implements Accelerator {
 
   #start(p: Processor, index: number): VcpuThread {
     const view = new DataView(this.memory.buffer);
-    p.kvm.setCpuid(kvmCpuid(view, this.options.shared.vcpus[index]!.state, this.#supported, this.options.passthrough));
+    p.kvm.setCpuid(kvmCpuid(view, this.options.shared.vcpus[index]!.state, this.#supported, this.options.cpu));
     return this.options.startThread({
       fd: p.kvm.fd,
       runBytes: p.kvm.runBytes,

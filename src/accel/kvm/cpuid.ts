@@ -1,5 +1,5 @@
 /** The CPUID leaves of a vCPU's record as KVM takes them, cut to what this host's KVM supports. */
-import type { HostProcessor } from '../../guest/x86/cpu-models.js';
+import type { CpuConfig, HostProcessor } from '../../guest/x86/cpu-models.js';
 import { FEATURE_WORDS, type FeatureWord } from '../../guest/x86/features.js';
 import { LAPIC, X86 } from '../../guest/x86/state.js';
 import { XsaveArea } from '../../guest/x86/xsave-layout.js';
@@ -57,7 +57,7 @@ export function kvmCpuid(
   view: DataView,
   state: number,
   supported: readonly CpuidEntry[],
-  passthrough: boolean,
+  { passthrough, kvmLeaves }: Pick<CpuConfig, 'passthrough' | 'kvmLeaves'>,
 ): CpuidEntry[] {
   const own = modelLeaves(view, state);
   const apicId = view.getUint32(state + X86.at['lapic']! + LAPIC.at['initialId']!, true);
@@ -67,8 +67,8 @@ export function kvmCpuid(
     if (entry.function === 0xb) entry.edx = apicId;
     if (entry.function === 0x8000001e) entry.eax = apicId;
   }
-  // What KVM offers its guests: clock, end-of-interrupt and so on.
-  for (const s of supported) if (s.function >= HYPERVISOR && s.function <= HYPERVISOR + 1) entries.push(s);
+  if (kvmLeaves)
+    for (const s of supported) if (s.function >= HYPERVISOR && s.function <= HYPERVISOR + 1) entries.push(s);
   return entries;
 }
 

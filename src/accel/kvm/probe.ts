@@ -6,6 +6,13 @@ import type { KvmSystem } from './interface.js';
 export const PROBES = ['real', 'protected', 'paging', 'long'] as const;
 export type ProbeName = (typeof PROBES)[number];
 
+export const MODE_TEXT: Readonly<Record<ProbeName, string>> = {
+  real: 'real mode',
+  protected: 'protected mode without paging',
+  paging: '32-bit paging',
+  long: '64-bit mode',
+};
+
 export interface ProbeResult {
   readonly mode: ProbeName;
   readonly works: boolean;

@@ -1,6 +1,6 @@
 /** The command `tinamou-kvm-ok`: whether this host runs accelerated guests, why not, and what its KVM can do. */
 import { Capability, type CapabilityName } from '../../accel/kvm/abi.js';
-import { PROBES, type ProbeResult, probe } from '../../accel/kvm/probe.js';
+import { MODE_TEXT, PROBES, type ProbeResult, probe } from '../../accel/kvm/probe.js';
 import { UserError } from '../../base/errors.js';
 import { openKvm } from '../../host/node/kvm/availability.js';
 
@@ -53,13 +53,6 @@ function examine(): Report {
     throw error;
   }
 }
-
-const MODE_TEXT = {
-  real: 'real mode',
-  protected: 'protected mode without paging',
-  paging: '32-bit paging',
-  long: '64-bit mode',
-} as const;
 
 function describe({ usable, reason, apiVersion, capabilities, modes }: Report): string {
   if (!usable) return `KVM cannot be used: ${reason}\n`;

@@ -97,7 +97,7 @@ export function compose(c: Composition): Composed {
   const view = new DataView(accelerator.memory.buffer);
   for (const v of accelerator.vcpus) installCpu(view, v.state, c.cpu, c.topology, v.index);
   const registers = accelerator.vcpus.map((v) => new X86Registers(accelerator.memory, v.state, accelerator.runtime));
-  const kvmOptions = { irqchip: c.irqchip ?? 'on', passthrough: c.cpu.passthrough };
+  const kvmOptions = { irqchip: c.irqchip ?? 'on', cpu: c.cpu } as const;
   const kvm = c.accelerator === 'kvm' ? kvmAccelerator(accelerator, kvmOptions, c.report ?? (() => {})) : undefined;
   const runner: Accelerator = kvm ?? accelerator;
   // Under KVM guest code runs beside this thread, which sees to its timers at once.

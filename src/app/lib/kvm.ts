@@ -2,10 +2,11 @@
 
 import { availableParallelism } from 'node:os';
 import type { CapabilityName } from '../../accel/kvm/abi.js';
-import { KvmAccelerator } from '../../accel/kvm/accelerator.js';
+import { KvmAccelerator, type KvmOptions } from '../../accel/kvm/accelerator.js';
 import { hostProcessor } from '../../accel/kvm/cpuid.js';
 import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
 import type { Kvm } from '../../accel/kvm/kvm.js';
+import { MODE_TEXT, probe } from '../../accel/kvm/probe.js';
 import type { TcgAccelerator } from '../../accel/tcg/tcg.js';
 import { UserError } from '../../base/errors.js';
 import type { HostProcessor } from '../../guest/x86/cpu-models.js';
@@ -38,6 +39,12 @@ function openUsable(irqchip: IrqchipMode): Kvm {
   throw new UserError(`this KVM has no ${what} (KVM_CAP_${missing}): the kernel is too old`);
 }
 
+/** What this KVM cannot do that operating systems need. */
+function missingModes(kvm: Kvm): string | undefined {
+  const failed = (['paging', 'long'] as const).map((mode) => probe(kvm, mode)).find(({ works }) => !works);
+  return failed && `this KVM does not run ${MODE_TEXT[failed.mode]} (${failed.reason})`;
+}
+
 export interface ChosenAccelerator {
   readonly name: AcceleratorName;
   /** The processor that runs guests, when it is the host's. */
@@ -54,10 +61,17 @@ export function chooseAccelerator(
   for (const [i, name] of wanted.entries()) {
     if (name === 'tcg') return { name };
     try {
+      const next = wanted[i + 1];
       const kvm = openUsable(irqchip);
       const host = hostProcessor(kvm.supportedCpuid());
+      const missing = missingModes(kvm);
       kvm.close();
-      return { name, host };
+      if (missing === undefined) return { name, host };
+      if (next === undefined) {
+        note(`${missing}: firmware runs, most operating systems do not`);
+        return { name, host };
+      }
+      throw new UserError(missing);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       if (i + 1 === wanted.length) throw new UserError(`could not use KVM: ${error.message}`);
@@ -70,7 +84,7 @@ export function chooseAccelerator(
 /** Throws UserError where KVM cannot be used. */
 export function kvmAccelerator(
   shared: TcgAccelerator,
-  { irqchip, passthrough }: { readonly irqchip: IrqchipMode; readonly passthrough: boolean },
+  { irqchip, cpu }: Pick<KvmOptions, 'irqchip' | 'cpu'>,
   report: (text: string) => void,
 ): KvmAccelerator {
   const kvm = openUsable(irqchip);
@@ -79,7 +93,7 @@ export function kvmAccelerator(
     calls: linuxCalls(),
     shared,
     irqchip,
-    passthrough,
+    cpu,
     spins: availableParallelism() > 1 ? SPINS : 0,
     startThread: startVcpuThread,
     monotonic: monotonicNs,

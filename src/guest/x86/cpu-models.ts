@@ -174,6 +174,8 @@ export interface CpuConfig {
   readonly hypervisorLeaves: boolean;
   /** One line each, without "warning: ": what was asked for and is not there. */
   readonly warnings: readonly string[];
+  /** Under KVM the guest sees that it is, and what KVM offers: clock, end of interrupt and so on. */
+  readonly kvmLeaves: boolean;
   /** Every leaf is the host's, but for what the options take away. */
   readonly passthrough: boolean;
   /** Refuse a processor that lacks something asked for, rather than warn. */
@@ -187,7 +189,7 @@ export function hasFeature(config: CpuConfig, name: string): boolean {
 
 /** Options that are accepted and change nothing here: they speak of other accelerators or of migration. */
 const IGNORED = new Set(
-  split(`check kvm l3-cache legacy-cache host-phys-bits migratable pmu full-cpuid-auto-level cpuid-0xb fill-mtrr-mask
+  split(`check l3-cache legacy-cache host-phys-bits migratable pmu full-cpuid-auto-level cpuid-0xb fill-mtrr-mask
     tsc-frequency host-phys-bits-limit x-migrate-smi-count vmware-cpuid-freq min-level min-xlevel start-powered-off`),
 );
 const NUMBERS = ['family', 'model', 'stepping', 'level', 'xlevel', 'phys-bits'] as const;
@@ -228,6 +230,7 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
   const wanted = new Set([...split(model.features), 'hypervisor']);
   const properties = new Map<string, string>();
   let enforce = false;
+  let kvmLeaves = true;
   // QEMU applies +feature and -feature after all property=value settings.
   const late: [string, boolean][] = [];
   for (const option of options) {
@@ -242,6 +245,7 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
       if (boolean(key, value ?? 'on')) wanted.add(key);
       else wanted.delete(key);
     } else if (key === 'enforce') enforce = boolean(key, value ?? 'on');
+    else if (key === 'kvm') kvmLeaves = boolean(key, value ?? 'on');
     else if (key === 'vendor' || key === 'model-id' || key === 'tcg-cpuid' || NUMBERS.some((n) => n === key)) {
       if (value === undefined) throw new UserError(`Expected key=value format, found ${option}.`);
       properties.set(key, value);
@@ -295,6 +299,7 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
     features,
     hypervisorLeaves: boolean('tcg-cpuid', properties.get('tcg-cpuid') ?? 'on') && wanted.has('hypervisor'),
     warnings,
+    kvmLeaves,
     passthrough: host !== undefined && HOST_MODELS.includes(name),
     enforce,
   };
