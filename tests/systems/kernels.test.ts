@@ -15,6 +15,8 @@ const CASES: readonly Case[] = [
   { linux: 'linux-amd64', cpu: 'max' },
   { linux: 'linux-amd64', cpu: 'qemu64' },
   { linux: 'linux-amd64', cpu: 'Haswell' },
+  { linux: 'linux-amd64', cpu: 'Nehalem' },
+  { linux: 'linux-amd64', cpu: 'EPYC' },
   { linux: 'linux-686', cpu: 'qemu32' },
   { linux: 'linux-686', cpu: 'pentium3' },
   { linux: 'linux-686-pae', cpu: 'qemu32' },
