@@ -149,8 +149,11 @@ async function copy(sources: readonly Source[], target: FormatNode, o: CopyOptio
   const unit = o.compress ? (target.compressedUnit ?? 65536) : SECTOR;
   const buffer = new Uint8Array(Math.max(BUFFER, unit));
   const end = sources.reduce((sum, s) => sum + s.node.length, 0);
+  let extent: Extent | null = null;
   for (let at = 0; at < end; ) {
-    const piece = await nextPiece(sources, at, buffer.length, unit, end);
+    // What is known of a long stretch is not asked again for each piece of it.
+    if (!extent || at >= extent.end) extent = await extentAt(sources, at);
+    const piece = nextPiece(extent, at, buffer.length, unit, end);
     if (piece.zero && !(o.sparse === 0 && !o.compress)) {
       if (o.base) {
         if (!(await baseIsZero(o.base, at, piece.length))) await target.writeZeroes(at, piece.length, true);
@@ -168,25 +171,34 @@ async function copy(sources: readonly Source[], target: FormatNode, o: CopyOptio
   await o.base?.close();
 }
 
-async function nextPiece(
-  sources: readonly Source[],
+interface Extent {
+  readonly end: number;
+  readonly zero: boolean;
+}
+
+async function extentAt(sources: readonly Source[], at: number): Promise<Extent> {
+  const source = sources.findLast((s) => s.start <= at)!;
+  const within = at - source.start;
+  const status = await chainStatus(source.node, within, Math.min(source.node.length - within, 1 << 30));
+  return { end: at + status.length, zero: status.zero || (!status.allocated && !status.data) };
+}
+
+function nextPiece(
+  extent: Extent,
   at: number,
   most: number,
   unit: number,
   end: number,
-): Promise<{ length: number; zero: boolean }> {
-  const source = sources.findLast((s) => s.start <= at)!;
-  const within = at - source.start;
-  const rest = source.node.length - within;
-  const status = await chainStatus(source.node, within, Math.min(rest, 1 << 30));
-  const zero = status.zero || (!status.allocated && !status.data);
-  // Compression goes by whole clusters, which may have parts that are zero.
-  let length = zero ? Math.floor(status.length / unit) * unit : Math.ceil(status.length / unit) * unit;
-  const known = zero && (length > 0 || at + status.length >= end);
-  if (zero && at + status.length >= end) length = status.length;
-  if (!known) length = Math.max(unit, length);
-  length = Math.min(length, end - at, known ? Number.POSITIVE_INFINITY : most);
-  return { length, zero: known };
+): { readonly length: number; readonly zero: boolean } {
+  const known = extent.end - at;
+  if (extent.zero) {
+    if (extent.end >= end) return { length: end - at, zero: true };
+    // Compression goes by whole clusters, which may have parts that are zero.
+    const whole = Math.floor(known / unit) * unit;
+    if (whole > 0) return { length: whole, zero: true };
+    return { length: Math.min(unit, end - at), zero: false };
+  }
+  return { length: Math.min(Math.ceil(known / unit) * unit, most, end - at), zero: false };
 }
 
 async function readAll(sources: readonly Source[], at: number, into: Uint8Array, o: CopyOptions): Promise<void> {
