@@ -1,4 +1,4 @@
-/** The system calls behind `HostCalls`, through koffi. Nothing else imports koffi, and it is loaded on the first use. */
+/** The system calls behind `HostCalls`, through koffi, which is loaded on the first use. */
 import { createRequire } from 'node:module';
 import { constants as osConstants } from 'node:os';
 import { KvmError } from '../../../accel/kvm/error.js';
