@@ -7,6 +7,11 @@ export interface IoHandler {
   read(offset: number, size: AccessSize): number;
   write(offset: number, size: AccessSize, value: number): void;
   /**
+   * Places where a write only says that there is something to do: the value means nothing, several writes are as good as one,
+   * and nobody waits for it. Accelerators may deliver such writes a little later.
+   */
+  readonly doorbells?: { readonly first: number; readonly count: number; readonly stride: number };
+  /**
    * Sizes that `read`/`write` implement; default 1 to 4. The memory core splits larger accesses (also 8-byte ones, low
    * half first) and widens smaller ones. Unaligned accesses are split into bytes unless `unaligned`.
    */

@@ -3,6 +3,9 @@
  * host whose own KVM is complete, `npm test tests/kvm-lab` does too.
  */
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Kvm } from '../../src/accel/kvm/kvm.js';
 import { probe } from '../../src/accel/kvm/probe.js';
@@ -77,5 +80,31 @@ test('Debian reboots', { skip, timeout: (2 * BOOT_SECONDS + 100) * 1000 }, async
     await powerOff(vm);
   } finally {
     await vm.dispose();
+  }
+});
+
+test('a virtio disk: its doorbell is no exit', { skip, timeout: (BOOT_SECONDS + 200) * 1000 }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kvm-lab-'));
+  const image = join(folder, 'disk.img');
+  writeFileSync(image, new Uint8Array(1 << 20));
+  const vm = await boot(t, {
+    initrdRequest: { modules: ['virtio_pci', 'virtio_blk'] },
+    drives: [`file=${image},if=virtio,format=raw`],
+    args: ['-accel', 'kvm'],
+  });
+  try {
+    const sum = await run(vm, 'sha256sum /dev/vda', 120);
+    assert.match(sum, /30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58/);
+    await run(vm, 'echo written > /dev/vda; sync', 120);
+    const exits = vm.monitor('info exits');
+    t.diagnostic(exits);
+    // Configuration is a few accesses; each of a thousand requests would be one more.
+    const [, writes = '0'] = /write +(\d+) +virtio-blk-pci-modern/.exec(exits) ?? [];
+    assert.ok(Number(writes) < 100, exits);
+    await powerOff(vm);
+    assert.match(readFileSync(image, 'latin1'), /^written/);
+  } finally {
+    await vm.dispose();
+    rmSync(folder, { recursive: true });
   }
 });

@@ -4,8 +4,11 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
+import { Doorbells } from '../../src/accel/kvm/doorbells.js';
 import type { KvmVcpu } from '../../src/accel/kvm/vcpu.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
+import type { FlatRange } from '../../src/memory/flat-view.js';
+import { Memory } from '../../src/memory/memory.js';
 import { BACKENDS, CODE, DATA, type KernelRig, type Rig, run, skip, withRig } from './rig.js';
 import type { RunWorkerData } from './run-worker.js';
 
@@ -229,5 +232,51 @@ test('coalesced writes wait for the next other exit, in order', options, (t) =>
     assert.equal(writes.length, 3);
     rig.vm.coalesce('memory', 0x200000n, 0x1000, false);
     rig.vm.coalesce('port', 0x70n, 1, false);
+  }),
+);
+
+test('doorbells of a device ring in the event loop and are no exits', options, () =>
+  withRig({}, async (rig) => {
+    const rung: [number, number][] = [];
+    const bells = new Doorbells(rig.vm, rig.calls, (region, offset) => rung.push([region, offset]));
+    const handler = { read: () => 0, write: () => {}, doorbells: { first: 0x100, count: 3, stride: 4 } };
+    const memory = new Memory({
+      memory: { buffer: new ArrayBuffer(0) },
+      allocateRam: () => 0,
+      notifyWrite() {},
+      fetchAndClearDirty: () => new Uint8Array(0),
+    });
+    const owner = memory.io('device', 0x1000, handler);
+    const range: FlatRange = {
+      start: 0x200000,
+      last: 0x200fff,
+      flags: 0,
+      host: 0,
+      region: owner.index,
+      offset: 0,
+      owner,
+    };
+    bells.update([range]);
+    // mov word [0x200108], ax / mov word [0x200104], ax, twice / in al, 0x81 / mov word [0x200104], ax / hlt
+    const ring = (bell: string): string => `66 a3 ${bell} 01 20 00`;
+    const vcpu = rig.vcpu('protected', `${ring('08')} ${ring('04')} ${ring('04')} e4 81 ${ring('04')} f4`);
+    try {
+      const exit = run(vcpu);
+      assert.ok(exit.reason === 'io' && exit.port === 0x81, exit.reason);
+      assert.deepEqual(rung, []);
+      for (let waited = 0; rung.length < 2 && waited < 2000; waited++) await new Promise((r) => setTimeout(r, 1));
+      assert.deepEqual(
+        rung.sort((a, b) => a[1] - b[1]),
+        [
+          [owner.index, 0x104],
+          [owner.index, 0x108],
+        ],
+      );
+      bells.update([]);
+      const write = run(vcpu);
+      assert.ok(write.reason === 'mmio' && write.address === 0x200104, write.reason);
+    } finally {
+      bells.dispose();
+    }
   }),
 );

@@ -18,6 +18,7 @@ import type { TcgAccelerator } from '../tcg/tcg.js';
 import type { CpuidEntry } from './abi.js';
 import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
 import { kvmCpuid } from './cpuid.js';
+import { Doorbells } from './doorbells.js';
 import { type AccessCount, AccessCounts, readExits, STATS_BYTES, type VcpuExits } from './exit-stats.js';
 import type { HostCalls } from './host-calls.js';
 import type { GsiRoute, GuestDebugRequest, KvmExit } from './interface.js';
@@ -80,6 +81,7 @@ const IOAPIC_PINS = 24;
 /** The machine thread waits so long for a question before it lets the event loop wait. */
 const LINGER_MS = 0.2;
 const MOST_MISSES = 6;
+const DOORBELL_BYTES = 2;
 /** Coalesced writes are looked at so often, when nothing else makes us. */
 const COALESCED_NS = 20e6;
 /** A kick that was lost is repeated after this. */
@@ -96,6 +98,7 @@ export class KvmAccelerator implements Accelerator {
   readonly vcpus: readonly Vcpu[];
   readonly #vm: KvmVm;
   readonly #slots: MemorySlots;
+  readonly #doorbells: Doorbells;
   readonly #processors: Processor[];
   readonly #control: SharedArrayBuffer;
   readonly #words: Int32Array;
@@ -126,6 +129,9 @@ export class KvmAccelerator implements Accelerator {
     if (options.irqchip === 'on') this.chips = new KernelChips(this.#vm, () => options.monotonic());
     else this.#vm.enableCapability('SPLIT_IRQCHIP', BigInt(IOAPIC_PINS));
     this.#slots = new MemorySlots(this.#vm, this.memory, (host, bytes) => shared.notifyWrite(host, bytes));
+    this.#doorbells = new Doorbells(this.#vm, options.calls, (region, offset) =>
+      this.#connected().mmioWrite(region, offset, DOORBELL_BYTES, 0),
+    );
     const count = shared.vcpus.length;
     this.#control = new SharedArrayBuffer(4 * (count + 1) * CONTROL_WORDS);
     this.#words = new Int32Array(this.#control);
@@ -186,6 +192,7 @@ export class KvmAccelerator implements Accelerator {
     if (space !== 0) return;
     this.#ranges = ranges;
     this.#slots.update(ranges);
+    this.#doorbells.update(ranges);
   }
 
   coalesceWrites(space: 'port' | 'memory', address: number, bytes: number): void {
@@ -259,6 +266,7 @@ export class KvmAccelerator implements Accelerator {
     if (KVM_TRACE.kvm_park.enabled) KVM_TRACE.kvm_park.emit();
     this.#command(Command.park, (p) => this.#state(p) === State.parked || p.held);
     this.#takeCoalesced();
+    this.#doorbells.drain();
   }
 
   /** Brings the records up to date; the next slice loads them back. */
@@ -305,6 +313,7 @@ export class KvmAccelerator implements Accelerator {
       p.thread?.terminate();
       p.kvm.close();
     }
+    this.#doorbells.dispose();
     this.#vm.close();
     this.options.kvm.close();
     this.options.shared.dispose();

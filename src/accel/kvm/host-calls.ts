@@ -6,6 +6,10 @@ export interface Mapping {
   readonly address: bigint;
 }
 
+export interface Watch {
+  dispose(): void;
+}
+
 /** Calls give a result of 0 and up, or a negative errno. File descriptors are good in every thread of the process. */
 export interface HostCalls {
   /** For reading and writing, closed on exec. */
@@ -24,6 +28,8 @@ export interface HostCalls {
   signalEvent(fd: number): void;
   /** Takes what has been added up since; 0n when nothing. */
   takeEvent(fd: number): bigint;
+  /** Calls back from the event loop while the counter is not zero. It does not keep the process alive. */
+  watchEvent(fd: number, rung: () => void): Watch;
   /** Monotonic ns. */
   now(): number;
   /** The calling thread's number in the host. */

@@ -14,5 +14,6 @@ export const KVM_TRACE = traceEvents({
   kvm_inj_virq: 'cpu %d vector 0x%x',
   kvm_inj_nmi: 'cpu %d',
   kvm_park: 'processors stand still',
+  kvm_doorbell: 'address 0x%x',
   kvm_msr_refused: 'cpu %d msr 0x%x',
 });

@@ -71,6 +71,7 @@ export class VirtioPci implements Device, VirtioTransport, OffersBuses {
     this.common = new CommonConfig(this);
     this.#window = memory.io(`${options.type}-modern`, Window.bytes, {
       sizes: { min: 1, max: 4, unaligned: true },
+      doorbells: { first: Window.notify, count: device.queues.length, stride: NOTIFY_MULTIPLIER },
       read: (offset, size) => this.#readWindow(offset, size),
       write: (offset, size, value) => this.#writeWindow(offset, size, value),
     });

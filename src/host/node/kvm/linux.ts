@@ -94,6 +94,11 @@ function load(): HostCalls {
     eventfd: () => checked('eventfd', makeEventfd(0, EFD_NONBLOCK_CLOEXEC)),
     signalEvent: (fd) => void checked('write', write(fd, one, 8)),
     takeEvent: (fd) => (read(fd, counter, 8) === 8 ? new DataView(counter.buffer).getBigUint64(0, true) : 0n),
+    watchEvent(fd, rung) {
+      const handle = koffi.node.poll(fd, { readable: true }, () => rung());
+      handle.unref();
+      return { dispose: () => handle.close() };
+    },
     now: () => performance.now() * 1e6,
     threadId: () => gettid(),
     interruptThread: (thread) => void tgkill(process.pid, thread, KICK_SIGNAL),
