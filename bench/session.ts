@@ -30,12 +30,20 @@ export class Session {
   readonly warnings: string[] = [];
   /** What else the report should tell. */
   readonly facts: Record<string, string | readonly string[]> = {};
+  private readonly outputs = new Map<string, string>();
   private readonly pairs = new Map<Bits, Promise<Pair>>();
 
   constructor(readonly wishes: Wishes) {}
 
   wants(group: string, workload: string): boolean {
     return this.wishes.pattern.test(`${group}/${workload}`);
+  }
+
+  /** Warns when a command prints something else than it did before, there or on the other side. */
+  sameOutput(command: string, guest: string, text: string): void {
+    const first = this.outputs.get(command) ?? text;
+    this.outputs.set(command, first);
+    if (text !== first) this.warn(`'${command}' printed '${text.trim()}' in ${guest}, '${first.trim()}' before`);
   }
 
   say(text: string): void {
