@@ -286,6 +286,13 @@ export class Jit {
     for (const compiled of [...(this.byBlock.get(block) ?? [])]) this.drop(compiled);
   }
 
+  /** Drops a region, whichever `below` picks (a number below its argument); it may be compiled again. Not while guest code runs. */
+  evict(below: (n: number) => number): void {
+    const lists = [...this.byBlock.values()];
+    const list = lists[lists.length === 0 ? 0 : below(lists.length)];
+    if (list !== undefined) this.drop(list[below(list.length)] as Compiled);
+  }
+
   private drop(compiled: Compiled): void {
     const { words } = this;
     const w = compiled.head / 4;

@@ -8,20 +8,21 @@ export const PROMPT = '/ # ';
 
 export type Tier = NonNullable<VirtualMachineOptions['tier']>;
 
-const KNOWN: readonly Tier[] = ['both', 'compiled', 'interpreter'];
-/** Tiers to run on, where a test does not say itself: TINAMOU_TIERS=both,interpreter,compiled; without it both together. */
+const KNOWN: readonly Tier[] = ['both', 'compiled', 'interpreter', 'stress'];
+/** Tiers to run on, where a test does not say itself: TINAMOU_TIERS=both,interpreter,compiled,stress; without it both together. */
 export const TIERS: readonly Tier[] = (process.env['TINAMOU_TIERS'] ?? 'both').split(',').map((name) => {
   const tier = KNOWN.find((t) => t === name);
   if (!tier) throw new UserError(`TINAMOU_TIERS: no tier '${name}': choose from ${KNOWN.join(', ')}`);
   return tier;
 });
 /** How tests name a tier. */
-export const tierName = (tier: Tier): string => (tier === 'both' ? 'both tiers' : `${tier} alone`);
+export const tierName = (tier: Tier): string =>
+  tier === 'both' ? 'both tiers' : tier === 'stress' ? 'stress' : `${tier} alone`;
 /** How much longer things take than on both tiers together. */
-export const SLOWER: Readonly<Record<Tier, number>> = { both: 1, compiled: 3, interpreter: 6 };
+export const SLOWER: Readonly<Record<Tier, number>> = { both: 1, compiled: 3, interpreter: 6, stress: 6 };
 
 /** Seconds to wait for a prompt on a host that does other things too. */
-export const BOOT_SECONDS: Readonly<Record<Tier, number>> = { both: 180, compiled: 600, interpreter: 900 };
+export const BOOT_SECONDS: Readonly<Record<Tier, number>> = { both: 180, compiled: 600, interpreter: 900, stress: 900 };
 
 export interface LinuxOptions extends VirtualMachineOptions {
   readonly linux: LinuxName;

@@ -9,6 +9,7 @@ import type { FlatRange } from '../../memory/flat-view.js';
 import type { Accelerator, ApicMessage, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
 import { LinearMemory, MAX_FLAT_RANGES } from './linear-memory.js';
 import type { Runtime } from './runtime.js';
+import { type Disturbed, Stress } from './stress.js';
 
 /** Ends slices that run too long: another thread that sets exit requests (src/host). */
 export interface Ticker {
@@ -43,6 +44,8 @@ export interface TcgOptions {
   readonly vcpus: number;
   /** Region head entries before a region is compiled; Infinity: interpreter only. */
   readonly hotThreshold: number;
+  /** Seed of random disturbances (stress.ts); 0 or nothing: none. */
+  readonly stress?: number;
   /** Counts instructions, for -icount: needs the interpreter alone. */
   readonly countInstructions?: boolean;
   /** Makes the ticker for the exit-request words of the machine's processors. */
@@ -67,7 +70,7 @@ const at = (layout: { readonly at: Readonly<Record<string, number>> }, field: st
   return offset;
 };
 
-export class TcgAccelerator implements Accelerator {
+export class TcgAccelerator implements Accelerator, Disturbed {
   readonly name = 'tcg';
   readonly smm = true;
   readonly memory: WebAssembly.Memory;
@@ -81,6 +84,7 @@ export class TcgAccelerator implements Accelerator {
   readonly #guest: GuestArchitecture;
   readonly #options: TcgOptions;
   readonly #ticker: Ticker;
+  readonly #stress: Stress | undefined;
   #translator: GuestTranslator | undefined;
   #services: MachineServices | undefined;
   #view: DataView;
@@ -105,6 +109,7 @@ export class TcgAccelerator implements Accelerator {
     this.jit = this.#createJit();
     this.#initialise();
     this.vcpus = this.layout.vcpus.map((state, index) => this.#vcpu(state, index));
+    this.#stress = options.stress ? new Stress(options.stress) : undefined;
     this.#ticker = options.startTicker(
       this.memory,
       this.layout.vcpus.map((state) => state + at(VCPU, 'exitRequest')),
@@ -236,7 +241,7 @@ export class TcgAccelerator implements Accelerator {
 
   runSlice(maxNs: number, instructions = 0): SliceEnd {
     const count = this.layout.vcpus.length;
-    const end = this.#options.monotonic() + maxNs;
+    const end = this.#options.monotonic() + (this.#stress?.sliceNs(maxNs) ?? maxNs);
     let idle = 0;
     this.#kicked = false;
     const last = this.executed + instructions;
@@ -259,6 +264,7 @@ export class TcgAccelerator implements Accelerator {
       this.#ticker.disarm();
       if (reason === ExitReason.request) this.#sample(state);
       this.jit.flushQueue();
+      this.#stress?.disturb(this);
       this.#turn = (index + 1) % count;
       switch (reason) {
         case ExitReason.halt:
@@ -295,8 +301,25 @@ export class TcgAccelerator implements Accelerator {
     this.#view.setUint32(machine + at(MACHINE, 'traceMask'), mask, true);
     // Compiled regions run many blocks in a row: to see each, none may be compiled.
     const threshold = mask & TraceBit.noChain ? Number.POSITIVE_INFINITY : this.#options.hotThreshold;
-    this.#view.setUint32(machine + at(MACHINE, 'hotThreshold'), Math.min(threshold, 0xffffffff), true);
+    this.setHotThreshold(threshold);
     this.resetCode();
+  }
+
+  get processors(): readonly number[] {
+    return this.layout.vcpus;
+  }
+
+  flushTlb(state: number): void {
+    this.runtime.tlbFlush(state);
+  }
+
+  clearJumpCaches(): void {
+    this.runtime.clearJumpCaches(this.layout.machine);
+  }
+
+  /** How often a head is entered before its region is compiled. */
+  setHotThreshold(entries: number): void {
+    this.#view.setUint32(this.layout.machine + at(MACHINE, 'hotThreshold'), Math.min(entries, 0xffffffff), true);
   }
 
   /** Forgets all translated code. */

@@ -62,10 +62,12 @@ const DEFAULT_CPU = { x86_64: 'qemu64', i386: 'qemu32' } as const;
 /** The 32-bit machine's processors have no long mode, whatever the model. */
 const cpuText = (w: Wishes): string =>
   (w.cpu ?? DEFAULT_CPU[w.architecture]) + (w.architecture === 'i386' ? ',-lm' : '');
+const STRESS_SEED = 0x2545f491;
 const HOT_THRESHOLD = {
   both: DEFAULT_HOT_THRESHOLD,
   interpreter: Number.POSITIVE_INFINITY,
   compiled: 1,
+  stress: 20,
 } as const;
 const FIRMWARE = { pc: 'bios-256k.bin', q35: 'bios-256k.bin', isapc: 'bios.bin' } as const;
 
@@ -163,6 +165,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     cpu,
     topology: w.topology,
     hotThreshold: HOT_THRESHOLD[w.tier],
+    ...(w.tier === 'stress' && { stress: STRESS_SEED }),
     accelerator,
     irqchip: w.irqchip,
     ...(options.note && { report: options.note }),

@@ -45,6 +45,8 @@ export interface Composition {
   readonly topology: CpuTopology;
   /** Infinity: the interpreter alone. */
   readonly hotThreshold?: number;
+  /** Seed of random disturbances, for tests. */
+  readonly stress?: number;
   /** Virtual time follows instructions, 2^shift ns each; guest code is interpreted then. */
   readonly icount?: { readonly shift: number; readonly sleep: boolean };
   /** What runs guest code; tcg when nothing is said. */
@@ -84,6 +86,7 @@ export function compose(c: Composition): Composed {
     runtime: runtimeModule(),
     vcpus: c.machine.cpus,
     hotThreshold: c.icount ? Number.POSITIVE_INFINITY : (c.hotThreshold ?? DEFAULT_HOT_THRESHOLD),
+    ...(c.stress !== undefined && { stress: c.stress }),
     countInstructions: c.icount !== undefined,
     startTicker,
     monotonic: monotonicNs,

@@ -44,8 +44,11 @@ export interface VirtualMachineOptions {
   readonly bios?: string;
   /** Values of `-drive`: `file=disk.img,format=raw`. */
   readonly drives?: readonly string[];
-  /** How guest code runs: `both` tiers (default), or `interpreter` or `compiled` alone. */
-  readonly tier?: 'both' | 'interpreter' | 'compiled';
+  /**
+   * How guest code runs: `both` tiers (default), `interpreter` or `compiled` alone; `stress`: both, with code and translations
+   * thrown away at random, for tests.
+   */
+  readonly tier?: 'both' | 'interpreter' | 'compiled' | 'stress';
   /** Any other options, as on the command line. `-serial` here replaces `serial`. */
   readonly args?: readonly string[];
 }

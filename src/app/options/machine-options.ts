@@ -115,14 +115,14 @@ export function setAccel(w: Wishes, text: string): string | undefined {
   if (o.help) {
     if (name === undefined) return ACCEL_HELP;
     if (name === 'kvm') return KVM_ACCEL_HELP;
-    return 'tcg-accel options:\n  one-insn-per-tb=<bool>\n  split-wx=<bool>\n  tb-size=<int>\n  thread=<str>\n  tier=<str>             - both, interpreter or compiled: how guest code runs\n';
+    return 'tcg-accel options:\n  one-insn-per-tb=<bool>\n  split-wx=<bool>\n  tb-size=<int>\n  thread=<str>\n  tier=<str>             - both, interpreter, compiled or stress: how guest code runs\n';
   }
   if (name === 'kvm') {
     setKvm(w, o);
     return undefined;
   }
   setAccelerator(w, [name ?? '']);
-  w.tier = o.oneOf('tier', ['both', 'interpreter', 'compiled']) ?? w.tier;
+  w.tier = o.oneOf('tier', ['both', 'interpreter', 'compiled', 'stress']) ?? w.tier;
   const thread = o.oneOf('thread', ['single', 'multi']);
   if (thread === 'multi')
     throw new UserError('Tinamou does not have thread=multi yet: its processors take turns on one thread');

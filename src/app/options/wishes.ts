@@ -121,7 +121,7 @@ export interface Wishes {
   /** In order of preference: the first that this host can do. */
   readonly accelerators: AcceleratorName[];
   irqchip: IrqchipMode;
-  tier: 'both' | 'interpreter' | 'compiled';
+  tier: 'both' | 'interpreter' | 'compiled' | 'stress';
   cpu: string | undefined;
   topology: CpuTopology;
   ramBytes: number | undefined;
