@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
+import { MSR_EXIT_UNKNOWN } from '../../src/accel/kvm/abi.js';
 import { Doorbells } from '../../src/accel/kvm/doorbells.js';
 import type { KvmVcpu } from '../../src/accel/kvm/vcpu.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
@@ -278,5 +279,26 @@ test('doorbells of a device ring in the event loop and are no exits', options, (
     } finally {
       bells.dispose();
     }
+  }),
+);
+
+test('an MSR that KVM does not know is an exit; refused, the guest gets #GP', options, (t) =>
+  withRig({}, (rig) => {
+    if (rig.vm.capability('X86_USER_SPACE_MSR') === 0) {
+      t.skip('this KVM has no exits for MSRs');
+      return;
+    }
+    rig.vm.enableCapability('X86_USER_SPACE_MSR', MSR_EXIT_UNKNOWN);
+    installHandler(rig, 13);
+    // mov ecx, 0x12345 / mov eax, 7 / xor edx, edx / wrmsr / rdmsr / hlt
+    const vcpu = rig.vcpu('real', '66 b9 45 23 01 00 66 b8 07 00 00 00 66 31 d2 0f 30 0f 32 f4');
+    const write = run(vcpu);
+    assert.ok(write.reason === 'wrmsr' && write.index === 0x12345 && write.value === 7n, write.reason);
+    vcpu.answerMsr(0n);
+    const read = run(vcpu);
+    assert.ok(read.reason === 'rdmsr' && read.index === 0x12345, read.reason);
+    vcpu.answerMsr(undefined);
+    const handler = run(vcpu);
+    assert.ok(handler.reason === 'io' && handler.port === 0x80 && handler.data[0] === 0x99, handler.reason);
   }),
 );

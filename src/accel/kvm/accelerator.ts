@@ -15,7 +15,7 @@ import type { ApicMessage } from '../../machine/apic-message.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import type { Accelerator, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
 import type { TcgAccelerator } from '../tcg/tcg.js';
-import type { CpuidEntry } from './abi.js';
+import { type CpuidEntry, MSR_EXIT_UNKNOWN } from './abi.js';
 import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
 import { kvmCpuid } from './cpuid.js';
 import { Doorbells } from './doorbells.js';
@@ -128,6 +128,9 @@ export class KvmAccelerator implements Accelerator {
     this.#vm.reservePages(RESERVED_PAGES);
     if (options.irqchip === 'on') this.chips = new KernelChips(this.#vm, () => options.monotonic());
     else this.#vm.enableCapability('SPLIT_IRQCHIP', BigInt(IOAPIC_PINS));
+    if (this.#vm.capability('X86_USER_SPACE_MSR') !== 0) {
+      this.#vm.enableCapability('X86_USER_SPACE_MSR', MSR_EXIT_UNKNOWN);
+    }
     this.#slots = new MemorySlots(this.#vm, this.memory, (host, bytes) => shared.notifyWrite(host, bytes));
     this.#doorbells = new Doorbells(this.#vm, options.calls, (region, offset) =>
       this.#connected().mmioWrite(region, offset, DOORBELL_BYTES, 0),
@@ -489,6 +492,13 @@ export class KvmAccelerator implements Accelerator {
         return undefined;
       case 'ioapicEoi':
         this.#connected().ioapicEoi(exit.vector);
+        return undefined;
+      case 'rdmsr':
+      case 'wrmsr':
+        if (KVM_TRACE.kvm_unknown_msr.enabled) {
+          KVM_TRACE.kvm_unknown_msr.emit(index, exit.reason, exit.index, hexOf(exit.value));
+        }
+        p.kvm.answerMsr(undefined);
         return undefined;
       case 'shutdown':
         return { reason: 'shutdown', vcpu: index };

@@ -136,6 +136,8 @@ export interface KvmProcessor {
   run(): number;
   /** What the last `run` came back with. */
   exit(): KvmExit;
+  /** Answers an exit `rdmsr` or `wrmsr`; undefined: there is no such register, the guest gets #GP. */
+  answerMsr(value: bigint | undefined): void;
   /** The next (or, with a signal to the thread, the running) `run` returns at once. Good from any thread. */
   setImmediateExit(on: boolean): void;
   regs(): Regs;

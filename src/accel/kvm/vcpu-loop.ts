@@ -6,6 +6,10 @@ import { ExitClock } from './exit-stats.js';
 import type { HostCalls } from './host-calls.js';
 import { KvmVcpu } from './vcpu.js';
 
+/** Exits whose instruction ends with the next KVM_RUN. */
+const isHalfDone = (reason: number): boolean =>
+  reason === Exit.io || reason === Exit.mmio || reason === Exit.rdmsr || reason === Exit.wrmsr;
+
 /** Signals may come between. */
 const DELIVERIES = 8;
 
@@ -54,7 +58,7 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
       const reason = enter();
       if (reason !== Exit.interrupted) offered = false;
       else if (vcpu.mpState() !== MpState.runnable) break;
-      unfinished = reason === Exit.io || reason === Exit.mmio;
+      unfinished = isHalfDone(reason);
       if (unfinished) ask(Question.exit);
       complete();
     }
@@ -98,7 +102,7 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
     } else vcpu.requestInterruptWindow(Atomics.load(words, at + Control.interruptLine) !== 0);
     const reason = enter();
     if (reason !== Exit.interrupted) offered = false;
-    unfinished = reason === Exit.io || reason === Exit.mmio;
+    unfinished = isHalfDone(reason);
     if (reason !== Exit.interrupted && reason !== Exit.irqWindowOpen && reason !== Exit.intr) ask(Question.exit);
   }
   vcpu.detach();

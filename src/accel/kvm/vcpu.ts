@@ -170,6 +170,11 @@ export class KvmVcpu implements KvmProcessor {
     }
   }
 
+  answerMsr(value: bigint | undefined): void {
+    this.runView.setUint8(UNION + RUN_MSR.at.error, value === undefined ? 1 : 0);
+    if (value !== undefined) this.runView.setBigUint64(UNION + RUN_MSR.at.data, value, true);
+  }
+
   setImmediateExit(on: boolean): void {
     this.runView.setUint8(RUN.at.immediateExit, on ? 1 : 0);
   }

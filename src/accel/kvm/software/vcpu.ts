@@ -127,6 +127,9 @@ export class SoftwareVcpu implements KvmProcessor {
     return this.#exit;
   }
 
+  /** The interpreter knows by itself which MSRs there are. */
+  answerMsr(): void {}
+
   setImmediateExit(on: boolean): void {
     this.#immediateExit = on;
   }
