@@ -7,24 +7,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Kvm } from '../../src/accel/kvm/kvm.js';
-import { probe } from '../../src/accel/kvm/probe.js';
 import type { VirtualMachine } from '../../src/app/lib/index.js';
-import { linuxCalls } from '../../src/host/node/kvm/linux.js';
-import { skip as noKvm } from '../kvm/rig.js';
 import { type LinuxOptions, linuxMachine, PROMPT, powerOff, run } from '../systems/linux.js';
+import { incompleteKvm } from './complete-kvm.js';
 
-const skip = noKvm || incomplete();
+const skip = incompleteKvm;
 const BOOT_SECONDS = 600;
-
-function incomplete(): string | false {
-  const kvm = new Kvm(linuxCalls());
-  try {
-    return probe(kvm, 'paging').works ? false : 'this KVM has no paging: npm run test:kvm-lab brings a complete one';
-  } finally {
-    kvm.close();
-  }
-}
 
 async function boot(t: { diagnostic(text: string): void }, options: Partial<LinuxOptions>): Promise<VirtualMachine> {
   const vm = await linuxMachine({

@@ -19,11 +19,13 @@ import type { RunState, Shutdown } from '../../machine/lifecycle.js';
 import { addDefaults, parseArguments } from '../options/parse.js';
 import { type Assembled, assemble } from './assemble.js';
 import { openLog } from './logging.js';
+import { loadMachine, type MachineState, saveMachine } from './machine-state.js';
 import { monitorContext, version } from './monitor-context.js';
 import { SerialConsole } from './serial-console.js';
 
 export { UserError } from '../../base/errors.js';
 export type { RunState, Shutdown } from '../../machine/lifecycle.js';
+export type { MachineState } from './machine-state.js';
 export { SerialConsole, TimeoutError, type WaitOptions } from './serial-console.js';
 
 /** What machine to make. Values are those of the options of the same name of `tinamou-system-x86_64`. */
@@ -190,6 +192,18 @@ export class VirtualMachine {
     return runCommand(this.#monitor, command);
   }
 
+  /** The whole state of a stopped machine, but for what is on its drives. Throws UserError while it runs. */
+  saveState(): MachineState {
+    this.#mustStand();
+    return saveMachine(this.#assembled);
+  }
+
+  /** Puts a stopped machine into a state that one of the same options had, under whichever accelerator. */
+  restoreState(state: MachineState): void {
+    this.#mustStand();
+    loadMachine(this.#assembled, state);
+  }
+
   /** Ends the machine and releases everything: files, sockets, memory. */
   async dispose(): Promise<void> {
     if (this.#disposed) return;
@@ -199,6 +213,10 @@ export class VirtualMachine {
     await this.#assembled.closeDrives();
     this.#assembled.dispose();
     this.#log.dispose();
+  }
+
+  #mustStand(): void {
+    if (this.#lifecycle.running) throw new UserError('the machine runs: stop it first');
   }
 
   get #lifecycle(): Assembled['machine']['lifecycle'] {
