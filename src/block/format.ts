@@ -15,6 +15,13 @@ export interface Codecs {
   inflate(data: Uint8Array, length: number): Uint8Array | null;
   deflate(data: Uint8Array): Uint8Array;
   readonly crypto?: Crypto;
+  zstd?(): Promise<Zstd>;
+}
+
+export interface Zstd {
+  compress(data: Uint8Array): Uint8Array;
+  /** The frame that `data` begins with. Null when it is broken or does not unpack to exactly `length` bytes. */
+  decompress(data: Uint8Array, length: number): Uint8Array | null;
 }
 
 export type HashName = 'sha1' | 'sha256' | 'sha512' | 'ripemd160';

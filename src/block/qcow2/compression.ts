@@ -1,7 +1,6 @@
 /** Compressed clusters: raw deflate streams with a window of 4 KiB, or Zstandard frames. */
 import type { Codecs } from '../format.js';
 import { BlockError } from '../node.js';
-import { packZstd, unpackZstd } from '../zstd/index.js';
 import type { CompressionType } from './header.js';
 
 export interface Compressor {
@@ -13,8 +12,12 @@ export interface Compressor {
 /** Readers reserve a window of this size. */
 const WINDOW_BITS = 12;
 
-export function compressorFor(type: CompressionType, codecs: Codecs | undefined): Compressor {
-  if (type === 'zstd') return { pack: packZstd, unpack: unpackZstd };
+export async function compressorFor(type: CompressionType, codecs: Codecs | undefined): Promise<Compressor> {
+  if (type === 'zstd') {
+    const zstd = await codecs?.zstd?.();
+    if (!zstd) throw new BlockError('ENOTSUP', 'this host has no Zstandard for compressed clusters');
+    return { pack: zstd.compress, unpack: zstd.decompress };
+  }
   const needed = (): Codecs => {
     if (!codecs) throw new BlockError('ENOTSUP', 'this host has no deflate for compressed clusters');
     return codecs;

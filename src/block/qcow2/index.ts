@@ -136,7 +136,7 @@ async function openQcow2(file: BlockNode, context: OpenContext): Promise<Qcow2No
     if (lazy !== undefined) header.compatible = lazy === 'on' ? 1 : 0;
     const node = new Qcow2Node(
       image,
-      compressorFor(header.compression, context.host.codecs),
+      await compressorFor(header.compression, context.host.codecs),
       await openCipher(file, header, context),
     );
     if (!readOnly && !context.forCheck) await makeWritable(node);

@@ -7,6 +7,7 @@ import type { BlockHost, Codecs, Crypto } from '../../block/format.js';
 import { connectStream } from './byte-stream.js';
 import { fetchRange } from './fetch-range.js';
 import { FileNode, temporaryFile } from './file.js';
+import { loadZstd } from './zstd.js';
 
 const exactly = (data: Buffer, length: number): Uint8Array | null => (data.length === length ? data : null);
 
@@ -40,6 +41,7 @@ export const NODE_CODECS: Codecs = {
   inflate: (data, length) => attempt(() => zlib.inflateSync(data, { maxOutputLength: length }), length),
   deflate: (data) => zlib.deflateSync(data),
   crypto: NODE_CRYPTO,
+  zstd: loadZstd,
 };
 
 export const NODE_BLOCK_HOST: BlockHost = {

@@ -1,3 +1,0 @@
-/** Zstandard frames (RFC 8878), for compressed clusters. */
-export { packZstd } from './pack.js';
-export { unpackZstd } from './unpack.js';
