@@ -12,7 +12,7 @@ import { inScratch, needsQemu, qemuImg, qemuIo, randomizer } from './support.js'
 
 const ROUNDS = 150;
 /** Longest that one broken image may keep a processor busy; hosts may have much else to do. */
-const PATIENCE_US = 5_000_000;
+const PATIENCE_US = 30_000_000;
 
 async function use(bytes: Uint8Array, format: string): Promise<void> {
   const file = MemoryNode.of(bytes);
