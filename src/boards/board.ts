@@ -149,6 +149,8 @@ export interface BoardType {
   readonly description: string;
   readonly maxCpus: number;
   readonly defaultRamBytes: number;
+  /** Virtio devices plug into transports of the board's own: `-drive if=virtio` means `virtio-blk-device`. */
+  readonly virtioDevices?: boolean;
   /** Throws UserError when the options cannot be had. */
   create(options: MachineOptions, host: BoardHost): BuiltBoard;
 }

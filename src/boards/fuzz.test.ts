@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { randomNumbers } from '../machine/testing/conformance.js';
+import type { BoardType } from './board.js';
 import { isapc } from './isapc.js';
+import { microvm } from './microvm.js';
 import { pc } from './pc.js';
 import { q35 } from './q35.js';
 import { TestMachine } from './testing/test-machine.js';
@@ -12,21 +14,22 @@ const VIRTIO = ['virtio-rng-pci', 'virtio-balloon-pci', 'virtio-serial-pci'].map
   id: '',
   properties: {},
 }));
+const hasPci = (board: BoardType): boolean => board === pc || board === q35;
 const STEPS = 40_000;
 const SIZES = [1, 2, 4] as const;
 
-for (const board of [pc, q35, isapc]) {
+for (const board of [pc, q35, microvm, isapc]) {
   for (const seed of [1, 2, 3]) {
     test(`${board.name}, seed ${seed}`, () => {
       const m = new TestMachine(board, {
-        vga: 'std',
+        vga: board === microvm ? 'none' : 'std',
         serials: ['', ''],
         parallels: [''],
         devices: [
           { type: 'isa-debugcon', id: '', properties: {} },
           { type: 'pvpanic', id: '', properties: {} },
           { type: 'pc-testdev', id: '', properties: {} },
-          ...(board === isapc ? [] : VIRTIO),
+          ...(hasPci(board) ? VIRTIO : []),
         ],
       });
       const { machine } = m;
@@ -49,7 +52,7 @@ for (const board of [pc, q35, isapc]) {
           const offset = random() % ioRegions[region]!.size;
           if (kind === 5) machine.io.mmioWrite(region, offset, size, value);
           else assertSized(machine.io.mmioRead(region, offset, size), size);
-        } else if (board !== isapc) m.configWrite(random() % 4, random() % 8, random() % 256, 1, value & 0xff);
+        } else if (hasPci(board)) m.configWrite(random() % 4, random() % 8, random() % 256, 1, value & 0xff);
         if (step % 64 === 0) {
           m.advance(random() % 3_000_000);
           machine.lifecycle.service();

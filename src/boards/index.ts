@@ -1,11 +1,12 @@
 /** The machine types. */
 import type { BoardType } from './board.js';
 import { isapc } from './isapc.js';
+import { microvm } from './microvm.js';
 import { none } from './none.js';
 import { pc } from './pc.js';
 import { q35 } from './q35.js';
 
-export const BOARDS: readonly BoardType[] = [pc, q35, isapc, none];
+export const BOARDS: readonly BoardType[] = [pc, q35, microvm, isapc, none];
 
 /** By name or alias. */
 export function findBoard(name: string): BoardType | undefined {

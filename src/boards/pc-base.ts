@@ -84,6 +84,8 @@ export interface PcExtras {
   readonly vgaType: string;
   /** What tables call the chipset, if not i440fx. */
   readonly chipset?: PlatformDescription['chipset'];
+  /** Instead of PCI: transports of virtio devices. */
+  readonly virtioMmio?: PlatformDescription['virtioMmio'];
   /** Where drive `index` of `-hda` and its like goes; default two to a channel. */
   ideBus?(index: number): { readonly bus: string; readonly unit: number };
 }
@@ -92,6 +94,8 @@ export interface PcBaseSpec {
   readonly board: string;
   readonly ioapic: boolean;
   readonly hpet: boolean;
+  /** Without keyboard controller, floppy controller and DMA users of old: what starts fast. */
+  readonly lean?: boolean;
   /** Of so much RAM, how much lies below 4 GiB; the rest is above. */
   lowRam?(ramBytes: number): number;
   /** Everything that is not RAM is put here; the system root itself on a board without PCI. */
@@ -203,12 +207,14 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
     a20,
     requestReset: () => requests.reset('guest-reset'),
   });
-  isa.mapPorts('i8042-data', 0x60, 1, i8042);
-  isa.mapPorts('i8042-cmd', 0x64, 1, {
-    sizes: { min: 1, max: 1 },
-    read: (offset, size) => i8042.read(4 + offset, size),
-    write: (offset, size, value) => i8042.write(4 + offset, size, value),
-  });
+  if (!spec.lean) {
+    isa.mapPorts('i8042-data', 0x60, 1, i8042);
+    isa.mapPorts('i8042-cmd', 0x64, 1, {
+      sizes: { min: 1, max: 1 },
+      read: (offset, size) => i8042.read(4 + offset, size),
+      write: (offset, size, value) => i8042.write(4 + offset, size, value),
+    });
+  }
   const port92 = new Port92(isa, { a20, requests });
 
   const hpet = spec.hpet
@@ -240,7 +246,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
       ],
     }),
     node('i8237', dma),
-    node('i8042', i8042),
+    ...(spec.lean ? [] : [node('i8042', i8042)]),
     node('port92', port92),
   );
   const plugs = new Plugs(
@@ -344,7 +350,7 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
   if (options.vga === 'std') plugs.plug({ type: extra.vgaType, id: '', properties: {} });
   plugPorts(plugs, options);
   const [driveA = '', driveB = ''] = options.floppies;
-  if (!options.devices.some(({ type }) => type === 'isa-fdc')) {
+  if (!extra.virtioMmio && !options.devices.some(({ type }) => type === 'isa-fdc')) {
     plugs.plug({ type: 'isa-fdc', id: '', properties: { driveA, driveB } });
   }
   for (const request of options.ideDrives) plugs.plug(ideDriveRequest(request, extra));
@@ -375,7 +381,8 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     ...describePorts(plugs),
     hpet: base.hpet !== undefined,
     floppy: floppies.some(Boolean),
-    ps2: true,
+    ps2: !extra.virtioMmio,
+    ...(extra.virtioMmio && { virtioMmio: extra.virtioMmio }),
     fwCfg: true,
     vga: display !== undefined,
     pci: extra.bus !== undefined,

@@ -25,6 +25,15 @@ import { virtioBalloonPci } from './virtio/balloon/virtio-balloon.js';
 import { virtioBlkPci } from './virtio/blk/virtio-blk-pci.js';
 import { type VirtioSerialSlot, virtconsole, virtserialport } from './virtio/console/ports.js';
 import { virtioSerialPci } from './virtio/console/virtio-serial-pci.js';
+import {
+  virtio9pDevice,
+  virtioBalloonDevice,
+  virtioBlkDevice,
+  virtioRngDevice,
+  virtioScsiDevice,
+  virtioSerialDevice,
+} from './virtio/mmio/device-types.js';
+import type { VirtioBusSlot } from './virtio/mmio/virtio-mmio.js';
 import { virtio9pPci } from './virtio/ninep/virtio-9p.js';
 import { virtioRngPci } from './virtio/rng/virtio-rng.js';
 import { virtioScsiPci } from './virtio/scsi/virtio-scsi.js';
@@ -37,6 +46,7 @@ export type DeviceType =
   | PciDeviceType<PropertySpecs, DeviceResources>
   | BusDeviceType<'IDE', IdeSlot, PropertySpecs, DeviceResources>
   | BusDeviceType<'SCSI', ScsiSlot, PropertySpecs, DeviceResources>
+  | BusDeviceType<'virtio-bus', VirtioBusSlot, PropertySpecs, DeviceResources>
   | BusDeviceType<'virtio-serial-bus', VirtioSerialSlot, PropertySpecs, DeviceResources>;
 
 export const DEVICE_TYPES: readonly DeviceType[] = [
@@ -56,8 +66,14 @@ export const DEVICE_TYPES: readonly DeviceType[] = [
   vgaIsaType,
   vgaPciType,
   virtconsole,
+  virtio9pDevice,
   virtio9pPci,
+  virtioBalloonDevice,
   virtioBalloonPci,
+  virtioBlkDevice,
+  virtioRngDevice,
+  virtioScsiDevice,
+  virtioSerialDevice,
   virtioBlkPci,
   virtioRngPci,
   virtioScsiPci,

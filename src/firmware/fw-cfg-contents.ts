@@ -7,7 +7,7 @@ import { loaderScript } from './acpi/table-set.js';
 import { acpiTables } from './acpi/tables.js';
 import { e820, MemoryType } from './boot/memory-map.js';
 import { ByteWriter } from './bytes.js';
-import { FOUR_GIB, type PlatformDescription } from './platform.js';
+import { FOUR_GIB, hasAcpi, type PlatformDescription } from './platform.js';
 import { smbiosFiles } from './smbios/smbios.js';
 import { smbiosOptions } from './tables-in-ram.js';
 
@@ -86,7 +86,7 @@ export function pcFwCfg(p: PlatformDescription, o: FirmwareOptions): FwCfgConten
   if (o.bootMenuWait !== undefined) add('etc/boot-menu-wait', u16(o.bootMenuWait));
   if (o.bootOrder.length > 0) add('bootorder', new ByteWriter().text(`${o.bootOrder.join('\n')}\0`).finish());
   for (const [name, bytes] of Object.entries(o.optionRoms)) add(`genroms/${name}`, bytes);
-  if (p.pci) {
+  if (hasAcpi(p)) {
     const acpi = acpiTables(p);
     for (const f of acpi.files) add(f.name, f.bytes);
     add('etc/table-loader', loaderScript(acpi));

@@ -42,6 +42,8 @@ export interface PlatformDescription {
   readonly pvpanicPort?: number;
   /** Whether there is a PCI bus (`pc`, `q35`) or only ISA (`isapc`). */
   readonly pci: boolean;
+  /** Without PCI: registers of virtio devices in memory, found by ACPI (`microvm`). */
+  readonly virtioMmio?: readonly { readonly base: number; readonly irq: number }[];
   /** The chipset around that bus; default i440fx with PIIX3. */
   readonly chipset?: 'q35';
   /** 16 bytes in the order in which a UUID is written. */
@@ -76,6 +78,23 @@ export const PC = {
   /** Memory window for BARs ends at the I/O APIC. */
   pciMemoryEnd: 0xfec00000,
   pciIoStart: 0xc000,
+} as const;
+
+/** Whether there are ACPI tables. */
+export const hasAcpi = (p: Pick<PlatformDescription, 'pci' | 'virtioMmio'>): boolean =>
+  p.pci || p.virtioMmio !== undefined;
+
+/** Where `microvm` has its devices. */
+export const MICROVM = {
+  virtioBase: 0xfeb00000,
+  virtioBytes: 0x200,
+  virtioTransports: 8,
+  virtioFirstIrq: 16,
+  /** No general purpose events, and ACPI mode always. */
+  gpe0Base: 0,
+  gpe0Length: 0,
+  acpiEnable: 0,
+  acpiDisable: 0,
 } as const;
 
 /** What the Q35 chipset has otherwise than `PC` says. */

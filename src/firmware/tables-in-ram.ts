@@ -3,7 +3,7 @@
 import { type LinkedFiles, placeAt } from './acpi/table-set.js';
 import { ACPI_RSDP_FILE, acpiTables } from './acpi/tables.js';
 import { Low, tablesBase } from './boot/memory-map.js';
-import type { GuestMemory, PlatformDescription } from './platform.js';
+import { type GuestMemory, hasAcpi, type PlatformDescription } from './platform.js';
 import { SMBIOS_ANCHOR_FILE, type SmbiosOptions, smbiosTables } from './smbios/smbios.js';
 
 export const smbiosOptions = (p: PlatformDescription): SmbiosOptions => ({
@@ -29,6 +29,6 @@ export function writeTables(memory: GuestMemory, p: PlatformDescription): void {
     }
     for (const [name, bytes] of placeAt(set, addresses)) memory.write(addresses[name]!, bytes);
   };
-  if (p.pci) write(acpiTables(p), { [ACPI_RSDP_FILE]: Low.rsdp });
+  if (hasAcpi(p)) write(acpiTables(p), { [ACPI_RSDP_FILE]: Low.rsdp });
   write(smbiosTables(smbiosOptions(p)), { [SMBIOS_ANCHOR_FILE]: Low.smbiosAnchor });
 }

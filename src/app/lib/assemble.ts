@@ -69,7 +69,7 @@ const HOT_THRESHOLD = {
   compiled: 1,
   stress: 20,
 } as const;
-const FIRMWARE = { pc: 'bios-256k.bin', q35: 'bios-256k.bin', isapc: 'bios.bin' } as const;
+const FIRMWARE = { pc: 'bios-256k.bin', q35: 'bios-256k.bin', microvm: 'bios-microvm.bin', isapc: 'bios.bin' } as const;
 
 /** Throws UserError, and then leaves nothing open. */
 export async function assemble(wishes: Wishes, options: AssembleOptions = {}): Promise<Assembled> {
@@ -337,7 +337,16 @@ function openFolder({ path, readOnly, securityModel }: FolderRequest): HostFolde
 /** `-drive if=virtio` is short for a device of that type. */
 function virtioDisks(w: Wishes): DeviceRequest[] {
   return w.drives.flatMap(({ interface: kind, id, origin }) =>
-    kind === 'virtio' ? [{ type: 'virtio-blk-pci', id: '', properties: { drive: id! }, origin }] : [],
+    kind === 'virtio'
+      ? [
+          {
+            type: w.board.virtioDevices ? 'virtio-blk-device' : 'virtio-blk-pci',
+            id: '',
+            properties: { drive: id! },
+            origin,
+          },
+        ]
+      : [],
   );
 }
 

@@ -59,6 +59,8 @@ export function parseArguments(
 /** Adds what QEMU provides unless told otherwise. `terminal`: someone sits at standard input and output. */
 export function addDefaults(w: Wishes, terminal: boolean): void {
   const { defaults } = w;
+  // A board with virtio devices alone has neither a place for the others nor a use.
+  if (w.board.virtioDevices) defaults.cdrom = defaults.floppy = defaults.parallel = defaults.vga = false;
   if (w.noDefaults) for (const kind of Object.keys(defaults) as (keyof typeof defaults)[]) defaults[kind] = false;
   if (w.drives.some((d) => d.interface === 'ide' && d.index === 2)) defaults.cdrom = false;
   if (w.drives.some((d) => d.interface === 'floppy')) defaults.floppy = false;

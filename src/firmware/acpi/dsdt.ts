@@ -1,5 +1,5 @@
 /** The DSDT's content: the machine's devices that no bus enumerates, how PCI interrupts are routed, and power-off. */
-import { FOUR_GIB, PC, type PlatformDescription, pciMemoryStart, Q35, type SerialPort } from '../platform.js';
+import { FOUR_GIB, MICROVM, PC, type PlatformDescription, pciMemoryStart, Q35, type SerialPort } from '../platform.js';
 import {
   and,
   arg,
@@ -316,8 +316,26 @@ function systemDevices(p: PlatformDescription): Term[] {
   return out;
 }
 
+/** Registers of virtio devices on a machine without PCI. */
+const virtioDevices = ({ virtioMmio = [] }: PlatformDescription): Term[] =>
+  virtioMmio.map(({ base, irq: line }, i) =>
+    device(
+      `VR${i.toString(16).toUpperCase().padStart(2, '0')}`,
+      name('_HID', string('LNRO0005')),
+      name('_UID', i),
+      name('_STA', PRESENT),
+      crs(memory32Fixed(true, base, MICROVM.virtioBytes), levelInterrupt(line)),
+    ),
+  );
+
 /** The terms of the whole DSDT. */
 export function dsdtTerms(p: PlatformDescription): Term[] {
+  if (p.virtioMmio) {
+    return [
+      scope('\\_SB', ...isaDevices(p), ...virtioDevices(p), ...systemDevices(p)),
+      name('\\_S5', pkg([0, 0, 0, 0])),
+    ];
+  }
   if (!p.pci) return [scope('\\_SB', isaRoot(p), ...systemDevices(p))];
   const q35 = p.chipset === 'q35';
   return [

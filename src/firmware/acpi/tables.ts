@@ -1,7 +1,7 @@
 /** The ACPI tables of the PC machines (ACPI 6.4, chapter 5; HPET 1.0a, 3.2.4). */
 import { Bug } from '../../base/errors.js';
 import { ByteWriter } from '../bytes.js';
-import { PC, type PlatformDescription, Q35 } from '../platform.js';
+import { hasAcpi, MICROVM, PC, type PlatformDescription, Q35 } from '../platform.js';
 import { dsdtTerms } from './dsdt.js';
 import type { Checksum, LinkedFiles, Pointer } from './table-set.js';
 
@@ -60,17 +60,18 @@ const noRegister = (w: ByteWriter): ByteWriter => w.zeros(12);
 
 const FadtFlag = { WBINVD: 1, PROC_C1: 4, SLP_BUTTON: 0x20, RTC_S4: 0x80, RESET_REG_SUP: 0x400 };
 /** Legacy devices and an 8042 are there; VGA may be probed. */
-const BOOT_ARCH = { legacyDevices: 1, i8042: 2 };
+const BOOT_ARCH = { legacyDevices: 1, i8042: 2, noVga: 4 };
 const LATENCY_UNSUPPORTED = 0xfff;
 
 /** Table revision 3. Offsets of the pointers within: FIRMWARE_CTRL 36, DSDT 40, X_DSDT 140. */
 function fadt(p: PlatformDescription): (w: ByteWriter) => void {
   const flags = FadtFlag.WBINVD | FadtFlag.PROC_C1 | FadtFlag.SLP_BUTTON | FadtFlag.RTC_S4 | FadtFlag.RESET_REG_SUP;
   const pm = PC.pmBase;
-  const { gpe0Base, gpe0Length, acpiEnable, acpiDisable } = p.chipset === 'q35' ? Q35 : PC;
+  const { gpe0Base, gpe0Length, acpiEnable, acpiDisable } = p.virtioMmio ? MICROVM : p.chipset === 'q35' ? Q35 : PC;
+  const smiCommand = p.virtioMmio ? 0 : PC.smiCommand;
   return (w) => {
     w.u32(0).u32(0); // FIRMWARE_CTRL, DSDT: linked
-    w.u8(1, 0).u16(PC.sciIrq).u32(PC.smiCommand).u8(acpiEnable, acpiDisable, 0, 0);
+    w.u8(1, 0).u16(PC.sciIrq).u32(smiCommand).u8(acpiEnable, acpiDisable, 0, 0);
     w.u32(pm)
       .u32(0)
       .u32(pm + 4)
@@ -82,7 +83,7 @@ function fadt(p: PlatformDescription): (w: ByteWriter) => void {
     w.u8(4, 2, 0, 4, gpe0Length, 0, 0, 0); // lengths; GPE1_BASE, CST_CNT
     w.u16(LATENCY_UNSUPPORTED).u16(LATENCY_UNSUPPORTED).u16(0).u16(0); // C2, C3, flush size and stride
     w.u8(0, 0, 0, 0, 0x32); // duty offset and width, day and month alarm, RTC century register
-    w.u16(BOOT_ARCH.legacyDevices | (p.ps2 ? BOOT_ARCH.i8042 : 0))
+    w.u16(BOOT_ARCH.legacyDevices | (p.virtioMmio ? BOOT_ARCH.noVga : 0) | (p.ps2 ? BOOT_ARCH.i8042 : 0))
       .u8(0)
       .u32(flags);
     portRegister(w, 8, 0xcf9).u8(0x06).u16(0).u8(0); // reset register and value: PIIX3's RCR, hard reset
@@ -93,7 +94,8 @@ function fadt(p: PlatformDescription): (w: ByteWriter) => void {
     noRegister(w);
     noRegister(w);
     portRegister(w, 32, pm + 8);
-    portRegister(w, 8 * gpe0Length, gpe0Base);
+    if (gpe0Length > 0) portRegister(w, 8 * gpe0Length, gpe0Base);
+    else noRegister(w);
     noRegister(w);
   };
 }
@@ -111,7 +113,7 @@ function madt(p: PlatformDescription): (w: ByteWriter) => void {
     w.u8(1, 12, p.ioApicId, 0).u32(PC.ioApicBase).u32(0);
     const override = (irq: number, gsi: number, flags: number): ByteWriter => w.u8(2, 10, 0, irq).u32(gsi).u16(flags);
     override(0, 2, 0); // the timer is wired to I/O APIC input 2
-    if (p.pci) for (const irq of [5, PC.sciIrq, 10, 11]) override(irq, irq, LEVEL_HIGH);
+    for (const irq of p.pci ? [5, PC.sciIrq, 10, 11] : hasAcpi(p) ? [PC.sciIrq] : []) override(irq, irq, LEVEL_HIGH);
     w.u8(4, 6, 0xff).u16(0).u8(1); // NMI of all processors on LINT1
   };
 }
@@ -139,7 +141,7 @@ export function acpiTables(p: PlatformDescription): LinkedFiles {
     for (const t of dsdtTerms(p)) w.bytes(t.bytes);
   });
   const listed: number[] = [];
-  if (p.pci)
+  if (hasAcpi(p))
     listed.push(
       file.add('FACP', 3, fadt(p), [
         [36, 4, facs],

@@ -3,7 +3,7 @@
  * state the boot processor starts. Called at power-on and again after every reset.
  */
 import { UserError } from '../../base/errors.js';
-import { type GuestMemory, type PlatformDescription, type PortIo, pciWindowStart } from '../platform.js';
+import { type GuestMemory, hasAcpi, type PlatformDescription, type PortIo, pciWindowStart } from '../platform.js';
 import { writeTables } from '../tables-in-ram.js';
 import { writeBiosData } from './bios-data.js';
 import type { BootState } from './boot-state.js';
@@ -85,7 +85,7 @@ export function directBoot(boot: DirectBoot): BootState {
     modules: boot.modules,
     commandLine: boot.commandLine,
     longMode: boot.longMode,
-    rsdp: platform.pci ? Low.rsdp : 0,
+    rsdp: hasAcpi(platform) ? Low.rsdp : 0,
     textConsole: platform.vga,
   });
   return {

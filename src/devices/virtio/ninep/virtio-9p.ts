@@ -3,7 +3,7 @@ import { putU16 } from '../../../base/bytes.js';
 import { UserError } from '../../../base/errors.js';
 import type { PciDeviceType } from '../../../machine/device-type.js';
 import type { FolderContext, HostFolder } from '../../../machine/host-folder.js';
-import { prop } from '../../../machine/property.js';
+import { type PropertyValues, prop } from '../../../machine/property.js';
 import { type DeviceState, stateOf } from '../../../machine/state.js';
 import type { VirtQueue } from '../core/virt-queue.js';
 import { VirtioDevice, type VirtioOptions } from '../core/virtio-device.js';
@@ -72,11 +72,27 @@ export class Virtio9p extends VirtioDevice {
   }
 }
 
-const properties = {
-  ...VIRTIO_PCI_PROPERTIES,
+export const NINEP_PROPERTIES = {
   fsdev: prop.str('folder of the host, as -fsdev names it'),
   mount_tag: prop.str('name by which the guest mounts it'),
 };
+
+/** The device without its transport; throws UserError for values that do not fit. */
+export function makeVirtio9p(
+  type: string,
+  { fsdev, mount_tag: tag }: PropertyValues<typeof NINEP_PROPERTIES>,
+  core: VirtioOptions,
+  context: FolderContext,
+  now: () => number,
+): Virtio9p {
+  if (fsdev === '') throw new UserError(`${type}: no folder: give one with '-fsdev local,id=...' and 'fsdev=...'`);
+  if (tag === '' || new TextEncoder().encode(tag).length > MOST_TAG) {
+    throw new UserError(`${type}: mount_tag must have 1 to ${MOST_TAG} bytes`);
+  }
+  return new Virtio9p({ ...core, folder: context.folder(fsdev), tag, now });
+}
+
+const properties = { ...VIRTIO_PCI_PROPERTIES, ...NINEP_PROPERTIES };
 
 export const virtio9pPci: PciDeviceType<typeof properties, FolderContext> = {
   name: 'virtio-9p-pci',
@@ -86,18 +102,7 @@ export const virtio9pPci: PciDeviceType<typeof properties, FolderContext> = {
   bus: 'PCI',
   properties,
   create(slot, values, context) {
-    const { fsdev, mount_tag: tag } = values;
-    if (fsdev === '')
-      throw new UserError("virtio-9p-pci: no folder: give one with '-fsdev local,id=...' and 'fsdev=...'");
-    if (tag === '' || new TextEncoder().encode(tag).length > MOST_TAG) {
-      throw new UserError(`virtio-9p-pci: mount_tag must have 1 to ${MOST_TAG} bytes`);
-    }
-    const device = new Virtio9p({
-      ...coreOptions(values),
-      folder: context.folder(fsdev),
-      tag,
-      now: () => context.clocks.host.now(),
-    });
+    const device = makeVirtio9p('virtio-9p-pci', values, coreOptions(values), context, () => context.clocks.host.now());
     return new VirtioPci(slot, device, {
       ...transportOptions('virtio-9p-pci', values, 2),
       classCode: 0x000200,

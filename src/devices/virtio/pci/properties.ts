@@ -5,20 +5,25 @@ import type { VirtioOptions } from '../core/virtio-device.js';
 
 export const AUTO_VECTORS = 0xffff_ffff;
 
-export const VIRTIO_PCI_PROPERTIES = {
-  'disable-legacy': prop.enumeration(['auto', 'on', 'off'], 'auto', 'without the legacy interface'),
-  'disable-modern': prop.bool(false, 'without the modern interface'),
+/** Those that do not depend on the transport. */
+export const VIRTIO_CORE_PROPERTIES = {
   indirect_desc: prop.bool(true, 'tables of descriptors outside the ring'),
   event_idx: prop.bool(true, 'the driver says when it wants interrupts'),
   packed: prop.bool(false, 'packed rings'),
   queue_reset: prop.bool(true, 'single queues can be reset'),
+} as const;
+
+export const VIRTIO_PCI_PROPERTIES = {
+  ...VIRTIO_CORE_PROPERTIES,
+  'disable-legacy': prop.enumeration(['auto', 'on', 'off'], 'auto', 'without the legacy interface'),
+  'disable-modern': prop.bool(false, 'without the modern interface'),
   vectors: prop.uint32(AUTO_VECTORS, 'MSI-X vectors; by default as many as the device can use'),
   ioeventfd: prop.bool(true, 'accepted, without effect'),
 } as const;
 
 type Values = PropertyValues<typeof VIRTIO_PCI_PROPERTIES>;
 
-export const coreOptions = (v: Values): VirtioOptions => ({
+export const coreOptions = (v: PropertyValues<typeof VIRTIO_CORE_PROPERTIES>): VirtioOptions => ({
   indirectDescriptors: v.indirect_desc,
   eventIndex: v.event_idx,
   packedRing: v.packed,

@@ -2,7 +2,7 @@
 import { getU32, putU16, putU32 } from '../../../base/bytes.js';
 import { UserError } from '../../../base/errors.js';
 import type { PciDeviceType } from '../../../machine/device-type.js';
-import { prop } from '../../../machine/property.js';
+import { type PropertyValues, prop } from '../../../machine/property.js';
 import { scatter, slice } from '../../../memory/pieces.js';
 import { getBe32, senseData } from '../../ide/mmc.js';
 import { ScsiBus } from '../../scsi/scsi-bus.js';
@@ -224,13 +224,31 @@ export class VirtioScsi extends VirtioDevice {
 }
 
 const AUTO_QUEUES = 0xffff_ffff;
-const properties = {
-  ...VIRTIO_PCI_PROPERTIES,
+export const VIRTIO_SCSI_PROPERTIES = {
   num_queues: prop.uint32(AUTO_QUEUES, 'request queues; by default one for each processor'),
   virtqueue_size: prop.uint32(256, 'requests that a queue holds: a power of two up to 1024'),
   max_sectors: prop.uint32(0xffff, 'sectors of a request'),
   cmd_per_lun: prop.uint32(128, 'requests that a unit takes at a time'),
 };
+
+/** The device without its transport; throws UserError for values that do not fit. */
+export function makeVirtioScsi(
+  v: PropertyValues<typeof VIRTIO_SCSI_PROPERTIES>,
+  core: VirtioOptions,
+  standardQueues: number,
+): VirtioScsi {
+  const queues = v.num_queues === AUTO_QUEUES ? standardQueues : v.num_queues;
+  if (queues < 1 || queues > 1024 - FIRST_REQUESTS) {
+    throw new UserError(`Invalid number of queues (= ${queues}), must be a positive integer less than 1022.`);
+  }
+  const queueSize = v.virtqueue_size;
+  if (queueSize < 4 || queueSize > 1024 || !Number.isInteger(Math.log2(queueSize))) {
+    throw new UserError(`invalid virtqueue_size property (= ${queueSize}), must be a power of 2 from 4 to 1024`);
+  }
+  return new VirtioScsi({ ...core, queues, queueSize, maxSectors: v.max_sectors, cmdPerLun: v.cmd_per_lun });
+}
+
+const properties = { ...VIRTIO_PCI_PROPERTIES, ...VIRTIO_SCSI_PROPERTIES };
 
 export const virtioScsiPci: PciDeviceType<typeof properties> = {
   name: 'virtio-scsi-pci',
@@ -240,23 +258,9 @@ export const virtioScsiPci: PciDeviceType<typeof properties> = {
   bus: 'PCI',
   properties,
   create(slot, v, context) {
-    const queues = v.num_queues === AUTO_QUEUES ? context.cpus : v.num_queues;
-    if (queues < 1 || queues > 1024 - FIRST_REQUESTS) {
-      throw new UserError(`Invalid number of queues (= ${queues}), must be a positive integer less than 1022.`);
-    }
-    const queueSize = v.virtqueue_size;
-    if (queueSize < 4 || queueSize > 1024 || !Number.isInteger(Math.log2(queueSize))) {
-      throw new UserError(`invalid virtqueue_size property (= ${queueSize}), must be a power of 2 from 4 to 1024`);
-    }
-    const device = new VirtioScsi({
-      ...coreOptions(v),
-      queues,
-      queueSize,
-      maxSectors: v.max_sectors,
-      cmdPerLun: v.cmd_per_lun,
-    });
+    const device = makeVirtioScsi(v, coreOptions(v), context.cpus);
     return new VirtioPci(slot, device, {
-      ...transportOptions('virtio-scsi-pci', v, queues + 3),
+      ...transportOptions('virtio-scsi-pci', v, device.queues.length + 1),
       classCode: 0x010000,
       transitionalId: 0x1004,
       clocks: context.clocks,
