@@ -57,6 +57,8 @@ export interface FileAccess {
   /** Lets other processes write the file meanwhile (-U). */
   readonly share?: boolean;
   readonly cache?: CacheMode;
+  /** Long reads and writes are not to hold up the caller. */
+  readonly beside?: boolean;
 }
 
 export const CACHE_MODES = ['none', 'writeback', 'writethrough', 'directsync', 'unsafe'] as const;

@@ -122,7 +122,12 @@ export class NodeGraph {
       return new MemoryNode(Number(text(options, 'size') ?? DEFAULT_NULL_BYTES), driver, readOnly);
     if (PROTOCOLS.includes(driver)) {
       const cache = cacheMode(options);
-      const access = { readOnly, ...(flag(options, 'force-share') && { share: true }), ...(cache && { cache }) };
+      const access = {
+        readOnly,
+        beside: true,
+        ...(flag(options, 'force-share') && { share: true }),
+        ...(cache && { cache }),
+      };
       const name = protocolName(driver, options);
       try {
         return await openProtocol(this.host, name, access);

@@ -20,6 +20,8 @@ export interface OpenOptions {
   /** Lets other processes write the image meanwhile. */
   readonly share?: boolean;
   readonly cache?: CacheMode;
+  /** Long reads and writes are not to hold up the caller. */
+  readonly beside?: boolean;
   /** Leaves the backing image closed. */
   readonly noBacking?: boolean;
   /** Images of the backing chain are opened for writing, this many levels of it. */
@@ -53,6 +55,7 @@ async function openChain(host: BlockHost, options: OpenOptions, above: readonly 
     readOnly,
     ...(options.share && { share: true }),
     ...(options.cache && { cache: options.cache }),
+    ...(options.beside && { beside: true }),
   });
   let format: Format;
   try {
@@ -135,6 +138,7 @@ function contextFor(host: BlockHost, options: OpenOptions): OpenContext {
         readOnly: options.readOnly ?? false,
         ...(options.share && { share: true }),
         ...(options.cache && { cache: options.cache }),
+        ...(options.beside && { beside: true }),
       }),
   };
 }

@@ -311,6 +311,7 @@ async function openOne(w: Wishes, r: DriveRequest): Promise<Drive> {
     snapshot: (w.snapshot || r.snapshot) && r.media === 'disk',
     ...(details && { options: details.format }),
     secrets: w.secrets,
+    beside: true,
   });
   if (details?.copyOnRead) node = new CopyOnReadNode(node);
   if (details && Object.keys(details.limits).length > 0) node = throttled(NODE_BLOCK_HOST, node, details.limits);

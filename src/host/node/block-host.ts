@@ -45,10 +45,11 @@ export const NODE_CODECS: Codecs = {
 };
 
 export const NODE_BLOCK_HOST: BlockHost = {
-  openFile: (filename, { readOnly, share, cache }) =>
+  openFile: (filename, { readOnly, share, cache, beside }) =>
     new FileNode(filename, {
       readOnly,
       ...(share && { lock: 'share' as const }),
+      threads: beside ?? false,
       noFlush: cache === 'unsafe',
       synchronous: cache === 'writethrough' || cache === 'directsync',
     }),

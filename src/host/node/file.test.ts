@@ -38,6 +38,29 @@ test('a file is read, written, grown and flushed', async () => {
   }
 });
 
+test('long reads and writes run beside the caller, also when the file is closed meanwhile', async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-test-'));
+  try {
+    const name = path.join(folder, 'disk');
+    fs.writeFileSync(name, '');
+    const node = new FileNode(name, { threads: true });
+    const data = new Uint8Array(1 << 20).map((_, i) => i >> 8);
+    const writing = node.write(100, data);
+    assert.ok(writing instanceof Promise);
+    await writing;
+    assert.equal(node.length, data.length + 100);
+    assert.equal(node.write(0, new Uint8Array(100).fill(7)), undefined, 'short ones are done at once');
+    const into = new Uint8Array(2 << 20).fill(9);
+    const reading = node.read(100, into);
+    node.close();
+    await reading;
+    assert.equal(Buffer.compare(into.subarray(0, data.length), data), 0);
+    assert.ok(into.subarray(data.length).every((b) => b === 0));
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+  }
+});
+
 test('holes are seen and made', { skip: !fileCalls() && 'no koffi' }, async () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-test-'));
   try {

@@ -1,6 +1,7 @@
 /** Files and block devices of the host as block nodes. */
 import fs from 'node:fs';
 import { constants } from 'node:os';
+import { promisify } from 'node:util';
 import { UserError } from '../../base/errors.js';
 import {
   BaseNode,
@@ -13,6 +14,10 @@ import {
 } from '../../block/node.js';
 import { fileCalls } from './file-calls.js';
 import { hostReason } from './host-error.js';
+
+const readAsync = promisify(fs.read);
+const writeAsync = promisify(fs.write);
+const fdatasync = promisify(fs.fdatasync);
 
 const SECTOR = 512;
 /** st_blocks counts these. */
@@ -35,18 +40,27 @@ export interface FileOptions {
   readonly lock?: 'exclusive' | 'share' | 'off';
   /** Flushing does nothing (cache=unsafe). */
   readonly noFlush?: boolean;
+  /** Long reads and writes run beside the caller, so that a slow disk does not hold up a machine. */
+  readonly threads?: boolean;
   /** Writes go through to the disk (cache=writethrough and directsync). */
   readonly synchronous?: boolean;
 }
 
+/** From this length on the trip through the event loop is worth it. */
+const LONG = 128 << 10;
+
 /**
- * Reads and writes complete at once (they mostly hit the page cache, and a trip through the event loop costs more);
+ * Short reads and writes complete at once (they mostly hit the page cache, and a trip through the event loop costs more);
  * flushing runs beside the guest.
  */
 export class FileNode extends BaseNode {
   readonly driver: string;
   readonly readOnly: boolean;
   readonly #noFlush: boolean;
+  readonly #threads: boolean;
+  /** Reads, writes and flushes in other threads: until they end, the file stays open. */
+  #underWay = 0;
+  #closing = false;
   #length: number;
   #fd: number;
 
@@ -57,6 +71,7 @@ export class FileNode extends BaseNode {
     super();
     this.readOnly = options.readOnly ?? false;
     this.#noFlush = options.noFlush ?? false;
+    this.#threads = options.threads ?? false;
     let fd = -1;
     try {
       const access = this.readOnly ? fs.constants.O_RDONLY : fs.constants.O_RDWR;
@@ -91,6 +106,7 @@ export class FileNode extends BaseNode {
   }
 
   read(offset: number, into: Uint8Array): Completion {
+    if (this.#threads && into.length >= LONG) return this.#beside(() => this.#readLong(offset, into));
     try {
       let at = 0;
       while (at < into.length) {
@@ -106,6 +122,7 @@ export class FileNode extends BaseNode {
   }
 
   override write(offset: number, from: Uint8Array): Completion {
+    if (this.#threads && from.length >= LONG) return this.#beside(() => this.#writeLong(offset, from));
     try {
       let at = 0;
       while (at < from.length) at += fs.writeSync(this.#fd, from, at, from.length - at, offset + at);
@@ -116,11 +133,50 @@ export class FileNode extends BaseNode {
     return undefined;
   }
 
+  async #readLong(offset: number, into: Uint8Array): Promise<void> {
+    try {
+      let at = 0;
+      while (at < into.length) {
+        const { bytesRead } = await readAsync(this.#fd, into, at, into.length - at, offset + at);
+        if (bytesRead === 0) break;
+        at += bytesRead;
+      }
+      into.fill(0, at);
+    } catch (error) {
+      throw this.#failure('reading', error);
+    }
+  }
+
+  async #writeLong(offset: number, from: Uint8Array): Promise<void> {
+    try {
+      let at = 0;
+      while (at < from.length) {
+        at += (await writeAsync(this.#fd, from, at, from.length - at, offset + at)).bytesWritten;
+        if (offset + at > this.#length) this.#length = offset + at;
+      }
+    } catch (error) {
+      throw this.#failure('writing', error);
+    }
+  }
+
   override flush(): Completion {
     if (this.#noFlush) return undefined;
-    return new Promise((resolve, reject) => {
-      fs.fdatasync(this.#fd, (error) => (error ? reject(this.#failure('flushing', error)) : resolve()));
+    return this.#beside(async () => {
+      try {
+        await fdatasync(this.#fd);
+      } catch (error) {
+        throw this.#failure('flushing', error);
+      }
     });
+  }
+
+  async #beside(operation: () => Promise<void>): Promise<void> {
+    this.#underWay++;
+    try {
+      await operation();
+    } finally {
+      if (--this.#underWay === 0 && this.#closing) this.#closeFile();
+    }
   }
 
   override discard(offset: number, length: number): Completion {
@@ -185,10 +241,16 @@ export class FileNode extends BaseNode {
   }
 
   override close(): Completion {
-    if (this.#fd < 0) return undefined;
+    if (this.#closing) return undefined;
+    this.#closing = true;
+    // A number that is free again might name another file by the time a thread uses it.
+    if (this.#underWay === 0) this.#closeFile();
+    return undefined;
+  }
+
+  #closeFile(): void {
     fs.closeSync(this.#fd);
     this.#fd = -1;
-    return undefined;
   }
 
   #lock(mode: 'exclusive' | 'share' | 'off'): void {
