@@ -51,7 +51,7 @@ import {
 import { EXIT_BAD_CODE, EXIT_DEBUG, EXIT_REQUEST } from '../generated/ops';
 import { MODE_BREAKPOINTS, MODE_CS_BASE, MODE_SINGLE } from '../generated/x86';
 import { codeBreakpoint, deliverFault, handleRequests, linearPc } from '../x86/hooks';
-import { codeEpoch, findBlock, invalidateBlock, jumpEntry, markExecuted } from './code';
+import { codeEpoch, displaceEntry, findBlock, invalidateBlock, jumpEntry, markExecuted, swapEntries } from './code';
 import { hot, traceBlock, translate } from './env';
 import { FAULT_RESTART, fetchHost } from './memory';
 
@@ -90,6 +90,7 @@ function lookUp(cpu: usize, linear: u64, mode: u32, entry: usize): usize {
     }
   }
   markExecuted(cpu, linear);
+  displaceEntry(cpu, linear, entry);
   store<u64>(entry + JUMP_PC, linear);
   store<u32>(entry + JUMP_MODE, mode);
   store<u32>(entry + JUMP_GENERATION, load<u32>(cpu + VCPU_TLB_GENERATION));
@@ -148,7 +149,7 @@ function step(cpu: usize, machine: usize, single: u32): u32 {
   const linear = mode & MODE_CS_BASE ? linearPc(cpu) : load<u64>(cpu + VCPU_PC);
   const entry = jumpEntry(cpu, linear);
   let block: usize = 0;
-  if (load<u64>(entry + JUMP_PC) === linear) {
+  if (load<u64>(entry + JUMP_PC) === linear || swapEntries(cpu, linear, entry)) {
     if (load<u64>(entry + JUMP_MODE) === (load<u64>(cpu + VCPU_MODE) | <u64>single)) {
       block = <usize>load<u32>(entry + JUMP_BLOCK);
       if (!load<u32>(block + BLOCK_VALID)) block = 0;
@@ -288,7 +289,7 @@ export function callGuest(cpu: usize, expected: u64): u32 {
     for (;;) {
       const pc = load<u64>(cpu + VCPU_PC);
       const entry = jumpEntry(cpu, pc);
-      if (load<u64>(entry + JUMP_PC) !== pc) break;
+      if (load<u64>(entry + JUMP_PC) !== pc && !swapEntries(cpu, pc, entry)) break;
       if (load<u64>(entry + JUMP_MODE) !== load<u64>(cpu + VCPU_MODE)) {
         if (load<u32>(entry + JUMP_MODE) !== load<u32>(cpu + VCPU_MODE) || !revalidate(cpu, entry, pc)) break;
       }
