@@ -197,7 +197,11 @@ export class Plugs {
   /** A bus that a device offers is named after the device's id, or by its kind and a running number. */
   offer(bus: OfferedBus, id: string, index: number): BusNode {
     const number = this.#plugs.filter((p) => p.node.name.startsWith(`${bus.name}.`)).length;
-    const node: BusNode = { name: id ? `${id}.${index}` : `${bus.name}.${number}`, type: bus.type, devices: [] };
+    const node: BusNode = {
+      name: id ? (bus.namedById ? id : `${id}.${index}`) : `${bus.name}.${number}`,
+      type: bus.type,
+      devices: [],
+    };
     this.#plugs.push({
       node,
       type: bus.type,

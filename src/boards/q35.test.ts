@@ -60,3 +60,28 @@ test('every device keeps its state over save and load', () => {
   assert.deepEqual(m.machine.saveDevices(), saved);
   assert.equal(m.machine.system.readValue(0xb000_0000, 4), 0x29c0_8086);
 });
+
+test('a device behind a root port is found on the bus that the guest numbers', () => {
+  const m = new TestMachine(q35, {
+    devices: [
+      { type: 'pcie-root-port', id: 'rp', properties: { addr: '4' } },
+      { type: 'virtio-rng-pci', id: '', properties: { bus: 'rp' } },
+    ],
+  });
+  const { system } = m.machine;
+  m.configWrite(0, 0, 0x60, 4, 0xb000_0001);
+  const bus1 = 0xb000_0000 + (1 << 20);
+  assert.equal(m.configRead(4, 0, 0, 4), 0x000c_1b36);
+  assert.equal(m.configRead(4, 0, 0x0e, 1), 1);
+  assert.equal(system.readValue(bus1, 4), 0xffff_ffff, 'no number yet');
+  m.configWrite(4, 0, 0x18, 4, 0x0002_0100);
+  assert.equal(system.readValue(bus1, 4), 0x1005_1af4);
+  assert.equal(m.configRead(4, 0, 0x54 + 0x1a, 2) & 0x40, 0x40, 'a card is in the slot');
+  assert.deepEqual(
+    m.built.inspection.pci().map(({ bus, device }) => `${bus}:${device}`),
+    ['0:0', '0:4', '0:31', '0:31', '0:31', '1:0'],
+  );
+  m.machine.reset();
+  m.configWrite(0, 0, 0x60, 4, 0xb000_0001);
+  assert.equal(system.readValue(bus1, 4), 0xffff_ffff);
+});

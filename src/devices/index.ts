@@ -17,6 +17,7 @@ import { isaDebugcon } from './misc/debugcon.js';
 import { pcTestdev } from './misc/pc-testdev.js';
 import { pvpanic } from './misc/pvpanic.js';
 import { nvme } from './nvme/nvme.js';
+import { pcieRootPort } from './pci/pcie-root-port.js';
 import { scsiCd } from './scsi/scsi-cd.js';
 import { scsiHd } from './scsi/scsi-hd.js';
 import type { ScsiSlot } from './scsi/scsi-unit.js';
@@ -59,6 +60,7 @@ export const DEVICE_TYPES: readonly DeviceType[] = [
   isaParallel,
   isaSerial,
   nvme,
+  pcieRootPort,
   pcTestdev,
   pvpanic,
   scsiCd,

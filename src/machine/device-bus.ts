@@ -13,6 +13,8 @@ export interface HotBus {
 export interface OfferedBus {
   /** QEMU's name of its kind, in lower case: what the bus's own name begins with. */
   readonly name: string;
+  /** Named after the device's id itself, without a number. */
+  readonly namedById?: boolean;
   /** What `DeviceType.bus` of its devices says. */
   readonly type: string;
   /** Properties of the place on it: `scsi-id`, `nr`. */

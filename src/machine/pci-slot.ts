@@ -10,6 +10,18 @@ export interface PciConfigSpace {
   configWrite(offset: number, size: 1 | 2 | 4, value: number): void;
 }
 
+/** A bus behind a bridge, as the bus before it reaches it. */
+export interface PciChildBus {
+  /** As firmware or the guest numbered it; 0: not yet. */
+  readonly number: number;
+  /** The last number behind it. */
+  readonly subordinate: number;
+  /** The bus with this number, at or behind this one. */
+  find(number: number): PciChildBus | undefined;
+  configRead(devfn: number, offset: number, size: 1 | 2 | 4): number;
+  configWrite(devfn: number, offset: number, size: 1 | 2 | 4, value: number): void;
+}
+
 /** One device and function number of a bus; made by `PciBus.slot(devfn)`. */
 export interface PciSlot {
   /** Device number * 8 + function number. */
@@ -25,6 +37,8 @@ export interface PciSlot {
   plug(config: PciConfigSpace): void;
   /** Takes it off again. */
   unplug(): void;
+  /** The function is a bridge to `bus`. */
+  bridge(bus: PciChildBus): void;
   /** Drives INTA (1) to INTD (4). Idempotent. */
   setIntx(pin: number, level: boolean): void;
   /** A message-signalled interrupt: a 32-bit write of `data` to `address`. */

@@ -1,5 +1,6 @@
 /** PCI configuration mechanism 1: address at CF8h, data at CFCh. PCI Local Bus Specification 3.0, 3.2.2.3.2. */
 import type { Device } from '../../machine/device.js';
+import type { PciChildBus } from '../../machine/pci-slot.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
 import type { AccessSize, IoHandler } from '../../memory/io.js';
 import type { Memory } from '../../memory/memory.js';
@@ -60,7 +61,7 @@ export class ConfigMechanism1 implements Device {
     };
   }
 
-  #selected(): PciBus | undefined {
+  #selected(): PciChildBus | undefined {
     return this.configAddress >= ENABLE ? this.bus.find((this.configAddress >>> 16) & 0xff) : undefined;
   }
 

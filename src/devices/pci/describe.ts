@@ -1,5 +1,5 @@
 /** PCI functions as plain data: `info pci`, `info qtree`, query-pci. */
-import type { PciBus } from './pci-bus.js';
+import { PciBus } from './pci-bus.js';
 import { type BarSpec, PciFunction } from './pci-function.js';
 
 export interface BarInfo {
@@ -66,8 +66,8 @@ export function describeFunction(bus: number, devfn: number, pci: PciFunction<st
     fn: devfn & 7,
     vendorId: pci.get('VID'),
     deviceId: pci.get('DID'),
-    subsystemVendorId: pci.get('SVID'),
-    subsystemId: pci.get('SID'),
+    subsystemVendorId: pci.spec.bridge ? 0 : pci.get('SVID'),
+    subsystemId: pci.spec.bridge ? 0 : pci.get('SID'),
     classCode,
     className: className(classCode),
     interruptLine: pci.get('INTERRUPT_LINE'),
@@ -83,11 +83,13 @@ export function describeFunction(bus: number, devfn: number, pci: PciFunction<st
 }
 
 export function describeBus(bus: PciBus): readonly PciFunctionInfo[] {
-  return bus
+  const own = bus
     .functions()
     .flatMap(({ devfn, config }) =>
       config instanceof PciFunction ? [describeFunction(bus.number, devfn, config)] : [],
     );
+  const behind = bus.children.flatMap((child) => (child instanceof PciBus ? describeBus(child) : []));
+  return [...own, ...behind];
 }
 
 const hex = (n: number, digits: number): string => n.toString(16).padStart(digits, '0');

@@ -1,7 +1,7 @@
 /** A PCI bus: slots, configuration accesses, INTx from devices to the bus's interrupt router. */
 import { Bug } from '../../base/errors.js';
 import { traceEvents } from '../../base/trace.js';
-import type { PciConfigSpace, PciSlot } from '../../machine/pci-slot.js';
+import type { PciChildBus, PciConfigSpace, PciSlot } from '../../machine/pci-slot.js';
 import type { DmaMemory } from '../../memory/io.js';
 import type { Memory } from '../../memory/memory.js';
 import type { MemoryRegion } from '../../memory/region.js';
@@ -23,13 +23,13 @@ export interface PciBusHost {
 
 const FUNCTIONS = 256;
 
-export class PciBus {
+export class PciBus implements PciChildBus {
   readonly #functions: (PciConfigSpace | undefined)[] = new Array(FUNCTIONS).fill(undefined);
   /** Bit 4 * function + pin - 1 of each device: what its functions drive. */
   readonly #levels = new Uint32Array(FUNCTIONS / 8);
 
   /** Buses behind bridges on this one. */
-  readonly children: PciBus[] = [];
+  readonly children: PciChildBus[] = [];
   /** The last bus number behind this one's bridge. */
   subordinate = 255;
 
@@ -40,7 +40,7 @@ export class PciBus {
   ) {}
 
   /** The bus with this number, at or behind this one. */
-  find(number: number): PciBus | undefined {
+  find(number: number): PciChildBus | undefined {
     if (number === this.number) return this;
     for (const child of this.children) {
       if (child.number !== 0 && number >= child.number && number <= child.subordinate) return child.find(number);
@@ -64,6 +64,7 @@ export class PciBus {
         if (this.#functions[devfn]) throw new Bug(`PCI function ${devfn} is taken`);
         this.#functions[devfn] = config;
       },
+      bridge: (child) => void this.children.push(child),
       unplug: () => {
         for (let pin = 1; pin <= 4; pin++) this.#setIntx(devfn, pin, false);
         this.#functions[devfn] = undefined;

@@ -51,6 +51,7 @@ export class ProbeBus {
     plug: (config) => {
       this.config = config;
     },
+    bridge: () => {},
     unplug: () => {
       this.config = undefined;
     },
