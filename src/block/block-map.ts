@@ -12,6 +12,7 @@ import {
   type Completion,
   type Eventually,
   Exclusive,
+  readWithin,
 } from './node.js';
 
 export const UNALLOCATED = -1;
@@ -74,7 +75,8 @@ export abstract class BlockMapNode extends BaseNode implements FormatNode {
 
   #readAt(block: number, host: number, within: number, into: Uint8Array): Completion {
     if (host >= 0) return this.readBlock(block, host, within, into);
-    if (host === UNALLOCATED && this.backingNode) return this.backingNode.read(block * this.blockSize + within, into);
+    if (host === UNALLOCATED && this.backingNode)
+      return readWithin(this.backingNode, block * this.blockSize + within, into);
     into.fill(0);
     return undefined;
   }
@@ -108,7 +110,7 @@ export abstract class BlockMapNode extends BaseNode implements FormatNode {
     if (data.length === this.blockSize) await this.file.write(host, data);
     else if (old === UNALLOCATED && this.backingNode) {
       const whole = new Uint8Array(this.blockSize);
-      await this.backingNode.read(block * this.blockSize, whole);
+      await readWithin(this.backingNode, block * this.blockSize, whole);
       whole.set(data, within);
       await this.file.write(host, whole);
     } else {

@@ -143,6 +143,14 @@ export function childNode(node: BlockNode, role: string): BlockNode | undefined 
   return node.children.find((c) => c.role === role)?.node;
 }
 
+/** Reads what lies inside the node; what lies behind its end is zero, whatever the storage has there. */
+export function readWithin(node: BlockNode, offset: number, into: Uint8Array): Completion {
+  const inside = Math.max(0, Math.min(into.length, node.length - offset));
+  into.fill(0, inside);
+  if (inside === 0) return undefined;
+  return node.read(offset, inside === into.length ? into : into.subarray(0, inside));
+}
+
 /** Closes all of them, also when one fails. */
 export function closeAll(nodes: readonly BlockNode[]): Completion {
   const pending: Promise<void>[] = [];
@@ -163,6 +171,15 @@ export function closeAll(nodes: readonly BlockNode[]): Completion {
   }
   if (failure) throw failure;
   return undefined;
+}
+
+/** Waits for all of them, also when one fails: buffers are in use until then. */
+export function settled(pending: readonly Promise<void>[]): Completion {
+  if (pending.length === 0) return undefined;
+  if (pending.length === 1) return pending[0];
+  return Promise.allSettled(pending).then((results) => {
+    for (const r of results) if (r.status === 'rejected') throw r.reason;
+  });
 }
 
 /** Writes zeroes the plain way, piece by piece. */

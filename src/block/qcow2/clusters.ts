@@ -1,8 +1,10 @@
 /** What an L2 table says of a stretch of the guest's disk. */
 // hot path
-import { COMPRESSED, COPIED, entryOffset, ZERO } from './entries.js';
+import { COMPRESSED, COPIED, entryOffset, SUBCLUSTERS, ZERO } from './entries.js';
 import type { Image } from './image.js';
 import type { Table } from './table-cache.js';
+
+export const ALL_SUBCLUSTERS = 0xffffffff;
 
 export const Kind = { UNALLOCATED: 0, ZERO: 1, NORMAL: 2, COMPRESSED: 3 } as const;
 
@@ -142,4 +144,16 @@ function unaligned(image: Image, start: number, offset: number): never {
 
 function invalidSubcluster(image: Image, offset: number): never {
   return image.damaged(`Invalid subcluster(s) detected (guest offset: 0x${offset.toString(16)})`);
+}
+
+/** Lets the entry at byte `at` point to a cluster that is ours alone. */
+export function putEntry(table: Table, at: number, host: number): void {
+  table.view.setUint32(at, (COPIED | Math.floor(host / 2 ** 32)) >>> 0);
+  table.view.setUint32(at + 4, host % 2 ** 32);
+}
+
+/** Bits `from` up to `to`. */
+export function subclusterBits(from: number, to: number): number {
+  const below = (n: number): number => (n >= SUBCLUSTERS ? ALL_SUBCLUSTERS : 2 ** n - 1);
+  return (below(to) & ~below(from)) >>> 0;
 }

@@ -5,8 +5,8 @@ import { luksChoices, luksInfo, makeLuks, readLuksHeader, unlock } from '../luks
 import { cryptoOf } from '../luks/index.js';
 import { SectorCipher } from '../luks/sector-cipher.js';
 import { BlockError, type BlockNode } from '../node.js';
+import type { ClusterCipher } from './cipher.js';
 import { CRYPT_AES, CRYPT_LUKS, CRYPT_NONE, type Header } from './header.js';
-import type { ClusterCipher } from './node.js';
 
 const SECTOR = 512;
 const AES_KEY_BYTES = 16;

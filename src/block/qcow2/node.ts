@@ -3,7 +3,7 @@
 import { Bug } from '../../base/errors.js';
 import { roundDown, roundUp } from '../big-endian.js';
 import type { CheckResult, Repair } from '../check.js';
-import type { FormatInfo, FormatNode, InfoValue, SnapshotSupport } from '../format.js';
+import type { FormatInfo, FormatNode, SnapshotSupport } from '../format.js';
 import {
   BaseNode,
   BlockError,
@@ -16,12 +16,15 @@ import {
   isZero,
   type NodeChild,
   type Preallocation,
+  readWithin,
+  settled,
 } from '../node.js';
 import { type Bitmap, saveBitmaps } from './bitmaps.js';
 import { checkQcow2 } from './check.js';
-import { describe, Kind, Run } from './clusters.js';
+import type { ClusterCipher } from './cipher.js';
+import { ALL_SUBCLUSTERS, describe, Kind, putEntry, Run, subclusterBits } from './clusters.js';
 import type { Compressor } from './compression.js';
-import { COMPRESSED, COPIED, compressedExtent, compressedHigh, entryOffset, SUBCLUSTERS, ZERO } from './entries.js';
+import { COMPRESSED, COPIED, compressedExtent, compressedHigh, entryOffset, ZERO } from './entries.js';
 import { Autoclear } from './header.js';
 import type { Image } from './image.js';
 import { qcow2Info } from './info.js';
@@ -29,20 +32,9 @@ import { resize } from './resize.js';
 import { snapshotSupport } from './snapshots.js';
 import type { Table } from './table-cache.js';
 
-/** Encryption of data clusters, in sectors of 512 bytes that are numbered by their offset in the file or the disk. */
-export interface ClusterCipher {
-  /** Sectors are numbered by their offset in the file; else by the guest's. */
-  readonly byHostOffset: boolean;
-  encrypt(offset: number, data: Uint8Array): Uint8Array;
-  decrypt(offset: number, data: Uint8Array): void;
-  /** What `info` tells. */
-  info(): InfoValue;
-}
-
 /** Most clusters' bytes that are allocated in one go. */
 const MAX_BATCH = 4 << 20;
 const SECTOR = 512;
-const ALL_SUBCLUSTERS = 0xffffffff;
 
 export class Qcow2Node extends BaseNode implements FormatNode {
   readonly driver = 'qcow2';
@@ -154,7 +146,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     const { image } = this;
     const run = new Run();
     const pending: Promise<void>[] = [];
-    const end = Math.min(into.length, this.#readable(offset));
+    const end = Math.max(0, Math.min(into.length, this.#readable(offset)));
     into.fill(0, end);
     for (let at = 0; at < end; ) {
       const table = image.l2Now(Math.floor((offset + at) / image.l2Span));
@@ -192,7 +184,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
       case Kind.COMPRESSED:
         return this.#readCompressed(run.high, run.low, offset % this.image.clusterSize, into);
       default:
-        if (this.#backing && offset < this.image.header.size) return this.#backing.read(offset, into);
+        if (this.#backing && offset < this.image.header.size) return readWithin(this.#backing, offset, into);
         into.fill(0);
         return undefined;
     }
@@ -724,24 +716,4 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     if (this.image.readOnly) throw new BlockError('EROFS', `'${this.filename}' is read-only`);
     if (this.image.corrupt) throw new BlockError('EIO', `'${this.filename}' is corrupt and cannot be written`);
   }
-}
-
-/** Waits for all of them, also when one fails: buffers are in use until then. */
-function settled(pending: readonly Promise<void>[]): Completion {
-  if (pending.length === 0) return undefined;
-  if (pending.length === 1) return pending[0];
-  return Promise.allSettled(pending).then((results) => {
-    for (const r of results) if (r.status === 'rejected') throw r.reason;
-  });
-}
-
-function putEntry(table: Table, at: number, host: number): void {
-  table.view.setUint32(at, (COPIED | Math.floor(host / 2 ** 32)) >>> 0);
-  table.view.setUint32(at + 4, host % 2 ** 32);
-}
-
-/** Bits `from` up to `to`. */
-function subclusterBits(from: number, to: number): number {
-  const below = (n: number): number => (n >= SUBCLUSTERS ? ALL_SUBCLUSTERS : 2 ** n - 1);
-  return (below(to) & ~below(from)) >>> 0;
 }
