@@ -88,7 +88,7 @@ export class Region {
     private readonly words: Int32Array,
     head: number,
     private readonly lookup: BlockLookup,
-    private readonly locate: Locate = () => 0,
+    private readonly locate: Locate | undefined = undefined,
     private readonly indirectTargets: IndirectTargets = () => [],
   ) {
     this.mode = words[head / 4 + MODE] as number;
@@ -134,7 +134,7 @@ export class Region {
     const narrow = goto && !call && (words[w] as number) >>> 20 === PcMask.m16;
     const delta = (this.delta[b] as number) + distance;
     if (((host + distance) & PAGE_MASK) !== (host & PAGE_MASK)) {
-      const there = narrow ? 0 : this.locate(delta);
+      const there = narrow ? 0 : (this.locate?.(delta) ?? 0);
       const to = there === 0 ? OUTSIDE : this.elsewhere(b, there, distance);
       return { to, guard: to >= 0 ? (this.blocks[to] as number) : 0, call };
     }
@@ -145,7 +145,12 @@ export class Region {
     }
     const to = this.add(block, delta, this.page[b] as number);
     if (to >= 0 && narrow) this.narrow = true;
-    return { to, guard: 0, call };
+    return { to, guard: this.straddles(block) ? block : 0, call };
+  }
+
+  /** Its second page may be mapped elsewhere by now: each jump there makes sure. */
+  private straddles(block: number): boolean {
+    return this.words[block / 4 + HOST2] !== 0;
   }
 
   /** The members that the indirect jump of block b may lead to: known targets in its page and in those beside it. */
@@ -154,7 +159,7 @@ export class Region {
     const host = (this.words[(this.blocks[b] as number) / 4 + HOST] as number) & PAGE_MASK;
     const base = (this.delta[b] as number) - (this.offset[b] as number);
     for (const step of [0, 4096, -4096]) {
-      const page = step === 0 ? host : this.locate(base + step) & PAGE_MASK;
+      const page = step === 0 ? host : (this.locate?.(base + step) ?? 0) & PAGE_MASK;
       if (page === 0) continue;
       this.indirectPages.add(page);
       const blocks = this.indirectTargets(page, this.mode);
@@ -165,7 +170,8 @@ export class Region {
         if (found.length === MAX_INDIRECT) return found;
         const offset = (this.words[block / 4 + HOST] as number) & ~PAGE_MASK;
         const to = this.add(block, base + step + offset, number);
-        if (to >= 0) found.push({ to, guard: step === 0 ? 0 : block, call: false, indirect: true });
+        if (to >= 0)
+          found.push({ to, guard: step === 0 && !this.straddles(block) ? 0 : block, call: false, indirect: true });
       }
     }
     return found;
@@ -193,8 +199,8 @@ export class Region {
     const ops = words[w + OPS_COUNT] as number;
     const first = w + BLOCK.size / 4;
     if (this.blocks.length >= MAX_REGION_BLOCKS || this.totalOps + ops > MAX_REGION_OPS) return OUTSIDE;
-    // A block that goes on in a second page holds only as long as that is mapped where it was: the dispatcher checks.
-    if (words[w + HOST2] !== 0 || !compilable(words, first, ops)) return OUTSIDE;
+    if (this.straddles(block) && this.locate === undefined) return OUTSIDE;
+    if (!compilable(words, first, ops)) return OUTSIDE;
     this.totalOps += ops;
     const index = this.blocks.push(block) - 1;
     this.indexOf.set(block, index);

@@ -156,7 +156,9 @@ export function markExecuted(cpu: usize, linear: u64): void {
   store<u64>(word, load<u64>(word) | ((<u64>1) << (<u64>page & 63)));
 }
 
-/** The translation of one linear page is void: so are the vCPU's jump cache entries in it. */
+const LONGEST_INSTRUCTION: u64 = 15;
+
+/** The translation of one linear page is void: so are the vCPU's jump cache entries in it, and into it. */
 export function flushJumpPage(cpu: usize, linear: u64): void {
   const page = <usize>(linear >> 12);
   const word = cpu + VCPU_EXECUTED_PAGES + (((page >> 6) & 63) << 3);
@@ -169,6 +171,12 @@ export function flushJumpPage(cpu: usize, linear: u64): void {
   for (; entry < end; entry += JUMP_SIZE) {
     // No valid key is 0: generations count from 1.
     if (load<u64>(entry + JUMP_PC) >> 12 === linear >> 12) store<u64>(entry + JUMP_MODE, 0);
+  }
+  // An instruction that begins in the page before may end in this one.
+  for (let back: u64 = 1; back < LONGEST_INSTRUCTION; back++) {
+    const pc = (linear & ~0xfff) - back;
+    entry = jumpEntry(cpu, pc);
+    if (load<u64>(entry + JUMP_PC) === pc) store<u64>(entry + JUMP_MODE, 0);
   }
 }
 

@@ -77,9 +77,10 @@ function lookUp(cpu: usize, linear: u64, mode: u32, entry: usize): usize {
   if (block && load<u32>(block + BLOCK_HOST2)) {
     const second = fetchHost(cpu, (linear & ~0xfff) + 0x1000);
     if (second <= 1) return second;
-    if (<u32>second === load<u32>(block + BLOCK_HOST2)) return block;
-    invalidateBlock(machine, block);
-    block = 0;
+    if (<u32>second !== load<u32>(block + BLOCK_HOST2)) {
+      invalidateBlock(machine, block);
+      block = 0;
+    }
   }
   if (!block) {
     block = <usize>translate(cpu, <u32>host, mode, 0);
@@ -90,6 +91,7 @@ function lookUp(cpu: usize, linear: u64, mode: u32, entry: usize): usize {
     }
   }
   markExecuted(cpu, linear);
+  if (load<u32>(block + BLOCK_HOST2)) markExecuted(cpu, linear + 0xfff);
   displaceEntry(cpu, linear, entry);
   store<u64>(entry + JUMP_PC, linear);
   store<u32>(entry + JUMP_MODE, mode);
