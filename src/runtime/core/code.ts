@@ -177,6 +177,8 @@ export function flushJumpPage(cpu: usize, linear: u64): void {
     const pc = (linear & ~0xfff) - back;
     entry = jumpEntry(cpu, pc);
     if (load<u64>(entry + JUMP_PC) === pc) store<u64>(entry + JUMP_MODE, 0);
+    entry = secondEntry(cpu, pc);
+    if (load<u64>(entry + JUMP_PC) === pc) store<u64>(entry + JUMP_MODE, 0);
   }
 }
 
