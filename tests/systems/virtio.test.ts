@@ -185,6 +185,8 @@ test('a disk is plugged in while the guest runs, used, and unplugged', { skip, t
       await run(vm, `mount -t ext4 /dev/vda /mnt; echo ${round} > /mnt/${round}; umount /mnt`);
       vm.monitor('device_del hot');
       await untilDisk('vda', false);
+      // The guest lets go of the disk first, and of the slot a little later.
+      for (let i = 0; i < 60 && vm.monitor('info qtree').includes('id "hot"'); i++) await run(vm, 'sleep 1');
     }
     vm.monitor('device_add scsi-hd,drive=e,id=disk,bus=s.0,scsi-id=4');
     await untilDisk('sda', true);
