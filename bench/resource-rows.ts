@@ -69,7 +69,11 @@ async function measureStart(session: Session): Promise<void> {
   const bios = firstInstructionBios();
   const seconds: number[] = [];
   for (let i = 0; i < Math.max(5, session.wishes.runs); i++) {
-    const guest = new Guest('tinamou', tinamouCommand(64, ['-bios', bios, '-m', String(RAM_MIB), '-nographic']));
+    const guest = new Guest(
+      'tinamou',
+      tinamouCommand(64, ['-bios', bios, '-m', String(RAM_MIB), '-nographic']),
+      session.wishes.clock,
+    );
     try {
       await guest.until('!');
       seconds.push(guest.age);
