@@ -309,3 +309,28 @@ test("a debugger's breakpoints and steps, as the record has them, stop the machi
     await guest.dispose();
   }
 });
+
+for (const [what, act, status] of [
+  ['an uncaught error', "throw new Error('on purpose')", 1],
+  ['process.exit', 'process.exit(7)', 7],
+] as const) {
+  test(`${what} ends a process whose guest runs`, { skip: noKvm, timeout: 60_000 }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kvm-exit-'));
+    try {
+      const bios = join(folder, 'bios.bin');
+      writeFileSync(bios, firmware('eb fe'));
+      const library = new URL('../../src/app/lib/index.js', import.meta.url).href;
+      const program = `
+        const { VirtualMachine } = await import(${JSON.stringify(library)});
+        const options = { bios: ${JSON.stringify(bios)}, memory: '16M', smp: 2, args: ['-accel', 'kvm'] };
+        (await VirtualMachine.create(options)).start();
+        setTimeout(() => { ${act}; }, 300);`;
+      const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'ignore' });
+      const late = setTimeout(() => child.kill('SIGKILL'), 40_000);
+      assert.equal(await new Promise((resolve) => child.on('exit', (code) => resolve(code))), status);
+      clearTimeout(late);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+}

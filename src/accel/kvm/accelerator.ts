@@ -311,7 +311,8 @@ export class KvmAccelerator implements Accelerator {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const p of this.#processors) p.held = false;
-    this.#command(Command.end, (p) => this.#state(p) === State.ended, true);
+    // A thread that has not come to its loop yet reads the command first.
+    this.#command(Command.end, (p) => this.#state(p) === State.ended || this.#state(p) === State.starting, true);
     for (const p of this.#processors) {
       p.thread?.terminate();
       p.kvm.close();

@@ -74,7 +74,7 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
     vcpu.setImmediateExit(true);
     enter();
   };
-  refresh();
+  if (Atomics.load(words, at + Control.command) !== Command.end) refresh();
   for (;;) {
     vcpu.setImmediateExit(false);
     // A kick that came before the line above is seen below, one that comes after it ends the next KVM_RUN.

@@ -90,7 +90,7 @@ export class KvmVcpu implements KvmProcessor {
 
   /** Hands on the coalesced writes of the VM's vCPUs, oldest first. For one thread. */
   takeCoalesced(handle: (space: 'port' | 'memory', address: number, data: Uint8Array) => void): void {
-    if (this.ringPage === 0) return;
+    if (this.ringPage === 0 || this.#closed) return;
     const ring = this.ringPage * PAGE;
     const view = this.runView;
     let first = view.getUint32(ring + COALESCED_RING.at.first, true);
@@ -176,6 +176,7 @@ export class KvmVcpu implements KvmProcessor {
   }
 
   setImmediateExit(on: boolean): void {
+    if (this.#closed) return;
     this.runView.setUint8(RUN.at.immediateExit, on ? 1 : 0);
   }
 

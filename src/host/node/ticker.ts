@@ -35,7 +35,7 @@ export function startTicker(memory: WebAssembly.Memory, requestWords: readonly n
   const control = new SharedArrayBuffer(12);
   const words = new Int32Array(control);
   const data: TickerData = { memory, control, requestWords };
-  const worker = new Worker(new URL('./ticker-worker.js', import.meta.url), { workerData: data });
+  const worker = new Worker(new URL('./ticker-worker.js', import.meta.url), { workerData: data, execArgv: [] });
   worker.unref();
   const wake = (): void => {
     Atomics.add(words, Control.calls, 1);

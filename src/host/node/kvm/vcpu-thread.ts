@@ -1,7 +1,7 @@
 /** Starts the threads of vCPUs, and waits for shared words without holding up the event loop. */
 import { Worker } from 'node:worker_threads';
 import type { VcpuThread } from '../../../accel/kvm/accelerator.js';
-import type { VcpuThreadData } from '../../../accel/kvm/control.js';
+import { Control, State, type VcpuThreadData } from '../../../accel/kvm/control.js';
 
 /** ES2024's, which the library typings do not have yet. */
 interface WaitAsync {
@@ -13,9 +13,22 @@ interface WaitAsync {
 }
 
 export function startVcpuThread(data: VcpuThreadData): VcpuThread {
-  const worker = new Worker(new URL('./vcpu-worker.js', import.meta.url), { workerData: data });
+  // What the program was started with (`-e`, loaders) is not meant for this thread.
+  const worker = new Worker(new URL('./vcpu-worker.js', import.meta.url), { workerData: data, execArgv: [] });
   worker.unref();
+  worker.on('error', (error) => {
+    process.stderr.write(`tinamou: processor ${data.index}: ${error.message}\n`);
+    markEnded(data);
+  });
   return { terminate: () => void worker.terminate() };
+}
+
+/** Whoever waits for this processor hears that its thread is gone. */
+export function markEnded({ control, base, doorbell }: VcpuThreadData): void {
+  const words = new Int32Array(control);
+  Atomics.store(words, base + Control.state, State.ended);
+  Atomics.add(words, doorbell, 1);
+  Atomics.notify(words, doorbell);
 }
 
 export function whenChanged(words: Int32Array, index: number, value: number, then: () => void): void {

@@ -1,16 +1,21 @@
 /** A vCPU's thread. */
 import { workerData } from 'node:worker_threads';
-import { Control, State, type VcpuThreadData } from '../../../accel/kvm/control.js';
+import { Command, Control, type VcpuThreadData } from '../../../accel/kvm/control.js';
 import { vcpuLoop } from '../../../accel/kvm/vcpu-loop.js';
 import { linuxCalls } from './linux.js';
+import { markEnded } from './vcpu-thread.js';
 
 const data = workerData as VcpuThreadData;
+const command = (): number => Atomics.load(new Int32Array(data.control), data.base + Control.command);
 try {
-  vcpuLoop(linuxCalls(), data);
+  if (command() !== Command.end) vcpuLoop(linuxCalls(), data);
 } catch (error) {
-  process.stderr.write(`tinamou: processor ${data.index}: ${error instanceof Error ? error.message : String(error)}\n`);
-  const words = new Int32Array(data.control);
-  Atomics.store(words, data.base + Control.state, State.ended);
-  Atomics.add(words, data.doorbell, 1);
-  Atomics.notify(words, data.doorbell);
+  // One that was told to end before it began has lost its vCPU already.
+  if (command() !== Command.end) {
+    process.stderr.write(
+      `tinamou: processor ${data.index}: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
+  }
+} finally {
+  markEnded(data);
 }
