@@ -89,12 +89,6 @@ export class VirtioBlk extends VirtioDevice implements DriveUser {
     backend.attach(this);
   }
 
-  /** The medium has another size now. */
-  lengthChanged(): void {
-    this.#fillConfig();
-    this.configChanged();
-  }
-
   override get busy(): boolean {
     return this.#operations > 0;
   }
