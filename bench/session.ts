@@ -94,7 +94,8 @@ export class Session {
       const guest = new Guest(name, command, this.wishes.clock);
       try {
         await guest.until(PROMPT);
-        await guest.run('stty cols 500'); // the shell does not fold long lines
+        // The shell does not fold long lines, and the kernel keeps its messages to itself.
+        await guest.run('stty cols 500; dmesg -n 1');
         return guest;
       } catch (error) {
         await guest.stop();
