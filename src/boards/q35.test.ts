@@ -16,6 +16,22 @@ test('PCI functions are where QEMU has them', () => {
   assert.equal(m.machine.bus('ide.5')!.type, 'IDE');
 });
 
+test('functions are described as QEMU describes them', () => {
+  const devices = ['virtio-rng-pci', 'virtio-serial-pci', 'virtio-balloon-pci'].map((type) => ({
+    type,
+    id: '',
+    properties: {},
+  }));
+  const m = new TestMachine(q35, { devices });
+  const seen = m.built.inspection.pci().map(({ className, bars }) => [className, ...bars.map(({ size }) => size)]);
+  assert.deepEqual(seen.slice(1, 4), [
+    ['Class 0255', 32, 4096, 16384],
+    ['Class 1920', 64, 4096, 16384],
+    ['Class 0255', 64, 16384],
+  ]);
+  assert.deepEqual(seen.at(-1), ['SMBus', 64]);
+});
+
 test('configuration space in memory, where PCIEXBAR says', () => {
   const m = new TestMachine(q35);
   const { system } = m.machine;

@@ -52,11 +52,11 @@ const CLASS_NAMES: Readonly<Record<number, string>> = {
   2048: 'PIC controller',
   3072: 'Firewire controller',
   3075: 'USB controller',
-  3077: 'SMBus controller',
+  3077: 'SMBus',
 };
 
 export const className = (classCode: number): string =>
-  CLASS_NAMES[classCode] ?? `Class ${classCode.toString(16).padStart(4, '0')}`;
+  CLASS_NAMES[classCode] ?? `Class ${String(classCode).padStart(4, '0')}`;
 
 export function describeFunction(bus: number, devfn: number, pci: PciFunction<string>): PciFunctionInfo {
   const classCode = (pci.get('BASECLASS') << 8) | pci.get('SUBCLASS');

@@ -39,8 +39,8 @@ export interface VirtioBalloonOptions extends VirtioOptions {
 export class VirtioBalloon extends VirtioDevice implements BalloonControl {
   readonly id = 5;
   readonly name = 'virtio-balloon';
-  /** Pages that the host wants, pages that the guest has given. */
-  readonly config = new Uint8Array(8);
+  /** Pages that the host wants, pages that the guest has given; the rest is for features that are not offered. */
+  readonly config = new Uint8Array(16);
   readonly statistics = new Map<string, number>();
   /** A statistics buffer waits here until it is asked for again. */
   #statsChain: Chain | undefined;
