@@ -65,6 +65,7 @@ write(
         BLOCK_HASH: L.BLOCK_HASH,
         TEMP_COUNT: L.TEMP_COUNT,
         MANY_SIDE_EXITS: L.MANY_SIDE_EXITS,
+        MAX_CALL_DEPTH: L.MAX_CALL_DEPTH,
         WHOLE_BLOCK: L.WHOLE_BLOCK,
       },
       'u32',

@@ -74,6 +74,7 @@ export const VCPU = layout('Vcpu', [
   ['executedPages', 'u64', 64], // bit per linear page number modulo 4096: the jump cache may have entries in it
   ['exitDetail', 'u32'], // what the exit reason is about
   // Where a compiled region left by a side exit (pc then is that of the block):
+  ['callDepth', 'u32'], // guest calls in progress that are WebAssembly calls
   ['jumped', 'u32'], // non-zero: the last block or region ended with an indirect jump (no call, no return)
   ['sideRegion', 'u32'], // head block of the region,
   ['sideBlock', 'u32'], // block to go on in,
@@ -103,6 +104,7 @@ export const MACHINE = layout('Machine', [
   ['vcpus', 'u32', 8], // addresses of the vCPU states
   ['icount', 'u32'], // non-zero: count instructions exactly
   ['traceMask', 'u32'], // which -d items are on (TraceBit)
+  ['codeEpoch', 'u32'], // changes whenever compiled code may have become void
   ['apicBus', 'u32'], // guest specific
   ['regionExits', 'u64', 4], // how often regions ended, by what they returned (run.ts: REGION_*; the last: all others)
   ['sideExitOps', 'u32', 256], // side exits by the number of the op (ops.ts), the last: before a block
@@ -138,6 +140,8 @@ export const BLOCK = layout('Block', [
   ['region', 'u32'], // non-zero: part of that many compiled regions
   ['sideExits', 'u32'], // of the region that this block heads
 ]);
+/** Guest calls in progress that may be WebAssembly calls: bounds the host's stack. */
+export const MAX_CALL_DEPTH = 160;
 export const WHOLE_BLOCK = 2047;
 /** `queued`: its region is about to be compiled; `indirect`: an indirect jump has led to it. */
 export const BlockFlag = { queued: 1, indirect: 2 } as const;

@@ -216,7 +216,7 @@ export class Jit {
       );
       if (region.blocks.length === 0 || !improves(region, old)) continue;
       const body = this.lowering.lower(region, words, writer);
-      writer.addFunction(REGION_TYPE, body, this.lowering.hints, pcName(origin));
+      writer.addFunction(REGION_TYPE, body, this.lowering.hints, pcName(origin), this.lowering.selfCalls);
       regions.push({ region, origin });
       if (this.outAsm !== undefined) {
         const names = writer.importNames();

@@ -17,7 +17,7 @@ import { Bug } from '../base/errors.js';
 import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2, MAX_BLOCK_OPS } from '../ir/builder.js';
 import { SKIP_WORD } from '../ir/effects.js';
 import type { FloatStatus } from '../ir/float-code.js';
-import { BLOCK, VCPU, WHOLE_BLOCK } from '../ir/layout.js';
+import { BLOCK, MACHINE, MAX_CALL_DEPTH, VCPU, WHOLE_BLOCK } from '../ir/layout.js';
 import { JumpKind, OP, PcMask } from '../ir/ops.js';
 import { PUSH_A, PUSH_B, type VectorCode } from '../ir/vector-code.js';
 import { type Edge, UNSEEN } from './flow.js';
@@ -30,12 +30,13 @@ import { type Region, terminates } from './region.js';
 import { fillsCell, resultSlots, SLOTS_OF_VECTOR, SlotAnalysis, type VectorHelpers } from './slots.js';
 import { LOCALS_F32, LOCALS_F64, LOCALS_I32, LOCALS_I64, LOCALS_V128, Local, Values } from './values.js';
 import { Bytes } from './wasm/bytes.js';
-import type { FunctionType, ModuleWriter } from './wasm/module.js';
+import { type FunctionType, type ModuleWriter, SELF_BYTES } from './wasm/module.js';
 import { V, ValType, VOID, W } from './wasm/opcodes.js';
 
 export const REGION_TYPE: FunctionType = { params: ['i32'], results: ['i32'] };
 const HELPER_TYPE: FunctionType = { params: ['i32', 'i64', 'i64', 'i32'], results: ['i64'] };
 const VECTOR_HELPER_TYPE: FunctionType = { params: ['i32', 'i32', 'i32', 'i32', 'i32'], results: [] };
+const RESUME_TYPE: FunctionType = { params: ['i32', 'i64', 'i32'], results: ['i32'] };
 const CALL_TYPE: FunctionType = { params: ['i32', 'i64'], results: ['i32'] };
 const FILL_TYPE: FunctionType = { params: ['i32', 'i64', 'i32', 'i32'], results: ['i32'] };
 const CONDITION_TYPE: FunctionType = { params: ['i64', 'i64', 'i64', 'i64', 'i32'], results: ['i64'] };
@@ -54,6 +55,7 @@ const OP_SHIFT = 2;
 const OFFSET_SHIFT = 13;
 const PAGE_SHIFT = 25;
 const FAULT_PENDING = VCPU.at['faultPending'] as number;
+const CALL_DEPTH = VCPU.at['callDepth'] as number;
 const JUMPED = VCPU.at['jumped'] as number;
 const EXIT_REQUEST = VCPU.at['exitRequest'] as number;
 
@@ -106,6 +108,9 @@ export class Lowering {
     return this.v.hints;
   }
 
+  /** Where in the body its own function index goes, as `ModuleWriter.addFunction` takes them. */
+  readonly selfCalls: number[] = [];
+
   /** The function's body, valid until the next call. */
   lower(region: Region, words: Int32Array, module: ModuleWriter): Bytes {
     const { v, body } = this;
@@ -114,6 +119,7 @@ export class Lowering {
     this.module = module;
     this.mayBeStale = false;
     v.reset();
+    this.selfCalls.length = 0;
     this.slots.analyse(region, words);
     this.groups.find(region, words, v.takeWide);
 
@@ -154,6 +160,7 @@ export class Lowering {
     const header = body.length;
     body.append(v.code);
     for (let i = 0; i < v.hints.length; i += 2) v.hints[i] = (v.hints[i] as number) + header;
+    for (let i = 0; i < this.selfCalls.length; i++) this.selfCalls[i] = (this.selfCalls[i] as number) + header;
     return body;
   }
 
@@ -829,18 +836,15 @@ export class Lowering {
       v.op(W.return);
       return;
     }
-    v.getLocal(Local.cpu);
-    this.pushPc(delta + (region.bytes[b] as number), PcMask.m64);
-    v.op(W.call);
-    v.code.uleb(this.module.importFunction('h', 'callGuest', CALL_TYPE));
-    v.teeLocal(Local.scratch);
-    v.i32(CALL_RETURNED);
-    v.op(W.i32Ne);
-    v.op(W.if);
-    v.op(VOID);
-    v.getLocal(Local.scratch);
-    v.op(W.return);
-    v.op(W.end);
+    if (a < 0 && delta + imm === 0 && !this.mayWrap() && this.options.icount !== true)
+      this.callSelf(delta + (region.bytes[b] as number));
+    else {
+      v.getLocal(Local.cpu);
+      this.pushPc(delta + (region.bytes[b] as number), PcMask.m64);
+      v.op(W.call);
+      v.code.uleb(this.module.importFunction('h', 'callGuest', CALL_TYPE));
+      this.returnUnlessBack();
+    }
     v.forgetGuestSlots();
     v.reload(this.slots.liveLow[e.to] as number, this.slots.liveHigh[e.to] as number);
     v.reloadCells(this.slots.liveCells[e.to] as number);
@@ -849,6 +853,97 @@ export class Lowering {
     this.guard(e, delta + (region.bytes[b] as number), PcMask.m64);
     this.follow(e);
     this.edge = next;
+  }
+
+  /** Takes what a guest call gave off the stack; the region returns it unless the guest is back. */
+  private returnUnlessBack(): void {
+    const { v } = this;
+    v.teeLocal(Local.scratch);
+    v.i32(CALL_RETURNED);
+    v.op(W.i32Ne);
+    v.op(W.if);
+    v.op(VOID);
+    v.getLocal(Local.scratch);
+    v.op(W.return);
+    v.op(W.end);
+  }
+
+  /** Pushes mode and TLB generation, or the code epoch. */
+  private pushKey(): void {
+    this.v.getLocal(Local.cpu);
+    this.v.memory(W.i64Load, 3, VCPU.at['mode'] as number);
+  }
+  private pushEpoch(): void {
+    const { v } = this;
+    v.getLocal(Local.cpu);
+    v.memory(W.i32Load, 2, VCPU.at['machine'] as number);
+    v.memory(W.i32Load, 2, MACHINE.at['codeEpoch'] as number);
+  }
+  private deepen(by: number): void {
+    const { v } = this;
+    v.getLocal(Local.cpu);
+    v.getLocal(Local.cpu);
+    v.memory(W.i32Load, 2, CALL_DEPTH);
+    v.i32(by);
+    v.op(W.i32Add);
+    v.memory(W.i32Store, 2, CALL_DEPTH);
+  }
+
+  /** Recursion: what `callGuest` does, without looking for the region. The pc is in the header. */
+  private callSelf(back: number): void {
+    const { v } = this;
+    const next = (): void => {
+      v.op(W.if);
+      v.op(VOID);
+      v.i32(RegionExit.next);
+      v.op(W.return);
+      v.op(W.end);
+    };
+    v.getLocal(Local.cpu);
+    v.memory(W.i32Load, 2, CALL_DEPTH);
+    v.i32(MAX_CALL_DEPTH);
+    v.op(W.i32GeU);
+    // With its neighbour interruptRequest.
+    v.getLocal(Local.cpu);
+    v.memory(W.i64Load, 3, EXIT_REQUEST);
+    v.i64(0, 0);
+    v.op(W.i64Ne);
+    v.op(W.i32Or);
+    next();
+    this.pushKey();
+    v.setLocal(Local.key);
+    this.pushEpoch();
+    v.setLocal(Local.epoch);
+    this.deepen(1);
+    v.getLocal(Local.cpu);
+    v.op(W.call);
+    this.selfCalls.push(v.code.length);
+    for (let i = 0; i < SELF_BYTES; i++) v.code.u8(0);
+    v.setLocal(Local.scratch);
+    this.deepen(-1);
+    v.getLocal(Local.scratch);
+    v.getLocal(Local.cpu);
+    v.memory(W.i64Load, 3, PC);
+    this.pushPc(back, PcMask.m64);
+    v.op(W.i64Ne);
+    v.op(W.i32Or);
+    v.op(W.if);
+    v.op(VOID);
+    v.getLocal(Local.cpu);
+    this.pushPc(back, PcMask.m64);
+    v.getLocal(Local.scratch);
+    v.op(W.call);
+    v.code.uleb(this.module.importFunction('h', 'resumeGuest', RESUME_TYPE));
+    this.returnUnlessBack();
+    v.op(W.end);
+    this.pushKey();
+    v.getLocal(Local.key);
+    v.op(W.i64Ne);
+    this.pushEpoch();
+    v.getLocal(Local.epoch);
+    v.op(W.i32Ne);
+    v.op(W.i32Or);
+    next();
   }
 
   /** Before a jump into another page: leaves unless the target, `delta` from the head, is still the same block. */

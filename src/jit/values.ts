@@ -20,29 +20,33 @@ export const Local = {
   address: 3,
   dispatch: 4,
   scratch: 5,
+  /** The code epoch before a call of the region by itself. */
+  epoch: 6,
   /** pc of the region's head. */
-  pc: 6,
+  pc: 7,
   /** The TLB generation. */
-  generation: 7,
+  generation: 8,
   /** A linear guest address. */
-  linear: 8,
-  wide: 9,
-  wide2: 10,
-  wide3: 11,
-  wide4: 12,
+  linear: 9,
+  wide: 10,
+  wide2: 11,
+  wide3: 12,
+  wide4: 13,
   /** On its way into a lane of a cell. */
-  lane: 13,
-  double0: 14,
-  double1: 15,
-  double2: 16,
-  single0: 17,
-  single1: 18,
-  single2: 19,
-  vector0: 20,
-  vector1: 21,
-  vector2: 22,
-  vector3: 23,
-  firstCell: 24,
+  lane: 14,
+  /** Mode and TLB generation before a call of the region by itself. */
+  key: 15,
+  double0: 16,
+  double1: 17,
+  double2: 18,
+  single0: 19,
+  single1: 20,
+  single2: 21,
+  vector0: 22,
+  vector1: 23,
+  vector2: 24,
+  vector3: 25,
+  firstCell: 26,
 } as const;
 export const LOCALS_I32 = Local.pc - Local.tlb;
 export const LOCALS_I64 = Local.double0 - Local.pc;

@@ -7,6 +7,8 @@ export interface FunctionType {
   readonly results: readonly ('i32' | 'i64')[];
 }
 
+/** Bytes that a function leaves for its own index, which is known only when all imports are. */
+export const SELF_BYTES = 4;
 const MAX_PAGES = 65536;
 const Section = { type: 1, import: 2, function: 3, export: 7, code: 10 } as const;
 
@@ -21,6 +23,8 @@ export class ModuleWriter {
   private readonly functions: number[] = [];
   private readonly hints = new Map<number, readonly number[]>();
   private readonly names = new Map<number, string>();
+  /** Places in `bodies` for a function's own index, and its number. */
+  private readonly selfCalls: number[] = [];
   private readonly bodies = new Bytes(1 << 16);
   private readonly out = new Bytes(1 << 16);
   private readonly scratch = new Bytes(1 << 12);
@@ -33,6 +37,7 @@ export class ModuleWriter {
     this.names.clear();
     this.hints.clear();
     this.bodies.clear();
+    this.selfCalls.length = 0;
   }
 
   private type(t: FunctionType): number {
@@ -60,12 +65,19 @@ export class ModuleWriter {
   /**
    * Adds a function with a body (locals declaration and code, without its size). It is exported under its number, from "0"
    * on. `hints`: pairs of an instruction's offset in the body and 1 (condition likely true) or 0. A `name` is what profilers
-   * and debuggers show.
+   * and debuggers show. `selfCalls`: offsets in the body of SELF_BYTES each, for the function's own index.
    */
-  addFunction(type: FunctionType, body: Bytes, hints: readonly number[] = [], name?: string): number {
+  addFunction(
+    type: FunctionType,
+    body: Bytes,
+    hints: readonly number[] = [],
+    name?: string,
+    selfCalls: readonly number[] = [],
+  ): number {
     if (hints.length > 0) this.hints.set(this.functions.length, [...hints]);
     if (name !== undefined) this.names.set(this.functions.length, name);
     this.bodies.uleb(body.length);
+    for (const at of selfCalls) this.selfCalls.push(this.bodies.length + at, this.functions.length);
     this.bodies.append(body);
     return this.functions.push(this.type(type)) - 1;
   }
@@ -163,6 +175,12 @@ export class ModuleWriter {
     this.section(Section.export, s);
 
     if (this.hints.size > 0) this.hintSection();
+
+    for (let i = 0; i < this.selfCalls.length; i += 2) {
+      let index = this.imports.length + (this.selfCalls[i + 1] as number);
+      for (let byte = 0; byte < SELF_BYTES; byte++, index >>>= 7)
+        this.bodies.data[(this.selfCalls[i] as number) + byte] = (index & 0x7f) | (byte < SELF_BYTES - 1 ? 0x80 : 0);
+    }
 
     // The code section: its content would be a second copy of every body, so it is written in place.
     s.clear();

@@ -20,6 +20,7 @@ import {
   JUMP_PC,
   JUMP_SIZE,
   MACHINE_BLOCK_HASH,
+  MACHINE_CODE_EPOCH,
   MACHINE_CODE_GRANULES,
   MACHINE_CODE_PAGES,
   MACHINE_VCPU_COUNT,
@@ -27,6 +28,7 @@ import {
   VCPU_EXECUTED_PAGES,
   VCPU_EXIT_REQUEST,
   VCPU_JUMP_CACHE,
+  VCPU_MACHINE,
 } from '../generated/layout';
 import { blockInvalidated } from './env';
 import { watchWrites } from './memory';
@@ -35,6 +37,12 @@ const PAGE: u32 = 4096;
 
 /** Changes whenever compiled code may have become void: guest calls in progress do not go back into it then. */
 export let codeEpoch: u32 = 0;
+
+/** Compiled code reads it in the machine's record. */
+function newEpoch(machine: usize): void {
+  codeEpoch++;
+  store<u32>(machine + MACHINE_CODE_EPOCH, codeEpoch);
+}
 
 function hashSlot(machine: usize, host: u32, mode: u32): usize {
   const hash = (host * 0x9e3779b1 + mode * 0x85ebca6b) >> 14;
@@ -96,7 +104,7 @@ export function invalidateBlock(machine: usize, block: usize): void {
     at = <usize>load<u32>(at) + BLOCK_HASH_NEXT;
   }
   if (load<u32>(block + BLOCK_REGION) || load<u32>(block + BLOCK_ENTRY)) {
-    codeEpoch++;
+    newEpoch(machine);
     blockInvalidated(block);
   }
 }
@@ -108,7 +116,7 @@ export function clearJumpCaches(machine: usize): void {
 }
 
 export function clearJumpCache(cpu: usize): void {
-  codeEpoch++;
+  newEpoch(<usize>load<u32>(cpu + VCPU_MACHINE));
   memory.fill(<usize>load<u32>(cpu + VCPU_JUMP_CACHE), 0, <usize>JUMP_CACHE_ENTRIES * JUMP_SIZE);
 }
 
@@ -163,7 +171,7 @@ export function flushJumpPage(cpu: usize, linear: u64): void {
   const page = <usize>(linear >> 12);
   const word = cpu + VCPU_EXECUTED_PAGES + (((page >> 6) & 63) << 3);
   if (!((load<u64>(word) >> (<u64>page & 63)) & 1)) return;
-  codeEpoch++;
+  newEpoch(<usize>load<u32>(cpu + VCPU_MACHINE));
   // Hash bits above the page offset are the same for all of the page: its entries are in one run.
   const run = (<u32>page ^ <u32>(page >> 12)) & (JUMP_CACHE_ENTRIES / PAGE - 1);
   let entry = <usize>load<u32>(cpu + VCPU_JUMP_CACHE) + <usize>(run * PAGE) * JUMP_SIZE;
@@ -261,7 +269,7 @@ export function codeRangeWritten(machine: usize, host: usize, bytes: u32): void 
 
 /** Forgets all blocks (storage full, or none may be reused). The host drops its compiled regions. */
 export function resetCode(machine: usize, ramPages: u32): void {
-  codeEpoch++;
+  newEpoch(machine);
   memory.fill(<usize>load<u32>(machine + MACHINE_CODE_PAGES), 0, (<usize>ramPages) << 2);
   memory.fill(<usize>load<u32>(machine + MACHINE_CODE_GRANULES), 0, (<usize>ramPages) << 3);
   memory.fill(<usize>load<u32>(machine + MACHINE_BLOCK_HASH), 0, (<usize>BLOCK_HASH) << 2);

@@ -30,8 +30,10 @@ import {
   MACHINE_SIDE_EXIT_OPS,
   MACHINE_TRACE_MASK,
   MANY_SIDE_EXITS,
+  MAX_CALL_DEPTH,
   TRACE_EXEC,
   TRACE_NO_CHAIN,
+  VCPU_CALL_DEPTH,
   VCPU_EXIT_DETAIL,
   VCPU_EXIT_REQUEST,
   VCPU_FAULT_PENDING,
@@ -243,6 +245,7 @@ export function run(cpu: usize): u32 {
   let single: u32 = 0;
   cold = false;
   from = 0;
+  store<u32>(cpu + VCPU_CALL_DEPTH, 0);
   clearChain();
   for (;;) {
     // After a side exit the state is that inside an instruction: that is finished first.
@@ -272,9 +275,10 @@ export function run(cpu: usize): u32 {
   }
 }
 
-/** Guest calls in progress that are WebAssembly calls, and how many there may be: it bounds the host's stack. */
-let depth: u32 = 0;
-const MAX_DEPTH: u32 = 160;
+/** Guest calls in progress that are WebAssembly calls become more (or fewer). */
+function deepen(cpu: usize, by: i32): void {
+  store<u32>(cpu + VCPU_CALL_DEPTH, load<u32>(cpu + VCPU_CALL_DEPTH) + by);
+}
 
 /**
  * A compiled region makes a guest call: runs from the pc in the header until the guest is back at `expected` with
@@ -283,7 +287,8 @@ const MAX_DEPTH: u32 = 160;
  * lives in WebAssembly frames, so it never matters how many of them are left this way.
  */
 export function callGuest(cpu: usize, expected: u64): u32 {
-  if (load<u64>(cpu + VCPU_EXIT_REQUEST) !== 0 || depth >= MAX_DEPTH) return REGION_NEXT;
+  if (load<u64>(cpu + VCPU_EXIT_REQUEST) !== 0 || load<u32>(cpu + VCPU_CALL_DEPTH) >= MAX_CALL_DEPTH)
+    return REGION_NEXT;
   const key = load<u64>(cpu + VCPU_MODE);
   const epoch = codeEpoch;
   if (!(<u32>key & MODE_CS_BASE)) {
@@ -299,9 +304,9 @@ export function callGuest(cpu: usize, expected: u64): u32 {
       const compiled = load<u32>(block + BLOCK_ENTRY);
       if (!compiled) break;
       if (load<u32>(cpu + VCPU_JUMPED)) markIndirect(cpu, block);
-      depth++;
+      deepen(cpu, 1);
       const result = call_indirect<u32>(compiled, cpu);
-      depth--;
+      deepen(cpu, -1);
       if (result !== REGION_NEXT) {
         if (result !== REGION_SIDE_EXIT) return result;
         sideExit(cpu);
@@ -311,11 +316,25 @@ export function callGuest(cpu: usize, expected: u64): u32 {
       if (requested(cpu) || load<u32>(cpu + VCPU_MODE) & MODE_CS_BASE) break;
     }
   }
-  depth++;
+  deepen(cpu, 1);
   const result = runUntil(cpu, expected);
-  depth--;
+  deepen(cpu, -1);
   setCurrentBlock(0xffffffff);
   return result === CALL_RETURNED ? returned(cpu, key, epoch) : result;
+}
+
+/**
+ * A region has called itself for a guest call and got `result`, not simply back at `expected`: goes on until the guest is there
+ * (CALL_RETURNED; the caller sees whether all is as it was) or the run ends.
+ */
+export function resumeGuest(cpu: usize, expected: u64, result: u32): u32 {
+  if (result === REGION_SIDE_EXIT) sideExit(cpu);
+  else if (result !== REGION_NEXT) return result;
+  deepen(cpu, 1);
+  const end = runUntil(cpu, expected);
+  deepen(cpu, -1);
+  setCurrentBlock(0xffffffff);
+  return end;
 }
 
 /** The guest is back at the expected pc: in the same mode and address space, and is the region still there? */

@@ -12,7 +12,7 @@ export {
   physWrite,
   watchWrites,
 } from '../core/memory';
-export { callGuest, run, tierAtPc } from '../core/run';
+export { callGuest, resumeGuest, run, tierAtPc } from '../core/run';
 export { interpret } from '../generated/interpreter';
 export * from '../generated/x86-exports';
 export { flushAll as tlbFlush } from './address-spaces';
