@@ -41,3 +41,11 @@ export interface VcpuThreadData {
   /** How often to look for an answer before going to sleep over it. */
   readonly spins: number;
 }
+
+/** Whoever waits for this processor hears that its thread is gone. */
+export function markEnded({ control, base, doorbell }: VcpuThreadData): void {
+  const words = new Int32Array(control);
+  Atomics.store(words, base + Control.state, State.ended);
+  Atomics.add(words, doorbell, 1);
+  Atomics.notify(words, doorbell);
+}

@@ -1,7 +1,7 @@
 /** Starts the threads of vCPUs, and waits for shared words without holding up the event loop. */
 import { Worker } from 'node:worker_threads';
 import type { VcpuThread } from '../../../accel/kvm/accelerator.js';
-import { Control, State, type VcpuThreadData } from '../../../accel/kvm/control.js';
+import { markEnded, type VcpuThreadData } from '../../../accel/kvm/control.js';
 
 /** ES2024's, which the library typings do not have yet. */
 interface WaitAsync {
@@ -21,14 +21,6 @@ export function startVcpuThread(data: VcpuThreadData): VcpuThread {
     markEnded(data);
   });
   return { terminate: () => void worker.terminate() };
-}
-
-/** Whoever waits for this processor hears that its thread is gone. */
-export function markEnded({ control, base, doorbell }: VcpuThreadData): void {
-  const words = new Int32Array(control);
-  Atomics.store(words, base + Control.state, State.ended);
-  Atomics.add(words, doorbell, 1);
-  Atomics.notify(words, doorbell);
 }
 
 export function whenChanged(words: Int32Array, index: number, value: number, then: () => void): void {

@@ -1,9 +1,8 @@
 /** A vCPU's thread. */
 import { workerData } from 'node:worker_threads';
-import { Command, Control, type VcpuThreadData } from '../../../accel/kvm/control.js';
+import { Command, Control, markEnded, type VcpuThreadData } from '../../../accel/kvm/control.js';
 import { vcpuLoop } from '../../../accel/kvm/vcpu-loop.js';
 import { linuxCalls } from './linux.js';
-import { markEnded } from './vcpu-thread.js';
 
 const data = workerData as VcpuThreadData;
 const command = (): number => Atomics.load(new Int32Array(data.control), data.base + Control.command);
