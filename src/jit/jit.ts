@@ -213,6 +213,7 @@ export class Jit {
         this.options.lookup,
         locate,
         this.indirectTargets(words[w + MODE] as number),
+        (words[w + REGION] as number) - (old === undefined ? 0 : 1),
       );
       if (region.blocks.length === 0 || !improves(region, old)) continue;
       const body = this.lowering.lower(region, words, writer);

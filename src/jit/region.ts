@@ -12,6 +12,8 @@ const PAGE_MASK = ~0xfff;
 export const MAX_REGION_BLOCKS = 400;
 /** Ops a region may have: bounds the time the engine's optimising compiler takes for one function. */
 export const MAX_REGION_OPS = 12000;
+/** The same for a head that is already part of so many other regions; the last number is for all above. */
+const OPS_BY_OTHERS = [MAX_REGION_OPS, 6000, 2000, 2000, 600];
 
 const HOST = (BLOCK.at['host'] as number) / 4;
 const MODE = (BLOCK.at['mode'] as number) / 4;
@@ -36,6 +38,11 @@ export type Locate = (delta: number) => number;
 export type IndirectTargets = (page: number, mode: number) => readonly number[];
 /** Targets of one indirect jump that stay in a region. */
 const MAX_INDIRECT = 64;
+/**
+ * Edges of all indirect jumps of a region: an interpreter with a jump behind each of its operations (CPython) would have
+ * thousands, and one such function takes the engine's optimising compiler seconds.
+ */
+const MAX_INDIRECT_EDGES = 256;
 
 /** An edge before the flow graph exists. */
 interface Target {
@@ -83,6 +90,8 @@ export class Region {
   narrow = false;
   private readonly indexOf = new Map<number, number>();
   private totalOps = 0;
+  private readonly maxOps: number;
+  private indirectEdges = 0;
 
   constructor(
     private readonly words: Int32Array,
@@ -90,7 +99,10 @@ export class Region {
     private readonly lookup: BlockLookup,
     private readonly locate: Locate | undefined = undefined,
     private readonly indirectTargets: IndirectTargets = () => [],
+    /** Other regions that the head is in: the more, the smaller this one, as it compiles the same code once more. */
+    others = 0,
   ) {
+    this.maxOps = OPS_BY_OTHERS[Math.min(others, OPS_BY_OTHERS.length - 1)] as number;
     this.mode = words[head / 4 + MODE] as number;
     this.fillsTlb = (words[head / 4 + SIDE_EXITS] as number) >= MANY_SIDE_EXITS;
     this.add(head, 0, 0);
@@ -106,6 +118,7 @@ export class Region {
         else if (isIndirect(words[w] as number, words[w + 2] as number)) {
           const found = this.indirect(b);
           this.indirectAt.set(w, found.length);
+          this.indirectEdges += found.length;
           targets.push(...found);
         }
       }
@@ -156,6 +169,7 @@ export class Region {
   /** The members that the indirect jump of block b may lead to: known targets in its page and in those beside it. */
   private indirect(b: number): Target[] {
     const found: Target[] = [];
+    const room = Math.min(MAX_INDIRECT, MAX_INDIRECT_EDGES - this.indirectEdges);
     const host = (this.words[(this.blocks[b] as number) / 4 + HOST] as number) & PAGE_MASK;
     const base = (this.delta[b] as number) - (this.offset[b] as number);
     for (const step of [0, 4096, -4096]) {
@@ -167,7 +181,7 @@ export class Region {
       const number = this.pageNumber((this.pageDelta[this.page[b] as number] as number) + step);
       if (number < 0) continue;
       for (const block of blocks) {
-        if (found.length === MAX_INDIRECT) return found;
+        if (found.length >= room) break;
         const offset = (this.words[block / 4 + HOST] as number) & ~PAGE_MASK;
         const to = this.add(block, base + step + offset, number);
         if (to >= 0)
@@ -198,7 +212,8 @@ export class Region {
     const w = block / 4;
     const ops = words[w + OPS_COUNT] as number;
     const first = w + BLOCK.size / 4;
-    if (this.blocks.length >= MAX_REGION_BLOCKS || this.totalOps + ops > MAX_REGION_OPS) return OUTSIDE;
+    const full = this.blocks.length >= MAX_REGION_BLOCKS || this.totalOps + ops > this.maxOps;
+    if (full && this.blocks.length > 0) return OUTSIDE;
     if (this.straddles(block) && this.locate === undefined) return OUTSIDE;
     if (!compilable(words, first, ops)) return OUTSIDE;
     this.totalOps += ops;
