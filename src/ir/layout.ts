@@ -75,7 +75,7 @@ export const VCPU = layout('Vcpu', [
   ['exitDetail', 'u32'], // what the exit reason is about
   // Where a compiled region left by a side exit (pc then is that of the block):
   ['callDepth', 'u32'], // guest calls in progress that are WebAssembly calls
-  ['jumped', 'u32'], // non-zero: the last block or region ended with an indirect jump (no call, no return)
+  ['jumped', 'u32'], // the last block or region ended with an indirect jump (no call, no return): low half of its pc, bit 0 set; else 0
   ['sideRegion', 'u32'], // head block of the region,
   ['sideBlock', 'u32'], // block to go on in,
   ['sideOp', 'u32'], // and its op; WHOLE_BLOCK: it has not been entered yet

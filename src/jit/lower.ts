@@ -607,7 +607,14 @@ export class Lowering {
     v.getLocal(Local.cpu);
     v.get(a);
     v.memory(W.i64Store, 3, PC);
-    if (indirect) this.storeConstant(JUMPED, 1);
+    if (indirect) {
+      v.getLocal(Local.cpu);
+      v.getLocal(Local.pc);
+      v.op(W.i32WrapI64);
+      v.i32(1);
+      v.op(W.i32Or);
+      v.memory(W.i32Store, 2, JUMPED);
+    }
     v.i32(RegionExit.next);
     v.op(W.return);
   }

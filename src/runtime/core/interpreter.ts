@@ -191,7 +191,7 @@ export function interpret(cpu: usize, block: usize, start: usize): u32 {
         }
         case OP_JMP:
           store<u64>(cpu + VCPU_PC, a(cpu, ip));
-          if (load<u32>(ip, 8) === JUMP_JUMP) store<u32>(cpu + VCPU_JUMPED, 1);
+          if (load<u32>(ip, 8) === JUMP_JUMP) store<u32>(cpu + VCPU_JUMPED, <u32>blockPc | 1);
           return RUN_DISPATCH;
         case OP_LEAVE:
           return RUN_DISPATCH;

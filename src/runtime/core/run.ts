@@ -118,9 +118,14 @@ function revalidate(cpu: usize, entry: usize, linear: u64): usize {
   return block;
 }
 
+const NEAR_JUMP: u32 = 4096;
+
 /** An indirect jump has led to a block: regions that end with such a jump in its page may go on with it. */
 function markIndirect(cpu: usize, block: usize): void {
+  // Jumps far away are tail calls: what they lead to is no part of the region.
+  const distance = load<u32>(cpu + VCPU_PC) - load<u32>(cpu + VCPU_JUMPED);
   store<u32>(cpu + VCPU_JUMPED, 0);
+  if (distance + NEAR_JUMP > 2 * NEAR_JUMP) return;
   const flags = load<u32>(block + BLOCK_FLAGS);
   if (flags & BLOCKFLAG_INDIRECT) return;
   store<u32>(block + BLOCK_FLAGS, flags | BLOCKFLAG_INDIRECT);
