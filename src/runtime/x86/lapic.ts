@@ -296,12 +296,9 @@ function currentCount(cpu: usize): u32 {
   return gone >= <f64>initial ? 0 : initial - <u32>gone;
 }
 
-/** The host calls this when `lapicDeadline` has passed; registers' writes do before they change what it means. */
+/** The host calls this when `lapicDeadline` has passed. */
 export function lapicTimerExpired(cpu: usize): void {
-  if (virtualNs() >= load<f64>(cpu + X86_LAPIC_DEADLINE)) expire(cpu);
-}
-
-function expire(cpu: usize): void {
+  if (virtualNs() < load<f64>(cpu + X86_LAPIC_DEADLINE)) return;
   const entry = lvt(cpu, LVT_TIMER);
   if (timerMode(cpu) === TIMER_PERIODIC) armTimer(cpu);
   else {
@@ -387,7 +384,6 @@ function writeRegister(cpu: usize, number: u32, value: u32): void {
     value = (value & load<u32>(LVT_BITS + (entry << 2))) | (lvt(cpu, entry) & LVT_PENDING);
     if (entry === LVT_TIMER) {
       if (!has(cpu, FEATURE_TSC_DEADLINE)) value &= ~0x40000;
-      lapicTimerExpired(cpu);
       const modeBefore = timerMode(cpu);
       apicSet(cpu, LAPIC_LVT, value);
       if ((timerMode(cpu) === TIMER_DEADLINE) !== (modeBefore === TIMER_DEADLINE)) {
@@ -441,13 +437,10 @@ function writeRegister(cpu: usize, number: u32, value: u32): void {
       apicSet(cpu, LAPIC_ICR_HIGH, value);
       return;
     case 0x38:
-      // What ran out by now is told of first: it belongs to the count before.
-      lapicTimerExpired(cpu);
       apicSet(cpu, LAPIC_TIMER_INITIAL, value);
       startTimer(cpu);
       return;
     case 0x3e: {
-      lapicTimerExpired(cpu);
       apicSet(cpu, LAPIC_TIMER_DIVIDE, value & 0xb);
       armTimer(cpu);
       return;
