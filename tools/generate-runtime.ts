@@ -6,6 +6,7 @@ import { FEATURE } from '../src/guest/x86/features.js';
 import { EFLAGS, FlagKind } from '../src/guest/x86/flags.js';
 import { HELPER_TABLES, HELPERS } from '../src/guest/x86/helpers/index.js';
 import { ClockRate, DebuggerFlag, IntReq, LAPIC, Mode, SEG, X86 } from '../src/guest/x86/state.js';
+import { Vendor } from '../src/guest/x86/vendor.js';
 import { XsaveArea } from '../src/guest/x86/xsave-layout.js';
 import * as L from '../src/ir/layout.js';
 import { ExitReason, GotoKind, JumpKind, OP, PcMask } from '../src/ir/ops.js';
@@ -83,6 +84,7 @@ write(
     consts('SEG_', Object.fromEntries(SEG.map((s, i) => [s, i])), 'u32') +
     consts('CLOCK_', ClockRate, 'u32') +
     consts('DEBUGGER_', DebuggerFlag, 'u32') +
+    consts('VENDOR_', Vendor, 'u32') +
     consts(
       'FEATURE_',
       Object.fromEntries(Object.entries(FEATURE).map(([n, i]) => [n.replace(/[-.]/g, '_'), i])),

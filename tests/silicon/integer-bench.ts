@@ -113,7 +113,11 @@ export class IntegerBench {
   readonly #bytes = new Uint8Array(this.#layout.memory.buffer);
   readonly #view = new DataView(this.#layout.memory.buffer);
   readonly #words = new Int32Array(this.#layout.memory.buffer);
-  readonly #translator = new X86Translator(this.#bytes, () => true);
+  readonly #translator = new X86Translator(
+    this.#bytes,
+    () => true,
+    () => false,
+  );
   readonly #runtime: Exports;
   readonly #table: WebAssembly.Table;
   readonly #jit: Jit;

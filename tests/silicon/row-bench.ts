@@ -6,9 +6,11 @@ import { X86_64 } from '../../src/guest/x86/index.js';
 import { ROWS } from '../../src/guest/x86/insn/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { Translator } from '../../src/guest/x86/translator.js';
+import { makeIntel } from '../../src/guest/x86/vendor.js';
 import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, VCPU } from '../../src/ir/layout.js';
 import { Jit } from '../../src/jit/jit.js';
 import { RegionExit } from '../../src/jit/lower.js';
+import { hostVendor, type ProcessorVendor } from '../support/host-vendor.js';
 import type { Sample } from './native.js';
 
 /** 64-bit user mode with all units enabled. */
@@ -32,12 +34,19 @@ export class RowBench {
   readonly #bytes = new Uint8Array(this.#layout.memory.buffer);
   readonly #view = new DataView(this.#layout.memory.buffer);
   readonly #words = new Int32Array(this.#layout.memory.buffer);
-  readonly #translator = new Translator(() => true);
+  readonly #translator: Translator;
   readonly #runtime: Exports;
   readonly #jit: Jit;
   readonly #table: WebAssembly.Table;
 
-  constructor() {
+  /** A processor with every feature; of the host's maker, to be compared with it. */
+  constructor(vendor: ProcessorVendor = hostVendor()) {
+    const intel = vendor === 'GenuineIntel';
+    this.#translator = new Translator(
+      () => true,
+      () => intel,
+    );
+    if (intel) makeIntel(this.#view, this.#cpu);
     const module = new WebAssembly.Module(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
     const env: Record<string, WebAssembly.ImportValue> = {};
     for (const i of WebAssembly.Module.imports(module)) {

@@ -5,9 +5,11 @@ import { TcgAccelerator } from '../../src/accel/tcg/tcg.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
 import { type Segment, type SegmentName, X86Registers } from '../../src/guest/x86/registers.js';
 import { X86 } from '../../src/guest/x86/state.js';
+import { makeIntel } from '../../src/guest/x86/vendor.js';
 import { FlatFlag } from '../../src/ir/layout.js';
 import type { FlatRange } from '../../src/memory/flat-view.js';
 import type { MemoryRegion } from '../../src/memory/region.js';
+import type { ProcessorVendor } from './host-vendor.js';
 
 export type BareMode = 'real' | 'protected32' | 'long64';
 
@@ -17,6 +19,8 @@ export interface BareOptions {
   readonly hotThreshold?: number;
   /** Privilege level of long64 and protected32. */
   readonly cpl?: 0 | 3;
+  /** AMD without. */
+  readonly vendor?: ProcessorVendor;
 }
 
 const runtime = new WebAssembly.Module(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
@@ -79,6 +83,7 @@ export class BareMachine {
     const vcpu = this.accelerator.vcpus[0]!;
     // Every feature there is, unless a model is asked for.
     new Uint32Array(this.accelerator.memory.buffer, vcpu.state + X86.at['features']!, 16).fill(0xffffffff);
+    if (options.vendor === 'GenuineIntel') makeIntel(new DataView(this.accelerator.memory.buffer), vcpu.state);
     vcpu.reset();
     this.registers = new X86Registers(this.accelerator.memory, vcpu.state, this.accelerator.runtime);
     this.registers.setField('physBits', 40);

@@ -89,7 +89,7 @@ export function cpuidLeaves(c: CpuConfig, topology: CpuTopology, index: number):
   const vendor = [word(c.vendor, 0), word(c.vendor, 8), word(c.vendor, 4)] as const;
   const many = inSocket > 1 ? 1 << 28 : 0;
 
-  // The signature must be the second entry: reset puts it into EDX.
+  // The vendor must be the first entry (vendor.ts), the signature the second: reset puts it into EDX.
   put(0, ANY, c.level, ...vendor);
   const ebx1 = (8 << 8) | (inSocket > 1 ? (1 << bitsFor(inSocket)) << 16 : 0);
   put(1, ANY, signature(c), ebx1, feature(1, 0, 'ecx'), feature(1, 0, 'edx') | many);

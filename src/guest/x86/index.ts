@@ -8,6 +8,7 @@ import { HELPERS, type Helper } from './helpers/index.js';
 import { inlineVector } from './helpers/simd-inline.js';
 import { Mode, X86 } from './state.js';
 import { X86Translator } from './translate.js';
+import { isIntel } from './vendor.js';
 
 const at = (field: string): number => {
   const offset = X86.at[field];
@@ -45,11 +46,12 @@ export const X86_64: GuestArchitecture = {
   slotName: (slot) => names.get(slot) ?? `slot${slot}`,
   linearIsPc: (mode) => (mode & Mode.csBase) === 0,
   createTranslator(memory, state) {
-    const words = new DataView(memory.buffer, memory.byteOffset + state + at('features'), X86.bytes['features']);
-    return new X86Translator(memory, (name) => {
+    const view = new DataView(memory.buffer, memory.byteOffset);
+    const hasFeature = (name: string): boolean => {
       const number = featureNumber(name);
-      return ((words.getUint32((number >>> 5) * 4, true) >>> (number & 31)) & 1) === 1;
-    });
+      return ((view.getUint32(state + at('features') + (number >>> 5) * 4, true) >>> (number & 31)) & 1) === 1;
+    };
+    return new X86Translator(memory, hasFeature, () => isIntel(view, state));
   },
   timerDeadline: at('lapicDeadline'),
 };

@@ -6,7 +6,11 @@ import { X86Translator } from './translate.js';
 
 const MODE = Mode.cs64 | Mode.protected | Mode.lma;
 const memory = new Uint8Array(65536);
-const translator = new X86Translator(memory, () => true);
+const translator = new X86Translator(
+  memory,
+  () => true,
+  () => false,
+);
 
 /** Names of the ops that code in 64-bit mode becomes. */
 function ops(hex: string): string[] {

@@ -20,12 +20,13 @@ export class X86Translator implements GuestTranslator {
   /** An instruction that straddles two pages, put together. */
   private readonly joined = new Uint8Array(32);
 
-  /** `memory` is the linear memory; `hasFeature` asks the CPU model by a feature's name. */
+  /** `memory` is the linear memory; `hasFeature` asks the CPU model by a feature's name, `isIntel` who made it. */
   constructor(
     private readonly memory: Uint8Array,
     hasFeature: (name: string) => boolean,
+    isIntel: () => boolean,
   ) {
-    this.t = new Translator(hasFeature);
+    this.t = new Translator(hasFeature, isIntel);
   }
 
   get builder(): BlockBuilder {

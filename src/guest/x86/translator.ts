@@ -61,11 +61,6 @@ export const Vector = {
   mf: 16,
 } as const;
 
-/** What alignment checking asks of an operand by its size (AMD's processors, of 32 bytes: Intel leaves it open). */
-function naturalAlignment(bytes: number): number {
-  return (bytes & (bytes - 1)) !== 0 ? 1 : Math.min(bytes, 16);
-}
-
 /** Modes in which a block holds one instruction and always goes back to the run loop. */
 export const ONE_INSTRUCTION = Mode.trap | Mode.inhibit | Mode.breakpoints | Mode.single;
 
@@ -85,7 +80,11 @@ export class Translator {
   private memSlot = -1;
   private memDisp = 0;
 
-  constructor(private readonly hasFeature: (name: string) => boolean) {}
+  /** `isIntel`: is the CPU model one of Intel's (vendor.ts)? */
+  constructor(
+    private readonly hasFeature: (name: string) => boolean,
+    readonly isIntel: () => boolean,
+  ) {}
 
   /** Starts a block. */
   beginBlock(mode: number): void {
@@ -296,8 +295,14 @@ export class Translator {
     this.b.call('callf', helperOf('checkSegment').id, this.b.temp(), ea, ea, seg | (write ? 8 : 0) | (bytes << 4));
   }
 
+  /** What alignment checking asks of an operand by its size: AMD's processors of any, Intel's of at most 8 bytes. */
+  private naturalAlignment(bytes: number): number {
+    if ((bytes & (bytes - 1)) !== 0) return 1;
+    return bytes <= 8 ? bytes : this.isIntel() ? 1 : 16;
+  }
+
   /** When alignment is checked: #AC for an access of `bytes` at slot + disp that is not at a multiple of `align`. */
-  alignCheck(slot: Slot, disp: number, bytes: number, align = naturalAlignment(bytes)): void {
+  alignCheck(slot: Slot, disp: number, bytes: number, align = this.naturalAlignment(bytes)): void {
     if ((this.mode & Mode.align) === 0 || align === 1) return;
     const b = this.b;
     const a = disp === 0 ? slot : b.dai('addi', b.temp(), slot, disp);
@@ -311,7 +316,7 @@ export class Translator {
    * Computes the memory operand's linear address for an access of `bytes`; the result is `memSlot` + `memDisp` (the
    * displacement goes into the load or store). Computed once per instruction.
    */
-  private prepare(bytes: number, write: boolean, align = naturalAlignment(bytes)): void {
+  private prepare(bytes: number, write: boolean, align = this.naturalAlignment(bytes)): void {
     if (this.memSlot >= 0) return;
     this.locate(bytes, write);
     this.alignCheck(this.memSlot, this.memDisp, bytes, align);
@@ -361,7 +366,7 @@ export class Translator {
    * Linear address of the memory operand in one slot, checked for an access of `bytes`. `align`: what alignment checking asks
    * of it, when it is not its size.
    */
-  address(bytes = 1, write = false, align = naturalAlignment(bytes)): Slot {
+  address(bytes = 1, write = false, align = this.naturalAlignment(bytes)): Slot {
     this.prepare(bytes, write, align);
     if (this.memDisp !== 0) {
       this.memSlot = this.b.dai('addi', this.b.temp(), this.memSlot, this.memDisp);

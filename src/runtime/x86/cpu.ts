@@ -16,7 +16,9 @@ import {
   EFLAGS_AC,
   EFLAGS_IOPL,
   EFLAGS_VM,
+  VENDOR_INTEL,
   X86_CPL,
+  X86_CPUID,
   X86_CR0,
   X86_CR4,
   X86_CS_BASE,
@@ -166,6 +168,10 @@ export function isLong(cpu: usize): bool {
 }
 export function is64(cpu: usize): bool {
   return (efer(cpu) & EFER_LMA) !== 0 && (load<u32>(cpu + X86_ES_ATTR + SEG_BYTES) & ATTR_L) !== 0;
+}
+/** Is the CPU model one of Intel's? Leaf 0 is the first of the leaves. */
+export function isIntel(cpu: usize): bool {
+  return load<u32>(cpu + X86_CPUID + 4) === VENDOR_INTEL;
 }
 /** Does the CPU model have this feature (a FEATURE_ constant)? */
 export function has(cpu: usize, feature: u32): bool {

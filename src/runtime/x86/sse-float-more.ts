@@ -3,6 +3,7 @@ import { clearFlags, F32, F64, PE, raise } from '../float/control';
 import { add, fma, mul, subtract } from '../float/packed';
 import { reciprocalEstimate, rootEstimate } from '../float/reciprocal';
 import { X86_MXCSR } from '../generated/x86';
+import { isIntel } from './cpu';
 import { begin, commit, finishScalar32, finishScalar64, scratch, storePacked, WIDE } from './sse-float-common';
 
 // ---------------------------------------------------------------- fused multiply-add
@@ -302,7 +303,10 @@ function stage(cpu: usize, ctl: u32): bool {
   clearFlags();
   return ok;
 }
-/** DPPS: imm bits 8..15 are the instruction's immediate. Products are rounded, then summed in pairs. */
+/**
+ * DPPS: imm bits 8..15 are the instruction's immediate. Products are rounded, then summed in pairs. Which of several NaNs
+ * comes out is left to the processor: AMD's compute one sum, Intel's one for each lane, from another order of operands.
+ */
 export function dpps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
   const s = scratch(cpu);
@@ -314,14 +318,32 @@ export function dpps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
       store<u32>(s + at, used ? u32(mul(F32, load<u32>(a + at), load<u32>(b + at), ctl)) : 0);
     }
   if (!stage(cpu, ctl)) return;
-  for (let i: usize = 0; i < bytes; i += 16) {
-    store<u32>(s + i, u32(add(F32, load<u32>(s + i), load<u32>(s + i, 4), ctl)));
-    store<u32>(s + i, u32(add(F32, load<u32>(s + i, 8), load<u32>(s + i, 12), ctl)), 4);
+  const intel = isIntel(cpu);
+  for (let i = s; i < s + bytes; i += 16) {
+    const low = u32(add(F32, load<u32>(i), load<u32>(i, 4), ctl));
+    const high = u32(add(F32, load<u32>(i, 8), load<u32>(i, 12), ctl));
+    // Lane k: the product of its neighbour, k ^ 1, and its own.
+    const lowFirst = intel ? u32(add(F32, load<u32>(i, 4), load<u32>(i), ctl)) : low;
+    const highFirst = intel ? u32(add(F32, load<u32>(i, 12), load<u32>(i, 8), ctl)) : high;
+    store<u32>(i, lowFirst);
+    store<u32>(i, low, 4);
+    store<u32>(i, highFirst, 8);
+    store<u32>(i, high, 12);
   }
   if (!stage(cpu, ctl)) return;
-  for (let i: usize = 0; i < bytes; i += 16) {
-    const total = u32(add(F32, load<u32>(s + i), load<u32>(s + i, 4), ctl));
-    for (let k: u32 = 0; k < 4; k++) store<u32>(s + i + k * 4, ((imm >> (8 + k)) & 1) !== 0 ? total : 0);
+  for (let i = s; i < s + bytes; i += 16) {
+    const a0 = load<u32>(i);
+    const a1 = load<u32>(i, 4);
+    const a2 = load<u32>(i, 8);
+    const a3 = load<u32>(i, 12);
+    const total = u32(add(F32, a0, a2, ctl));
+    for (let k: u32 = 0; k < 4; k++) {
+      let lane = total;
+      if (intel && k === 1) lane = u32(add(F32, a1, a3, ctl));
+      else if (intel && k === 2) lane = u32(add(F32, a2, a0, ctl));
+      else if (intel && k === 3) lane = u32(add(F32, a3, a1, ctl));
+      store<u32>(i + k * 4, ((imm >> (8 + k)) & 1) !== 0 ? lane : 0);
+    }
   }
   if (stage(cpu, ctl)) storePacked(cpu, d, imm);
 }
@@ -334,30 +356,35 @@ export function dppd(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
     store<u64>(s + at, used ? mul(F64, load<u64>(a + at), load<u64>(b + at), ctl) : 0);
   }
   if (!stage(cpu, ctl)) return;
-  const total = add(F64, load<u64>(s), load<u64>(s, 8), ctl);
-  for (let k: u32 = 0; k < 2; k++) store<u64>(s + k * 8, ((imm >> (8 + k)) & 1) !== 0 ? total : 0);
+  const low = load<u64>(s);
+  const high = load<u64>(s, 8);
+  const total = add(F64, low, high, ctl);
+  store<u64>(s, ((imm >> 8) & 1) !== 0 ? total : 0);
+  store<u64>(s, ((imm >> 9) & 1) === 0 ? 0 : isIntel(cpu) ? add(F64, high, low, ctl) : total, 8);
   if (stage(cpu, ctl)) storePacked(cpu, d, imm);
 }
 
 // ---------------------------------------------------------------- estimates
 
 export function rcpss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  store<u32>(d, reciprocalEstimate(load<u32>(b)));
+  store<u32>(d, reciprocalEstimate(load<u32>(b), isIntel(cpu)));
   finishScalar32(d, a, imm);
 }
 export function rsqrtss(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  store<u32>(d, rootEstimate(load<u32>(b)));
+  store<u32>(d, rootEstimate(load<u32>(b), isIntel(cpu)));
   finishScalar32(d, a, imm);
 }
 export function rcpps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const intel = isIntel(cpu);
   const s = scratch(cpu);
   const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
-  for (let i: usize = 0; i < bytes; i += 4) store<u32>(s + i, reciprocalEstimate(load<u32>(b + i)));
+  for (let i: usize = 0; i < bytes; i += 4) store<u32>(s + i, reciprocalEstimate(load<u32>(b + i), intel));
   storePacked(cpu, d, imm);
 }
 export function rsqrtps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
+  const intel = isIntel(cpu);
   const s = scratch(cpu);
   const bytes: usize = (imm & WIDE) !== 0 ? 32 : 16;
-  for (let i: usize = 0; i < bytes; i += 4) store<u32>(s + i, rootEstimate(load<u32>(b + i)));
+  for (let i: usize = 0; i < bytes; i += 4) store<u32>(s + i, rootEstimate(load<u32>(b + i), intel));
   storePacked(cpu, d, imm);
 }

@@ -1,6 +1,7 @@
 /** Generates, runs and compares batches; makes what differs small. */
 import type { Form } from '../../../src/guest/x86/decode.js';
 import { Operands } from '../../silicon/operands.js';
+import { hostVendor } from '../../support/host-vendor.js';
 import { difference } from './compare.js';
 import { Generator } from './generator.js';
 import { Native } from './native.js';
@@ -18,7 +19,7 @@ export interface Found {
 
 export class Campaign {
   readonly native = new Native();
-  readonly tinamou = new Tinamou();
+  readonly tinamou = new Tinamou(hostVendor());
   readonly generator: Generator;
   /** Forms that the host does not know. */
   readonly unknown: Form[] = [];

@@ -1,9 +1,12 @@
 /** Regression cases: a sequence with its state, and what silicon made of it. */
+import { hostVendor, type ProcessorVendor } from '../../support/host-vendor.js';
 import { Batch, type Outcome, type Sequence } from './sequence.js';
 
 export interface CaseFile {
   /** What was wrong. */
   readonly about: string;
+  /** Whose processor made the expected outcome; AMD's where the case does not say. */
+  readonly vendor?: ProcessorVendor;
   readonly mode: 32 | 64;
   readonly instructions: readonly { readonly text: string; readonly hex: string }[];
   readonly undefinedFlags: number;
@@ -39,6 +42,7 @@ export function toCase(about: string, s: Sequence, host: Outcome): CaseFile {
   }
   return {
     about,
+    vendor: hostVendor(),
     mode: s.mode,
     instructions: s.instructions.map((i) => ({ text: i.text, hex: Buffer.from(i.bytes).toString('hex') })),
     undefinedFlags: host.vector < 0 ? s.undefinedFlags : s.everUndefined,

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import type { ProcessorVendor } from '../../support/host-vendor.js';
 import { Campaign } from './campaign.js';
 import { type CaseFile, fromCase } from './case-file.js';
 import { difference } from './compare.js';
@@ -13,11 +14,18 @@ const FOLDER = new URL('../../../../tests/fuzz/cpu/cases/', import.meta.url);
 const SEED = 1;
 const SEQUENCES = 2000;
 
-const tinamou = new Tinamou();
+const machines = new Map<ProcessorVendor, Tinamou>();
+function machineOf(vendor: ProcessorVendor): Tinamou {
+  const machine = machines.get(vendor) ?? new Tinamou(vendor);
+  machines.set(vendor, machine);
+  return machine;
+}
+
 for (const name of readdirSync(FOLDER).filter((f) => f.endsWith('.json'))) {
   test(name, () => {
-    const { sequence, expected } = fromCase(JSON.parse(readFileSync(new URL(name, FOLDER), 'utf8')) as CaseFile);
-    const ours = tinamou.run(new Batch([sequence]));
+    const file = JSON.parse(readFileSync(new URL(name, FOLDER), 'utf8')) as CaseFile;
+    const { sequence, expected } = fromCase(file);
+    const ours = machineOf(file.vendor ?? 'AuthenticAMD').run(new Batch([sequence]));
     for (const tier of ['interpreted', 'compiled'] as const)
       assert.equal(difference(sequence, expected, ours[tier][0] as Outcome), '', tier);
   });

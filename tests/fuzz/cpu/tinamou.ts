@@ -3,6 +3,7 @@ import { X86 } from '../../../src/guest/x86/state.js';
 import { VCPU } from '../../../src/ir/layout.js';
 import { ExitReason } from '../../../src/ir/ops.js';
 import { BareMachine } from '../../support/bare-machine.js';
+import type { ProcessorVendor } from '../../support/host-vendor.js';
 import { CODE, DATA, DATA_BYTES, IMAGE_BYTES, IN, SELECTOR, WINDOW, WINDOW_BYTES, XSAVE } from './layout.js';
 import type { Batch, Outcome, Sequence } from './sequence.js';
 
@@ -40,15 +41,20 @@ const LARGE = 0x80n;
 const STATUS = 0x40cd5n;
 
 export class Tinamou {
-  readonly #machine = new BareMachine({ mode: 'long64', cpl: 3, hotThreshold: 1 });
-  readonly #view = new DataView(this.#machine.accelerator.memory.buffer);
-  readonly #bytes = new Uint8Array(this.#machine.accelerator.memory.buffer);
-  readonly #state = this.#machine.registers.state;
+  readonly #machine: BareMachine;
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #state: number;
   #codeBytes = 0;
   #ended = 0;
   #compiled = 0;
 
-  constructor() {
+  constructor(vendor: ProcessorVendor) {
+    this.#machine = new BareMachine({ mode: 'long64', cpl: 3, hotThreshold: 1, vendor });
+    const { buffer } = this.#machine.accelerator.memory;
+    this.#view = new DataView(buffer);
+    this.#bytes = new Uint8Array(buffer);
+    this.#state = this.#machine.registers.state;
     this.#pages();
     this.#descriptors();
     const r = this.#machine.registers;

@@ -15,8 +15,8 @@ function sha(mnemonic: string, opcode: string, operands: string): Row {
     `${mnemonic} ${operands}`,
     'sha-ni',
     (t, i) => {
-      // Intel's manual asks for an aligned operand, AMD's processors do not insist; nothing relies on the fault.
-      const b = i.mod === 3 ? t.xmm(i.rm) : t.loadMemVector('ld128', t.vtemp(0));
+      // Intel's processors ask for an aligned operand, AMD's do not.
+      const b = i.mod === 3 ? t.xmm(i.rm) : t.loadMemVector(t.isIntel() ? 'ld128a' : 'ld128', t.vtemp(0));
       vcall(t, h, t.xmm(i.reg), t.xmm(i.reg), b, implicit ? registerOffset(0) : i.imm & 0xff);
     },
   ];
