@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { IRQCHIP_MODES } from '../../src/accel/kvm/irqchip-mode.js';
 import type { VirtualMachine } from '../../src/app/lib/index.js';
 import { type LinuxOptions, linuxMachine, PROMPT, powerOff, run } from '../systems/linux.js';
 import { incompleteKvm } from './complete-kvm.js';
@@ -29,7 +30,7 @@ async function boot(t: { diagnostic(text: string): void }, options: Partial<Linu
   return vm;
 }
 
-for (const irqchip of ['on', 'split'] as const) {
+for (const irqchip of IRQCHIP_MODES) {
   for (const smp of [1, 2]) {
     const options = { skip, timeout: (BOOT_SECONDS + 300) * 1000 };
     test(

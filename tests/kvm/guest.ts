@@ -6,7 +6,7 @@ import { DEFAULT_OPTIONS } from '../../src/boards/board.js';
 import { pc } from '../../src/boards/pc.js';
 import { NullBackend } from '../../src/char/null.js';
 import { RingBuffer } from '../../src/char/ringbuf.js';
-import { parseCpu } from '../../src/guest/x86/cpu-models.js';
+import { type CpuConfig, parseCpu } from '../../src/guest/x86/cpu-models.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
 import { hex } from './rig.js';
 
@@ -14,6 +14,8 @@ export interface GuestOptions {
   readonly cpus?: number;
   readonly irqchip?: IrqchipMode;
   readonly accelerator?: 'kvm' | 'tcg';
+  /** Default: all that tcg has. */
+  readonly cpu?: CpuConfig;
   /** Do not start. */
   readonly paused?: boolean;
 }
@@ -38,12 +40,12 @@ export class Guest {
 
   constructor(
     firmware: Uint8Array,
-    { cpus = 1, irqchip = 'on', accelerator = 'kvm', paused = false }: GuestOptions = {},
+    { cpus = 1, irqchip = 'on', accelerator = 'kvm', cpu = parseCpu('max'), paused = false }: GuestOptions = {},
   ) {
     this.composed = compose({
       guest: X86_64,
       board: pc,
-      cpu: parseCpu('max'),
+      cpu,
       topology: { sockets: cpus, cores: 1, threads: 1 },
       accelerator,
       irqchip,

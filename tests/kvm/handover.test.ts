@@ -1,6 +1,7 @@
 /** A machine that stops under one accelerator goes on under the other, from the same state. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { IRQCHIP_MODES } from '../../src/accel/kvm/irqchip-mode.js';
 import { loadMachine, saveMachine } from '../../src/app/lib/machine-state.js';
 import { firmware, Guest, type GuestOptions, pause } from './guest.js';
 import { skip } from './rig.js';
@@ -35,7 +36,7 @@ async function listen(guest: Guest, last: number | undefined): Promise<number> {
   return last!;
 }
 
-for (const irqchip of ['on', 'split'] as const) {
+for (const irqchip of IRQCHIP_MODES) {
   test(`kvm (kernel_irqchip=${irqchip}) to tcg and back, twice`, { skip, timeout: 120_000 }, async () => {
     const image = firmware(COUNTER);
     let guest = new Guest(image, { irqchip });

@@ -1,4 +1,5 @@
 /** Runs a guest of testdata/ as the firmware of a whole PC: devices, interrupt controllers, several processors. */
+import type { IrqchipMode } from '../../src/accel/kvm/irqchip-mode.js';
 import { compose } from '../../src/app/lib/compose.js';
 import { BOARDS, DEFAULT_OPTIONS } from '../../src/boards/index.js';
 import type { CharBackend, CharFrontend } from '../../src/char/backend.js';
@@ -9,6 +10,8 @@ export interface MachineGuestOptions {
   readonly cpus?: number;
   readonly cpu?: string;
   readonly hotThreshold?: number;
+  /** Under KVM, with interrupt controllers there. */
+  readonly kvm?: IrqchipMode;
 }
 
 /** What the guest printed on port E9h until it wrote to port F4h, or for at most `ms`. */
@@ -40,6 +43,7 @@ export async function runMachineGuest(
     cpu: parseCpu(options.cpu ?? 'max'),
     topology: { sockets: 1, cores: cpus, threads: 1 },
     ...(options.hotThreshold === undefined ? {} : { hotThreshold: options.hotThreshold }),
+    ...(options.kvm && { accelerator: 'kvm', irqchip: options.kvm }),
     chardev: () => debug,
     machine: {
       ...DEFAULT_OPTIONS,

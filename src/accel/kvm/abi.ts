@@ -394,6 +394,7 @@ export const Request = {
   KVM_SIGNAL_MSI: iow(0xa5, MSI),
   KVM_GET_XCRS: ior(0xa6, XCRS),
   KVM_SET_XCRS: iow(0xa7, XCRS),
+  KVM_KVMCLOCK_CTRL: io(0xad),
   KVM_SMI: io(0xb7),
   KVM_CLEAR_DIRTY_LOG: iowr(0xc0, CLEAR_DIRTY_LOG),
 } as const;

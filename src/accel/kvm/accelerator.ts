@@ -1,6 +1,5 @@
 /**
- * The `kvm` accelerator with a split interrupt controller: local APICs in the kernel, 8259s and I/O APIC among the
- * machine's devices. Every vCPU has a thread of its own that sits in KVM_RUN; devices stay on the machine thread, which
+ * The `kvm` accelerator. Every vCPU has a thread of its own that sits in KVM_RUN; devices stay on the machine thread, which
  * `runSlice` makes answer what the vCPUs ask.
  *
  * A `TcgAccelerator` keeps what accelerators share: linear memory with RAM, and each vCPU's record. While a vCPU's thread
@@ -10,26 +9,31 @@ import { Bug } from '../../base/errors.js';
 import type { CpuConfig } from '../../guest/x86/cpu-models.js';
 import { X86Registers } from '../../guest/x86/registers.js';
 import { LAPIC, X86 } from '../../guest/x86/state.js';
-import { FlatFlag } from '../../ir/layout.js';
 import type { ApicMessage } from '../../machine/apic-message.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import type { Accelerator, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
 import type { TcgAccelerator } from '../tcg/tcg.js';
 import { type CpuidEntry, MSR_EXIT_UNKNOWN } from './abi.js';
 import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
-import { kvmCpuid } from './cpuid.js';
+import { kvmCpuid, usableCpuid } from './cpuid.js';
+import { describeStop, hexOf } from './describe-exit.js';
 import { Doorbells } from './doorbells.js';
-import { type AccessCount, AccessCounts, readExits, STATS_BYTES, type VcpuExits } from './exit-stats.js';
+import { type AccessCount, readExits, STATS_BYTES, type VcpuExits } from './exit-stats.js';
+import { GuestAccess } from './guest-access.js';
+import { GuestClock } from './guest-clock.js';
 import type { HostCalls } from './host-calls.js';
-import type { GsiRoute, GuestDebugRequest, KvmExit } from './interface.js';
+import type { GuestDebugRequest } from './interface.js';
 import type { IrqchipMode } from './irqchip-mode.js';
-import { KernelChips } from './kernel-chips.js';
+import { KernelChips, PC_ROUTES } from './kernel-chips.js';
 import type { Kvm } from './kvm.js';
+import { MessageRoutes } from './message-routes.js';
+import { RecordApics, type Waiting } from './record-apics.js';
 import { MemorySlots } from './slots.js';
 import { KVM_TRACE } from './trace.js';
 import type { KvmVcpu } from './vcpu.js';
 import type { KvmVm } from './vm.js';
-import { X86StateTransfer } from './x86-state.js';
+import { type StoreScope, X86StateTransfer } from './x86-state.js';
+import { hostOffsets } from './xsave-state.js';
 
 /** A vCPU's thread, started. */
 export interface VcpuThread {
@@ -58,12 +62,15 @@ export interface KvmOptions {
 }
 
 interface Processor {
+  readonly index: number;
   readonly kvm: KvmVcpu;
+  /** Address of the record. */
+  readonly state: number;
   readonly transfer: X86StateTransfer;
   /** Of its control block, in words. */
   readonly base: number;
-  /** The record is newer than KVM's state; `reset`: altogether. */
-  recordIsNewer: 'no' | 'yes' | 'reset';
+  /** How much newer the record is than KVM's state. */
+  recordIsNewer: StoreScope;
   /** The record is as new as KVM's state. */
   recordIsValid: boolean;
   thread: VcpuThread | undefined;
@@ -104,12 +111,13 @@ export class KvmAccelerator implements Accelerator {
   readonly #words: Int32Array;
   readonly #doorbell: number;
   readonly #stats: SharedArrayBuffer;
-  readonly #accesses = new AccessCounts();
+  readonly #access: GuestAccess;
+  readonly #routes: MessageRoutes;
+  readonly #clock: GuestClock;
+  /** With `kernel_irqchip=off`. */
+  readonly #apics: RecordApics | undefined;
   readonly #supported: readonly CpuidEntry[];
-  /** Messages of level-triggered interrupts, whose end KVM must tell. */
-  readonly #levelRoutes = new Map<number, GsiRoute>();
   #services: MachineServices | undefined;
-  #ranges: readonly FlatRange[] = [];
   #kicked = false;
   #watching = false;
   #disposed = false;
@@ -123,11 +131,14 @@ export class KvmAccelerator implements Accelerator {
   constructor(private readonly options: KvmOptions) {
     const { kvm, shared } = options;
     this.memory = shared.memory;
-    this.#supported = kvm.supportedCpuid();
+    this.#supported = usableCpuid(kvm.supportedCpuid(), options.irqchip);
     this.#vm = kvm.createVm();
     this.#vm.reservePages(RESERVED_PAGES);
     if (options.irqchip === 'on') this.chips = new KernelChips(this.#vm, () => options.monotonic());
-    else this.#vm.enableCapability('SPLIT_IRQCHIP', BigInt(IOAPIC_PINS));
+    else if (options.irqchip === 'split') this.#vm.enableCapability('SPLIT_IRQCHIP', BigInt(IOAPIC_PINS));
+    this.#routes = new MessageRoutes(this.#vm, options.calls, this.chips ? PC_ROUTES : []);
+    this.#clock = new GuestClock(this.#vm, () => this.#connected().virtualNow());
+    this.#access = new GuestAccess(this.memory, () => this.#connected());
     if (this.#vm.capability('X86_USER_SPACE_MSR') !== 0) {
       this.#vm.enableCapability('X86_USER_SPACE_MSR', MSR_EXIT_UNKNOWN);
     }
@@ -144,10 +155,14 @@ export class KvmAccelerator implements Accelerator {
     const apicId = (state: number): number => view.getUint32(state + X86.at['lapic']! + LAPIC.at['initialId']!, true);
     this.#processors = shared.vcpus.map(
       ({ state }, i): Processor => ({
+        index: i,
         kvm: this.#vm.createVcpu(apicId(state)),
-        transfer: new X86StateTransfer(this.memory, new X86Registers(this.memory, state, shared.runtime), state, () =>
-          this.#connected().virtualNow(),
-        ),
+        state,
+        transfer: new X86StateTransfer(this.memory, new X86Registers(this.memory, state, shared.runtime), state, {
+          now: () => this.#connected().virtualNow(),
+          kernelApic: options.irqchip !== 'off',
+          xsave: hostOffsets(this.#supported),
+        }),
         base: i * CONTROL_WORDS,
         recordIsNewer: 'reset',
         recordIsValid: true,
@@ -158,6 +173,9 @@ export class KvmAccelerator implements Accelerator {
       }),
     );
     this.vcpus = this.#processors.map((p, index) => this.#vcpu(p, index));
+    if (options.irqchip === 'off') {
+      this.#apics = new RecordApics(shared, this.#processors, (index, waiting) => this.#publish(index, waiting));
+    }
   }
 
   /** How often each processor left the guest, and for what. */
@@ -167,7 +185,7 @@ export class KvmAccelerator implements Accelerator {
 
   /** Ports and pages of device memory that exits were for. */
   accesses(): readonly AccessCount[] {
-    return this.#accesses.read();
+    return this.#access.counts.read();
   }
 
   connect(services: MachineServices): void {
@@ -193,7 +211,7 @@ export class KvmAccelerator implements Accelerator {
   setFlatView(space: 0 | 1, ranges: readonly FlatRange[]): void {
     this.options.shared.setFlatView(space, ranges);
     if (space !== 0) return;
-    this.#ranges = ranges;
+    this.#access.setRanges(0, ranges);
     this.#slots.update(ranges);
     this.#doorbells.update(ranges);
   }
@@ -208,18 +226,22 @@ export class KvmAccelerator implements Accelerator {
   setA20(): void {}
 
   deliverApic(m: ApicMessage): void {
+    if (this.#apics) {
+      this.#apics.deliver(m);
+      return;
+    }
     if (m.levelTriggered && !m.level) return;
     const address =
       MSI_ADDRESS + (m.destination & 0xff) * 0x1000 + (m.logical ? 4 : 0) + (m.deliveryMode === 1 ? 8 : 0);
     const data = m.vector | (m.deliveryMode << 8) | (m.level ? 0x4000 : 0) | (m.levelTriggered ? 0x8000 : 0);
-    if (KVM_TRACE.kvm_msi.enabled) KVM_TRACE.kvm_msi.emit(address, data);
-    if (m.levelTriggered && !this.chips) this.#tellEndOf(address, data);
-    this.#vm.signalMsi(BigInt(address), data);
+    if (m.levelTriggered && !this.chips) this.#routes.tellEndOf(address, data);
+    this.#routes.send(address, data);
   }
 
-  /** The local APICs' timers are KVM's. Someone must look at coalesced writes now and then. */
+  /** The local APICs' timers are KVM's unless they are in the records. Someone must look at coalesced writes now and then. */
   nextDeadline(): number {
-    return this.#coalescing ? this.#connected().virtualNow() + COALESCED_NS : Number.POSITIVE_INFINITY;
+    const timers = this.#apics?.nextDeadline() ?? Number.POSITIVE_INFINITY;
+    return this.#coalescing ? Math.min(timers, this.#connected().virtualNow() + COALESCED_NS) : timers;
   }
 
   kick(): void {
@@ -238,10 +260,11 @@ export class KvmAccelerator implements Accelerator {
     const end = this.options.monotonic() + maxNs;
     for (;;) {
       const seen = Atomics.load(this.#words, this.#doorbell);
-      const stop = this.#answerAll();
+      const stop = this.#answerAll() ?? this.#startUp();
       if (stop) return stop;
+      this.#runTimers();
       if (this.#spin(seen)) continue;
-      const left = (end - this.options.monotonic()) / 1e6;
+      const left = (Math.min(end, this.#timerEnd()) - this.options.monotonic()) / 1e6;
       if (this.#kicked || left <= 0) return { reason: 'running' };
       if (Atomics.wait(this.#words, this.#doorbell, seen, Math.min(left, LINGER_MS)) !== 'timed-out') continue;
       this.#wakeOnDoorbell(seen);
@@ -265,11 +288,39 @@ export class KvmAccelerator implements Accelerator {
     return false;
   }
 
+  /** Local APICs' timers that are due, where KVM does not have them. */
+  #runTimers(): void {
+    if (this.#apics && this.#apics.nextDeadline() <= this.#connected().virtualNow()) this.#apics.runTimers();
+  }
+
+  /** When the next of them is, by the host's clock. */
+  #timerEnd(): number {
+    if (!this.#apics) return Number.POSITIVE_INFINITY;
+    return this.options.monotonic() + this.#apics.nextDeadline() - this.#connected().virtualNow();
+  }
+
+  /** Processors that others have sent INIT or a start-up message, where KVM does not do it. */
+  #startUp(): SliceEnd | undefined {
+    if (!this.#apics) return undefined;
+    const starting = this.#apics.starting();
+    if (starting.length === 0) return undefined;
+    this.synchronize();
+    for (const index of starting) {
+      this.#apics.startUp(index);
+      this.#processors[index]!.recordIsNewer = 'init';
+    }
+    const late = this.#late;
+    this.#late = undefined;
+    if (!late) this.#resume();
+    return late;
+  }
+
   stop(): void {
     if (KVM_TRACE.kvm_park.enabled) KVM_TRACE.kvm_park.emit();
     this.#command(Command.park, (p) => this.#state(p) === State.parked || p.held);
     this.#takeCoalesced();
     this.#doorbells.drain();
+    this.#clock.park();
   }
 
   /** Brings the records up to date; the next slice loads them back. */
@@ -277,7 +328,9 @@ export class KvmAccelerator implements Accelerator {
     this.stop();
     for (const p of this.#processors) {
       if (p.recordIsValid || this.#state(p) === State.ended) continue;
+      this.#apics?.catchUp(p.index);
       p.transfer.fetch(p.kvm);
+      this.#apics?.fetched(p.index, Atomics.load(this.#words, p.base + Control.halted));
       p.recordIsValid = true;
       p.recordIsNewer = 'yes';
     }
@@ -286,7 +339,9 @@ export class KvmAccelerator implements Accelerator {
   /** Brings the records up to date with all that is under way, for someone who goes on elsewhere. */
   settle(): void {
     this.synchronize();
+    const clock = this.#clock.now();
     for (const p of this.#processors) {
+      p.transfer.setClock(clock);
       if (p.recordIsNewer === 'reset' || this.#state(p) === State.ended) continue;
       p.transfer.settle(p.kvm);
       p.recordIsNewer = 'reset';
@@ -296,6 +351,7 @@ export class KvmAccelerator implements Accelerator {
   /** The records hold another machine's state: nothing of what KVM has counts. */
   recordsLoaded(): void {
     this.stop();
+    this.#clock.load(this.#processors[0]!.transfer.clock());
     for (const p of this.#processors) {
       p.recordIsValid = true;
       p.recordIsNewer = 'reset';
@@ -318,6 +374,7 @@ export class KvmAccelerator implements Accelerator {
       p.kvm.close();
     }
     this.#doorbells.dispose();
+    this.#routes.dispose();
     this.#vm.close();
     this.options.kvm.close();
     this.options.shared.dispose();
@@ -339,26 +396,51 @@ export class KvmAccelerator implements Accelerator {
         p.recordIsValid = true;
         p.recordIsNewer = 'reset';
         Atomics.store(this.#words, p.base + Control.nmis, 0);
+        this.#apics?.changed();
       },
       setInterruptLine: (level) => {
-        Atomics.store(this.#words, p.base + Control.interruptLine, level ? 1 : 0);
+        if (!this.#apics) {
+          this.#publish(index, { interrupt: level, nmi: false, smi: false });
+          return;
+        }
+        this.#apics.setInterruptLine(index, level);
+        // The guest may have turned its local APIC off, which only its thread sees.
         if (level) this.#interrupt(p);
       },
       raiseNmi: () => {
-        if (KVM_TRACE.kvm_inj_nmi.enabled) KVM_TRACE.kvm_inj_nmi.emit(index);
-        Atomics.add(this.#words, p.base + Control.nmis, 1);
-        this.#interrupt(p);
+        if (!this.#apics) {
+          this.#injectNmi(p, index);
+          return;
+        }
+        this.#apics.raiseNmi(index);
       },
       raiseSmi: () => {},
     };
   }
 
+  #injectNmi(p: Processor, index: number): void {
+    if (KVM_TRACE.kvm_inj_nmi.enabled) KVM_TRACE.kvm_inj_nmi.emit(index);
+    Atomics.add(this.#words, p.base + Control.nmis, 1);
+    this.#interrupt(p);
+  }
+
+  /** Tells a processor's thread what waits for it outside the kernel. */
+  #publish(index: number, { interrupt, nmi }: Waiting): void {
+    const p = this.#processors[index]!;
+    const line = Number(interrupt);
+    const before = Atomics.exchange(this.#words, p.base + Control.interruptLine, line);
+    if (nmi) this.#injectNmi(p, index);
+    else if (line > before) this.#interrupt(p);
+  }
+
   /** Loads what the records have and lets the threads run. */
   #resume(): void {
+    const stoodStill = this.#clock.resume();
     for (const [index, p] of this.#processors.entries()) {
       if (Atomics.load(this.#words, p.base + Control.command) === Command.run && !p.held) continue;
       p.thread ??= this.#start(p, index);
       this.#load(p);
+      if (stoodStill) p.kvm.tellOfPause();
       this.#debug(p);
       Atomics.store(this.#words, p.base + Control.command, Command.run);
       Atomics.notify(this.#words, p.base + Control.command);
@@ -367,7 +449,10 @@ export class KvmAccelerator implements Accelerator {
   }
 
   #load(p: Processor): void {
-    if (p.recordIsNewer !== 'no') p.transfer.store(p.kvm, p.recordIsNewer === 'reset');
+    if (p.recordIsNewer !== 'no') {
+      p.transfer.store(p.kvm, p.recordIsNewer);
+      if (this.#apics) Atomics.store(this.#words, p.base + Control.halted, this.#apics.loaded(p.index));
+    }
     p.recordIsNewer = 'no';
     p.recordIsValid = false;
   }
@@ -408,6 +493,7 @@ export class KvmAccelerator implements Accelerator {
       doorbell: this.#doorbell,
       stats: this.#stats,
       spins: this.options.spins,
+      recordApics: this.#apics !== undefined,
     });
   }
 
@@ -431,6 +517,8 @@ export class KvmAccelerator implements Accelerator {
 
   /** Makes a running vCPU look at its words. */
   #interrupt(p: Processor): void {
+    Atomics.add(this.#words, p.base + Control.wake, 1);
+    Atomics.notify(this.#words, p.base + Control.wake);
     if (this.#state(p) !== State.running) return;
     p.kvm.setImmediateExit(true);
     this.options.calls.interruptThread(Atomics.load(this.#words, p.base + Control.thread));
@@ -451,10 +539,7 @@ export class KvmAccelerator implements Accelerator {
 
   #takeCoalesced(): void {
     if (!this.#coalescing) return;
-    this.#processors[0]!.kvm.takeCoalesced((space, address, data) => {
-      if (space === 'memory') this.#access(address, true, data);
-      else this.#connected().portWrite(address, data.length as 1 | 2 | 4, load(data, 0, data.length as 1 | 2 | 4));
-    });
+    this.#processors[0]!.kvm.takeCoalesced((space, address, data) => this.#access.coalesced(space, address, data));
   }
 
   #answerAll(): SliceEnd | undefined {
@@ -477,19 +562,26 @@ export class KvmAccelerator implements Accelerator {
   #answer(p: Processor, index: number): SliceEnd | undefined {
     const question = Atomics.load(this.#words, p.base + Control.question);
     if (question === Question.acknowledge) {
-      const vector = this.#connected().picAcknowledge();
+      const vector = this.#apics ? this.#apics.accept(index) : this.#connected().picAcknowledge();
       if (KVM_TRACE.kvm_inj_virq.enabled) KVM_TRACE.kvm_inj_virq.emit(index, vector);
       Atomics.store(this.#words, p.base + Control.answer, vector);
+      return undefined;
+    }
+    if (question === Question.apicBase) {
+      this.#apics?.catchUp(index);
       return undefined;
     }
     const exit = p.kvm.exit();
     if (KVM_TRACE.kvm_exit.enabled) KVM_TRACE.kvm_exit.emit(index, exit.reason, hexOf(p.kvm.regs().rip));
     switch (exit.reason) {
       case 'io':
-        this.#portAccess(index, exit);
+        this.#access.io(index, exit);
         return undefined;
       case 'mmio':
-        this.#memoryAccess(index, exit);
+        if (!this.#apics?.access(index, exit)) this.#access.mmio(index, 0, exit);
+        return undefined;
+      case 'setTpr':
+        this.#apics?.catchUp(index);
         return undefined;
       case 'ioapicEoi':
         this.#connected().ioapicEoi(exit.vector);
@@ -511,74 +603,6 @@ export class KvmAccelerator implements Accelerator {
     }
   }
 
-  #portAccess(index: number, { port, size, count, write, data }: Extract<KvmExit, { reason: 'io' }>): void {
-    this.#accesses.port(port, write);
-    const services = this.#connected();
-    for (let i = 0; i < count; i++) {
-      if (write) services.portWrite(port, size, load(data, i * size, size));
-      else save(data, i * size, size, services.portRead(port, size));
-    }
-    if (KVM_TRACE.kvm_pio.enabled) {
-      KVM_TRACE.kvm_pio.emit(index, write ? 'write' : 'read', port, size, count, hexBytes(data));
-    }
-  }
-
-  #memoryAccess(index: number, { address, write, data }: Extract<KvmExit, { reason: 'mmio' }>): void {
-    this.#accesses.memory(address, write);
-    this.#access(address, write, data);
-    if (KVM_TRACE.kvm_mmio.enabled) {
-      KVM_TRACE.kvm_mmio.emit(index, write ? 'write' : 'read', address, data.length, hexBytes(data));
-    }
-  }
-
-  #access(start: number, write: boolean, data: Uint8Array): void {
-    for (let done = 0; done < data.length; ) {
-      const size = data.length - done >= 4 ? 4 : data.length - done >= 2 ? 2 : 1;
-      if (write) this.#write(start + done, size, load(data, done, size));
-      else save(data, done, size, this.#read(start + done, size));
-      done += size;
-    }
-  }
-
-  #read(address: number, size: 1 | 2 | 4): number {
-    const range = this.#find(address);
-    if (range && range.flags & FlatFlag.ramRead) return load(this.#ram(range, address, size), 0, size);
-    return this.#connected().mmioRead(range?.region ?? 0, range ? range.offset + (address - range.start) : 0, size);
-  }
-
-  #write(address: number, size: 1 | 2 | 4, value: number): void {
-    const range = this.#find(address);
-    if (range && range.flags & FlatFlag.ramWrite) save(this.#ram(range, address, size), 0, size, value);
-    else if (range) this.#connected().mmioWrite(range.region, range.offset + (address - range.start), size, value);
-  }
-
-  #ram(range: FlatRange, address: number, size: number): Uint8Array {
-    return new Uint8Array(this.memory.buffer, range.host + (address - range.start), size);
-  }
-
-  #find(address: number): FlatRange | undefined {
-    let low = 0;
-    let high = this.#ranges.length - 1;
-    while (low <= high) {
-      const middle = (low + high) >> 1;
-      const range = this.#ranges[middle]!;
-      if (address < range.start) high = middle - 1;
-      else if (address > range.last) low = middle + 1;
-      else return range;
-    }
-    return undefined;
-  }
-
-  /** KVM reports the end of an interrupt only for vectors that it finds among the routes of the I/O APIC's pins. */
-  #tellEndOf(address: number, data: number): void {
-    const message = (data & 0xff) * 0x1_0000_0000 + address;
-    if (this.#levelRoutes.has(message)) return;
-    if (this.#levelRoutes.size === IOAPIC_PINS) this.#levelRoutes.delete(this.#levelRoutes.keys().next().value!);
-    this.#levelRoutes.set(message, { gsi: 0, address: BigInt(address), data });
-    if (KVM_TRACE.kvm_set_routes.enabled) KVM_TRACE.kvm_set_routes.emit(this.#levelRoutes.size);
-    this.#vm.setRoutes([...this.#levelRoutes.values()].map((route, gsi) => ({ ...route, gsi })));
-  }
-
   #ring(): void {
     Atomics.add(this.#words, this.#doorbell, 1);
     Atomics.notify(this.#words, this.#doorbell);
@@ -597,31 +621,4 @@ export class KvmAccelerator implements Accelerator {
     if (this.#services === undefined) throw new Bug('accelerator not connected to a machine');
     return this.#services;
   }
-}
-
-const hexOf = (value: bigint): string => `0x${value.toString(16)}`;
-
-function load(data: Uint8Array, at: number, size: 1 | 2 | 4): number {
-  if (size === 1) return data[at]!;
-  const low = data[at]! | (data[at + 1]! << 8);
-  return size === 2 ? low : (low | (data[at + 2]! << 16) | (data[at + 3]! << 24)) >>> 0;
-}
-
-function save(data: Uint8Array, at: number, size: 1 | 2 | 4, value: number): void {
-  for (let i = 0; i < size; i++) data[at + i] = value >>> (8 * i);
-}
-
-const hexBytes = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join(' ');
-
-function describeStop(index: number, exit: KvmExit, vcpu: KvmVcpu): string {
-  const where = `processor ${index} at ${hexOf(vcpu.regs().rip)}`;
-  if (exit.reason === 'internalError') {
-    const bytes = exit.instruction && hexBytes(exit.instruction);
-    return bytes
-      ? `KVM cannot emulate an instruction of ${where}: ${bytes}`
-      : `KVM gave up on ${where}: internal error ${exit.suberror}`;
-  }
-  if (exit.reason === 'failEntry')
-    return `KVM could not enter ${where}: hardware reason 0x${exit.hardwareReason.toString(16)}`;
-  return `KVM stopped ${where} for a reason that is not handled: ${exit.reason === 'other' ? exit.number : exit.reason}`;
 }

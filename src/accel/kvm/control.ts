@@ -10,13 +10,19 @@ export const Control = {
   state: 1,
   /** Number of the thread in the host. */
   thread: 2,
-  /** Level of the 8259's output at this processor. */
+  /** Whether an interrupt of a chip outside the kernel waits for this processor. */
   interruptLine: 3,
   /** NMIs to inject. */
   nmis: 4,
+  /** SMIs to inject. */
+  smis: 8,
+  /** Halted: what the processor does instead of running, where KVM leaves that to us. */
+  halted: 9,
+  /** Changes whenever a halted processor should look at its words. */
+  wake: 10,
   /** Question: why `state` is `asking`. */
   question: 5,
-  /** Vector, in answer to Question.acknowledge. */
+  /** Vector, in answer to Question.acknowledge; -1: none. */
   answer: 6,
   /** Orders memory accesses; its value means nothing. */
   fence: 7,
@@ -24,8 +30,13 @@ export const Control = {
 
 export const Command = { park: 0, run: 1, end: 2 } as const;
 export const State = { starting: 0, parked: 1, running: 2, asking: 3, ended: 4 } as const;
-/** `exit`: the machine thread handles what KVM_RUN came back with; `acknowledge`: which interrupt do the 8259s offer? */
-export const Question = { exit: 0, acknowledge: 1 } as const;
+/** `hlt` ends with an interrupt, `startup` with a start-up message. */
+export const Halted = { no: 0, hlt: 1, startup: 2 } as const;
+/**
+ * `exit`: the machine thread handles what KVM_RUN came back with; `acknowledge`: which interrupt do the chips offer?
+ * `apicBase`: the guest has moved its local APIC, or turned it on or off.
+ */
+export const Question = { exit: 0, acknowledge: 1, apicBase: 2 } as const;
 
 /** What a vCPU's thread starts with. */
 export interface VcpuThreadData {
@@ -38,6 +49,8 @@ export interface VcpuThreadData {
   readonly doorbell: number;
   /** What ExitClock writes, for all vCPUs. */
   readonly stats: SharedArrayBuffer;
+  /** The kernel has no local APIC: HLT is for us. */
+  readonly recordApics: boolean;
   /** How often to look for an answer before going to sleep over it. */
   readonly spins: number;
 }

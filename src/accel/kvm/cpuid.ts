@@ -4,6 +4,7 @@ import { FEATURE_WORDS, type FeatureWord } from '../../guest/x86/features.js';
 import { LAPIC, X86 } from '../../guest/x86/state.js';
 import { XsaveArea } from '../../guest/x86/xsave-layout.js';
 import { CPUID_SIGNIFICANT_INDEX, type CpuidEntry } from './abi.js';
+import type { IrqchipMode } from './irqchip-mode.js';
 
 const ANY = 0xffffffff;
 const XSAVE_LEAF = 0xd;
@@ -17,19 +18,40 @@ const LOGICAL_COUNT = 0x00ff_0000;
 const REPEATED = 0x0183_f3ff;
 const USUAL_PHYS_BITS = 40;
 const NO_ENTRY = { index: 0, flags: 0, eax: 0, ebx: 0, ecx: 0, edx: 0 } as const;
-/** Set by KVM itself, or in leaf 1 and not announced: bits that are kept although the host's list lacks them. */
-const KEPT: Readonly<Record<string, number>> = { '1:ecx': 0x8000_0000 | 0x0100_0000, '1:edx': 0x1000_0000 };
+/** Leaf 1 ECX: KVM does these, but does not announce them all. */
+const HYPERVISED = 0x8000_0000;
+const TSC_DEADLINE = 0x0100_0000;
+const X2APIC = 0x0020_0000;
+/** Leaf 1 EDX: several logical processors. */
+const HTT = 0x1000_0000;
+const KVM_FEATURES = HYPERVISOR + 1;
+/** Paravirtual features of the local APIC in the kernel: page-fault interrupts, EOI, kicks, interrupts among processors, wider destinations. */
+const KVM_APIC_FEATURES = (1 << 4) | (1 << 6) | (1 << 7) | (1 << 11) | (1 << 14) | (1 << 15);
+
+/** What of KVM's list a guest can have whose interrupt controllers are there. */
+export function usableCpuid(supported: readonly CpuidEntry[], irqchip: IrqchipMode): CpuidEntry[] {
+  const kernelApic = irqchip !== 'off';
+  return supported.map((entry) => {
+    if (entry.function === 1) {
+      const ecx = entry.ecx | HYPERVISED | TSC_DEADLINE;
+      const usable = kernelApic ? ecx : ecx & ~(TSC_DEADLINE | X2APIC);
+      return { ...entry, ecx: usable >>> 0, edx: (entry.edx | HTT) >>> 0 };
+    }
+    if (entry.function === KVM_FEATURES && !kernelApic) {
+      return { ...entry, eax: (entry.eax & ~KVM_APIC_FEATURES) >>> 0 };
+    }
+    return entry;
+  });
+}
 
 /** The bits of a feature word that a guest can have here. */
-function hostWord(supported: readonly CpuidEntry[], { leaf, subleaf, register }: FeatureWord): number {
-  const host = supported.find((s) => s.function === leaf && s.index === subleaf)?.[register] ?? 0;
-  return host | (KEPT[`${leaf}:${register}`] ?? 0);
-}
+const hostWord = (supported: readonly CpuidEntry[], { leaf, subleaf, register }: FeatureWord): number =>
+  supported.find((s) => s.function === leaf && s.index === subleaf)?.[register] ?? 0;
 
 const text = (words: readonly number[]): string =>
   new TextDecoder('latin1').decode(new Uint8Array(Uint32Array.from(words).buffer));
 
-/** What this host's KVM has for guests, as CPU models see it. */
+/** What this host's KVM has for guests, as CPU models see it; of what `usableCpuid` gives. */
 export function hostProcessor(supported: readonly CpuidEntry[]): HostProcessor {
   const leaf = (number: number): CpuidEntry =>
     supported.find((s) => s.function === number) ?? { ...NO_ENTRY, function: number };

@@ -38,7 +38,6 @@ export class KernelChips implements AcceleratorChips {
   ) {
     vm.createIrqchip();
     vm.createPit();
-    vm.setRoutes(PC_ROUTES);
   }
 
   setInput(gsi: number, level: boolean): void {

@@ -1,7 +1,7 @@
 // hot path
 /** What a vCPU's thread does: KVM_RUN, and asking the machine thread when KVM cannot go on alone. */
 import { Exit, MpState } from './abi.js';
-import { Command, Control, Question, State, type VcpuThreadData } from './control.js';
+import { Command, Control, Halted, Question, State, type VcpuThreadData } from './control.js';
 import { ExitClock } from './exit-stats.js';
 import type { HostCalls } from './host-calls.js';
 import { KvmVcpu } from './vcpu.js';
@@ -33,10 +33,16 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
       Atomics.wait(words, at + Control.state, State.asking);
     }
   };
+  const isForUs = (reason: number): boolean =>
+    reason !== Exit.interrupted &&
+    reason !== Exit.irqWindowOpen &&
+    reason !== Exit.intr &&
+    !(reason === Exit.hlt && data.recordApics);
   const enter = (): number => {
     clock.enter(calls.now());
     const reason = vcpu.run();
     clock.exit(calls.now(), reason);
+    if (reason === Exit.hlt && data.recordApics) Atomics.store(words, at + Control.halted, Halted.hlt);
     return reason;
   };
   /** What the machine thread answered reaches the guest with the next KVM_RUN: before that, registers are half done. */
@@ -74,9 +80,16 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
     vcpu.setImmediateExit(true);
     enter();
   };
+  /** Something waits that ends HLT? */
+  const wakes = (): boolean =>
+    Atomics.load(words, at + Control.nmis) > 0 ||
+    Atomics.load(words, at + Control.smis) > 0 ||
+    (Atomics.load(words, at + Control.interruptLine) !== 0 && vcpu.readyForInterrupt);
   if (Atomics.load(words, at + Control.command) !== Command.end) refresh();
+  let apicBase = vcpu.apicBaseLow;
   for (;;) {
     vcpu.setImmediateExit(false);
+    const wake = Atomics.load(words, at + Control.wake);
     // A kick that came before the line above is seen below, one that comes after it ends the next KVM_RUN.
     Atomics.add(words, at + Control.fence, 1);
     const command = Atomics.load(words, at + Control.command);
@@ -90,20 +103,39 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
       continue;
     }
     Atomics.store(words, at + Control.state, State.running);
+    const halted = Atomics.load(words, at + Control.halted);
+    if (halted !== Halted.no) {
+      if (halted === Halted.startup || !wakes()) {
+        Atomics.wait(words, at + Control.wake, wake);
+        continue;
+      }
+      Atomics.store(words, at + Control.halted, Halted.no);
+    }
+    if (Atomics.load(words, at + Control.smis) > 0) {
+      Atomics.sub(words, at + Control.smis, 1);
+      vcpu.smi();
+    }
     if (Atomics.load(words, at + Control.nmis) > 0) {
       Atomics.sub(words, at + Control.nmis, 1);
       vcpu.nmi();
     }
     if (Atomics.load(words, at + Control.interruptLine) !== 0 && vcpu.readyForInterrupt) {
       ask(Question.acknowledge);
-      vcpu.interrupt(Atomics.load(words, at + Control.answer));
-      offered = true;
+      const vector = Atomics.load(words, at + Control.answer);
+      if (vector >= 0) {
+        vcpu.interrupt(vector);
+        offered = true;
+      }
       vcpu.requestInterruptWindow(false);
     } else vcpu.requestInterruptWindow(Atomics.load(words, at + Control.interruptLine) !== 0);
     const reason = enter();
     if (reason !== Exit.interrupted) offered = false;
     unfinished = isHalfDone(reason);
-    if (reason !== Exit.interrupted && reason !== Exit.irqWindowOpen && reason !== Exit.intr) ask(Question.exit);
+    if (isForUs(reason)) ask(Question.exit);
+    if (data.recordApics && vcpu.apicBaseLow !== apicBase) {
+      apicBase = vcpu.apicBaseLow;
+      ask(Question.apicBase);
+    }
   }
   vcpu.detach();
   tell(State.ended);

@@ -35,6 +35,7 @@ import {
   RUN_MMIO,
   RUN_MSR,
   RUN_SYSTEM_EVENT,
+  RunFlag,
   SREGS,
   type Sregs,
   TRANSLATION,
@@ -317,6 +318,43 @@ export class KvmVcpu implements KvmProcessor {
 
   nmi(): void {
     this.#vcpu.number('KVM_NMI');
+  }
+
+  /** Lets a guest that uses KVM's clock know that it stood still, so that its watchdogs do not bark. */
+  tellOfPause(): void {
+    // A guest without that clock need not know.
+    this.calls.ioctl(this.fd, Request.KVM_KVMCLOCK_CTRL, 0);
+  }
+
+  smi(): void {
+    this.#vcpu.number('KVM_SMI');
+  }
+
+  /** Whether the last `run` came back from system management mode. */
+  get inSmm(): boolean {
+    return (this.runView.getUint16(RUN.at.flags, true) & RunFlag.smm) !== 0;
+  }
+
+  /** Without a local APIC in the kernel: CR8 and IA32_APIC_BASE as of the last `run`; the next one takes CR8. */
+  get cr8(): number {
+    return this.runView.getUint32(RUN.at.cr8, true);
+  }
+
+  set cr8(value: number) {
+    this.runView.setBigUint64(RUN.at.cr8, BigInt(value), true);
+  }
+
+  get apicBase(): bigint {
+    return this.runView.getBigUint64(RUN.at.apicBase, true);
+  }
+
+  get apicBaseLow(): number {
+    return this.runView.getUint32(RUN.at.apicBase, true);
+  }
+
+  /** What `apicBase` says until the next `run`. */
+  set apicBase(value: bigint) {
+    this.runView.setBigUint64(RUN.at.apicBase, value, true);
   }
 
   tscKhz(): number {

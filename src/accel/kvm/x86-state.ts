@@ -5,13 +5,13 @@
  */
 
 import type { Segment, SegmentName, X86Registers } from '../../guest/x86/registers.js';
-import { ClockRate, DebuggerFlag, GPR, IntReq, LAPIC, X86 } from '../../guest/x86/state.js';
+import { ClockRate, DebuggerFlag, GPR, IntReq, LAPIC, PARAVIRTUAL_MSRS, X86 } from '../../guest/x86/state.js';
 import { lapicTimerStep } from '../../guest/x86/vcpu-state.js';
-import { XsaveArea, XsaveBit } from '../../guest/x86/xsave-layout.js';
 import { VCPU } from '../../ir/layout.js';
 import { EventsValid, type KvmSegment, MpState, type Regs, type Sregs } from './abi.js';
 import type { GuestDebugRequest, KvmProcessor } from './interface.js';
 import { KVM_TRACE } from './trace.js';
+import { type XsaveOffsets, XsaveTransfer } from './xsave-state.js';
 
 /** MSRs by the field that holds them; arrays element by element. */
 export const MSRS: readonly (readonly [index: number, field: string, element: number])[] = [
@@ -31,6 +31,9 @@ export const MSRS: readonly (readonly [index: number, field: string, element: nu
   [0xc0000084, 'fmask', 0],
   [0xc0000102, 'kernelGsBase', 0],
   [0xc0000103, 'tscAux', 0],
+  [0x3b, 'tscAdjust', 0],
+  [0x48, 'specCtrl', 0],
+  [0xda0, 'xss', 0],
 ];
 
 /** KVM's names of the segments that ours have in KVM_GET_SREGS. */
@@ -57,8 +60,6 @@ const LAPIC_PAGE: readonly (readonly [offset: number, field: string, element: nu
 
 const TSC = 0x10;
 const TSC_DEADLINE = 0x6e0;
-/** KVM's own, which make it write into guest memory: system time (old and new), async page faults, steal time, EOI. */
-const PARAVIRTUAL = [0x12, 0x11, 0x4b564d01, 0x4b564d00, 0x4b564d02, 0x4b564d03, 0x4b564d04];
 const Page = { timerInitial: 0x380, timerCurrent: 0x390, timerDivide: 0x3e0, timer: 0x320 } as const;
 const PERIODIC = 1 << 17;
 /** Ticks of the emulated processors' time stamp counter, a nanosecond. */
@@ -77,23 +78,39 @@ const XSTATE_BV = 512;
 const DR6 = 6;
 const DR7 = 7;
 
+/**
+ * How much newer a record is than KVM's state. `yes`: what KVM was about to deliver stays; `init`: nothing is under way any
+ * more; `reset`: clocks are the record's too.
+ */
+export type StoreScope = 'no' | 'yes' | 'init' | 'reset';
+
 /** Moves one vCPU's state; the addresses are those of its record. */
 export class X86StateTransfer {
+  readonly xsave: XsaveTransfer;
   readonly #view: DataView;
 
   constructor(
     memory: WebAssembly.Memory,
     private readonly registers: X86Registers,
     private readonly state: number,
-    /** Virtual time, ns. */
-    private readonly now: () => number,
+    private readonly surroundings: {
+      /** Virtual time, ns. */
+      now(): number;
+      /** Whether KVM has the local APIC; if not, the record is it, and halting is not KVM's either. */
+      readonly kernelApic: boolean;
+      /** Of this KVM's XSAVE areas. */
+      readonly xsave: XsaveOffsets;
+    },
   ) {
     this.#view = new DataView(memory.buffer);
+    this.xsave = new XsaveTransfer(memory, registers, surroundings.xsave);
   }
 
-  /** Record to KVM. `fresh`: after a reset, nothing is under way; else what KVM was about to deliver stays so. */
-  store(vcpu: KvmProcessor, fresh: boolean): void {
+  /** Record to KVM. */
+  store(vcpu: KvmProcessor, scope: StoreScope): void {
     const { registers } = this;
+    const { kernelApic } = this.surroundings;
+    const fresh = scope !== 'yes';
     const regs = vcpu.regs();
     for (const name of [...GPR, 'rip', 'rflags'] as (keyof Regs)[]) regs[name] = registers.get(name);
     const sregs = vcpu.sregs();
@@ -112,14 +129,16 @@ export class X86StateTransfer {
     vcpu.setXcr0(this.#wide('xcr0'));
     const area = vcpu.xsave();
     if (fresh) area.fill(0, XSTATE_BV, XSTATE_BV + 8);
-    this.fillXsave(area);
+    this.xsave.fill(area);
     vcpu.setXsave(area);
     const refused = vcpu.setMsrs(new Map(MSRS.map(([index, field, element]) => [index, this.#wide(field, element)])));
     if (KVM_TRACE.kvm_msr_refused.enabled) for (const index of refused) KVM_TRACE.kvm_msr_refused.emit(vcpu.id, index);
-    const page = vcpu.lapic();
-    this.fillLapic(page);
-    vcpu.setLapic(page);
-    if (fresh) this.#storeTime(vcpu);
+    if (kernelApic) {
+      const page = vcpu.lapic();
+      this.fillLapic(page);
+      vcpu.setLapic(page);
+    }
+    if (scope === 'reset') this.#storeTime(vcpu);
     const dr = (n: number): bigint => this.#wide('dr', n);
     vcpu.setDebugRegs({ db: [dr(0), dr(1), dr(2), dr(3)], dr6: dr(DR6), dr7: dr(DR7), flags: 0n });
     const events = vcpu.events();
@@ -129,7 +148,13 @@ export class X86StateTransfer {
       nmiMasked: registers.field('nmiBlocked') ? 1 : 0,
       flags: EventsValid.nmiPending | EventsValid.shadow,
     });
-    if (fresh && this.#view.getUint32(this.state + VCPU.at['interruptRequest']!, true) & IntReq.nmi) vcpu.nmi();
+    const requests = this.state + VCPU.at['interruptRequest']!;
+    const bits = this.#view.getUint32(requests, true);
+    if (fresh && bits & IntReq.nmi) {
+      vcpu.nmi();
+      this.#view.setUint32(requests, bits & ~IntReq.nmi, true);
+    }
+    if (!kernelApic) return;
     const waits = registers.field('waitForSipi') !== 0;
     const halted = this.#view.getUint32(this.state + VCPU.at['halted']!, true) !== 0;
     vcpu.setMpState(waits ? MpState.uninitialized : halted ? MpState.halted : MpState.runnable);
@@ -149,15 +174,18 @@ export class X86StateTransfer {
     this.#setWide('apicBase', 0, sregs.apicBase);
     for (const name of [...GPR, 'rip', 'rflags'] as (keyof Regs)[]) registers.set(name, regs[name]);
     this.#setWide('xcr0', 0, vcpu.xcr0());
-    this.takeXsave(vcpu.xsave());
+    this.xsave.take(vcpu.xsave());
     vcpu.msrs(MSRS.map(([index]) => index)).forEach((value, i) => {
       const [, field, element] = MSRS[i]!;
       if (value !== undefined) this.#setWide(field, element, value);
     });
-    this.takeLapic(vcpu.lapic());
+    if (this.surroundings.kernelApic) this.takeLapic(vcpu.lapic());
     const [tsc = 0n, deadline = 0n] = vcpu.msrs([TSC, TSC_DEADLINE]);
     this.#setWide('tscOffset', 0, BigInt.asUintN(64, tsc - this.#nowTicks()));
     this.#setWide('tscDeadline', 0, deadline);
+    vcpu.msrs(PARAVIRTUAL_MSRS).forEach((value = 0n, i) => {
+      this.#setWide('paravirtual', i, value);
+    });
     const debug = vcpu.debugRegs();
     debug.db.forEach((value, i) => {
       this.#setWide('dr', i, value);
@@ -165,6 +193,7 @@ export class X86StateTransfer {
     this.#setWide('dr', DR6, debug.dr6);
     this.#setWide('dr', DR7, debug.dr7);
     registers.setField('nmiBlocked', vcpu.events().nmiMasked);
+    if (!this.surroundings.kernelApic) return;
     const mode = vcpu.mpState();
     registers.setField('waitForSipi', mode === MpState.uninitialized || mode === MpState.initReceived ? 1 : 0);
     this.#view.setUint32(this.state + VCPU.at['halted']!, mode === MpState.runnable ? 0 : 1, true);
@@ -186,7 +215,11 @@ export class X86StateTransfer {
     const initial = view.getUint32(Page.timerInitial, true);
     const current = view.getUint32(Page.timerCurrent, true);
     const gone = (initial - current) * lapicTimerStep(view.getUint32(Page.timerDivide, true));
-    this.#view.setFloat64(lapic + LAPIC.at['timerStart']!, current === 0 ? -1 : Math.max(0, this.now() - gone), true);
+    this.#view.setFloat64(
+      lapic + LAPIC.at['timerStart']!,
+      current === 0 ? -1 : Math.max(0, this.surroundings.now() - gone),
+      true,
+    );
   }
 
   /** What a debugger wants, as the record has it. */
@@ -224,16 +257,25 @@ export class X86StateTransfer {
     this.#view.setUint32(requests, this.#view.getUint32(requests, true) | nmi, true);
   }
 
+  /** KVM's clock for guests, ns, as the record has it. */
+  clock(): bigint {
+    return this.#wide('paravirtualClock');
+  }
+
+  setClock(ns: bigint): void {
+    this.#setWide('paravirtualClock', 0, ns);
+  }
+
   /** After a reset, or in a machine that was loaded. */
   #storeTime(vcpu: KvmProcessor): void {
-    const values = new Map(PARAVIRTUAL.map((index) => [index, 0n]));
+    const values = new Map<number, bigint>(PARAVIRTUAL_MSRS.map((index, i) => [index, this.#wide('paravirtual', i)]));
     values.set(TSC, BigInt.asUintN(64, this.#wide('tscOffset') + this.#nowTicks()));
     values.set(TSC_DEADLINE, this.#wide('tscDeadline'));
     vcpu.setMsrs(values);
   }
 
   #nowTicks(): bigint {
-    return BigInt(Math.round(this.now())) * TSC_RATE;
+    return BigInt(Math.round(this.surroundings.now())) * TSC_RATE;
   }
 
   /** What is left on the local APIC's timer. */
@@ -241,7 +283,7 @@ export class X86StateTransfer {
     const start = this.#view.getFloat64(this.state + X86.at['lapic']! + LAPIC.at['timerStart']!, true);
     const initial = page.getUint32(Page.timerInitial, true);
     if (start < 0 || initial === 0) return 0;
-    const gone = Math.floor((this.now() - start) / lapicTimerStep(page.getUint32(Page.timerDivide, true)));
+    const gone = Math.floor((this.surroundings.now() - start) / lapicTimerStep(page.getUint32(Page.timerDivide, true)));
     if (page.getUint32(Page.timer, true) & PERIODIC) return initial - (gone % initial);
     return Math.max(0, initial - gone);
   }
@@ -257,62 +299,6 @@ export class X86StateTransfer {
     const found = MSRS.find(([number]) => number === index);
     if (found) this.#setWide(found[1], found[2], value);
     return found !== undefined;
-  }
-
-  /** Record to an XSAVE area in the standard format; components that the record has not stay. */
-  fillXsave(area: Uint8Array): void {
-    const view = new DataView(area.buffer, area.byteOffset);
-    const { registers } = this;
-    const top = registers.field('fpTop');
-    view.setUint16(0, registers.field('fcw'), true);
-    view.setUint16(2, (registers.field('fsw') & ~0x3800) | (top << 11), true);
-    view.setUint8(4, ~registers.field('fpTags') & 0xff);
-    view.setUint16(6, registers.field('fop'), true);
-    view.setBigUint64(8, this.#wide('fip'), true);
-    view.setBigUint64(16, this.#wide('fdp'), true);
-    view.setUint32(24, registers.field('mxcsr'), true);
-    for (let i = 0; i < 8; i++) this.#copy(area, 32 + 16 * i, this.#bytes('fpr', 16 * ((top + i) & 7), 10));
-    for (let i = 0; i < 16; i++) {
-      this.#copy(area, 160 + 16 * i, this.#bytes('zmm', 64 * i, 16));
-      this.#copy(area, XsaveArea.avx + 16 * i, this.#bytes('zmm', 64 * i + 16, 16));
-    }
-    const avx = this.#wide('xcr0') & BigInt(XsaveBit.avx);
-    const present = view.getBigUint64(XSTATE_BV, true) & ~BigInt(XsaveBit.avx);
-    view.setBigUint64(XSTATE_BV, present | BigInt(XsaveBit.x87 | XsaveBit.sse) | avx, true);
-  }
-
-  takeXsave(area: Uint8Array): void {
-    const view = new DataView(area.buffer, area.byteOffset);
-    const { registers } = this;
-    const present = Number(view.getBigUint64(XSTATE_BV, true) & 0xffffn);
-    const status = view.getUint16(2, true);
-    const top = (status >> 11) & 7;
-    registers.setField('fpTop', top);
-    registers.setField('fcw', view.getUint16(0, true));
-    registers.setField('fsw', status & ~0x3800);
-    registers.setField('fpTags', ~view.getUint8(4) & 0xff);
-    registers.setField('fop', view.getUint16(6, true));
-    this.#setWide('fip', 0, view.getBigUint64(8, true));
-    this.#setWide('fdp', 0, view.getBigUint64(16, true));
-    registers.setField('mxcsr', view.getUint32(24, true));
-    for (let i = 0; i < 8; i++) {
-      this.#bytes('fpr', 16 * ((top + i) & 7), 10).set(area.subarray(32 + 16 * i, 42 + 16 * i));
-    }
-    for (let i = 0; i < 16; i++) {
-      this.#bytes('zmm', 64 * i, 16).set(area.subarray(160 + 16 * i, 176 + 16 * i));
-      const high = XsaveArea.avx + 16 * i;
-      const upper = this.#bytes('zmm', 64 * i + 16, 16);
-      if (present & XsaveBit.avx) upper.set(area.subarray(high, high + 16));
-      else upper.fill(0);
-    }
-  }
-
-  #copy(to: Uint8Array, at: number, from: Uint8Array): void {
-    to.set(from, at);
-  }
-
-  #bytes(field: string, offset: number, count: number): Uint8Array {
-    return new Uint8Array(this.#view.buffer, this.state + X86.at[field]! + offset, count);
   }
 
   #wide(field: string, element = 0): bigint {

@@ -22,11 +22,23 @@ export interface Runtime {
   updateMode(cpu: number): void;
   h_wrmsr(cpu: number, a: bigint, b: bigint, imm: number): bigint;
   resetCpu(cpu: number, isBsp: number): void;
+  /** INIT, and a start-up message to a processor that waits for one. */
+  initProcessor(cpu: number): void;
+  startProcessor(cpu: number): void;
   setIntr(cpu: number, level: number): void;
   raiseNmi(cpu: number): void;
   raiseSmi(cpu: number): void;
   setA20(cpu: number, enabled: number): void;
   lapicTimerExpired(cpu: number): void;
+  /** 1: a physical address in the page of this processor's local APIC, which `localRead` and `localWrite` are for. */
+  localIo(physical: bigint, cpu: number): number;
+  localRead(cpu: number, physical: bigint, bytes: number): bigint;
+  localWrite(cpu: number, physical: bigint, bytes: number, value: bigint): void;
+  readTpr(cpu: number): number;
+  writeTpr(cpu: number, value: number): void;
+  writeApicBase(cpu: number, value: bigint): void;
+  /** Takes the interrupt that local APIC or 8259s offer: its vector, or -1. */
+  acceptInterrupt(cpu: number): number;
   apicDeliver(
     machine: number,
     destination: number,

@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 import type { CapabilityName } from '../../accel/kvm/abi.js';
 import { KvmAccelerator, type KvmOptions } from '../../accel/kvm/accelerator.js';
-import { hostProcessor } from '../../accel/kvm/cpuid.js';
+import { hostProcessor, usableCpuid } from '../../accel/kvm/cpuid.js';
 import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
 import type { Kvm } from '../../accel/kvm/kvm.js';
 import { MODE_TEXT, probe } from '../../accel/kvm/probe.js';
@@ -20,17 +20,13 @@ import type { AcceleratorName } from '../options/wishes.js';
 const SPINS = 4000;
 
 /** Capabilities that each way of making interrupt controllers needs, and what that is called. */
-const IRQCHIP_NEEDS: Readonly<
-  Record<Exclude<IrqchipMode, 'off'>, readonly [what: string, capabilities: readonly CapabilityName[]]>
-> = {
+const IRQCHIP_NEEDS: Readonly<Record<IrqchipMode, readonly [what: string, capabilities: readonly CapabilityName[]]>> = {
   on: ['interrupt controllers', ['IRQCHIP', 'PIT2', 'IRQ_ROUTING']],
   split: ['split interrupt controller', ['SPLIT_IRQCHIP']],
+  off: ['interrupt controller', []],
 };
 
 function openUsable(irqchip: IrqchipMode): Kvm {
-  if (irqchip === 'off') {
-    throw new UserError('Tinamou does not have kernel_irqchip=off yet: use kernel_irqchip=on or split');
-  }
   const kvm = openKvm();
   const [what, needs] = IRQCHIP_NEEDS[irqchip];
   const missing = needs.find((name) => kvm.capability(name) === 0);
@@ -63,7 +59,7 @@ export function chooseAccelerator(
     try {
       const next = wanted[i + 1];
       const kvm = openUsable(irqchip);
-      const host = hostProcessor(kvm.supportedCpuid());
+      const host = hostProcessor(usableCpuid(kvm.supportedCpuid(), irqchip));
       const missing = missingModes(kvm);
       kvm.close();
       if (missing === undefined) return { name, host };

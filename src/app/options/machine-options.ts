@@ -91,8 +91,8 @@ export function enableKvm(w: Wishes): void {
 }
 
 const KVM_ACCEL_HELP = `kvm-accel options:
-  kernel_irqchip=on|split
-                         - on: interrupt controllers and timer in the kernel; split: only the local APICs
+  kernel_irqchip=on|off|split
+                         - on: interrupt controllers and timer in the kernel; split: only the local APICs; off: none
 `;
 
 function setIrqchip(w: Wishes, o: Keyval): void {

@@ -48,6 +48,12 @@ export const LAPIC = layout('Lapic', [
   ['external', 'u32'], // an ExtINT message came: the 8259 is to be asked for a vector
 ]);
 
+/**
+ * KVM's own model-specific registers, which make it write into guest memory: system time, wall clock, asynchronous page
+ * faults (their vector first), steal time, end of interrupt.
+ */
+export const PARAVIRTUAL_MSRS = [0x4b564d01, 0x4b564d00, 0x4b564d06, 0x4b564d02, 0x4b564d03, 0x4b564d04] as const;
+
 const fields: FieldSpec[] = [];
 for (const r of GPR) fields.push([r, 'u64']);
 fields.push(
@@ -143,6 +149,12 @@ fields.push(
   ['mxcsr', 'u32'],
   ['fip', 'u64'],
   ['fdp', 'u64'],
+  // What only guests under other accelerators use.
+  ['opmask', 'u64', 8],
+  ['zmmHigh', { bytes: 16 * 64, align: 64 }], // ZMM16..31
+  ['specCtrl', 'u64'],
+  ['paravirtual', 'u64', PARAVIRTUAL_MSRS.length],
+  ['paravirtualClock', 'u64'], // ns; of the whole machine, the same in each record
 );
 
 /** Field offsets count from the start of the vCPU header. */

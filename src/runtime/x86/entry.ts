@@ -19,8 +19,19 @@ export { flushAll as tlbFlush } from './address-spaces';
 export { apicDeliver } from './apic-bus';
 export { deliverFault } from './exceptions';
 export { condition, flagCondition, readEflags, writeEflags } from './flags';
-export { lapicTimerExpired, localRead, raiseNmi, setIntr } from './lapic';
+export {
+  acceptInterrupt,
+  lapicTimerExpired,
+  localIo,
+  localRead,
+  localWrite,
+  raiseNmi,
+  readTpr,
+  setIntr,
+  writeApicBase,
+  writeTpr,
+} from './lapic';
 export { updateMode } from './mode';
 export { debugLeaf, debugPageMask, debugTranslate } from './paging';
 export { handleRequests, raiseSmi } from './requests';
-export { resetCpu, setA20 } from './reset';
+export { initProcessor, resetCpu, setA20, startProcessor } from './reset';

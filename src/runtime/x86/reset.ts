@@ -47,12 +47,16 @@ import {
   X86_MXCSR,
   X86_NMI_BLOCKED,
   X86_OLD_EXCEPTION,
+  X86_OPMASK,
+  X86_PARAVIRTUAL,
+  X86_PARAVIRTUAL_CLOCK,
   X86_PAT,
   X86_PENDING_DR6,
   X86_PKRU,
   X86_RAX,
   X86_SIPI_VECTOR,
   X86_SMBASE,
+  X86_SPEC_CTRL,
   X86_STAR,
   X86_SYSENTER_CS,
   X86_SYSENTER_EIP,
@@ -65,6 +69,7 @@ import {
   X86_XCR0,
   X86_XSS,
   X86_ZMM,
+  X86_ZMM_HIGH,
 } from '../generated/x86';
 import { flushAll } from './address-spaces';
 import { CR0_CD, CR0_ET, CR0_NW, cr0, setPc, setReg, setSegment } from './cpu';
@@ -77,6 +82,8 @@ import { REAL_CODE, REAL_DATA } from './segments';
 const PAT_RESET: u64 = 0x0007040600070406;
 const LDT_ATTR: u32 = 0x82;
 const TSS_ATTR: u32 = 0x8b;
+
+const PARAVIRTUAL_BYTES: usize = X86_PARAVIRTUAL_CLOCK - X86_PARAVIRTUAL;
 
 /** What INIT and reset have in common: the integer and system registers. */
 function initRegisters(cpu: usize): void {
@@ -160,6 +167,11 @@ export function resetCpu(cpu: usize, isBsp: u32): void {
   store<u32>(cpu + X86_HARD_PENDING, 0);
   store<u64>(cpu + X86_APIC_BASE, BASE_RESET | BASE_ENABLE | (isBsp !== 0 ? BASE_BSP : 0));
 
+  store<u64>(cpu + X86_SPEC_CTRL, 0);
+  memory.fill(cpu + X86_PARAVIRTUAL, 0, PARAVIRTUAL_BYTES);
+
+  memory.fill(cpu + X86_OPMASK, 0, 8 * 8);
+  memory.fill(cpu + X86_ZMM_HIGH, 0, 16 * 64);
   memory.fill(cpu + X86_ZMM, 0, 16 * 64);
   memory.fill(cpu + X86_FPR, 0, 8 * 16);
   store<u32>(cpu + X86_FP_TOP, 0);

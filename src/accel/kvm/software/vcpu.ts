@@ -29,6 +29,7 @@ import {
 import { KvmError } from '../error.js';
 import type { GuestDebugRequest, KvmExit, KvmProcessor } from '../interface.js';
 import { fromKvm, SEGMENTS, TABLES, toKvm, X86StateTransfer } from '../x86-state.js';
+import { OWN_OFFSETS } from '../xsave-state.js';
 
 const EINVAL = 22;
 const MOST_CPUID = 128;
@@ -95,7 +96,11 @@ export class SoftwareVcpu implements KvmProcessor {
     this.id = record.index;
     this.#state = record.state;
     this.#registers = new X86Registers(tcg.memory, record.state, tcg.runtime);
-    this.#transfer = new X86StateTransfer(tcg.memory, this.#registers, record.state, around.now);
+    this.#transfer = new X86StateTransfer(tcg.memory, this.#registers, record.state, {
+      now: around.now,
+      kernelApic: false,
+      xsave: OWN_OFFSETS,
+    });
     this.#view = new DataView(tcg.memory.buffer);
     record.reset();
     // Without an irqchip there are no local APICs.
@@ -238,14 +243,14 @@ export class SoftwareVcpu implements KvmProcessor {
 
   xsave(): Uint8Array {
     const area = new Uint8Array(XSAVE_BYTES);
-    this.#transfer.fillXsave(area);
+    this.#transfer.xsave.fill(area);
     return area;
   }
 
   setXsave(area: Uint8Array): void {
     const whole = new Uint8Array(XSAVE_BYTES);
     whole.set(area);
-    this.#transfer.takeXsave(whole);
+    this.#transfer.xsave.take(whole);
   }
 
   xcr0(): bigint {
