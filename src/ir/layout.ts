@@ -139,12 +139,16 @@ export const BLOCK = layout('Block', [
   ['flags', 'u32'], // BlockFlag
   ['region', 'u32'], // non-zero: part of that many compiled regions
   ['sideExits', 'u32'], // of the region that this block heads
+  ['runs', 'u32'], // how often the interpreter has entered it
 ]);
 /** Guest calls in progress that may be WebAssembly calls: bounds the host's stack. */
 export const MAX_CALL_DEPTH = 160;
 export const WHOLE_BLOCK = 2047;
-/** `queued`: its region is about to be compiled; `indirect`: an indirect jump has led to it. */
-export const BlockFlag = { queued: 1, indirect: 2 } as const;
+/**
+ * `queued`: its region is about to be compiled; `indirect`: an indirect jump has led to it; `deferred`: it has been hot once, but
+ * as it is part of other regions it has to be so for longer.
+ */
+export const BlockFlag = { queued: 1, indirect: 2, deferred: 4 } as const;
 /** A region with so many side exits is compiled again, so that it fills the TLB itself. */
 export const MANY_SIDE_EXITS = 16;
 

@@ -14,6 +14,10 @@ export interface JitOptions extends LowerOptions {
   /** The block for code at a linear-memory address under a mode, or 0: then jumps there leave the region. */
   readonly lookup: BlockLookup;
   readonly indirectTargets: IndirectTargets;
+  /** Blocks that have run less often are no part of a region that others head. */
+  readonly minRuns: number;
+  /** How many more entries a head that is part of other regions must have to be compiled. */
+  readonly deferral: number;
   /** Monotonic ns, for the statistics. */
   readonly now: () => number;
 }
@@ -128,6 +132,7 @@ export class Jit {
   /** A block became hot: the region it heads is to be compiled. `cpu`: the vCPU with the block's pc in its header, or 0. */
   request(head: number, cpu = 0): void {
     const { words } = this;
+    if (cpu !== 0 && this.defer(head)) return;
     const pc = (cpu + PC) / 4;
     this.enqueue(head, cpu === 0 ? NOWHERE : { cpu, low: words[pc] as number, high: words[pc + 1] as number });
     // Regions that ended here as nothing was known of this code can go on in it.
@@ -138,6 +143,22 @@ export class Jit {
     for (const c of this.byIndirectPage.get((words[head / 4 + HOST] as number) & ~0xfff) ?? []) {
       if (c.version < MAX_VERSIONS && !c.members.includes(head)) this.enqueue(c.head, c.origin);
     }
+  }
+
+  /**
+   * Code of other regions that is entered in the middle, as guest calls were unwound by a fault or an interrupt: interpreting it
+   * costs less than compiling it once more, until it has happened very often.
+   */
+  private defer(head: number): boolean {
+    const { words } = this;
+    const { deferral } = this.options;
+    const w = head / 4;
+    const flags = words[w + FLAGS] as number;
+    if (deferral === 0 || words[w + REGION] === 0 || (flags & BlockFlag.deferred) !== 0) return false;
+    words[w + FLAGS] = flags | BlockFlag.deferred;
+    // It is hot when the count has come to the threshold again, by way of zero.
+    words[w + HEAT] = -deferral;
+    return true;
   }
 
   private enqueue(head: number, origin: Origin): void {
@@ -214,6 +235,7 @@ export class Jit {
         locate,
         this.indirectTargets(words[w + MODE] as number),
         (words[w + REGION] as number) - (old === undefined ? 0 : 1),
+        this.options.minRuns,
       );
       if (region.blocks.length === 0 || !improves(region, old)) continue;
       const body = this.lowering.lower(region, words, writer);

@@ -21,6 +21,7 @@ const OPS_COUNT = (BLOCK.at['ops'] as number) / 4;
 const HOST2 = (BLOCK.at['host2'] as number) / 4;
 const SIDE_EXITS = (BLOCK.at['sideExits'] as number) / 4;
 const BYTES = (BLOCK.at['bytes'] as number) / 4;
+const RUNS = (BLOCK.at['runs'] as number) / 4;
 
 /** Pages a region may be in. */
 export const MAX_REGION_PAGES = 8;
@@ -99,6 +100,8 @@ export class Region {
     private readonly indirectTargets: IndirectTargets = () => [],
     /** Other regions that the head is in: the more, the smaller this one, as it compiles the same code once more. */
     others = 0,
+    /** Blocks that have run less often stay outside. */
+    private readonly minRuns = 0,
   ) {
     this.maxOps = OPS_BY_OTHERS[Math.min(others, OPS_BY_OTHERS.length - 1)] as number;
     this.mode = words[head / 4 + MODE] as number;
@@ -150,13 +153,17 @@ export class Region {
       return { to, guard: to >= 0 ? (this.blocks[to] as number) : 0, call };
     }
     const block = this.lookup(host + distance, this.mode);
-    if (block === 0) {
+    if (block === 0 || this.isCold(block)) {
       this.unseen.push(host + distance);
       return { to: UNSEEN, guard: 0, call };
     }
     const to = this.add(block, delta, this.page[b] as number);
     if (to >= 0 && narrow) this.narrow = true;
     return { to, guard: this.straddles(block) ? block : 0, call };
+  }
+
+  private isCold(block: number): boolean {
+    return (this.words[block / 4 + RUNS] as number) >>> 0 < this.minRuns;
   }
 
   /** Its second page may be mapped elsewhere by now: each jump there makes sure. */
@@ -226,7 +233,8 @@ export class Region {
 
   /** The member that a jump of block b over `distance` bytes into another page leads to, at linear-memory address `host`. */
   private elsewhere(b: number, host: number, distance: number): number {
-    const block = this.lookup(host, this.mode);
+    const known = this.lookup(host, this.mode);
+    const block = known !== 0 && this.isCold(known) ? 0 : known;
     const from = this.pageDelta[this.page[b] as number] as number;
     const delta = (this.delta[b] as number) + distance;
     const pageDelta = from + ((((this.offset[b] as number) + distance) >> 12) << 12);

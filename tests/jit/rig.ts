@@ -92,6 +92,8 @@ export class Rig {
       lookup: (host) => this.placed.get(host - RAM)?.block ?? 0,
       hasCodeBase: (mode) => (mode & Mode.csBase) !== 0,
       icount,
+      minRuns: 0,
+      deferral: 0,
       now: () => 0,
     });
     this.reset();

@@ -61,6 +61,8 @@ const REQUEST_RETURN = 2;
 const TURN_NS = 1_000_000;
 /** The first accesses to a port wait for the JavaScript engine to compile the device's code: 0.1 ms each. */
 const COLD_ACCESSES = 64;
+/** Lower thresholds for compiling are for tests, which want all code compiled. */
+const DEFERRING_THRESHOLD = 500;
 /** So many hot region heads are compiled at once; fewer when a slice ends. */
 const COMPILE_BATCH = 16;
 
@@ -331,6 +333,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
 
   #createJit(): Jit {
     const { runtime, layout } = this;
+    const { hotThreshold: hot } = this.#options;
     return new Jit({
       memory: this.memory,
       table: runtime.table,
@@ -344,6 +347,8 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       hasCodeBase: (mode) => !this.#guest.linearIsPc(mode),
       lookup: (host, mode) => runtime.findBlock(layout.machine, host, mode) >>> 0,
       indirectTargets: (page, mode) => this.#indirectTargets(page, mode),
+      minRuns: hot === Number.POSITIVE_INFINITY ? 0 : Math.floor(hot / 16),
+      deferral: hot < DEFERRING_THRESHOLD ? 0 : 16 * hot,
       now: () => this.#options.monotonic(),
     });
   }

@@ -3,6 +3,7 @@ import { fork } from 'node:child_process';
 import { DisposableStore } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Monitor } from '../../control/hmp/monitor.js';
+import { yieldToMachineThread } from '../../host/node/engine-flags.js';
 import { writePidFile } from '../../host/node/pid-file.js';
 import { assemble } from '../lib/assemble.js';
 import { CursesDisplay, VirtualConsole } from '../lib/consoles.js';
@@ -21,6 +22,7 @@ export async function main(
   architecture: Wishes['architecture'],
   args: readonly string[],
 ): Promise<number> {
+  yieldToMachineThread();
   const owned = new DisposableStore();
   const complain = (text: string): void => {
     process.stderr.write(`${program}: ${text}\n`);

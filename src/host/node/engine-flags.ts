@@ -1,4 +1,6 @@
 /** Settings of V8 that our generated code profits from. */
+import { readdirSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { versions } from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 
@@ -9,4 +11,28 @@ import { setFlagsFromString } from 'node:v8';
 export function readBranchHints(): void {
   const major = Number(versions.node.split('.')[0]);
   if (major >= 20 && major <= 25) setFlagsFromString('--experimental-wasm-branch-hinting');
+}
+
+const BACKGROUND_NICENESS = 10;
+
+/**
+ * Puts V8's own threads behind this one: they compile what is hot with the optimising compiler, several at once, and on a host
+ * with few processors took the machine thread's. For a process of our own, and early: threads that are there already, but
+ * for the main one, are V8's then. Linux alone has priorities of threads; elsewhere nothing happens.
+ */
+export function yieldToMachineThread(): void {
+  let threads: string[];
+  try {
+    threads = readdirSync('/proc/self/task');
+  } catch {
+    return;
+  }
+  for (const thread of threads.map(Number)) {
+    if (thread === process.pid) continue;
+    try {
+      setPriority(thread, BACKGROUND_NICENESS);
+    } catch {
+      // It has ended, or we may not: then it is as it was.
+    }
+  }
 }

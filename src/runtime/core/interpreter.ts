@@ -13,6 +13,7 @@ import {
   BLOCK_ENTRY,
   BLOCK_HEAT,
   BLOCK_INSTRUCTIONS,
+  BLOCK_RUNS,
   BLOCK_SIZE,
   BLOCK_VALID,
   MACHINE_HOT_THRESHOLD,
@@ -160,6 +161,7 @@ export function interpret(cpu: usize, block: usize, start: usize): u32 {
     store<u64>(cpu + VCPU_INSTRUCTION_COUNT, load<u64>(cpu + VCPU_INSTRUCTION_COUNT) + count);
     store<u64>(cpu + VCPU_STAT_COLD_BLOCKS, load<u64>(cpu + VCPU_STAT_COLD_BLOCKS) + 1);
     store<u64>(cpu + VCPU_BLOCK_PC, blockPc);
+    store<u32>(block + BLOCK_RUNS, load<u32>(block + BLOCK_RUNS) + 1);
     currentBlock = block;
     let next: usize = 0;
     let ip = block + BLOCK_SIZE;
