@@ -104,6 +104,19 @@ test('alignment checks ask operands of 16 bytes on AMD, of at most 8 on Intel', 
   );
 });
 
+test('a store of an MMX register that faults: Intel has set TOP by then', () => {
+  const code = [0x0f, 0x7f, 0x07]; // movq [rdi], mm0
+  const sample = Sample.of(code);
+  sample.fsw = 5 << 11;
+  for (const vendor of VENDORS) {
+    const bench = new RowBench(vendor);
+    bench.pageOut(0x2000);
+    const { after, fault: vector } = bench.run(code, sample, false, 0x2040);
+    assert.equal(vector, 14);
+    assert.deepEqual([after.fsw, after.ftw], [vendor === 'GenuineIntel' ? 0 : 5 << 11, 0]);
+  }
+});
+
 test('VCVTPS2PH to memory that cannot be written: Intel has converted by then', () => {
   const code = [0xc4, 0xe3, 0x79, 0x1d, 0x07, 0]; // vcvtps2ph [rdi], xmm0, 0
   const sample = Sample.of(code);

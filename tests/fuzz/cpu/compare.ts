@@ -1,9 +1,10 @@
 /** Compares what the processor and Tinamou made of a sequence, but for what is undefined. */
 import { XSAVE } from './layout.js';
 import type { Outcome, Sequence } from './sequence.js';
-import { FLAG, MXCSR_MISALIGNED, ROUNDING_STATUS, VAGUE_FAULTS } from './undefined.js';
+import { beyond4GiB, FLAG, MXCSR_MISALIGNED, ROUNDING_STATUS, VAGUE_FAULTS } from './undefined.js';
 
 const STATUS = Object.values(FLAG).reduce((a, b) => a | b, 0);
+const STACK_FAULT = 12;
 const GENERAL_PROTECTION = 13;
 const PAGE_FAULT = 14;
 /** Bit 0 of a page fault's error code, which Linux sets for all addresses that are not a program's. */
@@ -42,6 +43,8 @@ function raiser(s: Sequence, rip: bigint): string {
 function vague(s: Sequence, host: Outcome, ours: Outcome): boolean {
   const text = raiser(s, host.rip);
   if (VAGUE_FAULTS.some(([pattern, vectors]) => vectors.includes(host.vector) && pattern.test(text))) return true;
+  if (s.mode === 32 && [STACK_FAULT, GENERAL_PROTECTION].includes(ours.vector) && beyond4GiB(host.vector, host.address))
+    return true;
   return ours.vector === GENERAL_PROTECTION && /LDMXCSR/.test(raiser(s, ours.rip)) && host.rip !== ours.rip;
 }
 

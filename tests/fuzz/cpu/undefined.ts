@@ -182,7 +182,10 @@ export function undefinedResult(name: string, opSize: number, count: number): bo
 
 /** Exceptions of accesses to memory: #SS, #GP, #PF, #AC. */
 export const ACCESS_VECTORS: readonly number[] = [12, 13, 14, 17];
+const PAGE_FAULT = 14;
 const SIMD_ERROR = 19;
+/** In bytes: an XSAVE area is not among what is compared, an FNSAVE image neither. */
+const LARGEST_OPERAND = 32n;
 
 /** Instructions whose exceptions leave something else on each processor: that they raise one is all that is compared. */
 export const VAGUE_FAULTS: readonly (readonly [pattern: RegExp, vectors: readonly number[], reason: string])[] = [
@@ -192,6 +195,13 @@ export const VAGUE_FAULTS: readonly (readonly [pattern: RegExp, vectors: readonl
   [/^V?P?MASKMOV/, ACCESS_VECTORS, 'masked-out elements may fault, and the address may be that of the whole operand'],
   [/^CVT.*[PQ]pi/, [...ACCESS_VECTORS, SIMD_ERROR], 'whether the x87 registers are in MMX state by then'],
 ];
+
+/**
+ * Accesses of 32-bit code that run over 4 GiB, with a segment limit of FFFFFFFFh: whether they are within the limit is open
+ * (Intel SDM vol. 3A, 5.3). AMD's processors and Tinamou say #GP or #SS, Intel's the page fault of the last bytes below.
+ */
+export const beyond4GiB = (vector: number, address: bigint): boolean =>
+  vector === PAGE_FAULT && address > 0xffffffffn - LARGEST_OPERAND && address <= 0xffffffffn;
 
 /** MXCSR.MM: AMD's processors have it, to allow misaligned operands; others (and Tinamou) refuse to load it: #GP. */
 export const MXCSR_MISALIGNED = 1 << 17;

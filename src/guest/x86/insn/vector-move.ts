@@ -2,9 +2,12 @@
 import type { Slot } from '../../../ir/builder.js';
 import type { Insn } from '../decode.js';
 import { helper } from '../helpers/index.js';
+import { X86 } from '../state.js';
 import type { Translator } from '../translator.js';
 import type { Meaning, Row } from './row.js';
 import { clearUpper, mmxBegin, mmxUsed, mmxWritten, moveVector, type Prefix, vcall, vexEncoding } from './vector.js';
+
+const TOP = X86.at['fpTop'] as number;
 
 const MOVSS = helper('movss');
 const VZERO = helper('vzero');
@@ -194,14 +197,22 @@ const mmxFromGeneral =
     else t.zext(t.gpr(i.rm), 32, d);
     mmxWritten(t, d);
   };
+/** Where the store faults, Intel's processors have set TOP to 0 by then, AMD's have done nothing. */
+function storeMmx(t: Translator, bits: 32 | 64, s: Slot): void {
+  if (t.isIntel()) t.b.envStore(32, TOP, t.b.movi(t.b.temp(), 0));
+  t.storeMem(bits, s);
+  mmxUsed(t);
+}
 const mmxToGeneral =
   (bits: 32 | 64): Meaning =>
   (t, i) => {
     mmxBegin(t);
     const s = t.mm(i.reg);
-    if (i.mod !== 3) t.storeMem(bits, s);
-    else t.setReg(i.rm, bits, s);
-    mmxUsed(t);
+    if (i.mod !== 3) storeMmx(t, bits, s);
+    else {
+      t.setReg(i.rm, bits, s);
+      mmxUsed(t);
+    }
   };
 
 // ---------------------------------------------------------------- quadwords
@@ -230,10 +241,7 @@ const mmxStoreQ: Meaning = (t, i) => {
   if (i.mod === 3) {
     t.b.mov(t.mm(i.rm), t.mm(i.reg));
     mmxWritten(t, t.mm(i.rm));
-  } else {
-    t.storeMem(64, t.mm(i.reg));
-    mmxUsed(t);
-  }
+  } else storeMmx(t, 64, t.mm(i.reg));
 };
 
 const zeroUpper =
