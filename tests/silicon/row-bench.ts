@@ -94,6 +94,7 @@ export class RowBench {
     this.#set64('cr0', 0x33n);
     this.#set64('cr4', 0x40600n);
     this.#set64('xcr0', 7n);
+    this.#set64('df', 1n);
     this.#bytes.fill(0xff, this.#at('features'), this.#at('features') + X86.bytes['features']!);
     this.#runtime['flatViewChanged']!();
     this.#runtime['tlbFlush']!(this.#cpu);
@@ -122,6 +123,9 @@ export class RowBench {
   }
   get rcx(): bigint {
     return this.#view.getBigUint64(this.#at('rcx'), true);
+  }
+  set rcx(value: bigint) {
+    this.#set64('rcx', value);
   }
 
   /** Runs `code` on a copy of the sample, interpreted or compiled. `fault` is the vector raised, or -1. */

@@ -129,3 +129,44 @@ test('VCVTPS2PH to memory that cannot be written: Intel has converted by then', 
     assert.equal(after.mxcsr, vendor === 'GenuineIntel' ? 0x1fa0 : 0x1f80);
   }
 });
+
+test('VCVTPS2PH of a denormal with underflow unmasked is inexact on Intel, whatever it is', () => {
+  const code = [0xc4, 0xe3, 0x79, 0x1d, 0xc0, 0]; // vcvtps2ph xmm0, xmm0, 0
+  const sample = Sample.of(code);
+  sample.xmm(0)[0] = 1;
+  sample.mxcsr = 0x1780;
+  for (const vendor of VENDORS) {
+    const { after, fault: vector } = BENCHES[vendor].run(code, sample);
+    assert.equal(vector, 19);
+    assert.equal(after.mxcsr & 0x3f, vendor === 'GenuineIntel' ? 0x32 : 0x12);
+  }
+});
+
+test('MOVSXD to 16 bits reads 16 on Intel, 32 on AMD', () => {
+  const code = [0x66, 0x63, 0x07]; // movsxd ax, [rdi]
+  for (const vendor of VENDORS) {
+    const bench = new RowBench(vendor);
+    bench.pageOut(0x3000);
+    bench.setMemory(0x2ffe, Uint8Array.of(0x34, 0x12));
+    const { after, fault: vector } = bench.run(code, Sample.of(code), false, 0x2ffe);
+    assert.deepEqual([vector, after.rax], vendor === 'GenuineIntel' ? [NO_FAULT, 0x1234n] : [14, 0n]);
+  }
+});
+
+test('REPNE SCAS that faults: the flags are those from before on Intel', () => {
+  const code = [0xf2, 0xae]; // repne scasb
+  const CARRY = 1;
+  for (const vendor of VENDORS) {
+    const bench = new RowBench(vendor);
+    bench.pageOut(0x3000);
+    bench.setMemory(0x2ff0, new Uint8Array(16).fill(0xff));
+    bench.rcx = 64n;
+    const sample = Sample.of(code);
+    sample.eflags = 0x202;
+    const { after, fault: vector } = bench.run(code, sample, false, 0x2ff0);
+    assert.equal(vector, 14);
+    assert.equal(bench.rcx, 48n);
+    // AL is 0, below the last byte compared.
+    assert.equal(after.eflags & CARRY, vendor === 'GenuineIntel' ? 0 : CARRY);
+  }
+});

@@ -1,9 +1,9 @@
 /** SSE conversions, MXCSR, ROUNDxx. Integers from and for general registers pass through vector scratch fields. */
 // hot path
-import { DOWN, F16, F32, F64, NEAREST, PE, rounding, UP, ZERO } from '../float/control';
+import { CTL_DAZ, CTL_UM, DOWN, F16, F32, F64, NEAREST, PE, raise, rounding, UP, ZERO } from '../float/control';
 import { convert, fromSigned, roundToIntegral, toSigned } from '../float/packed';
 import { X86_MXCSR } from '../generated/x86';
-import { fault, GP } from './cpu';
+import { fault, GP, isIntel } from './cpu';
 import {
   begin,
   clearUpper,
@@ -246,13 +246,21 @@ export function cvtph2ps(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
  * VCVTPS2PH: imm bits 8..10 are the instruction's rounding control; bit 11: the destination is memory (a scratch field, of
  * which nothing but the result is written).
  */
+function isDenormal32(x: u32): bool {
+  return (x & 0x7f800000) === 0 && (x & 0x7fffff) !== 0;
+}
 export function cvtps2ph(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const ctl = begin(cpu);
   const s = scratch(cpu);
   const control = imm >> 8;
   const used = (control & 4) !== 0 ? ctl : (ctl & ~0x6000) | ((control & 3) << 13);
   const lanes: usize = (imm & WIDE) !== 0 ? 8 : 4;
-  for (let i: usize = 0; i < lanes; i++) store<u16>(s + i * 2, u16(convert(F32, F16, load<u32>(b + i * 4), used)));
+  for (let i: usize = 0; i < lanes; i++) {
+    const x = load<u32>(b + i * 4);
+    store<u16>(s + i * 2, u16(convert(F32, F16, x, used)));
+    // With underflow unmasked, Intel's processors take the result of a denormal operand for inexact in any case.
+    if ((ctl & (CTL_UM | CTL_DAZ)) === 0 && isDenormal32(x) && isIntel(cpu)) raise(PE);
+  }
   if (!commit(cpu, ctl)) return;
   if ((imm & 0x800) === 0) storeNarrow(cpu, d, imm);
   else v128.store(d, v128.load(s));

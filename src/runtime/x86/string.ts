@@ -24,6 +24,7 @@ import {
   X86_RDX,
   X86_RSI,
 } from '../generated/x86';
+import { isIntel } from './cpu';
 import { checkSegment } from './integer';
 import { misalignedAccess } from './paging';
 import { inPort, outPort } from './system';
@@ -333,6 +334,17 @@ export function repLods(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   return <u64>(count !== 0);
 }
 
+/**
+ * A REPNE comparison that faults: Intel's processors leave the flags that were before the instruction (SDM vol. 2B, "REP"),
+ * AMD's those of the last elements compared.
+ */
+function keepFlags(cpu: usize, imm: u32, op: u64, result: u64, source: u64): void {
+  if ((imm & REPE) !== 0 || !faulted(cpu) || !isIntel(cpu)) return;
+  store<u64>(cpu, op, VCPU_FLAG_OP);
+  store<u64>(cpu, result, VCPU_FLAG_RES);
+  store<u64>(cpu, source, VCPU_FLAG_SRC);
+}
+
 /** Lazy flags of a compare of `x` with `y`. */
 function compareFlags(cpu: usize, x: u64, y: u64): void {
   const log: u32 = bytes === 1 ? 0 : bytes === 2 ? 1 : bytes === 4 ? 2 : 3;
@@ -342,6 +354,14 @@ function compareFlags(cpu: usize, x: u64, y: u64): void {
 }
 
 export function repCmps(cpu: usize, a: u64, b: u64, imm: u32): u64 {
+  const op = load<u64>(cpu, VCPU_FLAG_OP);
+  const result = load<u64>(cpu, VCPU_FLAG_RES);
+  const source = load<u64>(cpu, VCPU_FLAG_SRC);
+  const more = compareStrings(cpu, imm);
+  keepFlags(cpu, imm, op, result, source);
+  return more;
+}
+function compareStrings(cpu: usize, imm: u32): u64 {
   begin(cpu, imm);
   const whileEqual = (imm & REPE) !== 0;
   while (count !== 0 && budget !== 0) {
@@ -386,6 +406,14 @@ export function repCmps(cpu: usize, a: u64, b: u64, imm: u32): u64 {
 }
 
 export function repScas(cpu: usize, a: u64, b: u64, imm: u32): u64 {
+  const op = load<u64>(cpu, VCPU_FLAG_OP);
+  const result = load<u64>(cpu, VCPU_FLAG_RES);
+  const source = load<u64>(cpu, VCPU_FLAG_SRC);
+  const more = scanString(cpu, imm);
+  keepFlags(cpu, imm, op, result, source);
+  return more;
+}
+function scanString(cpu: usize, imm: u32): u64 {
   begin(cpu, imm);
   const whileEqual = (imm & REPE) !== 0;
   const x = load<u64>(cpu, X86_RAX) & (<u64>-1 >> <u64>(64 - bytes * 8));

@@ -55,6 +55,12 @@ const widen =
       else t.b.da('ext32u', dst, t.sext(v, from));
     }
   };
+/** To 16 bits, which needs no extension: Intel's processors read only those, AMD's all 32. */
+const movsxd: Meaning = (t, i) => {
+  if (i.opSize !== 16 || !t.isIntel()) return widen(true)(t, i);
+  const r = t.operandRegister(1);
+  t.setReg(i.reg, 16, r < 0 ? t.loadMem(16) : t.gpr(r));
+};
 
 const xchg: Meaning = (t, i) => {
   const size = i.size;
@@ -292,7 +298,7 @@ export const MOVE_ROWS: readonly Row[] = [
   ['0F B7 /r', 'MOVZX Gv,Ew', '', widen(false)],
   ['0F BE /r', 'MOVSX Gv,Eb', '', widen(true)],
   ['0F BF /r', 'MOVSX Gv,Ew', '', widen(true)],
-  ['63 /r o64', 'MOVSXD Gv,Ed', '', widen(true)],
+  ['63 /r o64', 'MOVSXD Gv,Ed', '', movsxd],
   ['86 /r LOCK', 'XCHG Eb,Gb', '', xchg],
   ['87 /r LOCK', 'XCHG Ev,Gv', '', xchg],
   ['90+r', 'XCHG Zv,rAX', '', xchgAccumulator],
