@@ -110,6 +110,8 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   const { accelerator, clocks } = host;
   if (options.ramBytes < SMALLEST_RAM) throw new UserError(`a PC needs at least 1 MiB of RAM: raise -m`);
   const memory = new Memory(accelerator);
+  // Until the machine is whole (`finish`): a view of each state in between costs more than all devices.
+  memory.begin();
   const systemRoot = memory.container('system');
   const smmRoot = memory.container('memory-smm');
   const ioRoot = memory.container('io', PORTS);
@@ -404,6 +406,7 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
       );
     });
   }
+  base.memory.commit();
   machine.reset();
   return {
     machine,

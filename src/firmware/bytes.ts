@@ -1,43 +1,23 @@
-/** Growing little-endian byte buffer that table builders write into. */
+/** Growing little-endian byte buffer that table builders write into: an array, as most are a few bytes long. */
 export class ByteWriter {
-  private buffer = new Uint8Array(256);
-  private view = new DataView(this.buffer.buffer);
-  private end = 0;
+  private readonly data: number[] = [];
 
   get length(): number {
-    return this.end;
-  }
-
-  private grow(by: number): number {
-    const at = this.end;
-    this.end += by;
-    if (this.end > this.buffer.length) {
-      const next = new Uint8Array(Math.max(this.end, this.buffer.length * 2));
-      next.set(this.buffer);
-      this.buffer = next;
-      this.view = new DataView(next.buffer);
-    }
-    return at;
+    return this.data.length;
   }
 
   u8(...values: readonly number[]): this {
-    for (const v of values) {
-      const at = this.grow(1);
-      this.buffer[at] = v;
-    }
+    for (const v of values) this.data.push(v & 0xff);
     return this;
   }
 
   u16(value: number): this {
-    const at = this.grow(2);
-    this.view.setUint16(at, value, true);
+    this.data.push(value & 0xff, (value >>> 8) & 0xff);
     return this;
   }
 
   u32(value: number): this {
-    const at = this.grow(4);
-    this.view.setUint32(at, value, true);
-    return this;
+    return this.u16(value).u16(value >>> 16);
   }
 
   /** Exact up to 2^53. */
@@ -46,36 +26,37 @@ export class ByteWriter {
   }
 
   bytes(from: Uint8Array | readonly number[]): this {
-    const at = this.grow(from.length);
-    this.buffer.set(from, at);
+    for (let i = 0; i < from.length; i++) this.data.push(from[i]! & 0xff);
     return this;
   }
 
   zeros(count: number): this {
-    this.grow(count);
+    for (let i = 0; i < count; i++) this.data.push(0);
     return this;
   }
 
   /** ASCII, cut or padded with `pad` to exactly `size` bytes. */
   text(value: string, size = value.length, pad = 0): this {
-    for (let i = 0; i < size; i++) this.u8(i < value.length ? value.charCodeAt(i) & 0xff : pad);
+    for (let i = 0; i < size; i++) this.data.push(i < value.length ? value.charCodeAt(i) & 0xff : pad);
     return this;
   }
 
   align(to: number): this {
-    return this.zeros((to - (this.end % to)) % to);
+    return this.zeros((to - (this.length % to)) % to);
   }
 
   setU16(at: number, value: number): void {
-    this.view.setUint16(at, value, true);
+    this.data[at] = value & 0xff;
+    this.data[at + 1] = (value >>> 8) & 0xff;
   }
 
   setU32(at: number, value: number): void {
-    this.view.setUint32(at, value, true);
+    this.setU16(at, value);
+    this.setU16(at + 2, value >>> 16);
   }
 
   finish(): Uint8Array {
-    return this.buffer.slice(0, this.end);
+    return Uint8Array.from(this.data);
   }
 }
 

@@ -70,13 +70,22 @@ export class Memory {
 
   /** Runs `change`; the address spaces see all its changes at once, afterwards. Nests. */
   transaction(change: () => void): void {
-    this.#depth++;
+    this.begin();
     try {
       change();
     } finally {
-      this.#depth--;
-      if (this.#depth === 0 && this.#dirty) this.#rebuild();
+      this.commit();
     }
+  }
+
+  /** Begins a transaction that `commit` ends. */
+  begin(): void {
+    this.#depth++;
+  }
+
+  commit(): void {
+    this.#depth--;
+    if (this.#depth === 0 && this.#dirty) this.#rebuild();
   }
 
   /** Pages of a `dirtyLog` region written since the last call: one byte a page, non-zero when written. */

@@ -1,7 +1,10 @@
-/** The x86 decoder: compiles the instruction rows into dispatch tables at start-up, and decodes one instruction at a time. */
+/**
+ * The x86 decoder: decodes one instruction at a time by dispatch tables, which it compiles from an opcode's instruction rows
+ * when it first meets the opcode.
+ */
 // hot path
 import { Bug } from '../../base/errors.js';
-import { type Encoding, ImmKind, type Operand, parseAssembly, parseEncoding } from './insn/parse.js';
+import { type Encoding, ImmKind, type Operand, parseAssembly, parseEncoding, parseOpcode } from './insn/parse.js';
 import type { Meaning, Row } from './insn/row.js';
 import { Mode } from './state.js';
 
@@ -93,12 +96,14 @@ const DIM_64 = 64;
 const MAPS = 7;
 
 export class Decoder {
-  readonly forms: readonly Form[];
+  /** Numbers of the rows of each map and opcode that is not in the tables yet. */
+  private readonly waiting: (number[] | undefined)[] = new Array(MAPS * 256).fill(undefined);
+  private readonly compiled: (Form | undefined)[];
   /** Per map and opcode: the dimensions its cells are told apart by, and the index of the first cell. */
   private readonly dims = new Uint8Array(MAPS * 256);
   private readonly start = new Uint32Array(MAPS * 256);
-  /** Row number + 1, or 0. */
-  private cells: Uint16Array;
+  /** Row number + 1, or 0. The first stands for no cell. */
+  private readonly cells: number[] = [0];
   /** Does the opcode take a ModRM byte? (All rows of one opcode agree; the byte is needed before the row is known.) */
   private readonly modrmByOpcode = new Uint8Array(MAPS * 256);
   /** Does VEX.W choose the size of a general register here? Then it counts in 64-bit mode only. */
@@ -109,30 +114,50 @@ export class Decoder {
   private limit = 0;
   private short = false;
 
-  constructor(rows: readonly Row[]) {
-    this.forms = rows.map(compile);
-    const byOpcode: Form[][] = Array.from({ length: MAPS * 256 }, () => []);
-    for (const f of this.forms)
-      for (let r = 0; r < (f.encoding.opReg ? 8 : 1); r++)
-        byOpcode[f.encoding.map * 256 + f.encoding.opcode + r]?.push(f);
-    const all: number[] = [0];
-    for (const [key, list] of byOpcode.entries()) {
-      const first = list[0];
-      if (first === undefined) continue;
-      let dims = 0;
-      for (const f of list) {
-        dims |= f.encoding.dims;
-        if (f.hasModrm !== first.hasModrm) throw new Bug(`${f.row[0]} and ${first.row[0]}: ModRM or not?`);
+  constructor(private readonly rows: readonly Row[]) {
+    this.compiled = new Array(rows.length).fill(undefined);
+    for (const [index, [encoding]] of rows.entries()) {
+      const { map, opcode, opReg } = parseOpcode(encoding);
+      for (let key = map * 256 + opcode, last = key + (opReg ? 7 : 0); key <= last; key++) {
+        const list = this.waiting[key];
+        if (list === undefined) this.waiting[key] = [index];
+        else list.push(index);
       }
-      this.dims[key] = dims;
-      if (list.some((f) => f.encoding.w === 1 && f.operands.some((o) => 'EGR'.includes(o.kind) && o.size === 'q')))
-        this.generalW[key] = 1;
-      this.start[key] = all.length;
-      this.modrmByOpcode[key] = first.hasModrm ? 1 : 0;
-      const size = cellCount(dims);
-      for (let cell = 0; cell < size; cell++) all.push(pick(list, dims, cell));
     }
-    this.cells = Uint16Array.from(all);
+  }
+
+  /** All rows, compiled. Throws `Bug` when two of them overlap. */
+  get forms(): readonly Form[] {
+    for (const key of this.waiting.keys()) this.tabulate(key);
+    return this.compiled as Form[];
+  }
+
+  private form(index: number): Form {
+    const form = this.compiled[index] ?? compile(this.rows[index] as Row, index);
+    this.compiled[index] = form;
+    return form;
+  }
+
+  /** Puts the rows of a map and opcode into the tables; gives the index of its first cell, 0 when it has no rows. */
+  private tabulate(key: number): number {
+    const list = this.waiting[key]?.map((index) => this.form(index));
+    if (list === undefined) return this.start[key] as number;
+    this.waiting[key] = undefined;
+    const first = list[0] as Form;
+    let dims = 0;
+    for (const f of list) {
+      dims |= f.encoding.dims;
+      if (f.hasModrm !== first.hasModrm) throw new Bug(`${f.row[0]} and ${first.row[0]}: ModRM or not?`);
+    }
+    this.dims[key] = dims;
+    if (list.some((f) => f.encoding.w === 1 && f.operands.some((o) => 'EGR'.includes(o.kind) && o.size === 'q')))
+      this.generalW[key] = 1;
+    this.modrmByOpcode[key] = first.hasModrm ? 1 : 0;
+    const start = this.cells.length;
+    const size = cellCount(dims);
+    for (let cell = 0; cell < size; cell++) this.cells.push(pick(list, dims, cell));
+    this.start[key] = start;
+    return start;
   }
 
   private byte(): number {
@@ -280,8 +305,8 @@ export class Decoder {
     i.opreg = (op & 7) | rexB;
     const key = map * 256 + op;
     i.addrSize = long ? (i.prefix67 ? 32 : 64) : code32 !== i.prefix67 ? 32 : 16;
+    const start = (this.start[key] as number) || this.tabulate(key);
     const dims = this.dims[key] as number;
-    const start = this.start[key] as number;
     if (start === 0) return this.finish(i, at, Decoded.undefined);
     let modrm = 0;
     if (this.modrmByOpcode[key] === 1) {
@@ -304,7 +329,7 @@ export class Decoder {
       if (this.modrmByOpcode[key] === 1) this.address(i, long, rexX, rexB);
       return this.finish(i, at, Decoded.undefined);
     }
-    const form = this.forms[found - 1] as Form;
+    const form = this.compiled[found - 1] as Form;
     i.form = form;
     const e = form.encoding;
     if (e.modreg) i.mod = 3;

@@ -1,4 +1,4 @@
-/** Reads the text of instruction rows (the notation is explained in row.ts). Runs at start-up only. */
+/** Reads the text of instruction rows (the notation is explained in row.ts). An opcode's rows are read when it is met first. */
 import { Bug } from '../../../base/errors.js';
 
 /** How an operand's immediate bytes are read. */
@@ -92,57 +92,65 @@ function parseOperand(text: string): Operand {
 }
 
 const PP: Readonly<Record<string, number>> = { NP: 0, '66': 1, F3: 2, F2: 3 };
+const LEGACY_MAP: Readonly<Record<string, number>> = { '0F': 1, '0F 38': 2, '0F 3A': 3 };
 const VEX_MAP: Readonly<Record<string, number>> = { '0F': 4, '0F38': 5, '0F3A': 6 };
 
+/** What an encoding begins with: prefixes, escapes, opcode. */
+const OPCODE = new RegExp(
+  [
+    '^(?:VEX\\.(?<l>128|256|LIG|LZ)\\.(?<vexPp>NP|66|F3|F2)\\.(?<vexMap>0F|0F38|0F3A)\\.(?<vexW>W0|W1|WIG) ',
+    '|(?:(?<pp>NP|66|F3|F2) )?(?:(?<w>REX\\.W|W0) )?(?:(?<map>0F(?: 38| 3A)?) )?)',
+    '(?<opcode>[0-9A-F]{2})(?<opReg>\\+r)?(?: |$)',
+  ].join(''),
+);
+
+/** The beginning of an encoding, and the text behind it. */
+interface Opcode extends Pick<Encoding, 'map' | 'opcode' | 'opReg' | 'pp' | 'w' | 'l'> {
+  readonly rest: string;
+}
+
+export function parseOpcode(text: string): Opcode {
+  const found = OPCODE.exec(text);
+  if (found === null) throw new Bug(`encoding "${text}": no opcode`);
+  const g = found.groups as Readonly<Record<string, string | undefined>>;
+  const pp = g['vexPp'] ?? g['pp'];
+  const w = g['vexW'] ?? g['w'];
+  const vexMap = g['vexMap'];
+  return {
+    map: (vexMap !== undefined ? VEX_MAP[vexMap] : g['map'] !== undefined ? LEGACY_MAP[g['map']] : 0) as number,
+    opcode: Number.parseInt(g['opcode'] as string, 16),
+    opReg: g['opReg'] !== undefined,
+    pp: pp === undefined ? -1 : (PP[pp] as number),
+    w: w === undefined || w === 'WIG' ? -1 : w === 'W0' ? 0 : 1,
+    l: g['l'] === undefined || g['l'] === 'LIG' ? -1 : g['l'] === '256' ? 1 : 0,
+    rest: text.slice(found[0].length),
+  };
+}
+
 export function parseEncoding(text: string, operands: readonly Operand[]): Encoding {
+  const { rest, ...opcode } = parseOpcode(text);
   const e = {
-    map: 0,
-    opcode: -1,
-    opReg: false,
+    ...opcode,
     hasModrm: false,
-    pp: -1,
     reg: -1,
     mod3: -1,
     rm: -1,
-    w: -1,
-    l: -1,
     only64: -1,
     size64: '' as '' | 'd64' | 'f64',
     lock: false,
     modreg: false,
     byAddr: false,
   };
-  const wholeModrm = (byte: number, plus: boolean): void => {
-    e.hasModrm = true;
-    e.mod3 = 1;
-    e.reg = (byte >> 3) & 7;
-    if (byte < 0xc0) throw new Bug(`ModRM byte in ${text}?`);
-    if (!plus) e.rm = byte & 7;
-  };
-  for (const word of text.split(' ')) {
-    const vex = /^VEX\.(128|256|LIG|LZ)\.(NP|66|F3|F2)\.(0F|0F38|0F3A)\.(W0|W1|WIG)$/.exec(word);
-    const hex = /^([0-9A-F]{2})(\+r|\+i)?$/.exec(word);
+  for (const word of rest === '' ? [] : rest.split(' ')) {
+    const modrm = /^([0-9A-F]{2})(\+i)?$/.exec(word);
     const slash = /^\/([r0-7])$/.exec(word);
-    if (vex !== null) {
-      e.l = vex[1] === 'LIG' ? -1 : vex[1] === '256' ? 1 : 0;
-      e.pp = PP[vex[2] as string] as number;
-      e.map = VEX_MAP[vex[3] as string] as number;
-      e.w = vex[4] === 'WIG' ? -1 : vex[4] === 'W1' ? 1 : 0;
-    } else if (word === 'NP') e.pp = 0;
-    else if ((word === '66' || word === 'F3' || word === 'F2') && e.opcode < 0 && e.map === 0)
-      e.pp = PP[word] as number;
-    else if (word === 'REX.W') e.w = 1;
-    else if (word === 'W0') e.w = 0;
-    else if (hex !== null) {
-      const byte = Number.parseInt(hex[1] as string, 16);
-      if (e.opcode < 0) {
-        if (e.map === 0 && byte === 0x0f && e.opcode < 0) e.map = 1;
-        else e.opcode = byte;
-      } else if (e.map === 1 && (e.opcode === 0x38 || e.opcode === 0x3a)) {
-        e.map = e.opcode === 0x38 ? 2 : 3;
-        e.opcode = byte;
-      } else wholeModrm(byte, hex[2] === '+i');
-      if (hex[2] === '+r') e.opReg = true;
+    if (modrm !== null) {
+      const byte = Number.parseInt(modrm[1] as string, 16);
+      if (byte < 0xc0) throw new Bug(`ModRM byte in ${text}?`);
+      e.hasModrm = true;
+      e.mod3 = 1;
+      e.reg = (byte >> 3) & 7;
+      if (modrm[2] === undefined) e.rm = byte & 7;
     } else if (slash !== null) {
       e.hasModrm = true;
       if (slash[1] !== 'r') e.reg = Number(slash[1]);
@@ -152,9 +160,9 @@ export function parseEncoding(text: string, operands: readonly Operand[]): Encod
     else if (word === 'LOCK') e.lock = true;
     else if (word === 'modreg') e.modreg = true;
     else if (word === 'byaddr') e.byAddr = true;
+    else if (word === 'W0') e.w = 0;
     else throw new Bug(`encoding "${text}": ${word}?`);
   }
-  if (e.opcode < 0) throw new Bug(`encoding "${text}": no opcode`);
   if (e.hasModrm && e.mod3 < 0 && !e.modreg) {
     if (operands.some((o) => o.kind === 'M')) e.mod3 = 0;
     else if (operands.some((o) => 'NRTU'.includes(o.kind))) e.mod3 = 1;
