@@ -1,10 +1,3 @@
 #!/usr/bin/env node
-import { existsSync } from 'node:fs';
-
-const main = new URL('../dist/src/app/system/main.js', import.meta.url);
-if (!existsSync(main)) {
-  console.error('tinamou-system-x86_64: not built yet: run npm run build');
-  process.exit(1);
-}
-const system = await import(main.href);
-process.exit(await system.main('tinamou-system-x86_64', 'x86_64', process.argv.slice(2)));
+const system = require('./command.js')('system');
+system.main('tinamou-system-x86_64', 'x86_64', process.argv.slice(2)).then((status) => process.exit(status));

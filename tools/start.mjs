@@ -2,11 +2,12 @@
  * `npm start [-- options]`: installs, builds, fetches a guest, and boots it to a shell in this terminal. What is there
  * already is not done again. Options go to tinamou-system-x86_64, behind those given here.
  */
+import { createRequire } from 'node:module';
 import { build } from './build.mjs';
 
-build();
+await build();
 const { linuxImage, initrdImage, biosFile } = await import('../dist/tools/guest/guests.js');
-const { main } = await import('../dist/src/app/system/main.js');
+const { main } = createRequire(import.meta.url)('../bin/command.js')('system');
 
 async function fetchGuest() {
   try {

@@ -23,7 +23,7 @@ const CORE = ['src/ir', 'src/jit', 'src/guest', 'src/accel', 'tests/jit', 'tests
 
 ensureInstalled();
 const { build } = await import('./build.mjs');
-build();
+await build();
 const wanted = process.argv.slice(2);
 if (wanted.length === 0) {
   runNode(['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.']);

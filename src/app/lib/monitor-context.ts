@@ -8,6 +8,7 @@ import { KeySender } from '../../display/key-sender.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { deflate } from '../../host/node/deflate.js';
 import { hostReason } from '../../host/node/host-error.js';
+import { packageFile } from '../../host/node/package-files.js';
 import { HostProfiler } from '../../host/node/profiler.js';
 import { MACHINE, VCPU } from '../../ir/layout.js';
 import { OPS } from '../../ir/ops.js';
@@ -18,9 +19,8 @@ import { LOG_HELP, logItems, traceEvents } from '../options/logging.js';
 import type { Assembled } from './assemble.js';
 import { applyLogItems } from './logging.js';
 
-const PACKAGE = new URL('../../../../package.json', import.meta.url);
-
-export const version = (): string => (JSON.parse(fs.readFileSync(PACKAGE, 'utf8')) as { version: string }).version;
+export const version = (): string =>
+  (JSON.parse(fs.readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version;
 
 const NO_UUID = new Uint8Array(16);
 

@@ -5,6 +5,7 @@ import { UserError } from '../../base/errors.js';
 import { Monitor } from '../../control/hmp/monitor.js';
 import { yieldToMachineThread } from '../../host/node/engine-flags.js';
 import { writePidFile } from '../../host/node/pid-file.js';
+import { inSources } from '../../host/node/source-places.js';
 import { assemble } from '../lib/assemble.js';
 import { CursesDisplay, VirtualConsole } from '../lib/consoles.js';
 import { openLog } from '../lib/logging.js';
@@ -121,7 +122,8 @@ function detach(): void {
 /** An error of our own in one line; TINAMOU_STACK=1 asks for the whole trace. */
 function describeCrash(error: unknown): string {
   if (!(error instanceof Error)) return `internal error: ${String(error)}`;
-  if (process.env['TINAMOU_STACK']) return `internal error: ${error.stack}`;
-  const place = /\/(dist\/[^\s()]+)/.exec(error.stack ?? '')?.[1] ?? 'an unknown place';
+  const stack = inSources(error.stack ?? '');
+  if (process.env['TINAMOU_STACK']) return `internal error: ${stack}`;
+  const place = /(?:[\s(/])((?:dist|src)\/[^\s()]+)/.exec(stack)?.[1] ?? 'an unknown place';
   return `internal error: ${error.message.split('\n')[0]} (at ${place}); please report it, with TINAMOU_STACK=1 set`;
 }

@@ -1,11 +1,12 @@
 /** A sampling profiler of this thread: JavaScript, WebAssembly and the engine's own work, by V8's inspector. */
 import { type Profiler, Session } from 'node:inspector';
 import { UserError } from '../../base/errors.js';
+import { sourcePlace } from './source-places.js';
 
 /** Time spent in a function itself while called along one way. */
 export interface ProfiledCall {
   readonly name: string;
-  /** Where the function comes from: a file's URL, `wasm://...` for WebAssembly, empty for the engine. */
+  /** Where the function comes from: a file's URL or path, `wasm://...` for WebAssembly, empty for the engine. */
   readonly url: string;
   readonly microseconds: number;
   /** Names of its callers, the nearest first. */
@@ -52,10 +53,11 @@ function calls({ nodes, samples = [], timeDeltas = [] }: Profiler.Profile): Prof
     time.set(id, (time.get(id) ?? 0) + (timeDeltas[i] ?? 0));
   }
   return [...time].map(([id, microseconds]) => {
-    const { functionName, url } = byId.get(id)!.callFrame;
+    const { functionName, url, lineNumber, columnNumber } = byId.get(id)!.callFrame;
+    const place = sourcePlace(url, lineNumber, columnNumber);
     const callers: string[] = [];
     for (let p = parents.get(id); p !== undefined; p = parents.get(p))
       callers.push(byId.get(p)!.callFrame.functionName);
-    return { name: functionName, url, microseconds, callers };
+    return { name: functionName, url: place ? `/${place.file}` : url, microseconds, callers };
   });
 }

@@ -2,15 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { UserError } from '../../base/errors.js';
 import { readBranchHints } from './engine-flags.js';
+import { packageFile } from './package-files.js';
 
-const FILE = new URL('../../../runtime/x86.wasm', import.meta.url);
 let loaded: WebAssembly.Module | undefined;
 
 export function runtimeModule(): WebAssembly.Module {
   if (loaded === undefined) {
     let bytes: Uint8Array;
     try {
-      bytes = readFileSync(FILE);
+      bytes = readFileSync(packageFile('dist/runtime/x86.wasm'));
     } catch {
       throw new UserError('the runtime module is missing: run `npm run build`');
     }

@@ -6,6 +6,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { Ticker } from '../../accel/tcg/tcg.js';
+import { packageFile } from './package-files.js';
 
 export interface TickerData {
   readonly memory: WebAssembly.Memory;
@@ -35,7 +36,7 @@ export function startTicker(memory: WebAssembly.Memory, requestWords: readonly n
   const control = new SharedArrayBuffer(12);
   const words = new Int32Array(control);
   const data: TickerData = { memory, control, requestWords };
-  const worker = new Worker(new URL('./ticker-worker.js', import.meta.url), { workerData: data, execArgv: [] });
+  const worker = new Worker(packageFile('dist/src/host/node/ticker-worker.js'), { workerData: data, execArgv: [] });
   worker.unref();
   const wake = (): void => {
     Atomics.add(words, Control.calls, 1);

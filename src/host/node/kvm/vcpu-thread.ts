@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import type { VcpuThread } from '../../../accel/kvm/accelerator.js';
 import { markEnded, type VcpuThreadData } from '../../../accel/kvm/control.js';
+import { packageFile } from '../package-files.js';
 
 /** ES2024's, which the library typings do not have yet. */
 interface WaitAsync {
@@ -14,7 +15,7 @@ interface WaitAsync {
 
 export function startVcpuThread(data: VcpuThreadData): VcpuThread {
   // What the program was started with (`-e`, loaders) is not meant for this thread.
-  const worker = new Worker(new URL('./vcpu-worker.js', import.meta.url), { workerData: data, execArgv: [] });
+  const worker = new Worker(packageFile('dist/src/host/node/kvm/vcpu-worker.js'), { workerData: data, execArgv: [] });
   worker.unref();
   worker.on('error', (error) => {
     process.stderr.write(`tinamou: processor ${data.index}: ${error.message}\n`);

@@ -1,0 +1,43 @@
+/**
+ * Loads a command: one file that the build makes of the command's modules, and beside it the code that V8 made of that file
+ * (tools/commands.mjs). Reading some 400 modules took longer than all else until the first guest instruction.
+ */
+const { existsSync, readFileSync, writeFileSync } = require('node:fs');
+const { createRequire } = require('node:module');
+const { join } = require('node:path');
+const { Script } = require('node:vm');
+
+const folder = join(__dirname, '../dist/commands');
+
+const fileOf = (name) => join(folder, `${name}.cjs`);
+/** Only the Node.js that has built us has code. */
+const codeOf = (name) => `${fileOf(name)}.${process.version}-${process.arch}.code`;
+
+/** The command's file as a script: a function of `exports`, `require` and `module`. */
+function compile(name) {
+  const file = fileOf(name);
+  const code = codeOf(name);
+  if (!existsSync(file)) {
+    console.error('tinamou: not built yet: run npm run build');
+    process.exit(1);
+  }
+  // V8 takes code only under the flags under which it was made.
+  require(join(folder, 'engine-flags.cjs')).readBranchHints();
+  const cachedData = existsSync(code) ? readFileSync(code) : undefined;
+  return new Script(`(function (exports, require, module) {${readFileSync(file, 'latin1')}\n})`, {
+    filename: file,
+    ...(cachedData && { cachedData }),
+  });
+}
+
+/** Gives what the command's main module exports. */
+function load(name) {
+  const script = compile(name);
+  // For the build: what has been compiled by the end of a run.
+  if (process.env.TINAMOU_KEEP_CODE) process.on('exit', () => writeFileSync(codeOf(name), script.createCachedData()));
+  const command = { exports: {}, filename: fileOf(name) };
+  script.runInThisContext()(command.exports, createRequire(command.filename), command);
+  return command.exports;
+}
+
+module.exports = Object.assign(load, { compile });

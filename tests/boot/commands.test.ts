@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Script } from 'node:vm';
+import { inSources, sourcePlace } from '../../src/host/node/source-places.js';
+
+const root = join(import.meta.dirname, '../../..');
+const { compile } = createRequire(import.meta.url)(join(root, 'bin/command.js')) as {
+  readonly compile: (name: string) => Script;
+};
+
+const builtByThisNode = readdirSync(join(root, 'dist/commands')).some((f) => f.includes(`.${process.version}-`));
+
+test('V8 takes the code that the build has made of the commands', { skip: !builtByThisNode }, () => {
+  for (const name of ['system', 'img', 'nbd']) assert.equal(compile(name).cachedDataRejected, false, name);
+});
+
+test('a bundled command finds packages that it loads when they are needed', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tinamou-test-'));
+  const content = new Uint8Array(1 << 20).fill(7);
+  writeFileSync(join(folder, 'raw'), content);
+  const convert = (...args: string[]): void => {
+    const done = spawnSync(process.execPath, [join(root, 'bin/tinamou-img.js'), 'convert', ...args], { cwd: folder });
+    assert.equal(done.status, 0, String(done.stderr));
+  };
+  convert('-c', '-O', 'qcow2', '-o', 'compression_type=zstd', 'raw', 'zstd.qcow2');
+  convert('-O', 'raw', 'zstd.qcow2', 'back');
+  assert.ok(readFileSync(join(folder, 'back')).equals(content));
+  rmSync(folder, { recursive: true });
+});
+
+test('places in a bundled command are told as places in the sources', () => {
+  const file = join(root, 'dist/commands/system.cjs');
+  const line = readFileSync(file, 'utf8')
+    .split('\n')
+    .findIndex((text) => text.startsWith('function describeCrash('));
+  const source = readFileSync(join(root, 'src/app/system/main.ts'), 'utf8').split('\n');
+  const expected = source.findIndex((text) => text.startsWith('function describeCrash(')) + 1;
+  assert.deepEqual(sourcePlace(file, line, 0), { file: 'src/app/system/main.ts', line: expected });
+  assert.equal(
+    inSources(`Error: x\n    at describeCrash (${file}:${line + 1}:1)\n    at y (/elsewhere/z.cjs:1:1)`),
+    `Error: x\n    at describeCrash (src/app/system/main.ts:${expected})\n    at y (/elsewhere/z.cjs:1:1)`,
+  );
+});
