@@ -14,6 +14,10 @@ export interface JitOptions extends LowerOptions {
   /** The block for code at a linear-memory address under a mode, or 0: then jumps there leave the region. */
   readonly lookup: BlockLookup;
   readonly indirectTargets: IndirectTargets;
+  /**
+   * Translates `blocks` anew so that they end where `head` begins. False when nothing came of it: no room, or that was tried.
+   */
+  readonly split: (head: number, blocks: readonly number[]) => boolean;
   /** Blocks that have run less often are no part of a region that others head. */
   readonly minRuns: number;
   /** How many more entries a head that is part of other regions must have to be compiled. */
@@ -58,6 +62,12 @@ interface Origin {
 }
 const NOWHERE: Origin = { cpu: 0, low: 0, high: 0 };
 
+/** A block's key: linear-memory address of its code, and mode. */
+interface Place {
+  readonly host: number;
+  readonly mode: number;
+}
+
 interface Request {
   readonly head: number;
   readonly origin: Origin;
@@ -65,6 +75,8 @@ interface Request {
 
 /** A region is compiled anew so often because code in its reach began to run. */
 const MAX_VERSIONS = 4;
+/** Rounds of ending blocks where loops begin: new blocks may lead to further ones. */
+const MAX_SPLITS = 3;
 /** Regions a module may hold. */
 const BATCH = 64;
 const TABLE_STEP = 1024;
@@ -221,22 +233,11 @@ export class Jit {
     const { words } = this;
     writer.reset();
     const regions: { region: Region; origin: Origin }[] = [];
-    for (const { head, origin: seen } of requests) {
-      const w = head / 4;
-      words[w + FLAGS] = (words[w + FLAGS] as number) & ~BlockFlag.queued;
-      if (words[w + VALID] === 0) continue;
+    for (const { place, origin } of this.split(requests)) {
+      const head = this.options.lookup(place.host, place.mode);
+      if (head === 0) continue;
       const old = this.headedBy(head);
-      const origin = seen.cpu === 0 && old !== undefined ? old.origin : seen;
-      const locate = this.locator(origin, words[w + MODE] as number);
-      const region = new Region(
-        words,
-        head,
-        this.options.lookup,
-        locate,
-        this.indirectTargets(words[w + MODE] as number),
-        (words[w + REGION] as number) - (old === undefined ? 0 : 1),
-        this.options.minRuns,
-      );
+      const region = this.form(head, origin);
       if (region.blocks.length === 0 || !improves(region, old)) continue;
       const body = this.lowering.lower(region, words, writer);
       writer.addFunction(REGION_TYPE, body, this.lowering.hints, pcName(origin), this.lowering.selfCalls);
@@ -262,6 +263,50 @@ export class Jit {
     }
     stats.compileNs += this.options.now() - start;
     return regions.length;
+  }
+
+  private form(head: number, origin: Origin): Region {
+    const { words } = this;
+    const w = head / 4;
+    const mode = words[w + MODE] as number;
+    const others = (words[w + REGION] as number) - (this.headedBy(head) === undefined ? 0 : 1);
+    const { lookup, minRuns } = this.options;
+    return new Region(words, head, lookup, this.locator(origin, mode), this.indirectTargets(mode), others, minRuns);
+  }
+
+  /** Takes requests out of the queue, and sees that the blocks they lead to end where loops begin. A head may be a new block then. */
+  private split(requests: readonly Request[]): { readonly place: Place; readonly origin: Origin }[] {
+    const { words } = this;
+    const heads: { place: Place; origin: Origin }[] = [];
+    for (const { head, origin: seen } of requests) {
+      const w = head / 4;
+      words[w + FLAGS] = (words[w + FLAGS] as number) & ~BlockFlag.queued;
+      // Another request's split may have replaced it.
+      if (words[w + VALID] === 0 && this.options.lookup(words[w + HOST] as number, words[w + MODE] as number) === 0)
+        continue;
+      const place = { host: words[w + HOST] as number, mode: words[w + MODE] as number };
+      const origin = seen.cpu === 0 ? (this.headedBy(head)?.origin ?? seen) : seen;
+      heads.push({ place, origin });
+      this.splitLoops(place, origin);
+    }
+    return heads;
+  }
+
+  /** Regions that go by this are compiled again. */
+  private splitLoops({ host, mode }: Place, origin: Origin): void {
+    const { words } = this;
+    for (let round = 0; round < MAX_SPLITS; round++) {
+      const head = this.options.lookup(host, mode);
+      if (head === 0) return;
+      let done = false;
+      for (const [loop, blocks] of this.form(head, origin).covered) {
+        const gone = new Set(blocks.flatMap((b) => this.byBlock.get(b) ?? []));
+        if (!this.options.split(loop, blocks)) continue;
+        done = true;
+        for (const { head: other, origin: from } of gone) if (words[other / 4 + VALID] !== 0) this.enqueue(other, from);
+      }
+      if (!done) return;
+    }
   }
 
   private install(region: Region, origin: Origin, code: WebAssembly.ExportedFunction): void {

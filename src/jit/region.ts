@@ -81,6 +81,8 @@ export class Region {
   maxDelta = 0;
   /** TLB misses are filled on the spot, as there were many. */
   readonly fillsTlb: boolean;
+  /** Heads of loops that other members hold in their middle: those members, by the head. */
+  readonly covered = new Map<number, number[]>();
   /** By the word of an indirect jump: how many edges it has. */
   readonly indirectAt = new Map<number, number>();
   /** Pages (linear-memory addresses) in which targets of indirect jumps were looked for. */
@@ -127,10 +129,28 @@ export class Region {
     this.flow = new Flow(this.blocks.length);
     for (let b = 0; b < this.blocks.length; b++) {
       const end = b + 1 < this.blocks.length ? (this.firstEdge[b + 1] as number) : targets.length;
-      for (const { to, guard, call, indirect } of targets.slice(this.firstEdge[b], end))
+      for (const { to, guard, call, indirect } of targets.slice(this.firstEdge[b], end)) {
         this.flow.addEdge(b, to, guard, call, indirect);
+        if (to >= 0 && !call && !indirect) this.findCovering(b, to);
+      }
     }
     if (this.blocks.length > 0) this.flow.analyse();
+  }
+
+  /**
+   * A jump of member `from` back to member `to`: which members does the loop's head lie in the middle of? Code before a loop and
+   * the loop's first round were one block when first met; its jumps lead past the head, which makes the loop irreducible.
+   */
+  private findCovering(from: number, to: number): void {
+    const at = this.delta[to] as number;
+    if (at > (this.delta[from] as number) || this.covered.has(this.blocks[to] as number)) return;
+    const by: number[] = [];
+    for (let c = 0; c < this.blocks.length; c++) {
+      const start = this.delta[c] as number;
+      if (start < at && at < start + (this.bytes[c] as number) && this.page[c] === this.page[to])
+        by.push(this.blocks[c] as number);
+    }
+    if (by.length > 0) this.covered.set(this.blocks[to] as number, by);
   }
 
   /** Where the `goto` or call of block b at word w leads; of a call, the way back. */

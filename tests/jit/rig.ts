@@ -92,6 +92,7 @@ export class Rig {
       lookup: (host) => this.placed.get(host - RAM)?.block ?? 0,
       hasCodeBase: (mode) => (mode & Mode.csBase) !== 0,
       icount,
+      split: () => false,
       minRuns: 0,
       deferral: 0,
       now: () => 0,

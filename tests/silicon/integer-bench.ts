@@ -150,6 +150,7 @@ export class IntegerBench {
       vectorBaseSlot: X86_64.vectorBaseSlot,
       lookup: (host, mode) => (host >= this.#ram + (CODE - AREA) && host < this.#end ? this.#block(host, mode) : 0),
       hasCodeBase: (mode) => (mode & Mode.csBase) !== 0,
+      split: () => false,
       minRuns: 0,
       deferral: 0,
       now: () => 0,

@@ -67,6 +67,7 @@ export class RowBench {
       vectorBaseSlot: X86_64.vectorBaseSlot,
       lookup: () => 0,
       hasCodeBase: () => false,
+      split: () => false,
       minRuns: 0,
       deferral: 0,
       now: () => 0,

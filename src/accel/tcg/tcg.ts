@@ -1,6 +1,7 @@
 /** The `tcg` accelerator: guest code is translated, interpreted while cold, compiled to WebAssembly when hot. */
 import { Bug, UserError } from '../../base/errors.js';
 import type { GuestArchitecture, GuestTranslator } from '../../guest/guest.js';
+import { MAX_BLOCK_OPS } from '../../ir/builder.js';
 import { BLOCK, BlockFlag, FLAT_RANGE, MACHINE, TraceBit, VCPU } from '../../ir/layout.js';
 import { ExitReason } from '../../ir/ops.js';
 import { optimise } from '../../ir/passes.js';
@@ -61,6 +62,8 @@ const REQUEST_RETURN = 2;
 const TURN_NS = 1_000_000;
 /** The first accesses to a port wait for the JavaScript engine to compile the device's code: 0.1 ms each. */
 const COLD_ACCESSES = 64;
+/** Of one block, with its head. */
+const MAX_BLOCK_BYTES = BLOCK.size + MAX_BLOCK_OPS * 16;
 /** Lower thresholds for compiling are for tests, which want all code compiled. */
 const DEFERRING_THRESHOLD = 500;
 /** So many hot region heads are compiled at once; fewer when a slice ends. */
@@ -97,6 +100,8 @@ export class TcgAccelerator implements Accelerator, Disturbed {
   readonly #portAccesses = new Uint8Array(0x10000);
   #coldAccessNs = 0;
   #coldAccess = 0;
+  /** Where loops begin that blocks end before, by page (linear-memory address / 4096). */
+  readonly #stops = new Map<number, Set<number>>();
   /** Someone asked for the end of the running slice. */
   #kicked = false;
 
@@ -328,6 +333,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
   resetCode(): void {
     this.runtime.resetCode(this.layout.machine, this.layout.pages);
     this.#next = this.layout.code;
+    this.#stops.clear();
     this.jit.reset();
   }
 
@@ -347,6 +353,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       hasCodeBase: (mode) => !this.#guest.linearIsPc(mode),
       lookup: (host, mode) => runtime.findBlock(layout.machine, host, mode) >>> 0,
       indirectTargets: (page, mode) => this.#indirectTargets(page, mode),
+      split: (head, blocks) => this.#split(head, blocks),
       minRuns: hot === Number.POSITIVE_INFINITY ? 0 : Math.floor(hot / 16),
       deferral: hot < DEFERRING_THRESHOLD ? 0 : 16 * hot,
       now: () => this.#options.monotonic(),
@@ -488,11 +495,30 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     return found;
   }
 
+  /** Translates `blocks` anew so that they end where the loop at `head` begins; false: no room, or they do already. */
+  #split(head: number, blocks: readonly number[]): boolean {
+    const words = this.#words;
+    const field = (block: number, name: string): number => words[(block + at(BLOCK, name)) >>> 2] as number;
+    const host = field(head, 'host') >>> 0;
+    const page = host >>> 12;
+    const stops = this.#stops.get(page) ?? new Set();
+    if (stops.has(host) || this.#next + blocks.length * MAX_BLOCK_BYTES > this.layout.codeEnd) return false;
+    this.#stops.set(page, stops.add(host));
+    for (const block of blocks) {
+      if (field(block, 'valid') === 0 || field(block, 'host2') !== 0) continue;
+      this.runtime.invalidateBlock(this.layout.machine, block);
+      const shorter = this.#translate(this.layout.vcpus[0]!, field(block, 'host') >>> 0, field(block, 'mode'), 0);
+      words[(shorter + at(BLOCK, 'runs')) >>> 2] = field(block, 'runs');
+      words[(shorter + at(BLOCK, 'flags')) >>> 2] = field(block, 'flags') & BlockFlag.indirect;
+    }
+    return true;
+  }
+
   /** The runtime's `translate`: makes the block and enters it. */
   #translate(cpu: number, host: number, mode: number, page2: number): number {
     this.#translator ??= this.#guest.createTranslator(new Uint8Array(this.memory.buffer), this.layout.vcpus[0]!);
     const translator = this.#translator;
-    if (!translator.translate(host, mode, page2)) return 0;
+    if (!translator.translate(host, mode, page2, this.#stops.get(host >>> 12))) return 0;
     const { builder } = translator;
     this.log.translated?.(cpu, host, mode, translator.bytes, builder.words, builder.count);
     optimise(builder);

@@ -33,7 +33,7 @@ export class X86Translator implements GuestTranslator {
     return this.t.b;
   }
 
-  translate(host: number, mode: number, page2: number): boolean {
+  translate(host: number, mode: number, page2: number, stops?: ReadonlySet<number>): boolean {
     const t = this.t;
     const i = t.i;
     const single = (mode & ONE_INSTRUCTION) !== 0;
@@ -64,6 +64,7 @@ export class X86Translator implements GuestTranslator {
       at += i.length;
       if (t.ended) break;
       if (single || at >= pageEnd || this.instructions >= MAX_INSTRUCTIONS || t.b.count >= ENOUGH_OPS) break;
+      if (stops?.has(at)) break;
     }
     this.bytes = at - host;
     if (!t.ended) t.jump(at - host, t.pcMask, GotoKind.jump);
