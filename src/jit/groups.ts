@@ -12,7 +12,7 @@ import { OP } from '../ir/ops.js';
 import type { Edge } from './flow.js';
 import { KIND, Kind } from './lower-alu.js';
 import { SIZE, WRITES } from './lower-memory.js';
-import { isCall, isIndirect, type Region, terminates } from './region.js';
+import { isCall, isIndirect, isReturn, type Region, terminates } from './region.js';
 import { isTemp } from './values.js';
 
 const NO_SLOT = -1;
@@ -293,7 +293,7 @@ export class AccessGroups {
           this.fresh(imm >>> 3);
           continue;
       }
-      if (isIndirect(word, imm)) this.edge += this.region.indirectAt.get(w) as number;
+      if (isIndirect(word, imm) || isReturn(word, imm)) this.edge += this.region.jumpEdges(b, w);
       else if (op === OP.goto || isCall(word, imm)) this.follow(this.region.flow.edges[this.edge++] as Edge);
       else if (((EFFECTS[op] as number) & Effect.writesDst) !== 0) this.fresh(dst);
     }

@@ -42,7 +42,10 @@ export interface JitStats {
 
 interface Compiled {
   readonly head: number;
+  /** Different blocks in it. */
   readonly members: readonly number[];
+  /** Blocks in it; some callees are there once for each call. */
+  readonly size: number;
   readonly slot: number;
   readonly fillsTlb: boolean;
   readonly origin: Origin;
@@ -318,7 +321,8 @@ export class Jit {
     const head = region.blocks[0] as number;
     const compiled: Compiled = {
       head,
-      members: region.blocks,
+      members: [...new Set(region.blocks)],
+      size: region.blocks.length,
       slot,
       fillsTlb: region.fillsTlb,
       origin,
@@ -328,7 +332,7 @@ export class Jit {
     };
     for (const host of compiled.unseen) addTo(this.byUnseen, host, compiled);
     for (const page of compiled.indirectPages) addTo(this.byIndirectPage, page, compiled);
-    for (const block of region.blocks) {
+    for (const block of compiled.members) {
       addTo(this.byBlock, block, compiled);
       words[block / 4 + REGION] = (words[block / 4 + REGION] as number) + 1;
     }
@@ -406,7 +410,7 @@ function pcName({ high, low }: Origin): string {
 /** Is a region worth installing in place of what its head has? */
 function improves(region: Region, old: Compiled | undefined): boolean {
   if (old === undefined || old.fillsTlb !== region.fillsTlb) return true;
-  return region.blocks.length > old.members.length;
+  return region.blocks.length > old.size;
 }
 
 function addTo(map: Map<number, Compiled[]>, key: number, compiled: Compiled): void {

@@ -585,7 +585,8 @@ export class Lowering {
             this.guestCall(b, delta, -1, 0, a);
             return false;
           }
-          if (imm === JumpKind.jump) this.indirectJump(w, a);
+          if (imm === JumpKind.jump) this.indirectJump(b, w, a);
+          else if (this.region.jumpEdges(b, w) > 0) this.inlinedReturn(b, a);
           else this.jumpOut(a, false);
           return false;
         case OP.leave:
@@ -623,9 +624,9 @@ export class Lowering {
    * An indirect jump: to one of the members that such jumps have led to, or out. The distance from the head's pc is hashed to
    * the only member it can be, where it is compared as a whole.
    */
-  private indirectJump(w: number, a: number): void {
+  private indirectJump(b: number, w: number, a: number): void {
     const { v, region } = this;
-    const edges = region.flow.edges.slice(this.edge, this.edge + (region.indirectAt.get(w) as number));
+    const edges = region.flow.edges.slice(this.edge, this.edge + region.jumpEdges(b, w));
     this.edge += edges.length;
     const next = this.edge;
     if (edges.length > 0) {
@@ -690,6 +691,37 @@ export class Lowering {
       this.edge = next;
     }
     this.jumpOut(a, true);
+  }
+
+  /** The return of a callee in line: goes on behind the call if the guest's return address says so, else leaves. */
+  private inlinedReturn(b: number, a: number): void {
+    const { v, region } = this;
+    const e = region.flow.edges[this.edge++] as Edge;
+    const next = this.edge;
+    v.materialiseTemps();
+    v.get(a);
+    this.pushPc(region.returnDelta(b), PcMask.m64);
+    v.op(W.i64Ne);
+    if (this.mayBeStale) {
+      v.i32(region.blocks[0] as number);
+      v.memory(W.i32Load, 2, BLOCK.at['entry'] as number);
+      v.op(W.i32Eqz);
+      v.op(W.i32Or);
+      this.mayBeStale = false;
+    }
+    v.op(W.if);
+    v.op(VOID);
+    this.depth++;
+    const mark = v.mark();
+    const { dirtyLow, dirtyHigh } = v;
+    this.jumpOut(a, false);
+    v.undo(mark);
+    v.dirtyLow = dirtyLow;
+    v.dirtyHigh = dirtyHigh;
+    v.op(W.end);
+    this.depth--;
+    this.follow(e);
+    this.edge = next;
   }
 
   /** Distance from the head's pc of the block an edge leads to, by way of a dispatch node perhaps. */

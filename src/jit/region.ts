@@ -1,6 +1,7 @@
 /**
  * Forms a region: the blocks reachable from a head by direct jumps within its mode, in its guest page and a little beyond. A
- * guest call counts as a jump to where it returns: the callee is a region of its own.
+ * guest call counts as a jump to where it returns: the callee is a region of its own, or, if it is small and calls nothing itself,
+ * part of this one, once for each call (an `Inlined`).
  */
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import { BLOCK, MANY_SIDE_EXITS } from '../ir/layout.js';
@@ -43,6 +44,19 @@ export type IndirectTargets = (page: number, mode: number) => readonly number[];
  */
 const MAX_INDIRECT_EDGES = 64;
 
+/** A callee that becomes part of its caller's region may have so many ops. */
+const MAX_INLINED_OPS = 64;
+
+/** A small callee at one of its calls. Members of the region proper have none. */
+interface Inlined {
+  /** The block it returns to, and that one's place in the region. */
+  readonly back: number;
+  readonly delta: number;
+  readonly page: number;
+  /** Its blocks' numbers as members. */
+  readonly indexOf: Map<number, number>;
+}
+
 /** An edge before the flow graph exists. */
 interface Target {
   readonly to: number;
@@ -83,8 +97,12 @@ export class Region {
   readonly fillsTlb: boolean;
   /** Heads of loops that other members hold in their middle: those members, by the head. */
   readonly covered = new Map<number, number[]>();
+  /** Per member: the call that it was put in line for. */
+  private readonly inlined: (Inlined | undefined)[] = [];
+  /** Members that end with the return of such a callee: the member behind the call. */
+  private readonly returnsTo = new Map<number, number>();
   /** By the word of an indirect jump: how many edges it has. */
-  readonly indirectAt = new Map<number, number>();
+  private readonly indirectAt = new Map<number, number>();
   /** Pages (linear-memory addresses) in which targets of indirect jumps were looked for. */
   readonly indirectPages = new Set<number>();
   /** A jump inside the region cuts the pc to 16 bits. */
@@ -117,7 +135,15 @@ export class Region {
       for (let w = first; w < end; w += 4) {
         const op = (words[w] as number) & 0xffff;
         const call = isCall(words[w] as number, words[w + 2] as number);
-        if (op === OP.goto || call) targets.push({ ...this.target(b, w, call), indirect: false });
+        const inline = this.inlined[b];
+        if (inline !== undefined && isReturn(words[w] as number, words[w + 2] as number)) {
+          const to = this.add(inline.back, inline.delta, inline.page);
+          if (to >= 0) {
+            targets.push({ to, guard: 0, call: false, indirect: true });
+            this.returnsTo.set(b, to);
+          }
+        } else if (op === OP.goto || call)
+          targets.push({ ...((call && this.inlineCall(b, w)) || this.target(b, w, call)), indirect: false });
         else if (isIndirect(words[w] as number, words[w + 2] as number)) {
           const found = this.indirect(b);
           this.indirectAt.set(w, found.length);
@@ -153,6 +179,86 @@ export class Region {
     if (by.length > 0) this.covered.set(this.blocks[to] as number, by);
   }
 
+  /** How many edges the `jmp` of member b at word w has, if it is no call. */
+  jumpEdges(b: number, w: number): number {
+    if (this.words[w + 2] === JumpKind.ret) return this.returnsTo.has(b) ? 1 : 0;
+    return this.indirectAt.get(w) as number;
+  }
+
+  /** Where a small callee of member b's call at word w returns to, as distance from the head's pc. */
+  returnDelta(b: number): number {
+    return this.delta[this.returnsTo.get(b) as number] as number;
+  }
+
+  /** Makes the callee of member b's call at word w part of the region, if it is small and calls nothing itself. */
+  private inlineCall(b: number, w: number): Omit<Target, 'indirect'> | undefined {
+    const { words } = this;
+    if (((words[w] as number) & 0xffff) !== OP.goto || (words[w] as number) >>> 20 === PcMask.m16) return undefined;
+    if (this.inlined[b] !== undefined || this.locate === undefined) return undefined;
+    const host = words[(this.blocks[b] as number) / 4 + HOST] as number;
+    const back = this.seen(host, this.bytes[b] as number);
+    if (back === 0 || this.isCold(back) || this.straddles(back)) return undefined;
+    const distance = words[w + 2] as number;
+    const delta = (this.delta[b] as number) + distance;
+    const outside = ((host + distance) & PAGE_MASK) !== (host & PAGE_MASK);
+    const there = outside ? this.locate(delta) : host + distance;
+    const callee = there === 0 ? 0 : this.lookup(there, this.mode);
+    if (callee === 0 || this.isCold(callee) || this.straddles(callee) || !this.isSmallLeaf(callee, delta))
+      return undefined;
+    const pageDelta =
+      (this.pageDelta[this.page[b] as number] as number) + ((((this.offset[b] as number) + distance) >> 12) << 12);
+    const page = this.pageNumber(pageDelta);
+    if (page < 0) return undefined;
+    const call: Inlined = {
+      back,
+      delta: (this.delta[b] as number) + (this.bytes[b] as number),
+      page: this.page[b] as number,
+      indexOf: new Map(),
+    };
+    const to = this.add(callee, delta, page, call);
+    return to < 0 ? undefined : { to, guard: outside ? callee : 0, call: false };
+  }
+
+  /** A function that in its page and a few ops comes to a return, whichever way it goes, and makes no calls. */
+  private isSmallLeaf(entry: number, delta: number): boolean {
+    const { words } = this;
+    const blocks = [entry];
+    const base = delta - (words[entry / 4 + HOST] as number);
+    let ops = 0;
+    let returns = false;
+    for (const block of blocks) {
+      const host = words[block / 4 + HOST] as number;
+      const count = words[block / 4 + OPS_COUNT] as number;
+      ops += count;
+      if (ops > MAX_INLINED_OPS) return false;
+      const first = (block + BLOCK.size) / 4;
+      for (let w = first; w < first + count * 4; w += 4) {
+        const word = words[w] as number;
+        const imm = words[w + 2] as number;
+        const op = word & 0xffff;
+        if (isCall(word, imm) || isIndirect(word, imm) || op === OP.leave || op === OP.exit) return false;
+        if (isReturn(word, imm)) returns = true;
+        if (op !== OP.goto) continue;
+        if (((host + imm) & PAGE_MASK) !== (host & PAGE_MASK)) {
+          const far = this.locate?.(base + host + imm) ?? 0;
+          if (far !== 0 && this.isReturnThunk(this.lookup(far, this.mode))) returns = true;
+          continue;
+        }
+        const next = this.seen(host, imm);
+        // What has not run yet leaves the region.
+        if (next !== 0 && !this.straddles(next) && !blocks.includes(next)) blocks.push(next);
+      }
+    }
+    return returns;
+  }
+
+  /** A block that does nothing but return, in whatever page: `elsewhere` makes it a member. */
+  private isReturnThunk(block: number): boolean {
+    if (block === 0 || this.isCold(block) || !this.isLeaf(block)) return false;
+    const last = (block + BLOCK.size) / 4 + ((this.words[block / 4 + OPS_COUNT] as number) - 1) * 4;
+    return isReturn(this.words[last] as number, this.words[last + 2] as number);
+  }
+
   /** Where the `goto` or call of block b at word w leads; of a call, the way back. */
   private target(b: number, w: number, isCall: boolean): { to: number; guard: number; call: boolean } {
     const { words } = this;
@@ -177,7 +283,7 @@ export class Region {
       this.unseen.push(host + distance);
       return { to: UNSEEN, guard: 0, call };
     }
-    const to = this.add(block, delta, this.page[b] as number);
+    const to = this.add(block, delta, this.page[b] as number, this.inlined[b]);
     if (to >= 0 && narrow) this.narrow = true;
     return { to, guard: this.straddles(block) ? block : 0, call };
   }
@@ -223,9 +329,10 @@ export class Region {
   }
 
   /** Number of a member, made one if there is room; OUTSIDE if it cannot be. */
-  private add(block: number, delta: number, page: number): number {
+  private add(block: number, delta: number, page: number, inlined?: Inlined): number {
     const { words } = this;
-    const known = this.indexOf.get(block);
+    const indexOf = inlined?.indexOf ?? this.indexOf;
+    const known = indexOf.get(block);
     // Code that is mapped twice may be met at a second pc.
     if (known !== undefined) return this.delta[known] === delta ? known : OUTSIDE;
     const w = block / 4;
@@ -237,7 +344,8 @@ export class Region {
     if (!compilable(words, first, ops)) return OUTSIDE;
     this.totalOps += ops;
     const index = this.blocks.push(block) - 1;
-    this.indexOf.set(block, index);
+    indexOf.set(block, index);
+    this.inlined.push(inlined);
     const bytesAndInstructions = words[w + BYTES] as number;
     this.delta.push(delta);
     this.page.push(page);
@@ -262,7 +370,7 @@ export class Region {
     if (block === 0 && near) this.unseen.push(host);
     if (block === 0 || (!near && !this.isLeaf(block))) return OUTSIDE;
     const page = this.pageNumber(pageDelta);
-    return page < 0 ? OUTSIDE : this.add(block, delta, page);
+    return page < 0 ? OUTSIDE : this.add(block, delta, page, this.inlined[b]);
   }
 
   private isLeaf(block: number): boolean {
@@ -288,6 +396,11 @@ export function isCall(word: number, imm: number): boolean {
 /** Whether an op (its first word and immediate) is an indirect jump, neither call nor return. */
 export function isIndirect(word: number, imm: number): boolean {
   return (word & 0xffff) === OP.jmp && imm === JumpKind.jump;
+}
+
+/** Whether an op (its first word and immediate) is a return. */
+export function isReturn(word: number, imm: number): boolean {
+  return (word & 0xffff) === OP.jmp && imm === JumpKind.ret;
 }
 
 /** Blocks that leave the run loop itself are the interpreter's; everything else can be compiled. */

@@ -13,7 +13,7 @@ import type { VectorCode } from '../ir/vector-code.js';
 import type { Edge } from './flow.js';
 import { KIND, Kind } from './lower-alu.js';
 import { SIZE } from './lower-memory.js';
-import { isCall, isIndirect, type Region } from './region.js';
+import { isCall, isIndirect, isReturn, type Region } from './region.js';
 import type { Values } from './values.js';
 
 export class SlotAnalysis {
@@ -291,7 +291,7 @@ export class SlotAnalysis {
         continue;
       }
       if ((effects & Effect.end) !== 0) {
-        this.end(w);
+        this.end(b, w);
         return false;
       }
       if ((effects & Effect.observes) !== 0) this.observe();
@@ -334,13 +334,13 @@ export class SlotAnalysis {
     this.calledHelper = falls ? this.calledHelper || calledHelper : calledHelper;
   }
 
-  private end(w: number): void {
+  private end(b: number, w: number): void {
     const word = this.words[w] as number;
     const imm = this.words[w + 2] as number;
-    if (isIndirect(word, imm)) {
+    if (isIndirect(word, imm) || isReturn(word, imm)) {
       this.observe();
       const first = this.edge;
-      this.edge += this.region.indirectAt.get(w) as number;
+      this.edge += this.region.jumpEdges(b, w);
       for (let e = first; e < this.edge; e++) {
         this.killLow[e] = this.sureLow;
         this.killHigh[e] = this.sureHigh;
