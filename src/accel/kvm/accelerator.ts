@@ -16,13 +16,13 @@ import type { TcgAccelerator } from '../tcg/tcg.js';
 import { type CpuidEntry, MSR_EXIT_UNKNOWN } from './abi.js';
 import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
 import { kvmCpuid, usableCpuid } from './cpuid.js';
+import { Debugger } from './debugger.js';
 import { describeStop, hexOf } from './describe-exit.js';
 import { Doorbells } from './doorbells.js';
 import { type AccessCount, readExits, STATS_BYTES, type VcpuExits } from './exit-stats.js';
 import { GuestAccess } from './guest-access.js';
 import { GuestClock } from './guest-clock.js';
 import type { HostCalls } from './host-calls.js';
-import type { GuestDebugRequest } from './interface.js';
 import type { IrqchipMode } from './irqchip-mode.js';
 import { KernelChips, PC_ROUTES } from './kernel-chips.js';
 import type { Kvm } from './kvm.js';
@@ -67,6 +67,7 @@ interface Processor {
   /** Address of the record. */
   readonly state: number;
   readonly transfer: X86StateTransfer;
+  readonly debugger: Debugger;
   /** Of its control block, in words. */
   readonly base: number;
   /** How much newer the record is than KVM's state. */
@@ -76,10 +77,6 @@ interface Processor {
   thread: VcpuThread | undefined;
   /** Asked something that only a reset, or the user, can answer. */
   held: boolean;
-  /** What a debugger asked for. */
-  debug: GuestDebugRequest | undefined;
-  /** Steps off a breakpoint first. */
-  leaving: boolean;
 }
 
 /** Pages for KVM itself, below all firmware. */
@@ -93,18 +90,20 @@ const DOORBELL_BYTES = 2;
 const COALESCED_NS = 20e6;
 /** A kick that was lost is repeated after this. */
 const KICK_AGAIN_MS = 10;
+/** Of memory: with and without system management mode. */
+const SMM_SPACES = 2;
 const MSI_ADDRESS = 0xfee00000;
-const HARDWARE_BREAKPOINTS = 4;
 
 export class KvmAccelerator implements Accelerator {
   readonly name = 'kvm';
-  readonly smm = false;
+  readonly smm: boolean;
   readonly chips: KernelChips | undefined;
   onDispose: () => void = () => {};
   readonly memory: WebAssembly.Memory;
   readonly vcpus: readonly Vcpu[];
   readonly #vm: KvmVm;
-  readonly #slots: MemorySlots;
+  /** Of each address space. */
+  readonly #slots: MemorySlots[];
   readonly #doorbells: Doorbells;
   readonly #processors: Processor[];
   readonly #control: SharedArrayBuffer;
@@ -142,7 +141,10 @@ export class KvmAccelerator implements Accelerator {
     if (this.#vm.capability('X86_USER_SPACE_MSR') !== 0) {
       this.#vm.enableCapability('X86_USER_SPACE_MSR', MSR_EXIT_UNKNOWN);
     }
-    this.#slots = new MemorySlots(this.#vm, this.memory, (host, bytes) => shared.notifyWrite(host, bytes));
+    this.smm = this.#vm.capability('X86_SMM') !== 0 && this.#vm.capability('MULTI_ADDRESS_SPACE') >= SMM_SPACES;
+    const touched = (host: number, bytes: number): void => shared.notifyWrite(host, bytes);
+    this.#slots = [new MemorySlots(this.#vm, 0, this.memory, touched)];
+    if (this.smm) this.#slots.push(new MemorySlots(this.#vm, 1, this.memory, touched));
     this.#doorbells = new Doorbells(this.#vm, options.calls, (region, offset) =>
       this.#connected().mmioWrite(region, offset, DOORBELL_BYTES, 0),
     );
@@ -151,27 +153,7 @@ export class KvmAccelerator implements Accelerator {
     this.#words = new Int32Array(this.#control);
     this.#doorbell = count * CONTROL_WORDS;
     this.#stats = new SharedArrayBuffer(count * STATS_BYTES);
-    const view = new DataView(this.memory.buffer);
-    const apicId = (state: number): number => view.getUint32(state + X86.at['lapic']! + LAPIC.at['initialId']!, true);
-    this.#processors = shared.vcpus.map(
-      ({ state }, i): Processor => ({
-        index: i,
-        kvm: this.#vm.createVcpu(apicId(state)),
-        state,
-        transfer: new X86StateTransfer(this.memory, new X86Registers(this.memory, state, shared.runtime), state, {
-          now: () => this.#connected().virtualNow(),
-          kernelApic: options.irqchip !== 'off',
-          xsave: hostOffsets(this.#supported),
-        }),
-        base: i * CONTROL_WORDS,
-        recordIsNewer: 'reset',
-        recordIsValid: true,
-        thread: undefined,
-        held: false,
-        debug: undefined,
-        leaving: false,
-      }),
-    );
+    this.#processors = shared.vcpus.map(({ state }, i) => this.#processor(state, i));
     this.vcpus = this.#processors.map((p, index) => this.#vcpu(p, index));
     if (options.irqchip === 'off') {
       this.#apics = new RecordApics(shared, this.#processors, (index, waiting) => this.#publish(index, waiting));
@@ -204,16 +186,15 @@ export class KvmAccelerator implements Accelerator {
   fetchAndClearDirty(host: number, bytes: number): Uint8Array {
     this.#takeCoalesced();
     const dirty = this.options.shared.fetchAndClearDirty(host, bytes);
-    this.#slots.collectDirty(host, dirty);
+    for (const slots of this.#slots) slots.collectDirty(host, dirty);
     return dirty;
   }
 
   setFlatView(space: 0 | 1, ranges: readonly FlatRange[]): void {
     this.options.shared.setFlatView(space, ranges);
-    if (space !== 0) return;
-    this.#access.setRanges(0, ranges);
-    this.#slots.update(ranges);
-    this.#doorbells.update(ranges);
+    this.#access.setRanges(space, ranges);
+    this.#slots[space]?.update(ranges);
+    if (space === 0) this.#doorbells.update(ranges);
   }
 
   coalesceWrites(space: 'port' | 'memory', address: number, bytes: number): void {
@@ -381,6 +362,30 @@ export class KvmAccelerator implements Accelerator {
     this.onDispose();
   }
 
+  #processor(state: number, index: number): Processor {
+    const view = new DataView(this.memory.buffer, state);
+    const kvm = this.#vm.createVcpu(view.getUint32(X86.at['lapic']! + LAPIC.at['initialId']!, true));
+    const registers = new X86Registers(this.memory, state, this.options.shared.runtime);
+    const transfer = new X86StateTransfer(this.memory, registers, state, {
+      now: () => this.#connected().virtualNow(),
+      kernelApic: this.options.irqchip !== 'off',
+      smm: this.smm,
+      xsave: hostOffsets(this.#supported),
+    });
+    return {
+      index,
+      kvm,
+      state,
+      transfer,
+      debugger: new Debugger(kvm, transfer, (text) => this.options.report(text)),
+      base: index * CONTROL_WORDS,
+      recordIsNewer: 'reset',
+      recordIsValid: true,
+      thread: undefined,
+      held: false,
+    };
+  }
+
   #vcpu(p: Processor, index: number): Vcpu {
     const record = this.options.shared.vcpus[index]!;
     return {
@@ -396,6 +401,7 @@ export class KvmAccelerator implements Accelerator {
         p.recordIsValid = true;
         p.recordIsNewer = 'reset';
         Atomics.store(this.#words, p.base + Control.nmis, 0);
+        Atomics.store(this.#words, p.base + Control.smis, 0);
         this.#apics?.changed();
       },
       setInterruptLine: (level) => {
@@ -409,28 +415,40 @@ export class KvmAccelerator implements Accelerator {
       },
       raiseNmi: () => {
         if (!this.#apics) {
-          this.#injectNmi(p, index);
+          this.#publish(index, { interrupt: this.#line(p), nmi: true, smi: false });
           return;
         }
         this.#apics.raiseNmi(index);
       },
-      raiseSmi: () => {},
+      raiseSmi: () => {
+        if (!this.#apics) {
+          this.#publish(index, { interrupt: this.#line(p), nmi: false, smi: true });
+          return;
+        }
+        record.raiseSmi();
+        this.#apics.changed();
+      },
     };
   }
 
-  #injectNmi(p: Processor, index: number): void {
-    if (KVM_TRACE.kvm_inj_nmi.enabled) KVM_TRACE.kvm_inj_nmi.emit(index);
-    Atomics.add(this.#words, p.base + Control.nmis, 1);
-    this.#interrupt(p);
+  #line(p: Processor): boolean {
+    return Atomics.load(this.#words, p.base + Control.interruptLine) !== 0;
   }
 
   /** Tells a processor's thread what waits for it outside the kernel. */
-  #publish(index: number, { interrupt, nmi }: Waiting): void {
+  #publish(index: number, { interrupt, nmi, smi }: Waiting): void {
     const p = this.#processors[index]!;
-    const line = Number(interrupt);
-    const before = Atomics.exchange(this.#words, p.base + Control.interruptLine, line);
-    if (nmi) this.#injectNmi(p, index);
-    else if (line > before) this.#interrupt(p);
+    const rises = interrupt && !this.#line(p);
+    Atomics.store(this.#words, p.base + Control.interruptLine, Number(interrupt));
+    if (nmi) {
+      if (KVM_TRACE.kvm_inj_nmi.enabled) KVM_TRACE.kvm_inj_nmi.emit(index);
+      Atomics.add(this.#words, p.base + Control.nmis, 1);
+    }
+    if (smi && this.smm) {
+      if (KVM_TRACE.kvm_inj_smi.enabled) KVM_TRACE.kvm_inj_smi.emit(index);
+      Atomics.add(this.#words, p.base + Control.smis, 1);
+    }
+    if (rises || nmi || smi) this.#interrupt(p);
   }
 
   /** Loads what the records have and lets the threads run. */
@@ -441,7 +459,7 @@ export class KvmAccelerator implements Accelerator {
       p.thread ??= this.#start(p, index);
       this.#load(p);
       if (stoodStill) p.kvm.tellOfPause();
-      this.#debug(p);
+      p.debugger.apply();
       Atomics.store(this.#words, p.base + Control.command, Command.run);
       Atomics.notify(this.#words, p.base + Control.command);
       if (p.held) this.#release(p);
@@ -455,30 +473,6 @@ export class KvmAccelerator implements Accelerator {
     }
     p.recordIsNewer = 'no';
     p.recordIsValid = false;
-  }
-
-  /** A debugger's wishes are in the record, as tcg has them. */
-  #debug(p: Processor): void {
-    const { breakpoints = [], singleStep = false } = p.transfer.debugRequest();
-    if (breakpoints.length > HARDWARE_BREAKPOINTS) {
-      this.options.report(
-        `KVM watches ${HARDWARE_BREAKPOINTS} breakpoints: of ${breakpoints.length} the last are left out`,
-      );
-    }
-    const watched = breakpoints.slice(0, HARDWARE_BREAKPOINTS);
-    if (!singleStep && watched.length === 0 && !p.debug) return;
-    p.debug = singleStep || watched.length > 0 ? { singleStep, breakpoints: watched } : undefined;
-    // Who goes on at a breakpoint wants to leave it: one step without it.
-    p.leaving = !singleStep && watched.includes(p.transfer.linearPc(p.kvm));
-    p.kvm.setGuestDebug(p.leaving ? { singleStep: true } : (p.debug ?? {}));
-  }
-
-  /** Whether a debug exit is one that the debugger asked for. */
-  #debugStop(p: Processor): boolean {
-    if (!p.leaving) return true;
-    p.leaving = false;
-    p.kvm.setGuestDebug(p.debug ?? {});
-    return p.debug?.breakpoints?.includes(p.transfer.linearPc(p.kvm)) ?? false;
   }
 
   #start(p: Processor, index: number): VcpuThread {
@@ -578,7 +572,7 @@ export class KvmAccelerator implements Accelerator {
         this.#access.io(index, exit);
         return undefined;
       case 'mmio':
-        if (!this.#apics?.access(index, exit)) this.#access.mmio(index, 0, exit);
+        if (!this.#apics?.access(index, exit)) this.#access.mmio(index, p.kvm.inSmm ? 1 : 0, exit);
         return undefined;
       case 'setTpr':
         this.#apics?.catchUp(index);
@@ -596,7 +590,7 @@ export class KvmAccelerator implements Accelerator {
       case 'shutdown':
         return { reason: 'shutdown', vcpu: index };
       case 'debug':
-        return this.#debugStop(p) ? { reason: 'debug', vcpu: index } : undefined;
+        return p.debugger.stops() ? { reason: 'debug', vcpu: index } : undefined;
       default:
         this.options.report(describeStop(index, exit, p.kvm));
         return { reason: 'internalError', vcpu: index };

@@ -12,8 +12,8 @@ import { KVM_TRACE } from './trace.js';
 
 const IOAPIC_PINS = 24;
 const ISA_INPUTS = 16;
+/** Of the I/O APIC; the 8259s' cascade has this number too. */
 const TIMER_PIN = 2;
-const CASCADE = 2;
 /** Channel states of two-byte accesses in struct kvm_pit_channel_state. */
 const Access = { low: 1, high: 2, word0: 3, word1: 4 } as const;
 
@@ -23,10 +23,14 @@ const RESET_MODE = 3;
 
 type PitChannel = PitState['channels'][number];
 
-/** GSIs as the board numbers them: 0 is the timer, 8259 input 0 and I/O APIC input 2. */
+/**
+ * GSIs as the board numbers them: 0 is the timer, 8259 input 0 and I/O APIC input 2. KVM finds the GSI of an input whose
+ * interrupt has ended: there must be one only, or the timer never hears that its tick was taken.
+ */
 export const PC_ROUTES: readonly GsiRoute[] = Array.from({ length: IOAPIC_PINS }, (_, gsi): GsiRoute[] => {
+  if (gsi === TIMER_PIN) return [];
   const routes: GsiRoute[] = [{ gsi, chip: IrqchipId.ioapic, pin: gsi === 0 ? TIMER_PIN : gsi }];
-  if (gsi >= ISA_INPUTS || gsi === CASCADE) return routes;
+  if (gsi >= ISA_INPUTS) return routes;
   return [...routes, { gsi, chip: gsi < 8 ? IrqchipId.master : IrqchipId.slave, pin: gsi & 7 }];
 }).flat();
 

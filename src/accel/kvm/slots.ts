@@ -6,6 +6,8 @@ import type { KvmMachine } from './interface.js';
 import { KVM_TRACE } from './trace.js';
 
 const PAGE = 4096;
+/** Numbers of slots have the address space in their upper half. */
+const SPACE = 0x1_0000;
 
 interface Slot {
   readonly slot: number;
@@ -27,6 +29,8 @@ export class MemorySlots {
   /** `touched` is told of memory whose dirty log begins or ends, and must be taken for written. */
   constructor(
     private readonly vm: KvmMachine,
+    /** Which address space of KVM: 1 is what system management mode sees. */
+    private readonly space: 0 | 1,
     private readonly memory: WebAssembly.Memory,
     private readonly touched: (host: number, bytes: number) => void,
   ) {}
@@ -44,7 +48,7 @@ export class MemorySlots {
     }
     for (const [name, piece] of wanted) {
       if (this.#slots.has(name)) continue;
-      const slot = this.#free.pop() ?? this.#next++;
+      const slot = this.#free.pop() ?? this.space * SPACE + this.#next++;
       if (KVM_TRACE.kvm_set_memory.enabled) {
         KVM_TRACE.kvm_set_memory.emit(slot, piece.start, piece.bytes, piece.flags);
       }

@@ -13,6 +13,7 @@ export const KVM_TRACE = traceEvents({
   kvm_msi: 'address 0x%x data 0x%x',
   kvm_inj_virq: 'cpu %d vector 0x%x',
   kvm_inj_nmi: 'cpu %d',
+  kvm_inj_smi: 'cpu %d',
   kvm_park: 'processors stand still',
   kvm_doorbell: 'address 0x%x',
   kvm_unknown_msr: 'cpu %d %s msr 0x%x value %s',

@@ -34,6 +34,7 @@ export const MSRS: readonly (readonly [index: number, field: string, element: nu
   [0x3b, 'tscAdjust', 0],
   [0x48, 'specCtrl', 0],
   [0xda0, 'xss', 0],
+  [0x9e, 'smbase', 0],
 ];
 
 /** KVM's names of the segments that ours have in KVM_GET_SREGS. */
@@ -98,6 +99,8 @@ export class X86StateTransfer {
       now(): number;
       /** Whether KVM has the local APIC; if not, the record is it, and halting is not KVM's either. */
       readonly kernelApic: boolean;
+      /** KVM has system management mode. */
+      readonly smm: boolean;
       /** Of this KVM's XSAVE areas. */
       readonly xsave: XsaveOffsets;
     },
@@ -109,7 +112,7 @@ export class X86StateTransfer {
   /** Record to KVM. */
   store(vcpu: KvmProcessor, scope: StoreScope): void {
     const { registers } = this;
-    const { kernelApic } = this.surroundings;
+    const { kernelApic, smm } = this.surroundings;
     const fresh = scope !== 'yes';
     const regs = vcpu.regs();
     for (const name of [...GPR, 'rip', 'rflags'] as (keyof Regs)[]) regs[name] = registers.get(name);
@@ -141,19 +144,18 @@ export class X86StateTransfer {
     if (scope === 'reset') this.#storeTime(vcpu);
     const dr = (n: number): bigint => this.#wide('dr', n);
     vcpu.setDebugRegs({ db: [dr(0), dr(1), dr(2), dr(3)], dr6: dr(DR6), dr7: dr(DR7), flags: 0n });
+    const requests = this.state + VCPU.at['interruptRequest']!;
+    const bits = this.#view.getUint32(requests, true);
     const events = vcpu.events();
     vcpu.setEvents({
       ...events,
-      ...(fresh && NOTHING_UNDER_WAY),
+      ...(fresh && { ...NOTHING_UNDER_WAY, smiPending: bits & IntReq.smi ? 1 : 0 }),
       nmiMasked: registers.field('nmiBlocked') ? 1 : 0,
-      flags: EventsValid.nmiPending | EventsValid.shadow,
+      smiSmm: registers.field('inSmm') ? 1 : 0,
+      flags: EventsValid.nmiPending | EventsValid.shadow | (smm ? EventsValid.smm : 0),
     });
-    const requests = this.state + VCPU.at['interruptRequest']!;
-    const bits = this.#view.getUint32(requests, true);
-    if (fresh && bits & IntReq.nmi) {
-      vcpu.nmi();
-      this.#view.setUint32(requests, bits & ~IntReq.nmi, true);
-    }
+    if (fresh && bits & IntReq.nmi) vcpu.nmi();
+    if (fresh) this.#view.setUint32(requests, bits & ~(IntReq.nmi | IntReq.smi), true);
     if (!kernelApic) return;
     const waits = registers.field('waitForSipi') !== 0;
     const halted = this.#view.getUint32(this.state + VCPU.at['halted']!, true) !== 0;
@@ -192,7 +194,10 @@ export class X86StateTransfer {
     });
     this.#setWide('dr', DR6, debug.dr6);
     this.#setWide('dr', DR7, debug.dr7);
-    registers.setField('nmiBlocked', vcpu.events().nmiMasked);
+    const { nmiMasked, smiSmm } = vcpu.events();
+    registers.setField('nmiBlocked', nmiMasked);
+    registers.setField('inSmm', smiSmm);
+    this.#view.setUint32(this.state + VCPU.at['addressSpace']!, smiSmm, true);
     if (!this.surroundings.kernelApic) return;
     const mode = vcpu.mpState();
     registers.setField('waitForSipi', mode === MpState.uninitialized || mode === MpState.initReceived ? 1 : 0);
@@ -254,7 +259,8 @@ export class X86StateTransfer {
     }
     const requests = this.state + VCPU.at['interruptRequest']!;
     const nmi = events.nmiPending || events.nmiInjected ? IntReq.nmi : 0;
-    this.#view.setUint32(requests, this.#view.getUint32(requests, true) | nmi, true);
+    const smi = events.smiPending ? IntReq.smi : 0;
+    this.#view.setUint32(requests, this.#view.getUint32(requests, true) | nmi | smi, true);
   }
 
   /** KVM's clock for guests, ns, as the record has it. */

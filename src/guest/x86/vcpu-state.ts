@@ -81,6 +81,7 @@ export function loadVcpu(
   registers.set('rip', saved.rip);
   registers.set('rflags', saved.rflags);
   view.setUint32(state + VCPU.at['halted']!, saved.halted ? 1 : 0, true);
+  view.setUint32(state + VCPU.at['addressSpace']!, registers.field('inSmm'), true);
   view.setUint32(state + VCPU.at['interruptRequest']!, saved.events | IntReq.poll, true);
   view.setUint32(state + VCPU.at['exitRequest']!, 1, true);
   runtime.tlbFlush(state);

@@ -99,6 +99,7 @@ export class SoftwareVcpu implements KvmProcessor {
     this.#transfer = new X86StateTransfer(tcg.memory, this.#registers, record.state, {
       now: around.now,
       kernelApic: false,
+      smm: false,
       xsave: OWN_OFFSETS,
     });
     this.#view = new DataView(tcg.memory.buffer);
