@@ -1,9 +1,9 @@
 /**
  * What the KVM binding and accelerator cost, side by side with C programs and QEMU on the same /dev/kvm:
  *
- *     npm run bench:kvm
+ *     npm run bench:kvm [-- PART ...]
  *
- * Every figure is the median of rounds in which both sides take turns.
+ * Parts: exits, trip, firmware; and debian, which needs a complete KVM: `npm run bench:kvm-lab` brings one. Every figure is the median of rounds in which both sides take turns.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,9 +14,13 @@ import { Kvm } from '../src/accel/kvm/kvm.js';
 import { VirtualMachine } from '../src/app/lib/index.js';
 import { linuxCalls } from '../src/host/node/kvm/linux.js';
 import { biosFile } from '../tools/guest/guests.js';
+import { Guest, PROMPT } from './guest.js';
+import { plainFiles } from './machines.js';
 
 const ROUNDS = 7;
 const EXITS = 100_000;
+const DEBIAN_ROUNDS = 3;
+const DEBIAN_MS = 900_000;
 const CODE = 0x1000;
 const PROGRAMS = { port: [0xe6, 0x80, 0xeb, 0xfc], memory: [0xa3, 0, 0, 0xeb, 0xfb] } as const;
 type Kind = keyof typeof PROGRAMS;
@@ -96,6 +100,7 @@ async function roundTrip(folder: string): Promise<void> {
   await vm.dispose();
 }
 
+const COMMAND = new URL('../../bin/tinamou-system-x86_64.js', import.meta.url).pathname;
 const DEBUGCON = ['-debugcon', 'stdio', '-global', 'isa-debugcon.iobase=0x402'];
 
 /** Seconds from the start of a program to SeaBIOS's attempt to boot. */
@@ -115,14 +120,41 @@ function bootSeconds(command: string, args: readonly string[]): Promise<number> 
   });
 }
 
+/** Debian's kernel to its shell, from the start of the program. */
+async function compareDebian(): Promise<void> {
+  const { kernel, initrd } = await plainFiles(64);
+  const machine = [
+    ...['-accel', 'kvm', '-cpu', 'host', '-m', '256', '-nographic', '-no-reboot', '-nic', 'none'],
+    ...['-kernel', kernel, '-initrd', initrd, '-append', 'console=ttyS0 quiet'],
+  ];
+  const seconds = async (program: string, args: readonly string[]): Promise<number> => {
+    const guest = new Guest(program, { program, args: [...args, ...machine] });
+    try {
+      await guest.until(PROMPT, DEBIAN_MS);
+      return guest.age;
+    } finally {
+      await guest.stop();
+    }
+  };
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  for (let round = 0; round < DEBIAN_ROUNDS; round++) {
+    theirs.push(await seconds('qemu-system-x86_64', []));
+    ours.push(await seconds(process.execPath, [COMMAND]));
+  }
+  const ratio = median(ours.map((s, i) => s / theirs[i]!));
+  console.log(
+    `Debian to its shell, with the start of the program: ${median(ours).toFixed(1)} s, QEMU ${median(theirs).toFixed(1)} s: ${ratio.toFixed(2)} times`,
+  );
+}
+
 async function compareBoot(): Promise<void> {
   const bios = await biosFile('bios-256k.bin');
   const machine = ['-accel', 'kvm', '-nodefaults', '-display', 'none', '-m', '64', '-bios', bios, ...DEBUGCON];
-  const command = new URL('../../bin/tinamou-system-x86_64.js', import.meta.url).pathname;
   const ours: number[] = [];
   const theirs: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    ours.push(await bootSeconds(process.execPath, [command, ...machine]));
+    ours.push(await bootSeconds(process.execPath, [COMMAND, ...machine]));
     theirs.push(await bootSeconds('qemu-system-x86_64', machine));
   }
   const ratio = median(ours.map((seconds, i) => seconds / theirs[i]!));
@@ -131,11 +163,23 @@ async function compareBoot(): Promise<void> {
   );
 }
 
+const PARTS: Readonly<Record<string, (folder: string) => void | Promise<void>>> = {
+  exits: compareExits,
+  trip: roundTrip,
+  firmware: compareBoot,
+  debian: compareDebian,
+};
+const asked = process.argv.slice(2);
+const parts = asked.length > 0 ? asked : ['exits', 'trip', 'firmware'];
+const unknown = parts.find((part) => !(part in PARTS));
+if (unknown !== undefined) {
+  console.error(`bench:kvm: there is no part '${unknown}': ${Object.keys(PARTS).join(', ')}`);
+  process.exit(2);
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'kvm-bench-'));
 try {
-  compareExits(folder);
-  await roundTrip(folder);
-  await compareBoot();
+  for (const part of parts) await PARTS[part]!(folder);
 } finally {
   rmSync(folder, { recursive: true });
 }

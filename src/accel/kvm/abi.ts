@@ -97,6 +97,8 @@ export const GuestDebug = {
 export const Routing = { irqchip: 1, msi: 2 } as const;
 export const IoeventFlag = { dataMatch: 1, pio: 2, deassign: 4 } as const;
 export const IRQFD_DEASSIGN = 1;
+/** Types of KVM_EXIT_SYSTEM_EVENT. */
+export const SystemEvent = { shutdown: 1, reset: 2, crash: 3 } as const;
 /** Argument of KVM_CAP_X86_USER_SPACE_MSR: exit for MSRs that KVM does not know. */
 export const MSR_EXIT_UNKNOWN = 2n;
 export const SyncRegs = { regs: 1, sregs: 2, events: 4 } as const;

@@ -13,7 +13,7 @@ import type { ApicMessage } from '../../machine/apic-message.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import type { Accelerator, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
 import type { TcgAccelerator } from '../tcg/tcg.js';
-import { type CpuidEntry, MSR_EXIT_UNKNOWN } from './abi.js';
+import { type CpuidEntry, MSR_EXIT_UNKNOWN, SystemEvent } from './abi.js';
 import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
 import { kvmCpuid, usableCpuid } from './cpuid.js';
 import { Debugger } from './debugger.js';
@@ -589,6 +589,10 @@ export class KvmAccelerator implements Accelerator {
         return undefined;
       case 'shutdown':
         return { reason: 'shutdown', vcpu: index };
+      case 'systemEvent':
+        if (exit.type === SystemEvent.reset) return { reason: 'shutdown', vcpu: index };
+        this.options.report(describeStop(index, exit, p.kvm));
+        return { reason: 'internalError', vcpu: index };
       case 'debug':
         return p.debugger.stops() ? { reason: 'debug', vcpu: index } : undefined;
       default:

@@ -17,15 +17,16 @@ export function openKvm(): Kvm {
     kvm = new Kvm(calls);
   } catch (error) {
     if (!(error instanceof KvmError)) throw error;
-    throw new UserError(reason(error));
+    throw new UserError(whyNotOpened(error.errnoName, HOST));
   }
-  const problem = lacking(kvm);
+  const problem = whyNotEnough(kvm);
   if (problem === undefined) return kvm;
   kvm.close();
   throw new UserError(problem);
 }
 
-function lacking(kvm: Kvm): string | undefined {
+/** What a KVM that opens lacks for any machine of ours; undefined: nothing. */
+export function whyNotEnough(kvm: Pick<Kvm, 'apiVersion' | 'capability'>): string | undefined {
   if (kvm.apiVersion !== API_VERSION) {
     return `${DEVICE} has interface version ${kvm.apiVersion}, not ${API_VERSION}: the kernel is too old`;
   }
@@ -34,24 +35,44 @@ function lacking(kvm: Kvm): string | undefined {
   return `this KVM has no ${missing.map((name) => `KVM_CAP_${name} (${Capability[name]})`).join(', ')}: the kernel is too old`;
 }
 
-function reason(error: KvmError): string {
-  switch (error.errnoName) {
+/** What the messages look up of this host. */
+export interface HostFacts {
+  /** Of /proc/cpuinfo and /etc/group; '' when there is none. */
+  read(path: string): string;
+  /** Number of the group that owns the device. */
+  deviceGroup(): number;
+}
+
+const HOST: HostFacts = {
+  read(path) {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch {
+      return '';
+    }
+  },
+  deviceGroup: () => statSync(DEVICE).gid,
+};
+
+/** Why the device does not open, and what helps. */
+export function whyNotOpened(errnoName: string, host: HostFacts): string {
+  switch (errnoName) {
     case 'ENOENT':
     case 'ENODEV':
     case 'ENXIO':
-      return missingDevice();
+      return missingDevice(host);
     case 'EACCES':
     case 'EPERM':
-      return `no permission to open ${DEVICE}: ${permissionRemedy()}`;
+      return `no permission to open ${DEVICE}: ${permissionRemedy(host)}`;
     case 'EBUSY':
       return `${DEVICE} is busy: another hypervisor uses the processor's virtualization`;
     default:
-      return `could not open ${DEVICE}: ${error.errnoName}`;
+      return `could not open ${DEVICE}: ${errnoName}`;
   }
 }
 
-function missingDevice(): string {
-  const flags = readOr('/proc/cpuinfo', '');
+function missingDevice(host: HostFacts): string {
+  const flags = host.read('/proc/cpuinfo');
   const module = /\bsvm\b/.test(flags) ? 'kvm_amd' : /\bvmx\b/.test(flags) ? 'kvm_intel' : undefined;
   if (module === undefined) {
     return `there is no ${DEVICE}, and this processor shows no virtualization: turn it on in the firmware setup, or in the hypervisor around this machine`;
@@ -59,21 +80,14 @@ function missingDevice(): string {
   return `there is no ${DEVICE}: load its module (modprobe ${module})`;
 }
 
-function permissionRemedy(): string {
-  const { gid } = statSync(DEVICE);
-  const name = readOr('/etc/group', '')
+function permissionRemedy(host: HostFacts): string {
+  const gid = host.deviceGroup();
+  const name = host
+    .read('/etc/group')
     .split('\n')
     .map((line) => line.split(':'))
     .find((fields) => Number(fields[2]) === gid)?.[0];
   return gid === 0
     ? `only root may use it (its mode or group is unusual: expected is group 'kvm', mode 0660)`
     : `join the group '${name ?? gid}' (usermod -aG ${name ?? gid} USER, then log in again)`;
-}
-
-function readOr(path: string, fallback: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return fallback;
-  }
 }
