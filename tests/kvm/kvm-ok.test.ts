@@ -1,8 +1,10 @@
 /** `tinamou-kvm-ok` as a user runs it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Kvm } from '../../src/accel/kvm/kvm.js';
 import { main } from '../../src/app/kvm-ok/main.js';
 import { chooseAccelerator } from '../../src/app/lib/kvm.js';
+import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { skip } from './rig.js';
 
 function run(...args: string[]): { status: number; text: string } {
@@ -41,7 +43,7 @@ test('on a usable KVM real mode runs and capabilities are listed', { skip }, () 
 
 test('a preference list passes over a KVM that cannot do what operating systems need, and says why', () => {
   const notes: string[] = [];
-  const options = { icount: false, irqchip: 'on' } as const;
+  const options = { icount: false, irqchip: 'on', smm: false } as const;
   const { name, host } = chooseAccelerator(['kvm', 'tcg'], options, (text) => notes.push(text));
   if (name === 'kvm') {
     assert.deepEqual(notes, []);
@@ -54,4 +56,13 @@ test('a preference list passes over a KVM that cannot do what operating systems 
   notes.length = 0;
   assert.equal(chooseAccelerator(['kvm'], options, (text) => notes.push(text)).name, 'kvm');
   assert.match(notes[0]!, /firmware runs, most operating systems do not/);
+});
+
+test('smm=on asks for a KVM that has system management mode', { skip }, () => {
+  const kvm = new Kvm(linuxCalls());
+  const there = kvm.capability('X86_SMM') !== 0;
+  kvm.close();
+  const choose = (): unknown => chooseAccelerator(['kvm'], { icount: false, irqchip: 'on', smm: true }, () => {});
+  if (there) assert.doesNotThrow(choose);
+  else assert.throws(choose, /could not use KVM: this KVM has no system management mode \(KVM_CAP_X86_SMM\)/);
 });

@@ -51,6 +51,8 @@ export interface KvmOptions {
   /** One line about something that stopped a processor. */
   report(text: string): void;
   readonly irqchip: IrqchipMode;
+  /** Whether system management mode may be used, where this KVM has it. */
+  readonly smm: boolean;
   readonly cpu: Pick<CpuConfig, 'passthrough' | 'kvmLeaves'>;
   /**
    * How often a thread looks for an answer, or a question, before it sleeps: guests come in bursts, and most answers take
@@ -141,7 +143,8 @@ export class KvmAccelerator implements Accelerator {
     if (this.#vm.capability('X86_USER_SPACE_MSR') !== 0) {
       this.#vm.enableCapability('X86_USER_SPACE_MSR', MSR_EXIT_UNKNOWN);
     }
-    this.smm = this.#vm.capability('X86_SMM') !== 0 && this.#vm.capability('MULTI_ADDRESS_SPACE') >= SMM_SPACES;
+    this.smm =
+      options.smm && this.#vm.capability('X86_SMM') !== 0 && this.#vm.capability('MULTI_ADDRESS_SPACE') >= SMM_SPACES;
     const touched = (host: number, bytes: number): void => shared.notifyWrite(host, bytes);
     this.#slots = [new MemorySlots(this.#vm, 0, this.memory, touched)];
     if (this.smm) this.#slots.push(new MemorySlots(this.#vm, 1, this.memory, touched));

@@ -47,6 +47,8 @@ export interface TcgOptions {
   readonly hotThreshold: number;
   /** Seed of random disturbances (stress.ts); 0 or nothing: none. */
   readonly stress?: number;
+  /** Whether the chipset may raise SMIs; yes when nothing is said. */
+  readonly smm?: boolean;
   /** Counts instructions, for -icount: needs the interpreter alone. */
   readonly countInstructions?: boolean;
   /** Makes the ticker for the exit-request words of the machine's processors. */
@@ -77,7 +79,7 @@ const at = (layout: { readonly at: Readonly<Record<string, number>> }, field: st
 
 export class TcgAccelerator implements Accelerator, Disturbed {
   readonly name = 'tcg';
-  readonly smm = true;
+  readonly smm: boolean;
   readonly memory: WebAssembly.Memory;
   readonly vcpus: readonly Vcpu[];
   readonly layout: LinearMemory;
@@ -107,6 +109,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
 
   constructor(options: TcgOptions) {
     this.#options = options;
+    this.smm = options.smm ?? true;
     this.#guest = options.guest;
     this.layout = new LinearMemory(options.vcpus, options.guest.stateSize);
     this.memory = this.layout.memory;

@@ -85,7 +85,7 @@ export async function assemble(wishes: Wishes, options: AssembleOptions = {}): P
 async function build(w: Wishes, options: AssembleOptions, store: DisposableStore): Promise<Assembled> {
   const { name: accelerator, host } = chooseAccelerator(
     w.accelerators,
-    { icount: w.icount !== undefined, irqchip: w.irqchip },
+    { icount: w.icount !== undefined, irqchip: w.irqchip, smm: w.smm === 'on' },
     options.note ?? (() => {}),
   );
   const cpu = within(w.cpu === undefined ? '' : `-cpu ${w.cpu}`, () => parseCpu(cpuText(w), host));
@@ -168,6 +168,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     ...(w.tier === 'stress' && { stress: STRESS_SEED }),
     accelerator,
     irqchip: w.irqchip,
+    smm: w.smm !== 'off',
     ...(options.note && { report: options.note }),
     ...(w.icount && { icount: w.icount }),
   });

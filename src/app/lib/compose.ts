@@ -53,6 +53,8 @@ export interface Composition {
   readonly accelerator?: AcceleratorName;
   /** Where kvm has its interrupt controllers; `on` when nothing is said. */
   readonly irqchip?: IrqchipMode;
+  /** Whether the chipset may use system management mode, where the accelerator has it; yes when nothing is said. */
+  readonly smm?: boolean;
   /** The processors are there; nothing has been reset yet. */
   created?(made: Logged): void;
   /** Tells the user what an accelerator has to say. */
@@ -88,6 +90,7 @@ export function compose(c: Composition): Composed {
     hotThreshold: c.icount ? Number.POSITIVE_INFINITY : (c.hotThreshold ?? DEFAULT_HOT_THRESHOLD),
     ...(c.stress !== undefined && { stress: c.stress }),
     countInstructions: c.icount !== undefined,
+    smm: c.smm ?? true,
     startTicker,
     monotonic: monotonicNs,
   });
@@ -100,7 +103,7 @@ export function compose(c: Composition): Composed {
   const view = new DataView(accelerator.memory.buffer);
   for (const v of accelerator.vcpus) installCpu(view, v.state, c.cpu, c.topology, v.index);
   const registers = accelerator.vcpus.map((v) => new X86Registers(accelerator.memory, v.state, accelerator.runtime));
-  const kvmOptions = { irqchip: c.irqchip ?? 'on', cpu: c.cpu } as const;
+  const kvmOptions = { irqchip: c.irqchip ?? 'on', smm: c.smm ?? true, cpu: c.cpu } as const;
   const kvm = c.accelerator === 'kvm' ? kvmAccelerator(accelerator, kvmOptions, c.report ?? (() => {})) : undefined;
   const runner: Accelerator = kvm ?? accelerator;
   // Under KVM guest code runs beside this thread, which sees to its timers at once.

@@ -26,12 +26,16 @@ const IRQCHIP_NEEDS: Readonly<Record<IrqchipMode, readonly [what: string, capabi
   off: ['interrupt controller', []],
 };
 
-function openUsable(irqchip: IrqchipMode): Kvm {
+function openUsable(irqchip: IrqchipMode, smm: boolean): Kvm {
   const kvm = openKvm();
   const [what, needs] = IRQCHIP_NEEDS[irqchip];
   const missing = needs.find((name) => kvm.capability(name) === 0);
-  if (missing === undefined) return kvm;
+  const noSmm = smm && kvm.capability('X86_SMM') === 0;
+  if (missing === undefined && !noSmm) return kvm;
   kvm.close();
+  if (missing === undefined) {
+    throw new UserError('this KVM has no system management mode (KVM_CAP_X86_SMM): leave out smm=on');
+  }
   throw new UserError(`this KVM has no ${what} (KVM_CAP_${missing}): the kernel is too old`);
 }
 
@@ -39,6 +43,13 @@ function openUsable(irqchip: IrqchipMode): Kvm {
 function missingModes(kvm: Kvm): string | undefined {
   const failed = (['paging', 'long'] as const).map((mode) => probe(kvm, mode)).find(({ works }) => !works);
   return failed && `this KVM does not run ${MODE_TEXT[failed.mode]} (${failed.reason})`;
+}
+
+export interface AcceleratorNeeds {
+  readonly icount: boolean;
+  readonly irqchip: IrqchipMode;
+  /** System management mode must be there. */
+  readonly smm: boolean;
 }
 
 export interface ChosenAccelerator {
@@ -50,7 +61,7 @@ export interface ChosenAccelerator {
 /** The first of these that this host can do; tells why others were passed over. Throws UserError when there is none. */
 export function chooseAccelerator(
   wanted: readonly AcceleratorName[],
-  { icount, irqchip }: { readonly icount: boolean; readonly irqchip: IrqchipMode },
+  { icount, irqchip, smm }: AcceleratorNeeds,
   note: (text: string) => void,
 ): ChosenAccelerator {
   if (icount && wanted[0] === 'kvm') throw new UserError('-icount needs counted instructions: use -accel tcg with it');
@@ -58,7 +69,7 @@ export function chooseAccelerator(
     if (name === 'tcg') return { name };
     try {
       const next = wanted[i + 1];
-      const kvm = openUsable(irqchip);
+      const kvm = openUsable(irqchip, smm);
       const host = hostProcessor(usableCpuid(kvm.supportedCpuid(), irqchip));
       const missing = missingModes(kvm);
       kvm.close();
@@ -80,15 +91,16 @@ export function chooseAccelerator(
 /** Throws UserError where KVM cannot be used. */
 export function kvmAccelerator(
   shared: TcgAccelerator,
-  { irqchip, cpu }: Pick<KvmOptions, 'irqchip' | 'cpu'>,
+  { irqchip, cpu, smm }: Pick<KvmOptions, 'irqchip' | 'cpu' | 'smm'>,
   report: (text: string) => void,
 ): KvmAccelerator {
-  const kvm = openUsable(irqchip);
+  const kvm = openUsable(irqchip, false);
   const accelerator = new KvmAccelerator({
     kvm,
     calls: linuxCalls(),
     shared,
     irqchip,
+    smm,
     cpu,
     spins: availableParallelism() > 1 ? SPINS : 0,
     startThread: startVcpuThread,

@@ -21,7 +21,6 @@ const FIXED_PROPERTIES: Readonly<Record<string, readonly string[]>> = {
   vmport: ['off', 'auto'],
   usb: ['off'],
   acpi: ['on', 'auto'],
-  smm: ['on', 'auto'],
   smbus: ['off'],
   nvdimm: ['off'],
   hmat: ['off'],
@@ -31,6 +30,8 @@ const FIXED_PROPERTIES: Readonly<Record<string, readonly string[]>> = {
   'mem-merge': ['on', 'off'],
   'suppress-vmdesc': ['on', 'off'],
 };
+
+const ON_OFF_AUTO = ['on', 'off', 'auto'] as const;
 
 export function setMachine(w: Wishes, text: string): string | undefined {
   const o = parseKeyval(text, 'type');
@@ -42,12 +43,13 @@ export function setMachine(w: Wishes, text: string): string | undefined {
   }
   if (o.help) {
     if (type === undefined) return machineHelp();
-    return `${w.board.name} machine options:\n  accel=<str>\n  append=<str>\n  firmware=<str>\n  graphics=<bool>\n  hpet=<bool>\n  initrd=<str>\n  kernel=<str>\n`;
+    return `${w.board.name} machine options:\n  accel=<str>\n  append=<str>\n  firmware=<str>\n  graphics=<bool>\n  hpet=<bool>\n  initrd=<str>\n  kernel=<str>\n  smm=<on|off|auto>\n`;
   }
   const accel = o.get('accel');
   if (accel !== undefined) setAccelerator(w, accel.split(':'));
   setIrqchip(w, o);
   w.hpet = o.flag('hpet') ?? w.hpet;
+  w.smm = o.oneOf('smm', ON_OFF_AUTO) ?? w.smm;
   if (o.flag('graphics') === false) w.noGraphic = true;
   w.kernel = o.get('kernel') ?? w.kernel;
   w.initrd = o.get('initrd') ?? w.initrd;
@@ -63,7 +65,7 @@ export function setMachine(w: Wishes, text: string): string | undefined {
   }
   const unknown = Object.keys(
     o.except(
-      ...['type', 'accel', 'kernel_irqchip', 'kernel-irqchip', 'hpet', 'graphics'],
+      ...['type', 'accel', 'kernel_irqchip', 'kernel-irqchip', 'hpet', 'graphics', 'smm'],
       ...['kernel', 'initrd', 'append', 'firmware'],
     ),
   ).find((key) => !Object.hasOwn(FIXED_PROPERTIES, key));

@@ -118,6 +118,8 @@ export interface Wishes {
   readonly architecture: 'x86_64' | 'i386';
   board: BoardType;
   hpet: boolean;
+  /** System management mode: `auto` where the accelerator has it. */
+  smm: 'on' | 'off' | 'auto';
   /** In order of preference: the first that this host can do. */
   readonly accelerators: AcceleratorName[];
   irqchip: IrqchipMode;
@@ -174,6 +176,7 @@ export function noWishes(program: string, architecture: 'x86_64' | 'i386'): Wish
     architecture,
     board: BOARDS[0]!,
     hpet: true,
+    smm: 'auto',
     accelerators: [],
     irqchip: 'on',
     tier: 'both',
