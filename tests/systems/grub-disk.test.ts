@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { VirtualMachine } from '../../src/app/lib/index.js';
+import { partition } from '../../tools/guest/grub-image.js';
 import { biosFile } from '../../tools/guest/guests.js';
 import { missing } from '../../tools/guest/missing.js';
-import { MENU_ENTRY, makeGrubDisk, partition, tool } from './grub-disk.js';
+import { tool } from '../../tools/guest/tool.js';
+import { MENU_ENTRY, makeGrubDisk } from './grub-disk.js';
 import { powerOff, run, SLOWER, TIERS, type Tier, tierName, toPrompt } from './linux.js';
 
 const skip =

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { tool } from './grub-disk.js';
+import { tool } from '../../tools/guest/tool.js';
 import { linuxMachine, powerOff, run, toPrompt } from './linux.js';
 
 const skip = tool('mke2fs', ['-V']).status === 0 ? false : 'e2fsprogs is not installed';

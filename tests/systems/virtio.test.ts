@@ -5,7 +5,7 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { tool } from './grub-disk.js';
+import { tool } from '../../tools/guest/tool.js';
 import { linuxMachine, powerOff, run, toPrompt } from './linux.js';
 
 const skip = tool('mke2fs', ['-V']).status === 0 ? false : 'e2fsprogs is not installed';

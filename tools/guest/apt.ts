@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { UserError } from '../../src/base/errors.js';
 import { cacheFolder } from './cache.js';
 import type { Progress } from './progress.js';
+import { follow } from './tool.js';
 
 /** Options of every apt call: never ask, never drop privileges into a folder the other user cannot read. */
 const COMMON = ['-qq', '-o', 'APT::Sandbox::User=root', '-o', 'Debug::NoLocking=1'];
@@ -98,6 +99,52 @@ export class Apt {
     this.options = [...COMMON, ...privateOptions()];
     const answer = ask('apt-get', [...this.options, 'update']);
     return answer.ok ? '' : answer.error || 'apt-get update failed';
+  }
+
+  /**
+   * Downloads `names` and all that an empty amd64 system needs for them into `folder`, as package files with apt's names, and
+   * returns what the archive says of each (paragraphs of its list). apt has checked the archive's signatures.
+   */
+  async downloadSystem(names: readonly string[], folder: string, progress: Progress): Promise<readonly string[]> {
+    this.show('base-files:amd64'); // Where the system knows no such packages, private lists do.
+    mkdirSync(join(folder, 'partial'), { recursive: true });
+    const empty = ['-o', 'Dir::State::status=/dev/null', '-o', 'APT::Architecture=amd64'];
+    const { status, tail } = await follow(
+      [
+        ...['apt-get', ...this.options, ...empty, '-o', `Dir::Cache::archives=${folder}`, '-o', 'APT::Status-Fd=3'],
+        ...[
+          '-y',
+          '--no-install-recommends',
+          '--download-only',
+          'install',
+          '?essential',
+          '?priority(required)',
+          ...names,
+        ],
+      ],
+      (line) => {
+        const percent = /^dlstatus:\d+:([\d.]+):/.exec(line)?.[1];
+        if (percent) progress.part('downloading packages', Number(percent) / 100);
+      },
+    );
+    progress.end();
+    if (status !== 0) {
+      throw new UserError(
+        `cannot download Debian's packages (${firstError(tail)}): check the network connection, or run apt-get update`,
+      );
+    }
+    const packages = readdirSync(folder)
+      .filter((f) => f.endsWith('.deb'))
+      .map((f) => f.slice(0, f.indexOf('_')));
+    const shown = ask('apt-cache', [...this.options, ...empty, 'show', '--no-all-versions', ...packages]);
+    return shown.out.split('\n\n').filter((paragraph) => /^Filename: /m.test(paragraph));
+  }
+
+  /** Where this system has Debian's release `codename` from. */
+  site(codename: string): string | undefined {
+    const format = ['--format', '$(CODENAME) $(REPO_URI)', 'Created-By: Packages'];
+    const lines = ask('apt-get', [...this.options, 'indextargets', ...format]).out.split('\n');
+    return lines.find((line) => line.startsWith(`${codename} `))?.split(' ')[1];
   }
 
   /** Downloads into `folder` and returns the .deb file's path. */

@@ -32,6 +32,7 @@ export const PIECES = {
     paths: ['usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/*'],
   },
   memtest: { package: 'memtest86+:amd64', paths: ['boot/*'] },
+  debootstrap: { package: 'debootstrap', paths: ['usr/sbin/debootstrap', 'usr/share/debootstrap/*'] },
   grub: { package: 'grub-pc-bin:amd64', paths: ['usr/lib/grub/i386-pc/*'] },
   // GRUB's image maker and the one library of it that a small system may lack.
   'grub-tools': { package: 'grub-common:amd64', paths: ['usr/bin/grub-mkimage'] },
