@@ -76,7 +76,11 @@ export class Guest {
 
   /** Seconds since the process was started. */
   get age(): number {
-    if (this.clock === 'wall') return (performance.now() - this.started) / 1000;
+    return this.clock === 'wall' ? (performance.now() - this.started) / 1000 : this.processorSeconds;
+  }
+
+  /** Of all the process's threads, user and system. */
+  get processorSeconds(): number {
     // proc(5): the fields behind the command's name; utime and stime are the 14th and 15th of all.
     const stat = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -40,6 +40,7 @@ for (const [name, append] of [
       const said = await toPrompt(vm);
       assert.match(said, /MMCONFIG at \[mem 0xb0000000-0xbfffffff\]/);
       for (let i = 0; i < 30 && !/sda/.test(await run(vm, 'ls /sys/block')); i++) await run(vm, 'sleep 1');
+      assert.match(await run(vm, 'cat /sys/block/sda/device/queue_depth'), /^3[12]$/);
       await run(vm, 'mount -t ext4 /dev/sda /mnt');
       await run(vm, 'dd if=/dev/urandom of=/mnt/big bs=64k count=64; sha256sum /mnt/big > /mnt/sum; sync', 120);
       await run(vm, 'echo 3 > /proc/sys/vm/drop_caches');

@@ -3,7 +3,7 @@
  * package (a fresh container, another architecture), lists are fetched into a private state folder in the cache.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../src/base/errors.js';
 import { cacheFolder } from './cache.js';
@@ -13,8 +13,9 @@ import { follow } from './tool.js';
 /** Options of every apt call: never ask, never drop privileges into a folder the other user cannot read. */
 const COMMON = ['-qq', '-o', 'APT::Sandbox::User=root', '-o', 'Debug::NoLocking=1'];
 
-function privateOptions(): string[] {
-  const state = join(cacheFolder(), 'apt');
+/** `name`: lists of sources are kept apart from those of packages. */
+function privateOptions(name = 'apt'): string[] {
+  const state = join(cacheFolder(), name);
   for (const sub of ['lists/partial', 'cache/archives/partial']) mkdirSync(join(state, sub), { recursive: true });
   const option = (key: string, value: string): string[] => ['-o', `${key}=${value}`];
   return [
@@ -34,8 +35,9 @@ interface Answer {
   readonly error: string;
 }
 
-function ask(tool: 'apt-get' | 'apt-cache', args: readonly string[]): Answer {
-  const done = spawnSync(tool, args, { encoding: 'utf8', maxBuffer: 1 << 26, env: { ...process.env, LC_ALL: 'C' } });
+function ask(tool: 'apt-get' | 'apt-cache', args: readonly string[], cwd?: string): Answer {
+  const env = { ...process.env, LC_ALL: 'C' };
+  const done = spawnSync(tool, args, { encoding: 'utf8', maxBuffer: 1 << 26, env, ...(cwd && { cwd }) });
   if (done.error) {
     throw new UserError(
       `cannot run ${tool} (${done.error.message}): guests come as Debian packages, use a Debian system or give -kernel`,
@@ -145,6 +147,26 @@ export class Apt {
     const format = ['--format', '$(CODENAME) $(REPO_URI)', 'Created-By: Packages'];
     const lines = ask('apt-get', [...this.options, 'indextargets', ...format]).out.split('\n');
     return lines.find((line) => line.startsWith(`${codename} `))?.split(' ')[1];
+  }
+
+  /** Downloads the source of `name` of release `codename` into `folder` and returns the path of what its authors published. */
+  source(name: string, codename: string, folder: string): string {
+    const site = this.site(codename);
+    if (!site) throw new UserError(`apt knows no archive of Debian's ${codename}: check /etc/apt/sources.list`);
+    mkdirSync(folder, { recursive: true });
+    const list = join(folder, 'sources.list');
+    writeFileSync(list, `deb-src ${site} ${codename} main\n`);
+    const own = [`Dir::Etc::sourcelist=${list}`, 'Dir::Etc::sourceparts=-'].flatMap((option) => ['-o', option]);
+    const options = [...COMMON, ...privateOptions('apt-sources'), ...own];
+    for (const args of [['update'], ['source', '--download-only', name]]) {
+      const answer = ask('apt-get', [...options, ...args], folder);
+      if (!answer.ok) {
+        throw new UserError(`cannot download the source of '${name}' (${answer.error}): check the network connection`);
+      }
+    }
+    const archive = readdirSync(folder).find((f) => /\.orig\.tar\.\w+$/.test(f));
+    if (!archive) throw new UserError(`Debian's source of '${name}' has no original archive: it is Debian's own`);
+    return join(folder, archive);
   }
 
   /** Downloads into `folder` and returns the .deb file's path. */

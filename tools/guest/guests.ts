@@ -76,6 +76,24 @@ export function fetchPiece(name: PieceName): Promise<string> {
     writeFileSync(join(folder, 'version'), `${pkg.name} ${pkg.version}\n`);
   });
 }
+/** Path of a Debian 12 package of any name, which a test gives to its guest. */
+export async function packageFile(name: string): Promise<string> {
+  const folder = await cached(`packages/${name}`, async (path) => {
+    apt ??= new Apt();
+    await apt.download(apt.show(`${name}:amd64`), path, new Progress());
+  });
+  return join(folder, readdirSync(folder)[0]!);
+}
+
+/** Path of the archive of a program's source, as its authors published it. */
+export async function sourceArchive(name: string): Promise<string> {
+  const folder = await cached(`sources/${name}`, (path) => {
+    apt ??= new Apt();
+    apt.source(name, 'bookworm', path);
+  });
+  return join(folder, readdirSync(folder).find((f) => f.includes('.orig.tar.'))!);
+}
+
 const PACKAGE_FILE = 'package.deb';
 
 export type LinuxName = 'linux-amd64' | 'linux-686' | 'linux-686-pae';

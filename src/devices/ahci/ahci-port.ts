@@ -1,14 +1,15 @@
 /**
  * One port of an AHCI controller: fetches commands from their list, feeds them to an ATA or ATAPI device, and moves its data.
- * Serial ATA AHCI 1.3.1, chapters 3.3, 4 and 5. Commands run one at a time; native command queuing is not offered.
+ * Serial ATA AHCI 1.3.1, chapters 3.3, 4 and 5. Queued commands run beside each other (queued-commands.ts), others alone.
  */
 import { getU32, putU32 } from '../../base/bytes.js';
 import { guestError } from '../../base/log.js';
 import { traceEvents } from '../../base/trace.js';
 import { type DeviceState, type Stateful, stateOf } from '../../machine/state.js';
-import type { Dma } from '../../memory/io.js';
+import type { DmaMemory } from '../../memory/io.js';
 import type { DmaPort, IdeDevice, IdeHost } from '../ide/ide-device.js';
 import { COMMAND, CONTROL, STATUS } from '../ide/task-file.js';
+import { isQueued, QueuedCommands } from './queued-commands.js';
 import {
   COMMAND_FIS_BYTES,
   COMMAND_SLOTS,
@@ -40,7 +41,7 @@ export const AHCI_TRACE = traceEvents({
 const NO_SLOT = -1;
 
 export interface AhciPortHost {
-  readonly dma: Dma;
+  readonly dma: DmaMemory;
   /** Bits of this port's interrupt status came or went. */
   interruptChanged(port: number, raised: boolean): void;
 }
@@ -56,6 +57,9 @@ const powerOn = () => ({
   control: 0,
   error: 0,
   issued: 0,
+  /** Queued commands that the host waits for (SACT), and those that ended since it was told. */
+  active: 0,
+  ended: 0,
   /** The slot whose command runs, or -1; its header's flags, its table, and how far its data is. */
   slot: NO_SLOT,
   flags: 0,
@@ -75,8 +79,19 @@ const powerOn = () => ({
 export class AhciPort implements IdeHost, DmaPort, Stateful {
   device: IdeDevice | null = null;
   readonly #s = powerOn();
-  readonly #stateful = stateOf(this.#s, 1);
+  /** The drives of a machine that is saved are idle; should a queued command be missing its end, it is begun anew. */
+  readonly #stateful = stateOf(this.#s, 2, undefined, () => {
+    this.#queued.forget();
+    this.#s.issued = (this.#s.issued | (this.#s.active & ~this.#s.ended)) >>> 0;
+  });
+  readonly queueDepth = COMMAND_SLOTS;
+  readonly #queued = new QueuedCommands(
+    () => this.host.dma,
+    (slot, error) => this.#queuedEnded(slot, error),
+  );
   readonly #prd = new Uint8Array(PRD_BYTES);
+  /** Commands are being begun: what ends meanwhile is told together. */
+  #starting = false;
   #pumping = false;
   #again = false;
 
@@ -96,6 +111,7 @@ export class AhciPort implements IdeHost, DmaPort, Stateful {
   }
 
   reset(): void {
+    this.#queued.forget();
     Object.assign(this.#s, powerOn());
     this.device?.reset();
     this.#linkUp();
@@ -155,6 +171,9 @@ export class AhciPort implements IdeHost, DmaPort, Stateful {
       }
       case Port.SERR:
         s.error &= ~value;
+        break;
+      case Port.SACT:
+        if (s.command & PortCmd.start) s.active = (s.active | value) >>> 0;
         break;
       case Port.CI:
         s.issued = (s.issued | value) >>> 0;
@@ -223,6 +242,8 @@ export class AhciPort implements IdeHost, DmaPort, Stateful {
         return s.control;
       case Port.SERR:
         return s.error >>> 0;
+      case Port.SACT:
+        return s.active >>> 0;
       case Port.CI:
         return s.issued >>> 0;
       default:
@@ -247,8 +268,9 @@ export class AhciPort implements IdeHost, DmaPort, Stateful {
   #forget(): void {
     const s = this.#s;
     if (s.slot !== NO_SLOT) this.device?.stopDma();
+    this.#queued.forget();
     s.slot = NO_SLOT;
-    s.issued = 0;
+    s.issued = s.active = s.ended = 0;
     s.halted = false;
   }
 
@@ -263,26 +285,48 @@ export class AhciPort implements IdeHost, DmaPort, Stateful {
   /** Begins issued commands until one has to wait. */
   #next(): void {
     const s = this.#s;
-    if (this.#pumping) return;
-    while (s.slot === NO_SLOT && s.issued !== 0 && s.command & PortCmd.start && !s.halted) {
-      if (!this.device) return;
+    if (this.#pumping || this.#starting) return;
+    this.#starting = true;
+    while (s.slot === NO_SLOT && s.issued !== 0 && s.command & PortCmd.start && !s.halted && this.device) {
       let slot = 0;
       while (slot < COMMAND_SLOTS && !((s.issued >>> slot) & 1)) slot++;
-      this.#begin(this.device, slot);
+      if (!this.#begin(this.device, slot)) break;
     }
+    this.#starting = false;
+    this.#tellEnded();
   }
 
-  #begin(device: IdeDevice, slot: number): void {
+  /** False when the command has to wait for those before it. */
+  #begin(device: IdeDevice, slot: number): boolean {
     const s = this.#s;
     const header = new Uint8Array(HEADER_BYTES);
     this.host.dma.read(s.listBase + HEADER_BYTES * slot, header);
+    const prds = getU32(header, 0) >>> 16;
+    const table = getU32(header, 8) + getU32(header, 12) * 2 ** 32;
+    const fis = new Uint8Array(COMMAND_FIS_BYTES);
+    this.host.dma.read(table, fis);
+    const command = fis[2]!;
+    if (fis[0] === Fis.hostToDevice && fis[1]! & 0x80 && isQueued(command)) {
+      if (AHCI_TRACE.handle_cmd_fis.enabled) AHCI_TRACE.handle_cmd_fis.emit(this.number, slot, command);
+      // Accepted: the slot's bit in SACT says from here on that it is not done.
+      s.issued = (s.issued & ~(1 << slot)) >>> 0;
+      this.#sendRegisters(false);
+      this.#queued.begin(device, slot, fis, table, prds);
+      return true;
+    }
+    if (this.#queued.busy) return false;
     s.slot = slot;
     s.flags = getU32(header, 0) & 0xffff;
-    s.prds = getU32(header, 0) >>> 16;
-    s.table = getU32(header, 8) + getU32(header, 12) * 2 ** 32;
+    s.prds = prds;
+    s.table = table;
     s.prd = s.prdDone = s.moved = 0;
-    const fis = new Uint8Array(COMMAND_FIS_BYTES);
-    this.host.dma.read(s.table, fis);
+    this.#run(device, slot, fis);
+    return true;
+  }
+
+  /** Begins a command that runs alone. */
+  #run(device: IdeDevice, slot: number, fis: Uint8Array): void {
+    const s = this.#s;
     if (fis[0] !== Fis.hostToDevice) {
       guestError('ahci: port %d: a command of FIS type 0x%02x', this.number, fis[0]!);
       this.#complete();
@@ -395,6 +439,43 @@ export class AhciPort implements IdeHost, DmaPort, Stateful {
     }
     s.issued = (s.issued & ~(1 << slot)) >>> 0;
     this.#raise(PortInterrupt.registerFis);
+  }
+
+  /** A queued command has ended. An error stops the list and all that is queued. */
+  #queuedEnded(slot: number, error: number): void {
+    const s = this.#s;
+    if (AHCI_TRACE.ahci_cmd_done.enabled) AHCI_TRACE.ahci_cmd_done.emit(this.number, slot, error);
+    if (error === 0) s.ended = (s.ended | (1 << slot)) >>> 0;
+    else {
+      this.#queued.forget();
+      this.#tellEnded();
+      s.halted = true;
+      this.#sendDeviceBits(STATUS.DRDY | STATUS.DSC | STATUS.ERR, error, 0);
+      this.#raise(PortInterrupt.setDeviceBits | PortInterrupt.taskFileError);
+      return;
+    }
+    if (this.#starting) return;
+    this.#tellEnded();
+    this.#next();
+  }
+
+  /** One message for all queued commands that ended meanwhile. */
+  #tellEnded(): void {
+    const s = this.#s;
+    if (s.ended === 0 || s.halted) return;
+    const { ended } = s;
+    s.ended = 0;
+    s.active = (s.active & ~ended) >>> 0;
+    this.#sendDeviceBits(STATUS.DRDY | STATUS.DSC, 0, ended);
+    this.#raise(PortInterrupt.setDeviceBits);
+  }
+
+  #sendDeviceBits(status: number, error: number, ended: number): void {
+    const s = this.#s;
+    const fis = Uint8Array.of(Fis.setDeviceBits, 0x40, status & ~(STATUS.BSY | STATUS.DRQ), error, 0, 0, 0, 0);
+    putU32(fis, 4, ended);
+    s.taskFile = fis[2]! | (error << 8);
+    if (s.command & PortCmd.fisReceive) this.host.dma.write(s.fisBase + Received.setDeviceBits, fis);
   }
 
   #raise(bits: number): void {

@@ -116,7 +116,7 @@ export class Ich9Ahci implements Device, AhciPortHost, OffersBuses {
     }
     switch (offset) {
       case Hba.CAP:
-        return (Cap.s64a | Cap.ahciOnly | Cap.gen1 | Cap.slots | (PORTS - 1)) >>> 0;
+        return (Cap.s64a | Cap.nativeQueuing | Cap.ahciOnly | Cap.gen1 | Cap.slots | (PORTS - 1)) >>> 0;
       case Hba.GHC:
         return this.control >>> 0;
       case Hba.IS:

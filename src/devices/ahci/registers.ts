@@ -5,7 +5,13 @@ export const PORTS_AT = 0x100;
 export const PORT_BYTES = 0x80;
 export const COMMAND_SLOTS = 32;
 
-export const Cap = { s64a: 0x8000_0000, ahciOnly: 1 << 18, gen1: 1 << 20, slots: (COMMAND_SLOTS - 1) << 8 } as const;
+export const Cap = {
+  s64a: 0x8000_0000,
+  nativeQueuing: 0x4000_0000,
+  ahciOnly: 1 << 18,
+  gen1: 1 << 20,
+  slots: (COMMAND_SLOTS - 1) << 8,
+} as const;
 export const Ghc = { reset: 1, interruptEnable: 2, ahciEnable: 0x8000_0000 } as const;
 export const VERSION = 0x0001_0000;
 
@@ -43,6 +49,7 @@ export const PORT_CMD_WRITABLE = 0xff00_001f & ~PortCmd.commandListOverride;
 export const PortInterrupt = {
   registerFis: 1,
   pioSetupFis: 2,
+  setDeviceBits: 8,
   overflow: 1 << 24,
   busFatal: 1 << 29,
   taskFileError: 1 << 30,
@@ -56,8 +63,8 @@ export const Signature = { disk: 0x0000_0101, packet: 0xeb14_0101, none: 0xffff_
 export const NO_DEVICE = 0x7f;
 
 /** Where FISes are received. */
-export const Received = { pioSetup: 0x20, register: 0x40 } as const;
-export const Fis = { hostToDevice: 0x27, deviceToHost: 0x34, pioSetup: 0x5f } as const;
+export const Received = { pioSetup: 0x20, register: 0x40, setDeviceBits: 0x58 } as const;
+export const Fis = { hostToDevice: 0x27, deviceToHost: 0x34, pioSetup: 0x5f, setDeviceBits: 0xa1 } as const;
 export const FIS_BYTES = 20;
 
 export const HEADER_BYTES = 32;

@@ -5,11 +5,13 @@
 import { guestError } from '../../base/log.js';
 import { traceEvents } from '../../base/trace.js';
 import type { BlockBackend, DriveUser } from '../../block/drive.js';
-import { type BlockError, type Completion, sequence } from '../../block/node.js';
+import { BlockError, type Completion, sequence, whenDone } from '../../block/node.js';
 import type { Device } from '../../machine/device.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
-import { IdeDevice } from './ide-device.js';
+import { PieceTransfers } from '../storage/piece-transfers.js';
+import { IdeDevice, type QueuedCommand } from './ide-device.js';
 import {
+  checksummed,
   type DriveIdentity,
   describeTransfers,
   IdentifyBlock,
@@ -54,6 +56,9 @@ const FEATURE = {
   REVERT_ON: 0xcc,
 };
 const TRIM = 1;
+/** Bits of IDENTIFY DEVICE: queued commands (word 76), READ LOG EXT (84 and 87). */
+const NATIVE_QUEUING = 0x0100;
+const GENERAL_LOGS = 0x0020;
 const ACTIVE = 0xff;
 /** Ultra DMA 5, the fastest: nobody need set it up. */
 const DEFAULT_MODE = 0x45;
@@ -63,6 +68,9 @@ export interface Geometry {
   readonly heads: number;
   readonly sectors: number;
 }
+
+/** Pages of READ LOG EXT: the directory, and what went wrong with a queued command (Serial ATA 3.0, 13.7). */
+const LOG = { directory: 0, queuedError: 0x10 } as const;
 
 /** What CHS addresses reach: 16383 cylinders at most (ATA-5 6.2.1). */
 export function defaultGeometry(bytes: number): Geometry {
@@ -125,6 +133,8 @@ const powerOn = () => ({
   /** Writes go to the medium before the command ends. */
   forceUnitAccess: false,
   reply: new Uint8Array(SECTOR),
+  /** The log page about the queued command that failed last. */
+  queuedError: new Uint8Array(SECTOR),
 });
 
 export interface AtaOptions extends DriveIdentity {
@@ -138,12 +148,14 @@ export class AtaDisk extends IdeDevice implements Device, DriveUser {
   readonly #drive: BlockBackend;
   readonly #options: AtaOptions;
   readonly #geometry: Geometry;
+  readonly #transfers: PieceTransfers;
   readonly #s = powerOn();
-  readonly #stateful = stateOf({ task: this.taskState, disk: stateOf(this.#s, 1) }, 1);
+  readonly #stateful = stateOf({ task: this.taskState, disk: stateOf(this.#s, 2) }, 1);
 
   constructor(drive: BlockBackend, options: AtaOptions) {
     super();
     this.#drive = drive;
+    this.#transfers = new PieceTransfers(drive);
     this.#options = options;
     this.#geometry = options.geometry ?? defaultGeometry(drive.length);
     drive.attach(this);
@@ -219,6 +231,9 @@ export class AtaDisk extends IdeDevice implements Device, DriveUser {
       case COMMAND.SMART:
         this.#smart();
         return;
+      case COMMAND.READ_LOG_EXT:
+        this.#readLog();
+        return;
       case COMMAND.FLUSH_CACHE:
       case COMMAND.FLUSH_CACHE_EXT:
         this.wait(
@@ -267,6 +282,30 @@ export class AtaDisk extends IdeDevice implements Device, DriveUser {
     }
   }
 
+  override queue(command: QueuedCommand, wanted: () => boolean, done: (error: number) => void): void {
+    const { lba, sectors, toHost, pieces } = command;
+    const end = (error: BlockError | null): void => {
+      if (!error) {
+        done(0);
+        return;
+      }
+      if (trace.ata_error.enabled) trace.ata_error.emit(this.task.command, lba, error.message);
+      const bits = errorBits(error, toHost);
+      if (wanted()) this.#s.queuedError.set(queuedErrorPage(command, bits));
+      done(bits);
+    };
+    if (lba + sectors > this.#total) {
+      end(new BlockError('EINVAL', 'sectors beyond the end'));
+      return;
+    }
+    if (trace.ata_transfer.enabled)
+      trace.ata_transfer.emit(toHost ? 'queued read' : 'queued write', this.task.command, lba, sectors);
+    this.#transfers.move(pieces, lba * SECTOR, toHost, wanted, (error) => {
+      if (error || toHost || !command.forceUnitAccess) end(error);
+      else whenDone(() => this.#drive.flush(), end);
+    });
+  }
+
   protected pioBlock(): number {
     return this.#s.blockSectors * SECTOR;
   }
@@ -307,10 +346,9 @@ export class AtaDisk extends IdeDevice implements Device, DriveUser {
     const { lba } = this.#s;
     if (trace.ata_error.enabled) trace.ata_error.emit(this.task.command, lba, error.message);
     this.#showAddress(lba);
-    if (error.errno === 'EINVAL') this.fail(ERROR.IDNF);
-    else if (error.errno === 'EROFS') this.fail(ERROR.ABRT);
-    else if (this.task.toHost) this.fail(ERROR.UNC);
-    else this.fail(ERROR.ABRT, STATUS.DRDY | STATUS.DSC | STATUS.DF);
+    const { toHost } = this.task;
+    const faulty = !toHost && error.errno !== 'EINVAL' && error.errno !== 'EROFS';
+    this.fail(errorBits(error, toHost), STATUS.DRDY | STATUS.DSC | (faulty ? STATUS.DF : 0));
   }
 
   /** First sector and count of the command in the task file; null when they leave the disk. */
@@ -493,6 +531,19 @@ export class AtaDisk extends IdeDevice implements Device, DriveUser {
     }
   }
 
+  #readLog(): void {
+    const t = this.task;
+    const page = t.lbaLow;
+    if (this.host.queueDepth === undefined || t.count !== 1 || t.previousCount !== 0) this.abort();
+    else if (page === LOG.queuedError) this.#reply(this.#s.queuedError);
+    else if (page === LOG.directory) {
+      const directory = new Uint8Array(SECTOR);
+      directory[0] = 1;
+      directory[2 * LOG.queuedError] = 1;
+      this.#reply(directory);
+    } else this.abort();
+  }
+
   /** TRIM: sectors of 64 ranges, each 48 bits of address and 16 of length (ACS-2 7.10). */
   #dataSetManagement(): void {
     const t = this.task;
@@ -521,6 +572,7 @@ export class AtaDisk extends IdeDevice implements Device, DriveUser {
     const total = this.#total;
     const currentCylinders = Math.min(65535, Math.floor(total / (current.heads * current.sectors)));
     const { multiple, mode, smart } = this.#s;
+    const depth = this.host.queueDepth ?? 0;
     const block = new IdentifyBlock()
       .word(0, 0x0040)
       .word(1, cylinders)
@@ -543,16 +595,18 @@ export class AtaDisk extends IdeDevice implements Device, DriveUser {
     return (
       describeTransfers(block, mode)
         .word(69, 0x4000)
+        .word(75, depth > 0 ? depth - 1 : 0)
+        .word(76, depth > 0 ? NATIVE_QUEUING : 0)
         // ATA-4 to ATA-7.
         .word(80, 0x00f0)
         .word(81, 0x0016)
         // NOP, write cache, SMART; FLUSH CACHE (EXT), 48-bit.
         .word(82, 0x4021)
         .word(83, 0x7400)
-        .word(84, 0x4000)
+        .word(84, 0x4000 | (depth > 0 ? GENERAL_LOGS : 0))
         .word(85, 0x4000 | (this.#drive.writeCache ? 0x20 : 0) | (smart ? 1 : 0))
         .word(86, 0x3400)
-        .word(87, 0x4000)
+        .word(87, 0x4000 | (depth > 0 ? GENERAL_LOGS : 0))
         .word(93, 0x6001)
         .dword(100, total)
         .dword(102, Math.floor(total / 2 ** 32))
@@ -561,6 +615,20 @@ export class AtaDisk extends IdeDevice implements Device, DriveUser {
         .word(169, TRIM).bytes
     );
   }
+}
+
+function errorBits(error: BlockError, toHost: boolean): number {
+  if (error.errno === 'EINVAL') return ERROR.IDNF;
+  return toHost && error.errno !== 'EROFS' ? ERROR.UNC : ERROR.ABRT;
+}
+
+/** Tag, status, error, address and count of the command, in the form of a register FIS. */
+function queuedErrorPage({ tag, lba, sectors }: QueuedCommand, error: number): Uint8Array {
+  const page = new Uint8Array(SECTOR);
+  const high = Math.floor(lba / 2 ** 24);
+  page.set([tag, 0, STATUS.DRDY | STATUS.ERR, error, lba, lba >>> 8, lba >>> 16, DEVICE.LBA]);
+  page.set([high, high >>> 8, high >>> 16, 0, sectors, sectors >>> 8], 8);
+  return checksummed(page);
 }
 
 function emptyLog(): Uint8Array {

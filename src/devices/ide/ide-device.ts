@@ -7,6 +7,8 @@ import { COMMAND, CONTROL, DEVICE, ERROR, STATUS, type TaskFile, taskFile } from
 
 /** The channel, as a device on it sees it. */
 export interface IdeHost {
+  /** How many commands the host queues at a time; without it, it knows no queued ones. */
+  readonly queueDepth?: number;
   /** The device's INTRQ or its phase changed. */
   interruptChanged(): void;
   /** The device is ready for the bus master. */
@@ -17,6 +19,18 @@ export interface IdeHost {
 export interface DmaPort {
   /** Moves bytes between `buffer` and guest memory; gives how many: fewer when the descriptors end. */
   transfer(buffer: Uint8Array, toMemory: boolean): number;
+}
+
+/** A queued command (Serial ATA 3.0, 13.6), which the host carries the data of. */
+export interface QueuedCommand {
+  readonly tag: number;
+  readonly toHost: boolean;
+  readonly lba: number;
+  readonly sectors: number;
+  /** Not done before it is on the medium. */
+  readonly forceUnitAccess: boolean;
+  /** Guest memory, as long as the sectors. */
+  readonly pieces: readonly Uint8Array[];
 }
 
 /** DMA moves this much at a time. */
@@ -62,6 +76,14 @@ export abstract class IdeDevice {
   /** Waiting for the bus master. */
   get wantsDma(): boolean {
     return this.task.phase === 'dmaWait';
+  }
+
+  /**
+   * Carries out a queued command beside others; `done` gets bits for ERROR, 0 when it went well. While `wanted` says no, nothing
+   * more is moved. Only for hosts with a queue, and devices that say they have one.
+   */
+  queue(_command: QueuedCommand, _wanted: () => boolean, done: (error: number) => void): void {
+    done(ERROR.ABRT);
   }
 
   /** The PIO block that waits to be moved; null when there is none. For hosts that move it themselves. */
