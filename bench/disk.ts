@@ -2,6 +2,7 @@
  * `npm run bench:disk [-- options]`: disks of Tinamou and of QEMU 7.2 side by side, each row in turns: tinamou-img against
  * qemu-img, and requests of a guest under tcg to a virtio disk. Given are the least elapsed and processor times of several
  * runs, and the ratio of throughputs.
+ * `stalls`: how long the machine's thread is held up by a host that has to wait for its disk.
  *   --mib N          size of the images (default 512)
  *   --only PATTERN   rows whose name matches (a regular expression)
  *   --folder PATH    where the images are made (default: in memory, where the host has such a folder)
@@ -15,6 +16,7 @@ import { UserError } from '../src/base/errors.js';
 import { measureGuests } from './disk-guest.js';
 import { makeImages, measureImages } from './disk-images.js';
 import { type DiskRow, header, line } from './disk-report.js';
+import { measureStalls } from './disk-stalls.js';
 
 const { values } = parseArgs({
   options: {
@@ -35,6 +37,7 @@ async function main(): Promise<void> {
     makeImages(folder, mib);
     console.log(`images of ${mib} MiB; seconds elapsed (processor)\n${header()}`);
     measureImages(folder, mib, pattern, report);
+    if (pattern.test('stalls')) await measureStalls(fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-stalls-')));
     await measureGuests(folder, pattern, values.profile, report);
   } finally {
     fs.rmSync(folder, { recursive: true });

@@ -21,12 +21,16 @@ export interface RunLoopParts {
   readonly events: EventLoop;
   /** What drives virtual time under -icount. */
   readonly icount?: InstructionClock | undefined;
+  /** The host's threads work on something that the guest waits for: their answer is among the host's events. */
+  readonly answersDue?: (() => boolean) | undefined;
   /** A slice ended for a reason that the machine must act on. */
   readonly onStop: (end: Exclude<SliceEnd, { reason: 'running' | 'halted' }>) => void;
 }
 
 /** The host's events wait no longer than this while guest code runs. */
 const SLICE_NS = 8_000_000;
+/** And no longer than this while an answer is due. */
+const ANSWER_SLICE_NS = 300_000;
 /** Timers are not worth leaving guest code for earlier than this. */
 const MIN_SLICE_NS = 50_000;
 /** Of the host's timers. */
@@ -46,9 +50,10 @@ export async function runLoop(parts: RunLoopParts, finished: () => boolean): Pro
       continue;
     }
     const next = untilNext(accelerator, clocks);
+    const longest = parts.answersDue?.() ? ANSWER_SLICE_NS : SLICE_NS;
     const end = icount
-      ? accelerator.runSlice(SLICE_NS, icount.budget(untilVirtual(accelerator, clocks)))
-      : accelerator.runSlice(Math.min(SLICE_NS, Math.max(next, MIN_SLICE_NS)));
+      ? accelerator.runSlice(longest, icount.budget(untilVirtual(accelerator, clocks)))
+      : accelerator.runSlice(Math.min(longest, Math.max(next, MIN_SLICE_NS)));
     if (end.reason === 'running') await events.turn();
     else if (end.reason === 'halted') {
       clocks.runDue();

@@ -125,6 +125,11 @@ export class Drive implements BlockBackend {
     return this.#user;
   }
 
+  /** Operations are under way; those that wait for `resume` do not count. */
+  get busy(): boolean {
+    return this.#inFlight > 0;
+  }
+
   attach(user: DriveUser | null): void {
     if (user && this.#user) throw new UserError(`Drive '${this.id}' is already in use by another device`);
     this.#user = user;

@@ -69,7 +69,7 @@ test('apt and dpkg install from local packages, gcc compiles a program, and powe
 
     // Its makefile ends with tests: files compressed and decompressed, compared with what they should be.
     await debian.run('tar -C /root -xzf /mnt/bzip2.tar.gz && cd /root/bzip2-* && make > /root/make.log 2>&1', 1800);
-    assert.match(await debian.run('tail -n 20 /root/make.log'), /If you got this far and the 'cmp's didn't complain/);
+    assert.match(await debian.run('cat /root/make.log'), /If you got this far and the 'cmp's didn't complain/);
     await debian.run('./bzip2 -k < /boot/vmlinuz-* | ./bzip2 -d | cmp - /boot/vmlinuz-*');
     assert.equal(await debian.run('dmesg --level=err,crit,alert,emerg'), '');
     await debian.powerOff();

@@ -156,6 +156,10 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
       if (!drive) throw new UserError(`drive '${id}' not found: define it with -drive`);
       return drive;
     },
+    drivesBusy: () => {
+      for (const drive of drives.values()) if (drive.busy) return true;
+      return false;
+    },
     folder: (id) => {
       const request = w.folders.find((f) => f.id === id);
       return request ? within(request.origin, () => openFolder(request)) : noFolders.folder(id);

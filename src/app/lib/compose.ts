@@ -37,6 +37,8 @@ export interface Composition {
   /** Backends by id. Throws UserError for an id it does not know. */
   chardev(id: string): CharBackend;
   drive?(id: string): BlockBackend;
+  /** Drives wait for the host. */
+  readonly drivesBusy?: () => boolean;
   /** Folders of the host by id. */
   folder?(id: string): HostFolder;
   /** Firmware images that devices want (`vgabios-stdvga.bin`). */
@@ -146,6 +148,7 @@ export function compose(c: Composition): Composed {
           lifecycle,
           events,
           icount,
+          answersDue: c.drivesBusy,
           onStop: (end) => {
             // A triple fault resets the machine, as the chipset of a PC does.
             if (end.reason === 'shutdown') {

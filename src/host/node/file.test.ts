@@ -61,6 +61,67 @@ test('long reads and writes run beside the caller, also when the file is closed 
   }
 });
 
+test('with threads, what is not in the page cache is read beside the caller', {
+  skip: !fileCalls() && 'no koffi',
+}, async (t) => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-test-'));
+  try {
+    const name = path.join(folder, 'disk');
+    const data = Buffer.alloc(4 << 20).map((_, i) => (i >> 12) * 7);
+    fs.writeFileSync(name, data);
+    // Out of the page cache.
+    const evicted = spawnSync('dd', [`of=${name}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0'], {
+      stdio: 'ignore',
+    });
+    if (evicted.status !== 0) return t.skip('this dd cannot empty the page cache');
+    const node = new FileNode(name, { threads: true });
+    const into = new Uint8Array(new SharedArrayBuffer(8192));
+    const cold = node.read(1 << 20, into);
+    if (cold === undefined) return t.skip('the file system keeps everything in memory, or cannot tell');
+    await cold;
+    assert.equal(Buffer.compare(into, data.subarray(1 << 20, (1 << 20) + 8192)), 0);
+    into.fill(0);
+    assert.equal(node.read(1 << 20, into), undefined, 'now it is there');
+    assert.equal(Buffer.compare(into, data.subarray(1 << 20, (1 << 20) + 8192)), 0);
+    // The first page is there; what lies beyond the end is zero.
+    const end = new Uint8Array(8192).fill(9);
+    await node.read(data.length - 4096, end);
+    assert.equal(node.read(data.length - 4096, end.fill(9)), undefined);
+    assert.equal(Buffer.compare(end.subarray(0, 4096), data.subarray(data.length - 4096)), 0);
+    assert.ok(end.subarray(4096).every((b) => b === 0));
+    await node.close();
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+  }
+});
+
+test('with threads, discarding and zeroing run beside the caller', { skip: !fileCalls() && 'no koffi' }, async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-test-'));
+  try {
+    const name = path.join(folder, 'disk');
+    fs.writeFileSync(name, Buffer.alloc(1 << 20, 1));
+    const node = new FileNode(name, { threads: true });
+    const pending = [node.discard(0, 4096), node.writeZeroes(8192, 4096, true), node.writeZeroes(16384, 100, false)];
+    for (const p of pending) assert.ok(p instanceof Promise);
+    await Promise.all(pending);
+    await node.writeZeroes((1 << 20) - 10, 20, true);
+    assert.equal(node.length, (1 << 20) + 10);
+    const bytes = fs.readFileSync(name);
+    assert.equal(bytes.length, (1 << 20) + 10);
+    for (const [from, to] of [
+      [0, 4096],
+      [8192, 12288],
+      [16384, 16484],
+      [(1 << 20) - 10, (1 << 20) + 10],
+    ] as const)
+      assert.ok(bytes.subarray(from, to).every((b) => b === 0));
+    assert.equal(bytes[16484], 1);
+    await node.close();
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+  }
+});
+
 test('holes are seen and made', { skip: !fileCalls() && 'no koffi' }, async () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-test-'));
   try {

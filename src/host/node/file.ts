@@ -12,8 +12,9 @@ import {
   type Preallocation,
   ZEROES,
 } from '../../block/node.js';
-import { fileCalls } from './file-calls.js';
+import { type FileCalls, fileCalls } from './file-calls.js';
 import { hostReason } from './host-error.js';
+import { StallGuard } from './stall-guard.js';
 
 const readAsync = promisify(fs.read);
 const writeAsync = promisify(fs.write);
@@ -40,26 +41,31 @@ export interface FileOptions {
   readonly lock?: 'exclusive' | 'share' | 'off';
   /** Flushing does nothing (cache=unsafe). */
   readonly noFlush?: boolean;
-  /** Long reads and writes run beside the caller, so that a slow disk does not hold up a machine. */
+  /** What may take long runs beside the caller, so that a slow disk does not hold up a machine. */
   readonly threads?: boolean;
   /** Writes go through to the disk (cache=writethrough and directsync). */
   readonly synchronous?: boolean;
 }
 
-/** From this length on the trip through the event loop is worth it. */
-const LONG = 128 << 10;
+/** From this length on, copying alone takes long enough for the trip through the event loop to be worth it. */
+const LONG = 256 << 10;
 
 /**
- * Short reads and writes complete at once (they mostly hit the page cache, and a trip through the event loop costs more);
- * flushing runs beside the guest.
+ * Reads and writes of no great length complete at once: they mostly hit the page cache, and a trip through the event loop costs
+ * more. With `threads`, reads of what is not in the page cache run beside the caller, like flushing and discarding; writes,
+ * and reads where the host cannot tell, do so for a while after one took long.
  */
 export class FileNode extends BaseNode {
   readonly driver: string;
   readonly readOnly: boolean;
   readonly #noFlush: boolean;
   readonly #threads: boolean;
+  readonly #synchronous: boolean;
   /** Reads, writes and flushes in other threads: until they end, the file stays open. */
   #underWay = 0;
+  readonly #guard = new StallGuard();
+  /** The host tells what is in its page cache; until it turns out that it does not. */
+  #tellsCached: boolean;
   #closing = false;
   #length: number;
   #fd: number;
@@ -72,6 +78,8 @@ export class FileNode extends BaseNode {
     this.readOnly = options.readOnly ?? false;
     this.#noFlush = options.noFlush ?? false;
     this.#threads = options.threads ?? false;
+    this.#synchronous = options.synchronous ?? false;
+    this.#tellsCached = this.#threads && fileCalls() !== null;
     let fd = -1;
     try {
       const access = this.readOnly ? fs.constants.O_RDONLY : fs.constants.O_RDWR;
@@ -106,7 +114,34 @@ export class FileNode extends BaseNode {
   }
 
   read(offset: number, into: Uint8Array): Completion {
-    if (this.#threads && into.length >= LONG) return this.#beside(() => this.#readLong(offset, into));
+    if (!this.#threads) return this.#readNow(offset, into);
+    if (into.length < LONG) {
+      if (this.#tellsCached) {
+        const cached = this.#readCached(offset, into);
+        if (cached === into.length) return undefined;
+        if (cached >= 0) {
+          return this.#beside(() => this.#readLong(offset + cached, cached === 0 ? into : into.subarray(cached)));
+        }
+      }
+      if (this.#guard.mayWait) return this.#guard.run(() => this.#readNow(offset, into));
+    }
+    return this.#beside(() => this.#readLong(offset, into));
+  }
+
+  /** What the page cache has, and zeroes beyond the end: how many bytes; -1 when the host cannot tell. */
+  #readCached(offset: number, into: Uint8Array): number {
+    const inside = Math.max(0, Math.min(into.length, this.#length - offset));
+    const n =
+      inside === 0
+        ? 0
+        : fileCalls()!.readCached(this.#fd, inside === into.length ? into : into.subarray(0, inside), offset);
+    if (n < 0) this.#tellsCached = false;
+    if (n !== inside) return n;
+    if (inside < into.length) into.fill(0, inside);
+    return into.length;
+  }
+
+  #readNow(offset: number, into: Uint8Array): Completion {
     try {
       let at = 0;
       while (at < into.length) {
@@ -122,7 +157,14 @@ export class FileNode extends BaseNode {
   }
 
   override write(offset: number, from: Uint8Array): Completion {
-    if (this.#threads && from.length >= LONG) return this.#beside(() => this.#writeLong(offset, from));
+    if (!this.#threads) return this.#writeNow(offset, from);
+    if (from.length < LONG && !this.#synchronous && this.#guard.mayWait) {
+      return this.#guard.run(() => this.#writeNow(offset, from));
+    }
+    return this.#beside(() => this.#writeLong(offset, from));
+  }
+
+  #writeNow(offset: number, from: Uint8Array): Completion {
     try {
       let at = 0;
       while (at < from.length) at += fs.writeSync(this.#fd, from, at, from.length - at, offset + at);
@@ -180,7 +222,13 @@ export class FileNode extends BaseNode {
   }
 
   override discard(offset: number, length: number): Completion {
-    if (this.driver === 'file') fileCalls()?.punchHole(this.#fd, offset, length);
+    const calls = this.driver === 'file' ? fileCalls() : null;
+    if (calls && this.#threads) {
+      return this.#beside(async () => {
+        await calls.punchHoleBeside(this.#fd, offset, length);
+      });
+    }
+    calls?.punchHole(this.#fd, offset, length);
     return undefined;
   }
 
@@ -188,12 +236,21 @@ export class FileNode extends BaseNode {
     if (length === 0) return undefined;
     if (offset >= this.#length && this.driver === 'file') return this.truncate(offset + length);
     const calls = this.driver === 'file' ? fileCalls() : null;
+    if (calls && this.#threads) return this.#beside(() => this.#zeroBeside(calls, offset, length, unmap));
     const done = unmap
       ? offset + length <= this.#length && calls?.punchHole(this.#fd, offset, length)
       : calls?.zeroRange(this.#fd, offset, length);
     if (!done) return super.writeZeroes(offset, length, unmap);
     this.#length = Math.max(this.#length, offset + length);
     return undefined;
+  }
+
+  async #zeroBeside(calls: FileCalls, offset: number, length: number, unmap: boolean): Promise<void> {
+    const done = unmap
+      ? offset + length <= this.#length && (await calls.punchHoleBeside(this.#fd, offset, length))
+      : await calls.zeroRangeBeside(this.#fd, offset, length);
+    if (!done) await super.writeZeroes(offset, length, unmap);
+    this.#length = Math.max(this.#length, offset + length);
   }
 
   override status(offset: number, length: number): BlockStatus {
