@@ -29,6 +29,8 @@ export interface DriveUser {
   readonly trayOpen?: boolean;
   /** The medium was changed or taken out. */
   mediumChanged?(): void;
+  /** The medium has become longer or shorter. */
+  resized?(): void;
   /** The user asks for the medium of a locked tray. */
   ejectRequested?(): void;
 }
@@ -198,6 +200,17 @@ export class Drive implements BlockBackend {
     }
     this.#setMedium(node);
     this.#user.mediumChanged?.();
+  }
+
+  /** Makes the medium longer or shorter, and tells the device. Throws UserError where that cannot be. */
+  async resize(bytes: number): Promise<void> {
+    const node = this.#node;
+    if (!node) throw new UserError(`Device '${this.id}' has no medium`);
+    if (node.readOnly) throw new UserError(`Device '${this.id}' is read only`);
+    if (bytes % 512 !== 0 || bytes < 0) throw new UserError(`a size of ${bytes} bytes is not a number of sectors`);
+    await this.drained();
+    await this.#run('report', () => node.truncate(bytes));
+    this.#user?.resized?.();
   }
 
   /** Writes a temporary overlay back; does nothing without one. */

@@ -164,6 +164,8 @@ export interface FormatNode extends BlockNode {
   /** Writes a piece of `compressedUnit` bytes, the last one perhaps shorter. */
   writeCompressed?(offset: number, data: Uint8Array): Promise<void>;
   readonly compressedUnit?: number;
+  /** All that is written must be compressed. */
+  readonly onlyCompressed?: boolean;
   /** Drops all that is allocated: the backing image shows through. */
   makeEmpty?(): Promise<void>;
 }

@@ -83,7 +83,6 @@ async function copyTo(
   sparse: number,
 ): Promise<number> {
   const { options } = c;
-  const compress = options.has('c');
   const backing = options.get('B');
   if (!options.has('n')) {
     await makeImage({
@@ -103,6 +102,7 @@ async function copyTo(
   }
   const node = await c.open(target, { format: targetFormat, cache: c.cache('t', 'unsafe'), options: secrets });
   return using(node, async () => {
+    const compress = options.has('c') || (node.onlyCompressed ?? false);
     if (compress && !node.writeCompressed) throw new UserError(`Compression not supported for this file format`);
     if (node.length < total) {
       throw new UserError(`Target image is too small: ${node.length} bytes for ${total}`);

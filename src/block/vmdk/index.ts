@@ -2,6 +2,7 @@
 
 import { getU32 } from '../../base/bytes.js';
 import { UserError } from '../../base/errors.js';
+import { type CheckResult, newCheckResult } from '../check.js';
 import type { CreateContext, Format, FormatInfo, FormatNode, InfoValue, OpenContext } from '../format.js';
 import {
   BaseNode,
@@ -83,6 +84,10 @@ class VmdkNode extends BaseNode implements FormatNode {
 
   get compressedUnit(): number {
     return DEFAULT_GRAIN;
+  }
+
+  get onlyCompressed(): boolean {
+    return this.#extents.some((e) => e.node instanceof SparseExtent && e.node.compressed);
   }
 
   #setChildren(): void {
@@ -177,6 +182,12 @@ class VmdkNode extends BaseNode implements FormatNode {
       ...(clusterSize !== undefined && { clusterSize }),
       specific: { type: 'vmdk', data: { cid: d.cid, 'parent-cid': d.parentCid, 'create-type': d.createType, extents } },
     };
+  }
+
+  async check(): Promise<CheckResult> {
+    const result = newCheckResult();
+    for (const e of this.#extents) if (e.node instanceof SparseExtent) await e.node.check(result, e.start);
+    return result;
   }
 
   override async close(): Promise<void> {

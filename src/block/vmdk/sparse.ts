@@ -7,6 +7,7 @@ import { getU16, getU32, getU64, putU16, putU32, putU64 } from '../../base/bytes
 import { UserError } from '../../base/errors.js';
 import { roundUp } from '../big-endian.js';
 import { BlockMapNode, UNALLOCATED, ZERO_BLOCK } from '../block-map.js';
+import { type CheckResult, say } from '../check.js';
 import type { Codecs } from '../format.js';
 import { BlockError, type BlockNode, type Completion, type Eventually } from '../node.js';
 import { type Table, TableCache } from '../qcow2/table-cache.js';
@@ -140,12 +141,37 @@ export class SparseExtent extends BlockMapNode {
     return sector * SECTOR;
   }
 
-  protected override readBlock(_grain: number, host: number, within: number, into: Uint8Array): Completion {
-    if (!this.compressed) return this.file.read(host + within, into);
-    return this.#readPacked(host, within, into);
+  /** Finds grains that lie beyond the end of the file. `start`: where the extent begins on the disk. */
+  async check(result: CheckResult, start: number): Promise<void> {
+    const { perTable } = this.#header;
+    // A broken directory may name the same table very often.
+    const seen = new Set<number>();
+    for (const [i, sector] of this.#directory.entries()) {
+      if (sector === 0 || seen.has(sector)) continue;
+      seen.add(sector);
+      const sectorOf = (index: number): number => (start + (i * perTable + index) * this.blockSize) / SECTOR;
+      try {
+        const { bytes } = await (this.#tables.peek(sector * SECTOR) ?? this.#tables.load(sector * SECTOR));
+        for (let index = 0; index < perTable; index++) {
+          const grain = getU32(bytes, 4 * index);
+          if (grain <= 1 || grain * SECTOR < this.file.length) continue;
+          result.corruptions++;
+          say(result, `ERROR: cluster offset for sector ${sectorOf(index)} points after EOF`);
+        }
+      } catch (error) {
+        if (!(error instanceof BlockError)) throw error;
+        result.corruptions++;
+        say(result, `ERROR: could not get cluster_offset for sector ${sectorOf(0)}`);
+      }
+    }
   }
 
-  async #readPacked(host: number, within: number, into: Uint8Array): Promise<void> {
+  protected override readBlock(grain: number, host: number, within: number, into: Uint8Array): Completion {
+    if (!this.compressed) return this.file.read(host + within, into);
+    return this.#readPacked(grain, host, within, into);
+  }
+
+  async #readPacked(grain: number, host: number, within: number, into: Uint8Array): Promise<void> {
     if (this.#lastGrain?.host !== host) {
       const head = new Uint8Array(GRAIN_HEADER);
       await this.file.read(host, head);
@@ -153,7 +179,11 @@ export class SparseExtent extends BlockMapNode {
       if (length > 2 * this.blockSize + GRAIN_HEADER) throw new BlockError('EIO', 'a compressed grain is too long');
       const packed = new Uint8Array(length);
       await this.file.read(host + (this.#header.flags & Flag.MARKERS ? GRAIN_HEADER : 0), packed);
-      const bytes = this.#codecs?.inflate(packed, this.blockSize);
+      // Of the last grain, only what lies on the disk may be there.
+      const short = this.length - grain * this.blockSize;
+      const bytes =
+        this.#codecs?.inflate(packed, this.blockSize) ??
+        (short < this.blockSize ? this.#codecs?.inflate(packed, short) : undefined);
       if (!bytes) throw new BlockError('EIO', 'a compressed grain cannot be unpacked');
       this.#lastGrain = { host, bytes };
     }

@@ -6,6 +6,7 @@ import { keyCombination } from '../../display/keys.js';
 import { toPng, toPpm } from '../../display/screendump.js';
 import { type BalloonControl, balloonOf } from '../../machine/balloon.js';
 import type { Session } from './context.js';
+import { blockResize, change, eject } from './drive-commands.js';
 import { infoIrq, infoLapic, infoPci, infoPic } from './info-hardware.js';
 import { infoExits, infoKvm } from './info-kvm.js';
 import { infoBlock, infoBlockStats, infoChardev, infoJit, infoMtree, infoQtree, infoRoms } from './info-machine.js';
@@ -13,6 +14,7 @@ import { examine, guestPhysical, portRead, portWrite, print, saveMemory, sumMemo
 import { pageLine, Ranges, walkPages } from './page-tables.js';
 import { profile } from './profile.js';
 import { dumpRegisters } from './registers.js';
+import { Usage, words } from './usage.js';
 
 export interface Command {
   /** Further names after the first. */
@@ -27,8 +29,6 @@ export interface Command {
 function row(names: string, parameters: string, help: string, run: Command['run']): Command {
   return { names: names.split('|'), parameters, help, run };
 }
-
-const words = (text: string): string[] => text.split(/\s+/).filter(Boolean);
 
 function pages(s: Session, visit: Parameters<typeof walkPages>[2]): boolean {
   const on = walkPages(s.registers[s.cpu]!, s.machine.system, visit);
@@ -148,44 +148,6 @@ function takeOptions(
   return { options, rest: rest.join(' ') };
 }
 
-/** A command was called the wrong way: the user is sent to its help. */
-export class Usage extends UserError {
-  constructor(
-    message: string,
-    readonly command: string,
-  ) {
-    super(message);
-  }
-}
-
-function driveNamed(s: Session, id: string): Session['drives'][number] {
-  const drive = s.drives.find((d) => d.id === id);
-  if (!drive) throw new UserError(`Device '${id}' not found`);
-  return drive;
-}
-
-async function change(s: Session, text: string): Promise<void> {
-  const [id, file, format, mode] = words(text.replace(/-f\s+/, ''));
-  if (id === undefined) throw new Usage('change: block device name expected', 'change');
-  if (file === undefined) throw new Usage('change: filename expected', 'change');
-  const drive = driveNamed(s, id);
-  const readOnly = mode === 'read-only' || (mode === undefined && drive.readOnly);
-  const medium = await s.openMedium(file, format, readOnly || /cd\d$/.test(id));
-  try {
-    drive.changeMedium(medium, /(^|\s)-f\s/.test(text));
-  } catch (error) {
-    await medium.close();
-    throw error;
-  }
-}
-
-function eject(s: Session, text: string): void {
-  const force = /^-f\s/.test(text);
-  const [id] = words(text.replace(/^-f\s+/, ''));
-  if (id === undefined) throw new Usage('eject: block device name expected', 'eject');
-  driveNamed(s, id).changeMedium(null, force);
-}
-
 function sendkey(s: Session, text: string): void {
   const [combination, hold] = words(text);
   if (combination === undefined) throw new Usage('sendkey: string expected', 'sendkey');
@@ -265,6 +227,7 @@ export const COMMANDS: readonly Command[] = [
     if (text === '' || !Number.isInteger(mib) || mib <= 0) throw new UserError("Parameter 'target' expects a size");
     balloon(s).setTarget(mib * 2 ** 20);
   }),
+  row('block_resize', 'device size', 'make the medium of a drive so many MiB long (suffixes k, M, G, T)', blockResize),
   row('change', 'device [-f] filename [format [read-only-mode]]', 'put another medium into a drive', change),
   row('cont|c', '', 'let the machine run', (s) => s.machine.lifecycle.start()),
   row('cpu', 'index', 'choose the processor that other commands show', (s, text) => {

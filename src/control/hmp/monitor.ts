@@ -1,9 +1,10 @@
 /** The human monitor on a character backend. */
 import { UserError } from '../../base/errors.js';
 import type { CharBackend } from '../../char/backend.js';
-import { complete, execute, Usage } from './commands.js';
+import { complete, execute } from './commands.js';
 import type { MemoryFormat, MonitorContext, Session } from './context.js';
 import { LineEditor } from './readline.js';
+import { Usage } from './usage.js';
 
 /** Scripts written for QEMU wait for this. */
 const PROMPT = '(qemu) ';

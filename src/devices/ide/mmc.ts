@@ -40,6 +40,7 @@ export const SENSE = {
   REMOVAL_PREVENTED: [5, 0x53, 2],
   INCOMPATIBLE_MEDIUM: [5, 0x30, 0],
   MEDIUM_CHANGED: [6, 0x28, 0],
+  CAPACITY_CHANGED: [6, 0x2a, 9],
 } as const satisfies Record<string, Sense>;
 
 export const SECTOR = 2048;

@@ -67,6 +67,11 @@ export class ScsiHd extends ScsiUnit {
 
   reset(): void {}
 
+  /** The next command is told, and the driver reads the capacity anew. */
+  resized(): void {
+    this.attention = SENSE.CAPACITY_CHANGED;
+  }
+
   save(): DeviceState {
     return this.#state.save();
   }

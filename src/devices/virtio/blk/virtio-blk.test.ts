@@ -192,3 +192,14 @@ test('a machine saved in mid-request goes on with it when it is loaded', async (
   assert.deepEqual(driver.ram.slice(into.address, into.address + 512), pattern(512, 9));
   assert.equal(device.queues[0]!.inFlight, 0);
 });
+
+test('a resized medium: new capacity, and an interrupt that says so', async () => {
+  const { drive, device, driver } = setUp();
+  driver.start();
+  assert.equal(getU64(device.config, 0), BYTES / 512);
+  await drive.resize(4 * BYTES);
+  assert.equal(getU64(device.config, 0), (4 * BYTES) / 512);
+  assert.equal(driver.configInterrupts, 1);
+  await assert.rejects(drive.resize(100), /not a number of sectors/);
+  assert.equal(getU64(device.config, 0), (4 * BYTES) / 512);
+});

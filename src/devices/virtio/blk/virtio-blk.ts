@@ -97,6 +97,12 @@ export class VirtioBlk extends VirtioDevice implements DriveUser {
     this.#backend.attach(null);
   }
 
+  /** The driver reads the capacity anew. */
+  resized(): void {
+    this.#fillConfig();
+    this.configChanged();
+  }
+
   protected override handle(queue: VirtQueue): void {
     this.#handling = true;
     this.#handle(queue);
