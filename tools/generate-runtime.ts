@@ -133,7 +133,7 @@ write(
 function interpreter(): string {
   const template = readFileSync(join(root, 'src/runtime/core/interpreter.ts'), 'utf8')
     .replaceAll("'../generated/", "'./")
-    .replaceAll(/'\.\/(env|memory)'/g, "'../core/$1'");
+    .replaceAll(/'\.\/(env|memory|jump-cache)'/g, "'../core/$1'");
   const bodies = [...INTERPRETER_CASES].map(([name, body]) => `case ${OP[name]}: ${body} break; // ${name}`);
   const imports = [
     "import { callHelper, callVectorHelper } from './helpers';",

@@ -12,12 +12,19 @@ import {
   BLOCK_BYTES,
   BLOCK_ENTRY,
   BLOCK_HEAT,
+  BLOCK_HOST,
+  BLOCK_HOST2,
   BLOCK_INSTRUCTIONS,
+  BLOCK_MODE,
   BLOCK_RUNS,
   BLOCK_SIZE,
   BLOCK_VALID,
+  JUMP_BLOCK,
+  JUMP_MODE,
+  JUMP_PC,
   MACHINE_HOT_THRESHOLD,
   MACHINE_ICOUNT,
+  MACHINE_TRACE_MASK,
   VCPU_BLOCK_PC,
   VCPU_EXIT_REQUEST,
   VCPU_FAULT_PENDING,
@@ -30,12 +37,15 @@ import {
   VCPU_JUMPED,
   VCPU_MACHINE,
   VCPU_MMU_INDEX,
+  VCPU_MODE,
   VCPU_PC,
   VCPU_STAT_COLD_BLOCKS,
 } from '../generated/layout';
 import { EXIT_YIELD, JUMP_JUMP, OP_EXIT, OP_GOTO, OP_JMP, OP_LEAVE } from '../generated/ops';
+import { MODE_BREAKPOINTS, MODE_CS_BASE, MODE_SINGLE } from '../generated/x86';
 import { flagCondition } from '../x86/flags';
 import { hot } from './env';
+import { jumpEntry } from './jump-cache';
 import { ldU64, probeRead, probeWrite, stU64 } from './memory';
 
 /** Results of `interpret`: look the pc up again; deliver the pending fault; ExitReason + RUN_EXIT. */
@@ -53,6 +63,30 @@ export function setCurrentBlock(block: usize): void {
 }
 export function clearChain(): void {
   chainFrom = 0;
+}
+
+/** May a `goto` of one block name the other: are both in one page and mode, each with all it has? */
+export function mayChain(from: usize, to: usize): bool {
+  return (
+    !load<u32>(from + BLOCK_HOST2) &&
+    !load<u32>(to + BLOCK_HOST2) &&
+    ((load<u32>(from + BLOCK_HOST) ^ load<u32>(to + BLOCK_HOST)) & ~0xfff) === 0
+  );
+}
+
+/** The block at a pc by the jump cache, if it is one for the interpreter; else 0. */
+function nextBlock(cpu: usize, pc: u64): usize {
+  const entry = jumpEntry(cpu, pc);
+  if (load<u64>(entry + JUMP_PC) !== pc || load<u64>(entry + JUMP_MODE) !== load<u64>(cpu + VCPU_MODE)) return 0;
+  const block = <usize>load<u32>(entry + JUMP_BLOCK);
+  return load<u32>(block + BLOCK_VALID) && !load<u32>(block + BLOCK_ENTRY) ? block : 0;
+}
+
+/** Counts an entry of what may be the head of a region. */
+function countHead(cpu: usize, machine: usize, block: usize): void {
+  const heat = load<u32>(block + BLOCK_HEAT) + 1;
+  store<u32>(block + BLOCK_HEAT, heat);
+  if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block, cpu);
 }
 
 export function a(cpu: usize, ip: usize): u64 {
@@ -143,12 +177,17 @@ export function store256(cpu: usize, from: usize, at: u64, mmu: u32): void {
 
 /**
  * Runs `block`, entered at the pc in the header, and what it chains to; returns RUN_DISPATCH, RUN_FAULT or an exit. `start`
- * is the address of the op to go on with where compiled code left the block (a side exit), 0: all of it.
+ * is the address of the op to go on with where compiled code left the block (a side exit), 0: all of it. Comes back when the
+ * guest jumps to `stop` (by chance perhaps not, when two blocks of a page jump there).
  */
-export function interpret(cpu: usize, block: usize, start: usize): u32 {
+export function interpret(cpu: usize, block: usize, start: usize, stop: u64): u32 {
   const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
   const mmu = load<u32>(cpu + VCPU_MMU_INDEX);
   const icount = load<u32>(machine + MACHINE_ICOUNT);
+  // Elsewhere the dispatcher has more to do between blocks.
+  const plain: bool =
+    !(load<u32>(block + BLOCK_MODE) & (MODE_CS_BASE | MODE_BREAKPOINTS | MODE_SINGLE)) &&
+    !load<u32>(machine + MACHINE_TRACE_MASK);
   for (;;) {
     const blockPc = load<u64>(cpu + VCPU_PC);
     // What is left of a block was counted when the block was entered.
@@ -180,21 +219,33 @@ export function interpret(cpu: usize, block: usize, start: usize): u32 {
           if (backward && load<u32>(cpu + VCPU_EXIT_REQUEST)) return RUN_DISPATCH;
           next = <usize>load<u32>(ip, 4);
           if (!next || !load<u32>(next + BLOCK_VALID)) {
-            chainFrom = ip;
-            return RUN_DISPATCH;
+            const pc = load<u64>(cpu + VCPU_PC);
+            next = plain && pc !== stop && !load<u64>(cpu + VCPU_EXIT_REQUEST) ? nextBlock(cpu, pc) : 0;
+            if (!next) {
+              chainFrom = ip;
+              return RUN_DISPATCH;
+            }
+            if (mayChain(block, next)) store<u32>(ip, <u32>next, 4);
+            countHead(cpu, machine, next);
+            break;
           }
           if (load<u32>(next + BLOCK_ENTRY)) return RUN_DISPATCH;
-          if (backward) {
-            const heat = load<u32>(next + BLOCK_HEAT) + 1;
-            store<u32>(next + BLOCK_HEAT, heat);
-            if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(next, cpu);
-          }
+          if (backward) countHead(cpu, machine, next);
           break;
         }
-        case OP_JMP:
-          store<u64>(cpu + VCPU_PC, a(cpu, ip));
-          if (load<u32>(ip, 8) === JUMP_JUMP) store<u32>(cpu + VCPU_JUMPED, <u32>blockPc | 1);
-          return RUN_DISPATCH;
+        case OP_JMP: {
+          const pc = a(cpu, ip);
+          store<u64>(cpu + VCPU_PC, pc);
+          if (load<u32>(ip, 8) === JUMP_JUMP) {
+            store<u32>(cpu + VCPU_JUMPED, <u32>blockPc | 1);
+            return RUN_DISPATCH;
+          }
+          // With its neighbour interruptRequest.
+          next = plain && pc !== stop && !load<u64>(cpu + VCPU_EXIT_REQUEST) ? nextBlock(cpu, pc) : 0;
+          if (!next) return RUN_DISPATCH;
+          countHead(cpu, machine, next);
+          break;
+        }
         case OP_LEAVE:
           return RUN_DISPATCH;
         case OP_EXIT:

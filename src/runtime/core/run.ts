@@ -4,7 +4,9 @@
 import {
   chainFrom,
   clearChain,
+  currentBlock,
   interpret,
+  mayChain,
   RUN_DISPATCH,
   RUN_EXIT,
   RUN_FAULT,
@@ -53,8 +55,9 @@ import {
 import { EXIT_BAD_CODE, EXIT_DEBUG, EXIT_REQUEST } from '../generated/ops';
 import { MODE_BREAKPOINTS, MODE_CS_BASE, MODE_SINGLE } from '../generated/x86';
 import { codeBreakpoint, deliverFault, handleRequests, linearPc } from '../x86/hooks';
-import { codeEpoch, displaceEntry, findBlock, invalidateBlock, jumpEntry, markExecuted, swapEntries } from './code';
+import { codeEpoch, findBlock, invalidateBlock, markExecuted } from './code';
 import { hot, traceBlock, translate } from './env';
+import { displaceEntry, jumpEntry, swapEntries } from './jump-cache';
 import { FAULT_RESTART, fetchHost } from './memory';
 
 /** exitRequest bit: return to the host. Bit 0 only makes us look around (requests, invalidated code). */
@@ -134,8 +137,8 @@ function markIndirect(cpu: usize, block: usize): void {
 
 /** A compiled region asked for the interpreter: it goes on where the region left (sideBlock, sideOp). */
 let cold = false;
-/** Host address of the block whose goto may be chained to the next one, 0: none. */
-let from: u32 = 0;
+/** No pc: `run` has none at which it must end. */
+const NOWHERE: u64 = 0xffffffffffffffff;
 
 function requested(cpu: usize): bool {
   // exitRequest and interruptRequest are neighbours.
@@ -143,16 +146,16 @@ function requested(cpu: usize): bool {
 }
 
 /**
- * Runs the block or region at pc. `single` is MODE_SINGLE to run just one instruction, from a block of its own, else 0.
+ * Runs the block or region at pc. `single` is MODE_SINGLE to run just one instruction, from a block of its own, else 0. Comes
+ * back when the guest jumps to `stop`.
  * Returns RUN_DISPATCH, RUN_FAULT, or RUN_EXIT + ExitReason.
  */
-function step(cpu: usize, machine: usize, single: u32): u32 {
+function step(cpu: usize, machine: usize, single: u32, stop: u64): u32 {
   if (cold) {
     cold = false;
     const block = <usize>load<u32>(cpu + VCPU_SIDE_BLOCK);
-    from = load<u32>(block + BLOCK_HOST);
     const op = load<u32>(cpu + VCPU_SIDE_OP);
-    return interpret(cpu, block, op === WHOLE_BLOCK ? 0 : block + BLOCK_SIZE + <usize>(op << 4));
+    return interpret(cpu, block, op === WHOLE_BLOCK ? 0 : block + BLOCK_SIZE + <usize>(op << 4), stop);
   }
   const mode = load<u32>(cpu + VCPU_MODE) | single;
   const linear = mode & MODE_CS_BASE ? linearPc(cpu) : load<u64>(cpu + VCPU_PC);
@@ -176,13 +179,7 @@ function step(cpu: usize, machine: usize, single: u32): u32 {
   if (load<u32>(cpu + VCPU_JUMPED)) markIndirect(cpu, block);
   if (chainFrom) {
     // Same page and mode as the block that jumped here: from now on it goes on without us.
-    if (
-      from &&
-      !single &&
-      !load<u32>(block + BLOCK_HOST2) &&
-      ((load<u32>(block + BLOCK_HOST) ^ from) & ~0xfff) === 0 &&
-      !(load<u32>(machine + MACHINE_TRACE_MASK) & TRACE_NO_CHAIN)
-    ) {
+    if (!single && mayChain(currentBlock, block) && !(load<u32>(machine + MACHINE_TRACE_MASK) & TRACE_NO_CHAIN)) {
       store<u32>(chainFrom, <u32>block, 4);
     }
     clearChain();
@@ -201,8 +198,7 @@ function step(cpu: usize, machine: usize, single: u32): u32 {
     store<u32>(block + BLOCK_HEAT, heat);
     if (heat === load<u32>(machine + MACHINE_HOT_THRESHOLD)) hot(block, cpu);
   }
-  from = load<u32>(block + BLOCK_HOST2) ? 0 : load<u32>(block + BLOCK_HOST);
-  return interpret(cpu, block, 0);
+  return interpret(cpu, block, 0, stop);
 }
 
 function sideExit(cpu: usize): void {
@@ -249,7 +245,6 @@ export function run(cpu: usize): u32 {
   const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
   let single: u32 = 0;
   cold = false;
-  from = 0;
   store<u32>(cpu + VCPU_CALL_DEPTH, 0);
   clearChain();
   for (;;) {
@@ -261,7 +256,7 @@ export function run(cpu: usize): u32 {
       if (reason) return reason - 1;
       clearChain();
     }
-    const result = step(cpu, machine, single);
+    const result = step(cpu, machine, single, NOWHERE);
     single = 0;
     if (result === RUN_DISPATCH) continue;
     clearChain();
@@ -352,7 +347,7 @@ function runUntil(cpu: usize, expected: u64): u32 {
   const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
   for (;;) {
     if (!cold && requested(cpu)) return REGION_NEXT;
-    const result = step(cpu, machine, 0);
+    const result = step(cpu, machine, 0, expected);
     if (result !== RUN_DISPATCH) return result === RUN_FAULT ? REGION_FAULT : result - RUN_EXIT + REGION_EXIT;
     if (!cold && load<u64>(cpu + VCPU_PC) === expected) break;
   }
