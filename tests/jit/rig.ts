@@ -23,6 +23,8 @@ import { RegionExit } from '../../src/jit/lower.js';
 
 const module = new WebAssembly.Module(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
 
+/** No pc at which the interpreter is to stop. */
+const NOWHERE = -1n;
 const MB = 1 << 20;
 export const CPU = MB;
 const MACHINE_AT = MB + 0x40000;
@@ -196,7 +198,7 @@ export class Rig {
         }
         if (result === RegionExit.fault) result = 1;
       } else {
-        result = this.exports['interpret']?.(CPU, block, resume) as number;
+        result = this.exports['interpret']?.(CPU, block, resume, NOWHERE) as number;
         resume = 0;
         inside = false;
       }

@@ -13,6 +13,8 @@ import { Jit } from '../../src/jit/jit.js';
 import { RegionExit } from '../../src/jit/lower.js';
 
 export const RECORD = 8 + 8 + 128 + 48 + 1024;
+/** No pc at which the interpreter is to stop. */
+const NOWHERE = -1n;
 const AT = { length: 0, signal: 4, flags: 8, registers: 16, code: 144, data: 192 } as const;
 export const AREA = 0x20000000;
 const CODE = AREA + 0x800;
@@ -230,7 +232,7 @@ export class IntegerBench {
         break;
       }
       const block = this.#block(host + pc, mode);
-      if (!compiled || !this.#enter(block)) this.#runtime['interpret']?.(this.#cpu, block);
+      if (!compiled || !this.#enter(block)) this.#runtime['interpret']?.(this.#cpu, block, 0, NOWHERE);
       if (this.#view.getUint32(this.#at('faultPending'), true) !== 0) {
         after.signal = SIGNALS[this.#view.getUint32(this.#at('faultVector'), true)] ?? 98;
         break;

@@ -15,6 +15,8 @@ import type { Sample } from './native.js';
 
 /** 64-bit user mode with all units enabled. */
 export const MODE = Mode.cs64 | Mode.protected | Mode.lma | Mode.avx | Mode.osfxsr | 3;
+/** No pc at which the interpreter is to stop. */
+const NOWHERE = -1n;
 const RAM_BYTES = 1 << 16;
 /** Linear addresses of the code and of the sample's memory (aligned as natively). */
 const CODE = 0x1000;
@@ -162,7 +164,7 @@ export class RowBench {
     this.#set64('pc', BigInt(CODE));
     this.#view.setUint32(this.#at('mode'), mode, true);
     this.#view.setUint32(this.#at('faultPending'), 0, true);
-    if (!compiled || !this.#enter(block)) this.#runtime['interpret']!(this.#cpu, block);
+    if (!compiled || !this.#enter(block)) this.#runtime['interpret']!(this.#cpu, block, 0, NOWHERE);
     const faulted = this.#view.getUint32(this.#at('faultPending'), true) !== 0;
     return { after: this.#store(sample), fault: faulted ? this.#view.getUint32(this.#at('faultVector'), true) : -1 };
   }

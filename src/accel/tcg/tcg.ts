@@ -70,6 +70,8 @@ const MAX_BLOCK_BYTES = BLOCK.size + MAX_BLOCK_OPS * 16;
 const DEFERRING_THRESHOLD = 500;
 /** So many hot region heads are compiled at once; fewer when a slice ends. */
 const COMPILE_BATCH = 16;
+/** And wait so long for others at most. */
+const COMPILE_WAIT_NS = 20_000_000;
 
 const at = (layout: { readonly at: Readonly<Record<string, number>> }, field: string): number => {
   const offset = layout.at[field];
@@ -102,6 +104,8 @@ export class TcgAccelerator implements Accelerator, Disturbed {
   readonly #portAccesses = new Uint8Array(0x10000);
   #coldAccessNs = 0;
   #coldAccess = 0;
+  /** When the oldest hot region head that waits for compilation was first seen to, 0: none waits. */
+  #hotSince = 0;
   /** Where loops begin that blocks end before, by page (linear-memory address / 4096). */
   readonly #stops = new Map<number, Set<number>>();
   /** Someone asked for the end of the running slice. */
@@ -273,7 +277,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       const reason = this.runtime.run(state);
       this.#ticker.disarm();
       if (reason === ExitReason.request) this.#sample(state);
-      this.jit.flushQueue();
+      this.#compile(reason === ExitReason.halt);
       this.#stress?.disturb(this);
       this.#turn = (index + 1) % count;
       switch (reason) {
@@ -496,6 +500,21 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       if ((field(block, 'flags') & BlockFlag.indirect) !== 0) found.push(block);
     }
     return found;
+  }
+
+  /**
+   * Compiles what is hot, between slices: a module for a region alone costs as much again for the module. So some wait for others,
+   * but not for long, and not while the processor is `idle`.
+   */
+  #compile(idle: boolean): void {
+    const { pending } = this.jit;
+    if (pending === 0) return;
+    const now = this.#options.monotonic();
+    if (this.#hotSince === 0) this.#hotSince = now;
+    const compileAll = this.#options.hotThreshold < DEFERRING_THRESHOLD;
+    if (!idle && !compileAll && pending < COMPILE_BATCH / 2 && now - this.#hotSince < COMPILE_WAIT_NS) return;
+    this.#hotSince = 0;
+    this.jit.flushQueue();
   }
 
   /** Translates `blocks` anew so that they end where the loop at `head` begins; false: no room, or they do already. */
