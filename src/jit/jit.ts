@@ -1,6 +1,7 @@
 /** The hot tier: queues hot region heads, compiles them in batches, installs and drops their code. */
 import { BLOCK, BlockFlag, JUMP_CACHE_ENTRIES, JUMP_ENTRY, TLB_ENTRIES, TLB_ENTRY, VCPU } from '../ir/layout.js';
-import { Lowering, type LowerOptions, REGION_TYPE } from './lower.js';
+import { Lowering, REGION_TYPE } from './lower.js';
+import type { LowerOptions } from './lower-frame.js';
 import { type BlockLookup, type IndirectTargets, type Locate, Region } from './region.js';
 import { ModuleWriter } from './wasm/module.js';
 import { functionText } from './wasm/text.js';

@@ -19,7 +19,7 @@ import {
 } from '../../src/ir/layout.js';
 import { OP_BYTES } from '../../src/ir/ops.js';
 import { Jit } from '../../src/jit/jit.js';
-import { RegionExit } from '../../src/jit/lower.js';
+import { RegionExit } from '../../src/jit/lower-frame.js';
 
 const module = new WebAssembly.Module(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
 

@@ -10,7 +10,7 @@ import { X86Translator } from '../../src/guest/x86/translate.js';
 import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, VCPU } from '../../src/ir/layout.js';
 import { optimise } from '../../src/ir/passes.js';
 import { Jit } from '../../src/jit/jit.js';
-import { RegionExit } from '../../src/jit/lower.js';
+import { RegionExit } from '../../src/jit/lower-frame.js';
 
 export const RECORD = 8 + 8 + 128 + 48 + 1024;
 /** No pc at which the interpreter is to stop. */

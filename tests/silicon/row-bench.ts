@@ -9,7 +9,7 @@ import { Translator } from '../../src/guest/x86/translator.js';
 import { makeIntel } from '../../src/guest/x86/vendor.js';
 import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, VCPU } from '../../src/ir/layout.js';
 import { Jit } from '../../src/jit/jit.js';
-import { RegionExit } from '../../src/jit/lower.js';
+import { RegionExit } from '../../src/jit/lower-frame.js';
 import { hostVendor, type ProcessorVendor } from '../support/host-vendor.js';
 import type { Sample } from './native.js';
 
