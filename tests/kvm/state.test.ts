@@ -83,6 +83,10 @@ function randomise(r: X86Registers, memory: WebAssembly.Memory, random: Random, 
   set('sysenterCs', BigInt(random.below(0x1_0000)));
   set('pat', 0x0007_0406_0007_0406n);
   set('mtrrDefType', 0xc06n);
+  for (let bank = 0; bank < 10; bank++) {
+    set('mcBanks', random.below(2) ? 0n : 0xffff_ffff_ffff_ffffn, 4 * bank);
+    for (let i = 1; i < 4; i++) set('mcBanks', random.wide(), 4 * bank + i);
+  }
   for (let i = 0; i < 11; i++) set('mtrrFixed', 0x0606_0606_0606_0606n, i);
   set('xcr0', xcr0);
   r.setField('fpTop', random.below(8));

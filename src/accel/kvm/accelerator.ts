@@ -14,6 +14,7 @@ import type { FlatRange } from '../../memory/flat-view.js';
 import type { Accelerator, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
 import type { TcgAccelerator } from '../tcg/tcg.js';
 import { type CpuidEntry, MSR_EXIT_UNKNOWN, SystemEvent } from './abi.js';
+import { Bell, type BellOptions } from './bell.js';
 import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
 import { kvmCpuid, usableCpuid } from './cpuid.js';
 import { Debugger } from './debugger.js';
@@ -23,6 +24,7 @@ import { type AccessCount, readExits, STATS_BYTES, type VcpuExits } from './exit
 import { GuestAccess } from './guest-access.js';
 import { GuestClock } from './guest-clock.js';
 import type { HostCalls } from './host-calls.js';
+import { InstructionText } from './instruction-text.js';
 import type { IrqchipMode } from './irqchip-mode.js';
 import { KernelChips, PC_ROUTES } from './kernel-chips.js';
 import type { Kvm } from './kvm.js';
@@ -40,7 +42,7 @@ export interface VcpuThread {
   terminate(): void;
 }
 
-export interface KvmOptions {
+export interface KvmOptions extends BellOptions {
   readonly kvm: Kvm;
   readonly calls: HostCalls;
   /** Memory and vCPU records, with their CPU model installed; it does not run. */
@@ -54,13 +56,6 @@ export interface KvmOptions {
   /** Whether system management mode may be used, where this KVM has it. */
   readonly smm: boolean;
   readonly cpu: Pick<CpuConfig, 'passthrough' | 'kvmLeaves'>;
-  /**
-   * How often a thread looks for an answer, or a question, before it sleeps: guests come in bursts, and most answers take
-   * less than waking a thread does. 0 where threads share one core.
-   */
-  readonly spins: number;
-  /** Calls back once the word has changed from `value`. */
-  whenChanged(words: Int32Array, index: number, value: number, then: () => void): void;
 }
 
 interface Processor {
@@ -84,9 +79,6 @@ interface Processor {
 /** Pages for KVM itself, below all firmware. */
 const RESERVED_PAGES = 0xfeffc000n;
 const IOAPIC_PINS = 24;
-/** The machine thread waits so long for a question before it lets the event loop wait. */
-const LINGER_MS = 0.2;
-const MOST_MISSES = 6;
 const DOORBELL_BYTES = 2;
 /** Coalesced writes are looked at so often, when nothing else makes us. */
 const COALESCED_NS = 20e6;
@@ -110,7 +102,7 @@ export class KvmAccelerator implements Accelerator {
   readonly #processors: Processor[];
   readonly #control: SharedArrayBuffer;
   readonly #words: Int32Array;
-  readonly #doorbell: number;
+  readonly #bell: Bell;
   readonly #stats: SharedArrayBuffer;
   readonly #access: GuestAccess;
   readonly #routes: MessageRoutes;
@@ -120,11 +112,7 @@ export class KvmAccelerator implements Accelerator {
   readonly #supported: readonly CpuidEntry[];
   #services: MachineServices | undefined;
   #kicked = false;
-  #watching = false;
   #disposed = false;
-  /** Times that watching the doorbell was in vain, one after the other, and how often not to try again. */
-  #misses = 0;
-  #skips = 0;
   /** A processor ended the slice while all were made to stop. */
   #late: SliceEnd | undefined;
   #coalescing = false;
@@ -154,7 +142,7 @@ export class KvmAccelerator implements Accelerator {
     const count = shared.vcpus.length;
     this.#control = new SharedArrayBuffer(4 * (count + 1) * CONTROL_WORDS);
     this.#words = new Int32Array(this.#control);
-    this.#doorbell = count * CONTROL_WORDS;
+    this.#bell = new Bell(this.#words, count * CONTROL_WORDS, options);
     this.#stats = new SharedArrayBuffer(count * STATS_BYTES);
     this.#processors = shared.vcpus.map(({ state }, i) => this.#processor(state, i));
     this.vcpus = this.#processors.map((p, index) => this.#vcpu(p, index));
@@ -230,7 +218,7 @@ export class KvmAccelerator implements Accelerator {
 
   kick(): void {
     this.#kicked = true;
-    this.#ring();
+    this.#bell.ring();
     this.#services?.wake();
   }
 
@@ -243,33 +231,19 @@ export class KvmAccelerator implements Accelerator {
     this.#resume();
     const end = this.options.monotonic() + maxNs;
     for (;;) {
-      const seen = Atomics.load(this.#words, this.#doorbell);
+      const seen = this.#bell.read();
       const stop = this.#answerAll() ?? this.#startUp();
       if (stop) return stop;
       this.#runTimers();
-      if (this.#spin(seen)) continue;
+      if (this.#bell.spin(seen)) continue;
       const left = (Math.min(end, this.#timerEnd()) - this.options.monotonic()) / 1e6;
       if (this.#kicked || left <= 0) return { reason: 'running' };
-      if (Atomics.wait(this.#words, this.#doorbell, seen, Math.min(left, LINGER_MS)) !== 'timed-out') continue;
-      this.#wakeOnDoorbell(seen);
+      if (this.#bell.linger(seen, left)) continue;
+      this.#bell.wake(seen, () => {
+        if (!this.#disposed) this.#connected().wake();
+      });
       return { reason: 'halted' };
     }
-  }
-
-  /** Watches the doorbell for a moment; less and less often while nothing comes of it. True when it rang. */
-  #spin(seen: number): boolean {
-    if (this.#skips > 0) {
-      this.#skips--;
-      return false;
-    }
-    for (let i = 0; i < this.options.spins; i++) {
-      if (Atomics.load(this.#words, this.#doorbell) === seen) continue;
-      this.#misses = 0;
-      return true;
-    }
-    this.#misses = Math.min(this.#misses + 1, MOST_MISSES);
-    this.#skips = 2 ** this.#misses;
-    return false;
   }
 
   /** Local APICs' timers that are due, where KVM does not have them. */
@@ -487,7 +461,7 @@ export class KvmAccelerator implements Accelerator {
       index,
       control: this.#control,
       base: p.base,
-      doorbell: this.#doorbell,
+      doorbell: this.#bell.index,
       stats: this.#stats,
       spins: this.options.spins,
       recordApics: this.#apics !== undefined,
@@ -502,13 +476,13 @@ export class KvmAccelerator implements Accelerator {
       Atomics.notify(this.#words, p.base + Control.command);
     }
     for (;;) {
-      const seen = Atomics.load(this.#words, this.#doorbell);
+      const seen = this.#bell.read();
       if (silent) for (const p of live) this.#release(p);
       else this.#late ??= this.#answerAll();
       const deaf = live.filter((p) => !heard(p) && this.#state(p) !== State.ended);
       if (deaf.length === 0) return;
       for (const p of deaf) this.#interrupt(p);
-      Atomics.wait(this.#words, this.#doorbell, seen, KICK_AGAIN_MS);
+      this.#bell.wait(seen, KICK_AGAIN_MS);
     }
   }
 
@@ -575,6 +549,7 @@ export class KvmAccelerator implements Accelerator {
         this.#access.io(index, exit);
         return undefined;
       case 'mmio':
+        if (KVM_TRACE.kvm_page_fault.enabled) this.#traceFault(p, exit.address, exit.write);
         if (!this.#apics?.access(index, exit)) this.#access.mmio(index, p.kvm.inSmm ? 1 : 0, exit);
         return undefined;
       case 'setTpr':
@@ -604,18 +579,10 @@ export class KvmAccelerator implements Accelerator {
     }
   }
 
-  #ring(): void {
-    Atomics.add(this.#words, this.#doorbell, 1);
-    Atomics.notify(this.#words, this.#doorbell);
-  }
-
-  #wakeOnDoorbell(seen: number): void {
-    if (this.#watching) return;
-    this.#watching = true;
-    this.options.whenChanged(this.#words, this.#doorbell, seen, () => {
-      this.#watching = false;
-      if (!this.#disposed) this.#connected().wake();
-    });
+  /** Memory without a slot was touched: by which instruction. */
+  #traceFault({ kvm, index }: Processor, address: number, write: boolean): void {
+    const text = new InstructionText((at, count) => this.#access.code(kvm.inSmm ? 1 : 0, at, count));
+    KVM_TRACE.kvm_page_fault.emit(index, address, hexOf(kvm.regs().rip), text.at(kvm, write));
   }
 
   #connected(): MachineServices {

@@ -51,6 +51,13 @@ export class GuestAccess {
     else this.services().portWrite(address, size, load(data, 0, size));
   }
 
+  /** The bytes of RAM or ROM there, as many of `count` as there are. */
+  code(space: Space, address: number, count: number): Uint8Array {
+    const range = find(this.#ranges[space], address);
+    if (!range || !(range.flags & FlatFlag.ramRead)) return new Uint8Array(0);
+    return this.#ram(range, address, Math.min(count, range.last + 1 - address)).slice();
+  }
+
   #pieces(space: Space, start: number, write: boolean, data: Uint8Array): void {
     for (let done = 0; done < data.length; ) {
       const size = data.length - done >= 4 ? 4 : data.length - done >= 2 ? 2 : 1;

@@ -5,6 +5,7 @@ export const KVM_TRACE = traceEvents({
   kvm_exit: 'cpu %d reason %s rip %s',
   kvm_entry: 'cpu %d rip %s',
   kvm_pio: 'cpu %d %s port 0x%x size %d count %d data %s',
+  kvm_page_fault: 'cpu %d address 0x%x rip %s instruction %s',
   kvm_mmio: 'cpu %d %s address 0x%x size %d data %s',
   kvm_set_memory: 'slot %d guest address 0x%x size 0x%x flags %d',
   kvm_delete_memory: 'slot %d',

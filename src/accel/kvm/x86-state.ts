@@ -25,6 +25,8 @@ export const MSRS: readonly (readonly [index: number, field: string, element: nu
     (index, i) => [index, 'mtrrFixed', i] as const,
   ),
   ...Array.from({ length: 16 }, (_, i) => [0x200 + i, 'mtrrVar', i] as const),
+  [0x17a, 'mcgStatus', 0],
+  ...Array.from({ length: X86.bytes['mcBanks']! / 8 }, (_, i) => [0x400 + i, 'mcBanks', i] as const),
   [0xc0000081, 'star', 0],
   [0xc0000082, 'lstar', 0],
   [0xc0000083, 'cstar', 0],
