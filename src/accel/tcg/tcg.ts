@@ -319,6 +319,11 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     this.resetCode();
   }
 
+  /** Bytes that translated blocks take. */
+  get blockBytes(): number {
+    return this.#next - this.layout.code;
+  }
+
   get processors(): readonly number[] {
     return this.layout.vcpus;
   }

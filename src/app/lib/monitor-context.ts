@@ -153,6 +153,7 @@ function translation({ accelerator }: Assembled): Statistic[] {
     { label: 'regions dropped', value: String(stats.dropped) },
     { label: 'translations discarded', value: `${stats.resets} times` },
     { label: 'blocks translated', value: String(own.translated) },
+    { label: 'blocks take', value: `${(accelerator.blockBytes / 2 ** 20).toFixed(1)} MiB` },
     { label: 'time translating', value: `${(own.translateNs / 1e6).toFixed(1)} ms` },
     { label: 'blocks invalidated', value: String(own.invalidated) },
     { label: 'cold-tier share', value: `${share(own.coldSlices, own.compiledSlices)} of the slices ended in it` },
