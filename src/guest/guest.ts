@@ -1,5 +1,6 @@
 /** What an accelerator needs to know of a processor architecture; the architectures themselves are in the subfolders. */
 import type { BlockBuilder } from '../ir/builder.js';
+import type { ConditionCode } from '../ir/condition-code.js';
 import type { FloatCode, FloatStatus } from '../ir/float-code.js';
 import type { VectorCode } from '../ir/vector-code.js';
 
@@ -37,6 +38,8 @@ export interface GuestArchitecture {
   /** What vector helper number `helper` computes with this `imm`, if its usual case can be put in line. */
   inlineFloat(helper: number, imm: number): FloatCode | undefined;
   readonly floatStatus: FloatStatus;
+  /** The usual case of a `cond` op with this condition, if there is one. */
+  inlineCondition(condition: number): ConditionCode | undefined;
   /** Does vector helper number `helper` write no vector state but its destination (64 bytes) and the status word? */
   writesDestinationOnly(helper: number): boolean;
   /** Names of slots, for IR text. */

@@ -4,6 +4,7 @@
  */
 // hot path
 import { MAX_BLOCK_OPS } from '../ir/builder.js';
+import type { ConditionCode } from '../ir/condition-code.js';
 import type { FloatStatus } from '../ir/float-code.js';
 import { VCPU, WHOLE_BLOCK } from '../ir/layout.js';
 import { PcMask } from '../ir/ops.js';
@@ -36,6 +37,7 @@ export interface LowerOptions extends VectorHelpers {
   /** Names of helpers by number. The runtime exports helper `x` as `h_x`. */
   readonly helperNames: readonly string[];
   readonly floatStatus: FloatStatus;
+  readonly inlineCondition: (condition: number) => ConditionCode | undefined;
   /** Count instructions exactly (MACHINE.icount is set): block by block, as the interpreter does. */
   readonly icount?: boolean;
   /** Whether in this mode the linear address of an instruction is not simply its pc. */

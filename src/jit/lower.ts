@@ -15,6 +15,7 @@
 // hot path
 import { Bug } from '../base/errors.js';
 import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2 } from '../ir/builder.js';
+import type { ConditionCode } from '../ir/condition-code.js';
 import { SKIP_WORD } from '../ir/effects.js';
 import { JumpKind, OP, PcMask } from '../ir/ops.js';
 import type { Edge } from './flow.js';
@@ -36,6 +37,8 @@ import { ValType, VOID, W } from './wasm/opcodes.js';
 export const REGION_TYPE: FunctionType = { params: ['i32'], results: ['i32'] };
 const FILL_TYPE: FunctionType = { params: ['i32', 'i64', 'i32', 'i32'], results: ['i32'] };
 const CONDITION_TYPE: FunctionType = { params: ['i64', 'i64', 'i64', 'i64', 'i32'], results: ['i64'] };
+
+const ORDER = { ltu: W.i64LtU, leu: W.i64LeU, lts: W.i64LtS, les: W.i64LeS } as const;
 
 export class Lowering {
   private readonly f: Frame;
@@ -340,15 +343,7 @@ export class Lowering {
           v.setConst(FLAG_OP, imm, imm >> 31);
           continue;
         case OP.cond:
-          v.open(dst);
-          v.get(FLAG_OP);
-          v.get(FLAG_RES);
-          v.get(FLAG_SRC);
-          v.get(FLAG_SRC2);
-          v.i32(imm);
-          v.op(W.call);
-          v.code.uleb(this.f.module.importFunction('h', 'flagCondition', CONDITION_TYPE));
-          v.set(dst, true);
+          this.condition(dst, imm);
           continue;
         case OP.call:
           this.helpers.pushHelperCall(dst, a, second, imm, aux);
@@ -400,6 +395,65 @@ export class Lowering {
       }
     }
     return true;
+  }
+
+  /** The `cond` op: in line in its usual case. */
+  private condition(dst: number, imm: number): void {
+    const { v } = this;
+    const code = this.f.options.inlineCondition(imm);
+    v.open(dst);
+    if (code !== undefined) {
+      v.get(FLAG_OP);
+      v.i64(code.sizeBits, 0);
+      v.op(W.i64ShrU);
+      v.i64(code.kind, 0);
+      v.op(code.test === 'zero' ? W.i64Ne : W.i64Eq);
+      v.op(W.if);
+      v.op(ValType.i64);
+      this.usualCondition(code);
+      v.op(W.else);
+    }
+    v.get(FLAG_OP);
+    v.get(FLAG_RES);
+    v.get(FLAG_SRC);
+    v.get(FLAG_SRC2);
+    v.i32(imm);
+    v.op(W.call);
+    v.code.uleb(this.f.module.importFunction('h', 'flagCondition', CONDITION_TYPE));
+    if (code !== undefined) v.op(W.end);
+    v.set(dst, true);
+  }
+
+  private usualCondition(code: ConditionCode): void {
+    const { v } = this;
+    // The operands' bits at the top, so that those above them go.
+    v.i64(64, 0);
+    v.i64(8, 0);
+    v.get(FLAG_OP);
+    v.i64((1 << code.sizeBits) - 1, 0);
+    v.op(W.i64And);
+    v.op(W.i64Shl);
+    v.op(W.i64Sub);
+    v.setLocal(Local.wide);
+    const up = (): void => {
+      v.getLocal(Local.wide);
+      v.op(W.i64Shl);
+    };
+    if (code.test === 'zero') {
+      v.get(FLAG_RES);
+      up();
+      v.op(W.i64Eqz);
+    } else {
+      v.get(FLAG_SRC);
+      up();
+      v.get(FLAG_SRC);
+      v.get(FLAG_RES);
+      v.op(W.i64Sub);
+      up();
+      v.op(ORDER[code.test]);
+    }
+    if (code.negated) v.op(W.i32Eqz);
+    v.op(W.i64ExtendI32U);
   }
 
   private setFlags(res: number, src: number): void {

@@ -88,6 +88,7 @@ export class Rig {
       inlineVector: X86_64.inlineVector,
       inlineFloat: X86_64.inlineFloat,
       floatStatus: X86_64.floatStatus,
+      inlineCondition: X86_64.inlineCondition,
       indirectTargets: () => this.indirect,
       writesDestinationOnly: X86_64.writesDestinationOnly,
       vectorBaseSlot: VECTOR_BASE_SLOT,

@@ -360,6 +360,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       inlineVector: (helper, imm) => this.#guest.inlineVector(helper, imm),
       inlineFloat: (helper, imm) => this.#guest.inlineFloat(helper, imm),
       floatStatus: this.#guest.floatStatus,
+      inlineCondition: (condition) => this.#guest.inlineCondition(condition),
       writesDestinationOnly: (helper) => this.#guest.writesDestinationOnly(helper),
       vectorBaseSlot: this.#guest.vectorBaseSlot,
       hasCodeBase: (mode) => !this.#guest.linearIsPc(mode),

@@ -19,6 +19,8 @@
  * | imul     | low half        | one factor                 | other    | CF = OF = the signed product does not fit    |
  * | popcnt   | zero: ZF = 1    |                            |          | all others 0                                 |
  */
+import type { ConditionCode } from '../../ir/condition-code.js';
+
 export const FlagKind = {
   explicit: 0,
   add: 1,
@@ -81,6 +83,22 @@ export const Cc = {
 } as const;
 /** `cond` with this instead of a condition gives all lazy flags as EFLAGS bits. */
 export const CC_ALL = 16;
+
+const TESTS: Readonly<Record<number, ConditionCode['test']>> = {
+  [Cc.b]: 'ltu',
+  [Cc.e]: 'zero',
+  [Cc.be]: 'leu',
+  [Cc.l]: 'lts',
+  [Cc.le]: 'les',
+};
+
+/** Equality is the same of all kinds that have a result; orderings are mostly asked of compares. */
+export function inlineCondition(cc: number): ConditionCode | undefined {
+  const test = cc < CC_ALL ? TESTS[cc & ~1] : undefined;
+  if (test === undefined) return undefined;
+  const kind = test === 'zero' ? FlagKind.explicit : FlagKind.sub;
+  return { sizeBits: 2, kind, test, negated: (cc & 1) === 1 };
+}
 
 /** flagOp of a kind at an operand size in bits. */
 export function flagOp(kind: FlagKindName, size: number): number {

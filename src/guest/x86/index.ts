@@ -3,6 +3,7 @@ import { Bug } from '../../base/errors.js';
 import { VCPU } from '../../ir/layout.js';
 import type { GuestArchitecture } from '../guest.js';
 import { FEATURE, FEATURE_ALIASES } from './features.js';
+import { inlineCondition } from './flags.js';
 import { FLOAT_STATUS, inlineFloat } from './helpers/float-inline.js';
 import { HELPERS, type Helper } from './helpers/index.js';
 import { inlineVector } from './helpers/simd-inline.js';
@@ -42,6 +43,7 @@ export const X86_64: GuestArchitecture = {
   inlineVector: (id, imm) => inlineVector((HELPERS[id] as Helper).name, imm),
   inlineFloat: (id, imm) => inlineFloat((HELPERS[id] as Helper).name, imm),
   floatStatus: FLOAT_STATUS,
+  inlineCondition,
   writesDestinationOnly: (id) => (HELPERS[id] as Helper).module.startsWith('x86/sse-float'),
   slotName: (slot) => names.get(slot) ?? `slot${slot}`,
   linearIsPc: (mode) => (mode & Mode.csBase) === 0,
