@@ -7,7 +7,8 @@ import { skip as noKvm } from '../kvm/rig.js';
 function incomplete(): string | false {
   const kvm = new Kvm(linuxCalls());
   try {
-    return probe(kvm, 'paging').works ? false : 'this KVM has no paging: npm run test:kvm-lab brings a complete one';
+    const [paging] = probe(kvm, ['paging']);
+    return paging!.works ? false : 'this KVM has no paging: npm run test:kvm-lab brings a complete one';
   } finally {
     kvm.close();
   }

@@ -98,6 +98,8 @@ export class KvmAccelerator implements Accelerator {
   readonly #vm: KvmVm;
   /** Of each address space. */
   readonly #slots: MemorySlots[];
+  /** Flat views by address space that KVM does not know yet. */
+  readonly #views: (readonly FlatRange[])[] = [];
   readonly #doorbells: Doorbells;
   readonly #processors: Processor[];
   readonly #control: SharedArrayBuffer;
@@ -184,8 +186,9 @@ export class KvmAccelerator implements Accelerator {
   setFlatView(space: 0 | 1, ranges: readonly FlatRange[]): void {
     this.options.shared.setFlatView(space, ranges);
     this.#access.setRanges(space, ranges);
-    this.#slots[space]?.update(ranges);
-    if (space === 0) this.#doorbells.update(ranges);
+    this.#views[space] = ranges;
+    // While the machine is being put together views come one after the other, and each slot takes KVM its time.
+    if (this.#processors.some(({ thread }) => thread)) this.#updateSlots();
   }
 
   coalesceWrites(space: 'port' | 'memory', address: number, bytes: number): void {
@@ -428,9 +431,19 @@ export class KvmAccelerator implements Accelerator {
     if (rises || nmi || smi) this.#interrupt(p);
   }
 
+  /** KVM's memory follows the flat views. */
+  #updateSlots(): void {
+    this.#views.forEach((ranges, space) => {
+      this.#slots[space]?.update(ranges);
+      if (space === 0) this.#doorbells.update(ranges);
+    });
+    this.#views.length = 0;
+  }
+
   /** Loads what the records have and lets the threads run. */
   #resume(): void {
     const stoodStill = this.#clock.resume();
+    this.#updateSlots();
     for (const [index, p] of this.#processors.entries()) {
       if (Atomics.load(this.#words, p.base + Control.command) === Command.run && !p.held) continue;
       p.thread ??= this.#start(p, index);

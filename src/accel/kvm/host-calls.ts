@@ -15,6 +15,8 @@ export interface HostCalls {
   /** For reading and writing, closed on exec. */
   open(path: string): number;
   close(fd: number): void;
+  /** The same without waiting for it: the kernel takes its time to take a VM apart. */
+  closeSoon(fd: number): void;
   ioctl(fd: number, request: number, argument: number): number;
   /** The kernel reads and writes `argument` in place. */
   ioctlBytes(fd: number, request: number, argument: Uint8Array): number;

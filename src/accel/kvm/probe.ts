@@ -1,7 +1,7 @@
 /** Small guests that show which processor modes a KVM can run. */
 
 import type { Sregs } from './abi.js';
-import type { KvmSystem } from './interface.js';
+import type { KvmMachine, KvmSystem } from './interface.js';
 
 export const PROBES = ['real', 'protected', 'paging', 'long'] as const;
 export type ProbeName = (typeof PROBES)[number];
@@ -32,14 +32,23 @@ const EFER_LONG = 0x500n;
 const FLAT = { limit: 0xffff_ffff, g: 1, db: 1, base: 0n } as const;
 const RUNS = 100;
 
-export function probe(kvm: KvmSystem, mode: ProbeName): ProbeResult {
+/** Tries these modes, one after the other in one VM: the kernel takes long to make and unmake those. */
+export function probe(kvm: KvmSystem, modes: readonly ProbeName[]): ProbeResult[] {
   const vm = kvm.createVm();
   try {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
     const ram = new Uint8Array(memory.buffer);
     ram.set(PROGRAM, CODE);
     vm.setMemory({ slot: 0, guestAddress: 0n, memory: ram });
-    const vcpu = vm.createVcpu(0);
+    return modes.map((mode, id) => tryMode(vm, id, mode, memory));
+  } finally {
+    vm.close();
+  }
+}
+
+function tryMode(vm: KvmMachine, id: number, mode: ProbeName, memory: WebAssembly.Memory): ProbeResult {
+  try {
+    const vcpu = vm.createVcpu(id);
     try {
       const wanted = prepare(vcpu.sregs(), mode, new DataView(memory.buffer));
       vcpu.setSregs(wanted);
@@ -63,8 +72,6 @@ export function probe(kvm: KvmSystem, mode: ProbeName): ProbeResult {
   } catch (error) {
     if (error instanceof Error && error.name === 'KvmError') return { mode, works: false, reason: error.message };
     throw error;
-  } finally {
-    vm.close();
   }
 }
 

@@ -37,4 +37,10 @@ export class KvmDescriptor {
     this.#closed = true;
     this.calls.close(this.fd);
   }
+
+  closeSoon(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.calls.closeSoon(this.fd);
+  }
 }

@@ -185,7 +185,7 @@ export class KvmVm implements KvmMachine {
   }
 
   close(): void {
-    this.#vm.close();
+    this.#vm.closeSoon();
   }
 
   #irqchip(chipId: number): Uint8Array {

@@ -43,7 +43,7 @@ function examine(): Report {
         reason: '',
         apiVersion: kvm.apiVersion,
         capabilities: Object.fromEntries(names.map((name) => [`KVM_CAP_${name}`, kvm.capability(name)])),
-        modes: PROBES.map((mode) => probe(kvm, mode)),
+        modes: probe(kvm, PROBES),
       };
     } finally {
       kvm.close();

@@ -41,7 +41,7 @@ function openUsable(irqchip: IrqchipMode, smm: boolean): Kvm {
 
 /** What this KVM cannot do that operating systems need. */
 function missingModes(kvm: Kvm): string | undefined {
-  const failed = (['paging', 'long'] as const).map((mode) => probe(kvm, mode)).find(({ works }) => !works);
+  const failed = probe(kvm, ['paging', 'long']).find(({ works }) => !works);
   return failed && `this KVM does not run ${MODE_TEXT[failed.mode]} (${failed.reason})`;
 }
 

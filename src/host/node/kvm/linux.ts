@@ -1,4 +1,5 @@
 /** The system calls behind `HostCalls`, through koffi, which is loaded on the first use. */
+import { close as closeInBackground } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants as osConstants } from 'node:os';
 import { KvmError } from '../../../accel/kvm/error.js';
@@ -79,6 +80,7 @@ function load(): HostCalls {
   return {
     open: (path) => result(open(path, O_RDWR | O_CLOEXEC)),
     close: (fd) => void close(fd),
+    closeSoon: (fd) => closeInBackground(fd, () => {}),
     ioctl: (fd, request, argument) => result(ioctl(fd, request, argument)),
     ioctlBytes: (fd, request, argument) => result(ioctlBytes(fd, request, argument)),
     map(fd, bytes): Mapping {
