@@ -41,3 +41,20 @@ function convert(conversion: string, arg: number | string | boolean | bigint, al
       return number().toString();
   }
 }
+
+/** Three significant digits and a binary unit: `1.21 MiB`. */
+export function humanSize(bytes: number): string {
+  const units = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
+  // 1000 KiB are shown as 0.977 MiB.
+  let unit = 0;
+  while (bytes / 1024 ** unit >= 1000 && unit < units.length - 1) unit++;
+  return `${threeDigits(bytes / 1024 ** unit)} ${units[unit]}B`;
+}
+
+/** printf's %.3g. */
+export function threeDigits(value: number): string {
+  if (value === 0) return '0';
+  const text = value.toPrecision(3);
+  if (text.includes('e')) return String(Number(text));
+  return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
+}

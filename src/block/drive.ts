@@ -18,6 +18,14 @@ export interface DriveOptions {
   readonly discard?: boolean;
   /** Writes of zeroes become storage that is known to be zero (`on`), or is given back too (`unmap`). */
   readonly detectZeroes?: 'off' | 'on' | 'unmap';
+  /** Another machine still has the image: what it is like, until `takeBack`. */
+  readonly lent?: LentMedium;
+}
+
+/** A medium whose image is closed. */
+export interface LentMedium {
+  readonly length: number;
+  readonly readOnly: boolean;
 }
 
 /** The device that a drive is plugged into. */
@@ -89,15 +97,18 @@ export class Drive implements BlockBackend {
   readonly #discard: boolean;
   readonly #detectZeroes: 'off' | 'on' | 'unmap';
   #node: BlockNode | null;
+  /** What the medium is like while its image is closed for another machine's sake. */
+  #lent: LentMedium | null;
   #user: DriveUser | null = null;
   #inFlight = 0;
   #idle: (() => void)[] = [];
   /** Operations that failed and wait for `resume`. */
-  #stopped: (() => void)[] = [];
+  #stopped: { retry(): void; giveUp(): void }[] = [];
 
   constructor(node: BlockNode | null, options: DriveOptions) {
     this.#node = node;
     this.id = options.id;
+    this.#lent = options.lent ?? null;
     this.#rerror = options.rerror ?? 'report';
     this.#werror = options.werror ?? 'enospc';
     this.writeCache = options.writeCache ?? true;
@@ -107,15 +118,15 @@ export class Drive implements BlockBackend {
   }
 
   get length(): number {
-    return this.#node?.length ?? 0;
+    return this.#node?.length ?? this.#lent?.length ?? 0;
   }
 
   get readOnly(): boolean {
-    return this.#node?.readOnly ?? false;
+    return this.#node?.readOnly ?? this.#lent?.readOnly ?? false;
   }
 
   get inserted(): boolean {
-    return this.#node !== null;
+    return this.#node !== null || this.#lent !== null;
   }
 
   /** The root of the drive's graph. */
@@ -222,7 +233,46 @@ export class Drive implements BlockBackend {
   resume(): void {
     const waiting = this.#stopped;
     this.#stopped = [];
-    for (const retry of waiting) retry();
+    for (const { retry } of waiting) retry();
+  }
+
+  /** Whether something failed and waits for `resume`. */
+  get waiting(): boolean {
+    return this.#stopped.length > 0;
+  }
+
+  get busy(): boolean {
+    return this.#inFlight > 0;
+  }
+
+  /** What waits for `resume` fails: nobody wants it any more. */
+  abandon(): void {
+    const waiting = this.#stopped;
+    this.#stopped = [];
+    for (const { giveUp } of waiting) giveUp();
+  }
+
+  /**
+   * Closes the image so that another machine can have it; to the guest, which stands still meanwhile, the medium stays. Does
+   * nothing when `node` is not what the drive has.
+   */
+  async lend(node: BlockNode): Promise<void> {
+    await this.drained();
+    if (this.#node !== node) return;
+    this.#lent = { length: node.length, readOnly: node.readOnly };
+    this.#node = null;
+    await node.close();
+  }
+
+  /** Whether the image is closed for another machine's sake. */
+  get lent(): boolean {
+    return this.#lent !== null;
+  }
+
+  /** The image is opened again. */
+  takeBack(node: BlockNode): void {
+    this.#lent = null;
+    this.#node = node;
   }
 
   /** Settles when no operation is under way (those that wait for `resume` aside). */
@@ -251,6 +301,7 @@ export class Drive implements BlockBackend {
   #setMedium(node: BlockNode | null): void {
     const old = this.#node;
     this.#node = node;
+    this.#lent = null;
     if (!old) return;
     const report = (error: unknown): void => {
       if (!(error instanceof UserError)) throw error;
@@ -296,7 +347,9 @@ export class Drive implements BlockBackend {
     if (hosts && policy === 'ignore') return undefined;
     if (hosts && (policy === 'stop' || (policy === 'enospc' && error.errno === 'ENOSPC'))) {
       this.onStop(error);
-      return new Promise<void>((resolve) => this.#stopped.push(resolve)).then(() => this.#run(policy, operation));
+      return new Promise<void>((retry, reject) => this.#stopped.push({ retry, giveUp: () => reject(error) })).then(() =>
+        this.#run(policy, operation),
+      );
     }
     throw error;
   }

@@ -139,12 +139,33 @@ export interface SnapshotInfo {
   readonly icount: number | undefined;
 }
 
+/** What a snapshot says beside the disk's contents. */
+export interface SnapshotFacts {
+  readonly name: string;
+  /** Seconds since 1970. */
+  readonly time: number;
+  readonly vmClockNs?: number;
+  /** Of the machine's state that `writeState` wrote: it belongs to this snapshot from then on. */
+  readonly vmStateBytes?: number;
+  /** Instructions executed; null: nobody counts them. */
+  readonly icount?: number | null;
+}
+
+/** The state of a machine in a snapshot. */
+export interface SnapshotState {
+  read(position: number, into: Uint8Array): Promise<void>;
+}
+
 /** Internal snapshots of a format. */
 export interface SnapshotSupport {
   list(): Promise<readonly SnapshotInfo[]>;
-  create(name: string, time: number): Promise<void>;
+  create(facts: SnapshotFacts): Promise<void>;
   apply(idOrName: string): Promise<void>;
   delete(idOrName: string): Promise<void>;
+  /** Writes a part of a machine's state, for the snapshot that is created next. */
+  writeState(position: number, bytes: Uint8Array): Promise<void>;
+  /** The machine's state that belongs to a snapshot. */
+  openState(idOrName: string): Promise<SnapshotState>;
   /** A read-only node of a snapshot's disk; closing it closes nothing else. */
   open(idOrName: string): Promise<BlockNode>;
 }

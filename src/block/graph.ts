@@ -83,6 +83,8 @@ export class NodeGraph {
   constructor(
     readonly host: BlockHost,
     readonly secrets: ReadonlyMap<string, Uint8Array>,
+    /** Nothing is to be written, whatever options say. */
+    private readonly onlyLook = false,
   ) {}
 
   /** Adds a named node. Throws UserError. */
@@ -117,7 +119,7 @@ export class NodeGraph {
   async #make(options: NodeOptions, backing: boolean): Promise<BlockNode> {
     const driver = text(options, 'driver');
     if (driver === undefined) throw new UserError("Parameter 'driver' is missing");
-    const readOnly = flag(options, 'read-only') ?? backing;
+    const readOnly = this.onlyLook || (flag(options, 'read-only') ?? backing);
     if (MEMORY.includes(driver))
       return new MemoryNode(Number(text(options, 'size') ?? DEFAULT_NULL_BYTES), driver, readOnly);
     if (PROTOCOLS.includes(driver)) {

@@ -83,6 +83,8 @@ export interface MachineOptions {
   readonly globals: readonly GlobalProperty[];
   readonly devices: readonly DeviceRequest[];
   readonly lifecycle: LifecycleOptions;
+  /** Its state comes from elsewhere: being made, it puts no kernel into its memory. */
+  readonly awaitsState?: boolean;
 }
 
 /** What a user gets who wishes nothing; the size of RAM and what is connected are for the caller to say. */

@@ -399,7 +399,12 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
       read: (port, size) => machine.io.portRead(port, size),
       write: (port, size, value) => machine.io.portWrite(port, size, value),
     };
+    let awaitsState = options.awaitsState ?? false;
     machine.afterReset.subscribe(() => {
+      if (awaitsState) {
+        awaitsState = false;
+        return;
+      }
       const { image, modules, commandLine, longMode } = kernel;
       host.enter(
         directBoot({ memory: machine.system, ports, platform, kernel: image, modules, commandLine, longMode }),

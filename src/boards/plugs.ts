@@ -19,6 +19,8 @@ import type { DeviceRequest, GlobalProperty } from './board.js';
 /** A bus that takes devices, and its place in the tree. */
 interface Plug extends Omit<OfferedBus, 'name'> {
   readonly node: BusNode;
+  /** Where the slot that was given last is. */
+  where?(): string;
   /** A device was made for the slot that was given last. */
   made?(device: Device): void;
 }
@@ -69,6 +71,7 @@ export class Plugs {
       type: 'PCI',
       place: PCI_PLACE,
       details: () => pciDetails(bus, last),
+      where: () => `${(last >> 3).toString(16).padStart(2, '0')}.${last & 7}`,
       hasRoom: () => bus.freeDevice(firstFree) !== undefined,
       slot: (type, place): PciSlot => {
         last = pciAddress(bus, type, String(place['addr']), firstFree);
@@ -85,16 +88,19 @@ export class Plugs {
   /** Channel `index` (0 or 1) of the board's IDE controller. */
   addIde(node: BusNode, channel: IdeChannel, index: number): void {
     const free = (): number => channel.devices.indexOf(null);
+    let last = 0;
     this.#plugs.push({
       node,
       type: 'IDE',
       place: IDE_PLACE,
+      where: () => `unit ${last}`,
       hasRoom: () => free() >= 0,
       slot: (_type, place): IdeSlot => {
         const asked = Number(place['unit']);
         const unit = asked < 0 ? free() : asked;
         if (unit < 0 || unit > 1) throw new UserError(`Can't create IDE unit ${unit}, bus supports only 2 units`);
         if (channel.devices[unit]) throw new UserError(`IDE unit ${unit} is in use`);
+        last = unit;
         return {
           index: 2 * index + unit,
           attach: (device) => channel.attach(unit as 0 | 1, device),
@@ -187,6 +193,7 @@ export class Plugs {
       type: type.name,
       id: request.id,
       device,
+      ...(plug.where && { place: plug.where() }),
       properties,
       buses: offersBuses(device) ? device.buses.map((bus, i) => this.offer(bus, request.id, i)) : [],
       ...(plug.details && { details: plug.details() }),

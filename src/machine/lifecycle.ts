@@ -15,7 +15,15 @@ export type RunState =
   | 'guest-panicked'
   | 'internal-error'
   | 'io-error'
-  | 'debug';
+  | 'debug'
+  | 'save-vm'
+  | 'restore-vm'
+  | 'finish-migrate'
+  | 'postmigrate'
+  | 'inmigrate';
+
+/** The machine stands still for the sake of its state; it goes on when whoever asked for that says so. */
+const BUSY: readonly RunState[] = ['save-vm', 'restore-vm', 'finish-migrate', 'inmigrate'];
 
 export type ResetCause = 'guest-reset' | 'host-qmp-system-reset';
 export type ShutdownCause =
@@ -61,6 +69,10 @@ export class Lifecycle implements SystemRequests {
   #reset: ResetCause | undefined;
   #shutdown: Shutdown | undefined;
   #stop: RunState | undefined;
+  /** `hold` waits for the machine to stand still. */
+  #holding = false;
+  /** Someone asked to start (true) or stop while the state was being worked on. */
+  #wanted: boolean | undefined;
 
   constructor(
     private readonly hooks: LifecycleHooks,
@@ -77,20 +89,60 @@ export class Lifecycle implements SystemRequests {
 
   /** Whether `service` has something to do. */
   get pending(): boolean {
+    if (this.#held) return this.#shutdownFromHost;
     return this.#reset !== undefined || this.#shutdown !== undefined || this.#stop !== undefined;
   }
 
   /** Runs on, or for the first time. After a shutdown only a reset helps. */
   start(): void {
     if (this.#state === 'shutdown' || this.#state === 'suspended') return;
-    this.#enter('running');
+    if (this.#held || this.#holding) this.#wanted = true;
+    else this.#enter('running');
   }
 
   /** Stops between slices. */
   pause(state: RunState = 'paused'): void {
+    if (this.#held || this.#holding) {
+      this.#wanted = false;
+      return;
+    }
     this.#stop = state;
     if (this.running) this.hooks.kick();
     else this.service();
+  }
+
+  /**
+   * Makes the machine stand still for the sake of its state; `release` ends that. Resolves with the state it was in once it
+   * does, or with undefined when it has ended or somebody else holds it.
+   */
+  async hold(state: 'save-vm' | 'restore-vm' | 'finish-migrate'): Promise<RunState | undefined> {
+    if (this.#held || this.#holding) return undefined;
+    const ran = this.running && this.#stop === undefined;
+    if (this.running) {
+      this.#holding = true;
+      await this.#stopped();
+      this.#holding = false;
+    }
+    const before = this.#state;
+    if (before === 'shutdown') return undefined;
+    this.#enter(state);
+    // It may have stopped for a reason of its own, which counts then.
+    return ran && before === 'paused' ? 'running' : before;
+  }
+
+  /** A machine that waits for its state: nothing runs before `release`. */
+  awaitState(): void {
+    this.#enter('inmigrate');
+  }
+
+  /** Ends `hold` or `awaitState`: into this state, unless somebody asked for another meanwhile. */
+  release(state: RunState): void {
+    const wanted = this.#wanted;
+    this.#wanted = undefined;
+    if (wanted === true && state === 'paused') this.#enter('running');
+    else if (wanted === false && state === 'running') this.#enter('paused');
+    else this.#enter(state);
+    this.service();
   }
 
   reset(cause: ResetCause): void {
@@ -125,8 +177,9 @@ export class Lifecycle implements SystemRequests {
     this.#enter('running');
   }
 
-  /** Does what was asked for. Call between slices. */
+  /** Does what was asked for. Call between slices. While the state is being worked on, all but the end waits. */
   service(): void {
+    if (this.#held && !this.#shutdownFromHost) return;
     const cause = this.#reset;
     if (cause) {
       this.#reset = undefined;
@@ -153,7 +206,28 @@ export class Lifecycle implements SystemRequests {
   /** A request from outside while nothing runs takes effect at once. */
   #requested(): void {
     this.hooks.kick();
-    if (!this.running) this.service();
+    if (!this.running && !this.#held) this.service();
+  }
+
+  get #held(): boolean {
+    return BUSY.includes(this.#state);
+  }
+
+  get #shutdownFromHost(): boolean {
+    return this.#shutdown?.cause.startsWith('host-') ?? false;
+  }
+
+  /** Makes the machine stop. Resolves when it has. */
+  #stopped(): Promise<void> {
+    return new Promise((resolve) => {
+      const listener = this.stateChanged.subscribe((now) => {
+        if (now === 'running') return;
+        listener.dispose();
+        resolve();
+      });
+      this.#stop ??= 'paused';
+      this.hooks.kick();
+    });
   }
 
   #enter(state: RunState): void {

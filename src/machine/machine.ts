@@ -2,7 +2,7 @@
  * One machine: what its board wired together, and how to reset, save and describe it. The board fills the tree of buses
  * and devices; `info qtree`, reset and snapshots walk it.
  */
-import { Bug } from '../base/errors.js';
+import { UserError } from '../base/errors.js';
 import { Event } from '../base/event.js';
 import type { AddressSpace } from '../memory/address-space.js';
 import type { Memory } from '../memory/memory.js';
@@ -19,6 +19,8 @@ export interface DeviceNode {
   /** The user's `id=`, or ''. */
   readonly id: string;
   readonly device: Device;
+  /** Where on its bus it is, when that is not its number: `02.0`. */
+  readonly place?: string;
   /** Properties as shown by `info qtree`: name and text. */
   readonly properties: readonly (readonly [name: string, value: string])[];
   /** More lines for `info qtree`, as things are now. */
@@ -144,8 +146,13 @@ export class Machine {
     this.memory.transaction(() => {
       for (const { path, node } of this.devices()) {
         const state = states[path];
-        if (!state) throw new Bug(`saved machine lacks device ${path}`);
-        node.device.load(state);
+        if (!state) throw new UserError(`the saved machine lacks the device ${node.type} at ${path}`);
+        try {
+          node.device.load(state);
+        } catch (error) {
+          if (!(error instanceof UserError)) throw error;
+          throw new UserError(`device ${node.type} at ${path}: ${error.message}`);
+        }
       }
     });
   }

@@ -10,6 +10,25 @@ const isStateful = (v: unknown): v is Stateful =>
 
 const copy = (v: StateValue): StateValue => (isTyped(v) ? v.slice() : structuredClone(v));
 
+/** More in a list than any device has. */
+const LONGEST = 1 << 16;
+
+/** Throws UserError unless the value has fields. */
+export function asFields(value: StateValue | undefined, what: string): { readonly [key: string]: StateValue } {
+  if (isFields(value)) return value;
+  throw new UserError(`the saved state is broken: that of ${what} is none`);
+}
+
+/** Throws UserError unless this is a device's state. */
+export function asDeviceState(value: StateValue | undefined, what: string): DeviceState {
+  const state = asFields(value, what) as unknown as DeviceState;
+  if (typeof state.version === 'number' && isFields(state.fields)) return state;
+  throw new UserError(`the saved state is broken: that of ${what} is none`);
+}
+
+const isFields = (v: StateValue | undefined): v is { readonly [key: string]: StateValue } =>
+  typeof v === 'object' && !Array.isArray(v) && !isTyped(v);
+
 /** A value, a part that saves itself, or an array of such parts. */
 function capture(value: unknown): StateValue {
   if (isStateful(value)) return { ...value.save() };
@@ -20,23 +39,43 @@ function capture(value: unknown): StateValue {
 /** Restores `saved` into `own` where that is possible in place; gives what the owner's field must hold. */
 function restore(own: unknown, saved: StateValue, name: string): unknown {
   if (isStateful(own)) {
-    own.load(saved as unknown as DeviceState);
+    own.load(asDeviceState(saved, `'${name}'`));
     return own;
   }
   if (Array.isArray(own) && own.some(isStateful)) {
-    const list = saved as readonly StateValue[];
-    if (!Array.isArray(list) || list.length !== own.length)
-      throw new UserError(`saved state of '${name}' does not fit`);
+    if (!Array.isArray(saved) || saved.length !== own.length) return unfit(name);
     own.forEach((part, i) => {
-      restore(part, list[i]!, name);
+      restore(part, saved[i] as StateValue, name);
     });
     return own;
   }
+  if (!fits(own as StateValue, saved)) return unfit(name);
   if (isTyped(own) && isTyped(saved) && own.length === saved.length) {
     own.set(saved);
     return own;
   }
   return copy(saved);
+}
+
+function unfit(name: string): never {
+  throw new UserError(`saved state of '${name}' does not fit`);
+}
+
+/** Whether a saved value is of the kind that the field holds: what is loaded may come from anywhere. */
+function fits(own: StateValue, saved: StateValue): boolean {
+  if (typeof own !== 'object') return typeof own === typeof saved && !Number.isNaN(saved);
+  if (isTyped(own)) {
+    return isTyped(saved) && saved.constructor === own.constructor && saved.length === own.length;
+  }
+  if (Array.isArray(own)) {
+    const [first] = own as readonly StateValue[];
+    if (!Array.isArray(saved) || saved.length > LONGEST) return false;
+    return first === undefined || (saved as readonly StateValue[]).every((element) => fits(first, element));
+  }
+  if (!isFields(saved)) return false;
+  return Object.entries(own as Record<string, StateValue>).every(
+    ([key, value]) => saved[key] !== undefined && fits(value, saved[key]),
+  );
 }
 
 /** save/load over the named own properties of `object` (all that it has unless named); see `state.ts`. */
@@ -54,6 +93,8 @@ export function stateOf<T extends object>(
       return { version, fields };
     },
     load(state: DeviceState): void {
+      if (state.version > version)
+        throw new UserError(`saved state has version ${state.version}, newer than ${version}, the newest known here`);
       if (state.version !== version)
         throw new UserError(`saved state has version ${state.version}, this build reads ${version}`);
       for (const n of names) {

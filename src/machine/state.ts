@@ -28,4 +28,4 @@ export interface Stateful {
  * so views that others hold stay valid; a property that is Stateful itself (a RegisterFile, a PciFunction), or an array
  * of such, saves and loads itself. Only public properties can be named. `afterLoad` re-derives what is not stored (irq levels, timers).
  */
-export { stateOf } from './state-of.js';
+export { asDeviceState, asFields, stateOf } from './state-of.js';

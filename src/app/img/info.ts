@@ -1,12 +1,14 @@
 /** `info`, `check`, `map` and `snapshot`: what an image is, and whether it is in order. */
 import { UserError } from '../../base/errors.js';
+import { humanSize } from '../../base/format.js';
 import { backingOf, chainStatus } from '../../block/chain.js';
 import type { CheckResult } from '../../block/check.js';
 import { relativeTo } from '../../block/filename.js';
-import type { FormatNode, InfoValue, SnapshotInfo } from '../../block/format.js';
+import type { FormatNode, InfoValue } from '../../block/format.js';
+import { snapshotTable } from '../../block/snapshot-table.js';
 import { type Command, using } from './context.js';
 import { parseSize } from './getopt.js';
-import { humanSize, toJson, toText } from './output.js';
+import { toJson, toText } from './output.js';
 
 function outputFormat(c: Command): 'human' | 'json' {
   const output = c.options.get('output') ?? 'human';
@@ -88,24 +90,8 @@ async function infoText(node: FormatNode, filename: string): Promise<string> {
     text += `backing file: ${backingFile}${full !== backingFile ? ` (actual path: ${full})` : ''}\n`;
     if (node.backingFormat) text += `backing file format: ${node.backingFormat}\n`;
   }
-  if (snapshots.length > 0) text += snapshotTable(snapshots);
+  if (snapshots.length > 0) text += `Snapshot list:\n${snapshotTable(snapshots)}`;
   if (facts.specific) text += `Format specific information:\n${toText(facts.specific.data, 1)}`;
-  return text;
-}
-
-function snapshotTable(list: readonly SnapshotInfo[]): string {
-  const row = (id: string, tag: string, size: string, date: string, clock: string, icount: string): string =>
-    `${id.padEnd(9)} ${tag.padEnd(16)} ${size.padStart(8)}${date.padStart(20)}${clock.padStart(13)}${icount.padStart(11)}\n`;
-  let text = `Snapshot list:\n${row('ID', 'TAG', 'VM SIZE', 'DATE', 'VM CLOCK', 'ICOUNT')}`;
-  const two = (n: number): string => String(n).padStart(2, '0');
-  for (const s of list) {
-    const d = new Date(s.seconds * 1000);
-    const date = `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
-    const seconds = Math.floor(s.vmClockNs / 1e9);
-    const milli = String(Math.floor((s.vmClockNs / 1e6) % 1000)).padStart(3, '0');
-    const clock = `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}.${milli}`;
-    text += row(s.id, s.name, humanSize(s.vmStateBytes), date, clock, s.icount === undefined ? '' : String(s.icount));
-  }
   return text;
 }
 
@@ -119,7 +105,7 @@ export async function snapshot(c: Command): Promise<number> {
     const { snapshots } = node;
     if (action === 'l') {
       const list = (await snapshots?.list()) ?? [];
-      if (list.length > 0) c.print(snapshotTable(list));
+      if (list.length > 0) c.print(`Snapshot list:\n${snapshotTable(list)}`);
       return;
     }
     const doing = { a: 'apply', c: 'create', d: 'delete' }[action]!;
@@ -130,7 +116,7 @@ export async function snapshot(c: Command): Promise<number> {
     const known = (await snapshots.list()).some((s) => s.id === name || s.name === name);
     if (action !== 'c' && !known) fail(action === 'd' ? 'snapshot not found' : 'No such file or directory');
     try {
-      if (action === 'c') await snapshots.create(name, Date.now() / 1000);
+      if (action === 'c') await snapshots.create({ name, time: Date.now() / 1000 });
       else if (action === 'a') await snapshots.apply(name);
       else await snapshots.delete(name);
     } catch (error) {

@@ -1,23 +1,6 @@
 /** How numbers, JSON and progress are printed: as qemu-img does. */
 import type { InfoValue } from '../../block/format.js';
 
-/** Three significant digits and a binary unit: `1.21 MiB`. */
-export function humanSize(bytes: number): string {
-  const units = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
-  // 1000 KiB are shown as 0.977 MiB.
-  let unit = 0;
-  while (bytes / 1024 ** unit >= 1000 && unit < units.length - 1) unit++;
-  return `${threeDigits(bytes / 1024 ** unit)} ${units[unit]}B`;
-}
-
-/** printf's %.3g. */
-export function threeDigits(value: number): string {
-  if (value === 0) return '0';
-  const text = value.toPrecision(3);
-  if (text.includes('e')) return String(Number(text));
-  return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
-}
-
 /** Objects with one member a line, four spaces a level, and a space between elements of short lists. */
 export function toJson(value: InfoValue, level = 0): string {
   const indent = '    '.repeat(level + 1);

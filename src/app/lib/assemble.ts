@@ -3,9 +3,6 @@ import fs from 'node:fs';
 import { DisposableStore, toDisposable } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Drive } from '../../block/drive.js';
-import { CopyOnReadNode } from '../../block/filters/copy-on-read.js';
-import { fromJson, NodeGraph, nested, throttled } from '../../block/graph.js';
-import { openImage } from '../../block/open.js';
 import {
   DEFAULT_OPTIONS,
   type DeviceRequest,
@@ -19,25 +16,28 @@ import type { GuestArchitecture } from '../../guest/guest.js';
 import { type CpuConfig, hasFeature, parseCpu } from '../../guest/x86/cpu-models.js';
 import { apicId } from '../../guest/x86/cpuid-leaves.js';
 import { X86_64 } from '../../guest/x86/index.js';
-import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { findDataFile } from '../../host/node/data-files.js';
 import { NodeFolder } from '../../host/node/folder.js';
 import { hostReason } from '../../host/node/host-error.js';
 import { type HostFolder, noFolders } from '../../machine/host-folder.js';
 import { MappedFolder } from '../../machine/mapped-folder.js';
 import { splitCommas } from '../options/keyval.js';
-import { blamed, within } from '../options/parse.js';
-import type { Asked, DriveRequest, FolderRequest, Wishes } from '../options/wishes.js';
+import { within } from '../options/parse.js';
+import type { Asked, FolderRequest, Wishes } from '../options/wishes.js';
 import { Backends, type GivenBackends } from './backends.js';
 import { type Composed, compose, DEFAULT_HOT_THRESHOLD } from './compose.js';
+import { Images } from './images.js';
 import { chooseAccelerator } from './kvm.js';
 import { applyLogItems } from './logging.js';
+import { Saving } from './saving.js';
 
 export interface Assembled extends Composed {
   readonly wishes: Wishes;
   readonly guest: GuestArchitecture;
   readonly backends: Backends;
   readonly drives: readonly Drive[];
+  readonly images: Images;
+  readonly saving: Saving;
   /** Writes back what images have cached, and closes them, for the end; gives what went wrong. */
   closeDrives(): Promise<string[]>;
   /** Ports of the monitors, in the order of the wishes; nothing is attached to them yet. */
@@ -49,6 +49,9 @@ export interface Assembled extends Composed {
   readonly warnings: readonly string[];
   dispose(): void;
 }
+
+/** What saving works on. */
+export type SavedParts = Omit<Assembled, 'saving'>;
 
 export interface AssembleOptions {
   readonly backends?: GivenBackends;
@@ -105,7 +108,8 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   });
   // Before the devices: of a multiplexer's users, the one that comes last has the focus.
   const monitorPorts = w.monitors.map(({ chardev, origin }) => within(origin, () => backends.take(chardev)));
-  const drives = await openDrives(w, store);
+  const images = store.add(await Images.open(w));
+  const { drives } = images;
   const debugcons = w.debugcons.map(
     ({ chardev, origin }): DeviceRequest => ({ type: 'isa-debugcon', id: '', properties: { chardev }, origin }),
   );
@@ -143,6 +147,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     globals: w.globals,
     devices: [...debugcons, ...w.devices, ...virtioDisks(w)],
     lifecycle: { noReboot: w.noReboot, noShutdown: w.noShutdown },
+    awaitsState: w.incoming !== undefined || w.loadSnapshot !== undefined,
   };
   const asked = [...w.serials, ...w.parallels, ...w.drives];
   const blameFor = (id: string): string => originOf(asked, id);
@@ -184,13 +189,14 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   composed.machine.lifecycle.stateChanged.subscribe((state) => {
     if (state === 'running') for (const drive of drives.values()) drive.resume();
   });
-  return {
+  const assembled: SavedParts = {
     ...composed,
     wishes: w,
     guest: X86_64,
     ramBytes: machine.ramBytes,
     backends,
     drives: [...drives.values()],
+    images,
     monitorPorts,
     roms: firmware
       ? [{ address: 2 ** 32 - firmware.length, size: firmware.length, name: w.bios ?? defaultFirmware(w)! }]
@@ -201,9 +207,11 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
         .filter(({ driver }) => !describeDeviceType(driver))
         .map(({ driver, property }) => `-global ${driver}.${property} changes nothing: there is no such device type`),
     ],
-    closeDrives: () => closeDrives(drives.values()),
+    closeDrives: () => images.close(),
     dispose: () => store.dispose(),
   };
+  const saving = store.add(new Saving(assembled));
+  return { ...assembled, saving };
 }
 
 /** The option that asked for the port or drive with this id. */
@@ -266,73 +274,6 @@ function firmwareImage(w: Wishes): Uint8Array | undefined {
       ? `could not find the firmware '${name}': install Debian's package seabios, run npm start once, or name a file with -bios`
       : `could not load PC BIOS '${name}': No such file or directory: check -bios and -L`,
   );
-}
-
-async function openDrives(w: Wishes, store: DisposableStore): Promise<Map<string, Drive>> {
-  const drives = new Map<string, Drive>();
-  for (const request of w.drives) {
-    const drive = await openOne(w, request).catch((error: unknown) => {
-      throw blamed(request.origin, error);
-    });
-    if (drives.has(drive.id)) throw blamed(request.origin, new UserError(`Duplicate ID '${drive.id}' for drive`));
-    drives.set(drive.id, store.add(drive));
-  }
-  const graph = new NodeGraph(NODE_BLOCK_HOST, w.secrets);
-  for (const { origin, json, pairs } of w.blockdevs) {
-    await graph.add(json === undefined ? nested(pairs) : fromJson(json)).catch((error: unknown) => {
-      throw blamed(origin, error);
-    });
-  }
-  for (const { name, node, options } of graph.roots) {
-    if (drives.has(name)) throw new UserError(`node-name=${name} is conflicting with a device id`);
-    const { discard, cache, 'detect-zeroes': detect } = options;
-    const detectZeroes = detect === 'on' || detect === 'unmap' ? detect : 'off';
-    const unsafe = typeof cache === 'object' && cache['no-flush'] === 'on';
-    drives.set(name, store.add(new Drive(node, { id: name, discard: discard === 'unmap', detectZeroes, unsafe })));
-  }
-  return drives;
-}
-
-async function openOne(w: Wishes, r: DriveRequest): Promise<Drive> {
-  const { details } = r;
-  const options = {
-    id: r.id!,
-    rerror: r.rerror,
-    werror: r.werror,
-    writeCache: r.cache !== 'writethrough' && r.cache !== 'directsync',
-    unsafe: r.cache === 'unsafe',
-    discard: details?.discard ?? false,
-    detectZeroes: details?.detectZeroes ?? 'off',
-  };
-  if (r.file === undefined) {
-    if ((r.interface === 'ide' || r.interface === 'virtio') && r.media === 'disk')
-      throw new UserError('a disk needs an image: add file=FILE');
-    return new Drive(null, options);
-  }
-  let node = await openImage(NODE_BLOCK_HOST, {
-    file: r.file,
-    ...(r.format !== undefined && { format: r.format }),
-    readOnly: r.readOnly || r.media === 'cdrom',
-    snapshot: (w.snapshot || r.snapshot) && r.media === 'disk',
-    ...(details && { options: details.format }),
-    secrets: w.secrets,
-    beside: true,
-  });
-  if (details?.copyOnRead) node = new CopyOnReadNode(node);
-  if (details && Object.keys(details.limits).length > 0) node = throttled(NODE_BLOCK_HOST, node, details.limits);
-  return new Drive(node, options);
-}
-
-/** Writes back what images have cached, and closes them; gives what went wrong. */
-async function closeDrives(drives: Iterable<Drive>): Promise<string[]> {
-  const failures: string[] = [];
-  for (const drive of drives) {
-    await drive.close().catch((error: unknown) => {
-      if (!(error instanceof UserError)) throw error;
-      failures.push(error.message);
-    });
-  }
-  return failures;
 }
 
 function openFolder({ path, readOnly, securityModel }: FolderRequest): HostFolder {

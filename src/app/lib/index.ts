@@ -65,14 +65,16 @@ export class VirtualMachine {
   readonly #log: { dispose(): void };
   #disposed = false;
 
-  private constructor(assembled: Assembled, serial: SerialConsole, log: { dispose(): void }) {
+  private constructor(assembled: Assembled, serial: SerialConsole, log: { dispose(): void }, coming: Promise<void>) {
     this.#assembled = assembled;
     this.#log = log;
     this.serial = serial;
     this.#monitor = monitorContext(assembled, version());
     // A machine that waits for something is no reason for the process to end.
     const alive = setInterval(() => {}, 2 ** 30);
-    this.ended = assembled.run().finally(() => clearInterval(alive));
+    const running = assembled.run();
+    // A state that is awaited and does not come is an end, too.
+    this.ended = Promise.race([running, coming.then(() => running)]).finally(() => clearInterval(alive));
     this.ended.then(
       ({ cause }) => serial.close(cause),
       (error: unknown) => serial.close(String(error)),
@@ -93,8 +95,18 @@ export class VirtualMachine {
     addDefaults(wishes, false);
     const log = openLog(wishes);
     try {
+      // What a machine does that waits for its state is for `start` and `stop` to say.
+      wishes.paused = true;
       const assembled = await assemble(wishes, { backends: given ? { serial0: serial } : {} });
-      return new VirtualMachine(assembled, serial, log);
+      const coming = assembled.saving.begin();
+      // Only from a socket may it take its time.
+      if (!/^(tcp|unix):|^defer$/.test(wishes.incoming ?? '')) {
+        await coming.catch((error: unknown) => {
+          assembled.dispose();
+          throw error;
+        });
+      }
+      return new VirtualMachine(assembled, serial, log, coming);
     } catch (error) {
       log.dispose();
       throw error;

@@ -63,6 +63,8 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
     inspection: m.inspection,
     translation: () => translation(m),
     profiler: profiler(m),
+    saving: m.saving,
+    resume: () => m.saving.resume(),
     kvm: () => kvmReport(m),
     writeFile(path, bytes) {
       try {

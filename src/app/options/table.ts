@@ -340,6 +340,12 @@ export const OPTIONS: readonly Option[] = [
   row(X, 'S', '', 'do not start before the monitor says so (c)', (w) => {
     w.paused = true;
   }),
+  row(X, 'incoming', 'uri', 'wait for the state of a saved machine (file:, exec:, tcp:, unix:, defer)', (w, v) => {
+    w.incoming = v;
+  }),
+  row(X, 'loadvm', 'tag', 'begin with this snapshot of the images', (w, v) => {
+    w.loadSnapshot = v;
+  }),
   row(X, 'enable-kvm', '', 'the same as -accel kvm', enableKvm),
   row(X, 'no-reboot', '', 'exit instead of rebooting', (w) => {
     w.noReboot = true;
@@ -393,9 +399,7 @@ export const OPTIONS: readonly Option[] = [
      option-rom file
      watchdog-action action
      action event=action
-     incoming uri
      only-migratable
-     loadvm tag
      runas user
      readconfig file
      nouserconfig

@@ -157,6 +157,10 @@ export interface Wishes {
   noReboot: boolean;
   noShutdown: boolean;
   paused: boolean;
+  /** Where the machine's state comes from: `file:path`, `defer`. */
+  incoming: string | undefined;
+  /** The snapshot to begin with. */
+  loadSnapshot: string | undefined;
   logItems: string[];
   logFile: string | undefined;
   readonly traces: string[];
@@ -211,6 +215,8 @@ export function noWishes(program: string, architecture: 'x86_64' | 'i386'): Wish
     noReboot: false,
     noShutdown: false,
     paused: false,
+    incoming: undefined,
+    loadSnapshot: undefined,
     logItems: [],
     logFile: undefined,
     traces: [],

@@ -76,9 +76,13 @@ export async function main(
     const context = monitorContext(machine, version());
     for (const port of machine.monitorPorts) new Monitor(port, context);
     if (wishes.display === 'curses') owned.add(new CursesDisplay(machine.display, consoles, context.keys));
-    if (!wishes.paused) machine.machine.lifecycle.start();
+    const running = machine.run();
+    // A machine that waits for its state is there already for monitors.
+    const waiting = machine.saving.begin();
+    if (wishes.incoming === undefined) await Promise.race([waiting, running]);
+    if (!wishes.paused && wishes.incoming === undefined) machine.machine.lifecycle.start();
     if (wishes.daemonize) detach();
-    const end = await machine.run();
+    const end = await Promise.race([running, waiting.then(() => running)]);
     await closeImages();
     return end.exitCode;
   } catch (error) {

@@ -4,8 +4,8 @@
  */
 import { UserError } from '../../base/errors.js';
 import { getU16be, getU32be, getU64be, putU16be, putU32be, putU64be, roundUp } from '../big-endian.js';
-import type { FormatNode, SnapshotSupport } from '../format.js';
-import { BlockError, type BlockNode } from '../node.js';
+import type { SnapshotFacts, SnapshotSupport } from '../format.js';
+import { BlockError } from '../node.js';
 import { COMPRESSED, COPIED, compressedExtent, entryOffset } from './entries.js';
 import { l1EntriesFor, MAX_L1_BYTES, MAX_SNAPSHOTS } from './header.js';
 import { Image } from './image.js';
@@ -112,16 +112,6 @@ export function findSnapshot(list: readonly Snapshot[], idOrName: string): Snaps
   return list.find((s) => s.id === idOrName) ?? list.find((s) => s.name === idOrName);
 }
 
-/** What a snapshot says beside the disk's contents. */
-export interface SnapshotFacts {
-  readonly name: string;
-  /** Seconds since 1970. */
-  readonly time: number;
-  readonly vmClockNs?: number;
-  readonly vmStateBytes?: number;
-  readonly icount?: number;
-}
-
 export function createSnapshot(node: Qcow2Node, facts: SnapshotFacts): Promise<void> {
   return node.alone(async () => {
     const { image } = node;
@@ -160,7 +150,7 @@ export function createSnapshot(node: Qcow2Node, facts: SnapshotFacts): Promise<v
       vmClockNs: facts.vmClockNs ?? 0,
       vmStateBytes: facts.vmStateBytes ?? 0,
       diskSize: image.header.size,
-      icount: facts.icount ?? 0,
+      icount: facts.icount === null ? undefined : (facts.icount ?? 0),
       unknown: new Uint8Array(0),
     };
     await writeTable(image, [...list, snapshot]);
@@ -246,16 +236,21 @@ async function finishCounts(image: Image): Promise<void> {
 }
 
 /** For those who know no qcow2. `open`: the node for an image of a snapshot. */
-export function snapshotSupport(node: Qcow2Node, open: (image: Image) => BlockNode): SnapshotSupport {
+export function snapshotSupport(node: Qcow2Node, open: (image: Image) => Qcow2Node): SnapshotSupport {
   return {
     list: () => readSnapshots(node.image),
-    create: (name, time) => createSnapshot(node, { name, time }),
+    create: (facts) => createSnapshot(node, facts),
     apply: (idOrName) => applySnapshot(node, idOrName),
     delete: (idOrName) => deleteSnapshot(node, idOrName),
+    writeState: (position, bytes) => writeVmState(node, position, bytes),
+    openState: async (idOrName) => {
+      const view = open(await openSnapshot(node.image, idOrName));
+      return { read: (position, into) => readVmState(view, position, into) };
+    },
     open: async (idOrName) => {
       const view = open(await openSnapshot(node.image, idOrName));
-      (view as FormatNode).setBacking?.(node.backing);
-      view.close = () => undefined;
+      view.setBacking(node.backing);
+      view.close = async () => {};
       return view;
     },
   };
@@ -273,7 +268,7 @@ export function writeVmState(node: Qcow2Node, position: number, bytes: Uint8Arra
   });
 }
 
-/** Reads a part of the state that belongs to the snapshot which was applied last. */
+/** Reads a part of the state that belongs to the snapshot which `node` shows. */
 export function readVmState(node: Qcow2Node, position: number, into: Uint8Array): Promise<void> {
   return node.alone(async () => {
     await node.readAlone(vmStateOffset(node.image) + position, into);

@@ -14,6 +14,7 @@ import { examine, guestPhysical, portRead, portWrite, print, saveMemory, sumMemo
 import { pageLine, Ranges, walkPages } from './page-tables.js';
 import { profile } from './profile.js';
 import { dumpRegisters } from './registers.js';
+import { deleteVm, infoMigrate, infoSnapshots, loadVm, migrate, migrateIncoming, saveVm } from './saving.js';
 import { Usage, words } from './usage.js';
 
 export interface Command {
@@ -99,6 +100,7 @@ export const INFO: readonly Command[] = [
   row('memory_size_summary', '', 'show how much RAM the machine has', (s) =>
     s.print(`base memory: ${s.ramBytes}\nplugged memory: 0\n`),
   ),
+  row('migrate', '', 'show how far the last migration has come', infoMigrate),
   row('mtree', '[-f] [-D]', 'show the tree of memory regions (-f: flattened; -D: also disabled ones)', infoMtree),
   row('name', '', 'show the name of the machine', (s) => {
     if (s.name !== undefined) s.print(`${s.name}\n`);
@@ -108,6 +110,7 @@ export const INFO: readonly Command[] = [
   row('qtree', '', 'show the tree of devices', infoQtree),
   row('registers', '[-a|vcpu]', 'show the registers of a processor (-a: of all)', infoRegisters),
   row('roms', '', 'show what was loaded before the guest ran', infoRoms),
+  row('snapshots', '', 'show the snapshots in the images', infoSnapshots),
   row('status', '', 'show whether the machine runs', (s) => s.print(`VM status: ${status(s)}\n`)),
   row('tlb', '', 'show the mapped pages of virtual memory', (s) => {
     pages(s, (page) => s.print(pageLine(page)));
@@ -229,12 +232,13 @@ export const COMMANDS: readonly Command[] = [
   }),
   row('block_resize', 'device size', 'make the medium of a drive so many MiB long (suffixes k, M, G, T)', blockResize),
   row('change', 'device [-f] filename [format [read-only-mode]]', 'put another medium into a drive', change),
-  row('cont|c', '', 'let the machine run', (s) => s.machine.lifecycle.start()),
+  row('cont|c', '', 'let the machine run', (s) => s.resume()),
   row('cpu', 'index', 'choose the processor that other commands show', (s, text) => {
     const index = Number(text);
     if (text === '' || !s.registers[index]) throw new UserError('invalid CPU index');
     s.cpu = index;
   }),
+  row('delvm', 'tag', 'delete a snapshot from the images', deleteVm),
   row('device_add', 'driver[,prop=value][,...]', 'plug a device into the running machine', (s, text) =>
     s.addDevice(text),
   ),
@@ -248,10 +252,19 @@ export const COMMANDS: readonly Command[] = [
     if (name === '') return help(s, 'info');
     const command = INFO.find((c) => c.names.includes(name));
     if (!command) throw new UserError(`unknown command: 'info ${name}'`);
-    command.run(s, text.slice(name.length).trim());
+    return command.run(s, text.slice(name.length).trim());
   }),
+  row('loadvm', 'tag', 'make the machine and its images what they were in a snapshot', loadVm),
   row('log', 'item1[,...]', 'log these items from now on (none: nothing)', log),
   row('memsave', 'addr size file', 'save virtual memory to a file', (s, text) => saveMemory(s, text, false)),
+  row(
+    'migrate',
+    '[-d] uri',
+    'send the state of the machine away: file:, exec:, tcp:, unix: (-d: do not wait)',
+    migrate,
+  ),
+  row('migrate_cancel', '', 'give up the migration that is under way', (s) => s.saving.cancelMigration()),
+  row('migrate_incoming', 'uri', 'go on with -incoming defer', migrateIncoming),
   row('nmi', '', 'raise a non-maskable interrupt on every processor', (s) => s.machine.nmi()),
   row('o', '/fmt addr value', 'write an I/O port', portWrite),
   row('pmemsave', 'addr size file', 'save physical memory to a file', (s, text) => saveMemory(s, text, true)),
@@ -265,6 +278,7 @@ export const COMMANDS: readonly Command[] = [
   row('quit|q', '', 'end the emulator', (s) => s.quit()),
   row('ringbuf_read', 'device size', 'take what a ringbuf character device was sent', ringbufRead),
   row('ringbuf_write', 'device data', 'send something through a ringbuf character device', ringbufWrite),
+  row('savevm', '[tag]', 'save the machine into its images as a snapshot', saveVm),
   row('screendump', '[-f format] filename', 'write the screen into a file, as ppm or png', screendump),
   row('sendkey', 'keys [hold_ms]', 'press keys, such as ctrl-alt-f1', sendkey),
   row('stop|s', '', 'stop the machine', (s) => {

@@ -12,6 +12,7 @@ import type { Deflate } from '../../display/screendump.js';
 import type { X86Registers } from '../../guest/x86/registers.js';
 import type { Machine } from '../../machine/machine.js';
 import type { Profiler } from './profile.js';
+import type { SavingControl } from './saving.js';
 
 /** A counter or size with its label, for `info jit`. */
 export interface Statistic {
@@ -69,6 +70,9 @@ export interface MonitorContext {
   };
   translation(): readonly Statistic[];
   readonly profiler: Profiler;
+  readonly saving: SavingControl;
+  /** Lets the machine run; may take a moment, when its images must be opened again. */
+  resume(): void | Promise<void>;
   /** Undefined under another accelerator. */
   kvm(): KvmReport | undefined;
   /** Throws UserError. */

@@ -1,4 +1,5 @@
 /** The architectural state of a vCPU as plain data: what a saved machine has of it, whichever accelerator runs it. */
+import { UserError } from '../../base/errors.js';
 import { VCPU } from '../../ir/layout.js';
 import type { X86Registers } from './registers.js';
 import { IntReq, LAPIC, X86 } from './state.js';
@@ -22,8 +23,13 @@ const FIELDS = Object.keys(X86.at).filter((field) => !NOT_ARCHITECTURAL.has(fiel
 /** What can wait for a processor besides what its local APIC and 8259 say. */
 const EVENTS = IntReq.nmi | IntReq.smi | IntReq.init | IntReq.sipi;
 const TIMER_MASKED = 1 << 16;
+/** Of the fields that a saved processor has. */
+const VERSION = 1;
+/** Fields of which the runtime takes for granted that nothing else is in them. */
+const IN_RANGE: Readonly<Record<string, number>> = { fpTop: 7, fpTags: 0xff, inhibitInterrupts: 3, sipiVector: 0xff };
 
 export interface VcpuState {
+  readonly version: number;
   readonly rip: bigint;
   readonly rflags: bigint;
   readonly halted: boolean;
@@ -50,6 +56,7 @@ export function saveVcpu(memory: WebAssembly.Memory, registers: X86Registers): V
     return copy;
   };
   return {
+    version: VERSION,
     rip: registers.get('rip'),
     rflags,
     halted: view.getUint32(state + VCPU.at['halted']!, true) !== 0,
@@ -58,7 +65,29 @@ export function saveVcpu(memory: WebAssembly.Memory, registers: X86Registers): V
   };
 }
 
-/** `now`: virtual time, ns. */
+/** Throws UserError unless this is a saved processor: it may come from anywhere. */
+function check(saved: VcpuState): void {
+  if (saved.version !== VERSION) {
+    throw new UserError(
+      `saved processor has version ${saved.version}${saved.version > VERSION ? ', newer than' : ', known is'} ${VERSION}`,
+    );
+  }
+  const whole =
+    typeof saved.rip === 'bigint' &&
+    typeof saved.rflags === 'bigint' &&
+    typeof saved.halted === 'boolean' &&
+    typeof saved.events === 'number' &&
+    typeof saved.fields === 'object';
+  if (!whole) throw new UserError('saved processor is broken');
+  for (const field of FIELDS) {
+    const bytes = saved.fields[field];
+    if (!(bytes instanceof Uint8Array) || bytes.length !== X86.bytes[field]) {
+      throw new UserError(`saved processor lacks '${field}'`);
+    }
+  }
+}
+
+/** `now`: virtual time, ns. Throws UserError when `saved` is no saved processor. */
 export function loadVcpu(
   memory: WebAssembly.Memory,
   registers: X86Registers,
@@ -66,15 +95,16 @@ export function loadVcpu(
   saved: VcpuState,
   now: number,
 ): void {
+  check(saved);
   const { state } = registers;
   const view = new DataView(memory.buffer);
   const intr = state + X86.at['lapic']! + LAPIC.at['intr']!;
   // The board drives this line.
   const level = view.getUint32(intr, true);
   for (const field of FIELDS) {
-    const bytes = saved.fields[field];
-    if (bytes) new Uint8Array(memory.buffer, state + X86.at[field]!, X86.bytes[field]!).set(bytes);
+    new Uint8Array(memory.buffer, state + X86.at[field]!, X86.bytes[field]!).set(saved.fields[field]!);
   }
+  for (const [field, mask] of Object.entries(IN_RANGE)) registers.setField(field, registers.field(field) & mask);
   // Privilege level and mode follow from segments and control registers.
   registers.setSegment('cs', registers.segment('cs'));
   registers.setSegment('ss', registers.segment('ss'));

@@ -1,0 +1,157 @@
+/** The images behind a machine's drives: opened as the user wished, and given up while another machine has them. */
+import { UserError } from '../../base/errors.js';
+import { Drive, type DriveOptions } from '../../block/drive.js';
+import { CopyOnReadNode } from '../../block/filters/copy-on-read.js';
+import type { BlockHost } from '../../block/format.js';
+import { fromJson, NodeGraph, type NodeOptions, nested, throttled } from '../../block/graph.js';
+import type { BlockNode } from '../../block/node.js';
+import { openImage } from '../../block/open.js';
+import { OverlayNode } from '../../block/overlay.js';
+import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
+import { blamed } from '../options/parse.js';
+import type { DriveRequest, Wishes } from '../options/wishes.js';
+
+/** Opens images that another machine may be writing, to see what they are like. */
+const LOOKING: BlockHost = {
+  ...NODE_BLOCK_HOST,
+  openFile: (filename, access) => NODE_BLOCK_HOST.openFile(filename, { ...access, readOnly: true, share: true }),
+};
+
+interface Opened {
+  readonly node: BlockNode | null;
+  readonly options: DriveOptions;
+  readonly readOnly: boolean;
+}
+
+export class Images {
+  readonly drives = new Map<string, Drive>();
+  /** What each drive has, unless the user has changed its medium. */
+  readonly #nodes = new Map<string, BlockNode>();
+
+  private constructor(private readonly wishes: Wishes) {}
+
+  /** A machine that waits for its state leaves the images to the one that sends it. Throws UserError. */
+  static async open(wishes: Wishes): Promise<Images> {
+    const images = new Images(wishes);
+    const look = wishes.incoming !== undefined;
+    try {
+      for await (const { node, options, readOnly } of openAll(wishes, look)) {
+        const { id } = options;
+        const lent = look && node && !(node instanceof OverlayNode);
+        const drive = new Drive(lent ? null : node, {
+          ...options,
+          ...(lent && { lent: { length: node.length, readOnly } }),
+        });
+        images.drives.set(id, drive);
+        if (lent) await node.close();
+        else if (node) images.#nodes.set(id, node);
+      }
+    } catch (error) {
+      images.dispose();
+      throw error;
+    }
+    return images;
+  }
+
+  /** Writes everything back and closes the images, so that another machine can have them. */
+  async lend(): Promise<void> {
+    for (const [id, node] of this.#nodes) {
+      // A temporary overlay is nobody else's.
+      if (!(node instanceof OverlayNode)) await this.drives.get(id)!.lend(node);
+    }
+  }
+
+  /** Opens again what was lent. Throws UserError when that cannot be had. */
+  async takeBack(): Promise<void> {
+    const lent = [...this.drives.values()].filter((drive) => drive.lent);
+    if (lent.length === 0) return;
+    for await (const { node, options } of openAll(this.wishes, false, (id) => this.drives.get(id)?.lent ?? false)) {
+      if (!node) continue;
+      this.drives.get(options.id)!.takeBack(node);
+      this.#nodes.set(options.id, node);
+    }
+  }
+
+  /** Writes back what images have cached, and closes them; gives what went wrong. */
+  async close(): Promise<string[]> {
+    const failures: string[] = [];
+    for (const drive of this.drives.values()) {
+      await drive.close().catch((error: unknown) => {
+        if (!(error instanceof UserError)) throw error;
+        failures.push(error.message);
+      });
+    }
+    return failures;
+  }
+
+  dispose(): void {
+    for (const drive of this.drives.values()) drive.dispose();
+  }
+}
+
+/** Opens the images of the drives that are `wanted`. */
+async function* openAll(
+  w: Wishes,
+  look: boolean,
+  wanted: (id: string) => boolean = () => true,
+): AsyncGenerator<Opened> {
+  const ids = new Set<string>();
+  for (const request of w.drives) {
+    const id = request.id!;
+    if (ids.has(id)) throw blamed(request.origin, new UserError(`Duplicate ID '${id}' for drive`));
+    ids.add(id);
+    if (!wanted(id)) continue;
+    yield await openOne(w, request, look).catch((error: unknown) => {
+      throw blamed(request.origin, error);
+    });
+  }
+  if (w.blockdevs.length === 0) return;
+  const graph = new NodeGraph(look ? LOOKING : NODE_BLOCK_HOST, w.secrets, look);
+  for (const { origin, json, pairs } of w.blockdevs) {
+    await graph.add(json === undefined ? nested(pairs) : fromJson(json)).catch((error: unknown) => {
+      throw blamed(origin, error);
+    });
+  }
+  for (const { name, node, options } of graph.roots) {
+    if (ids.has(name)) throw new UserError(`node-name=${name} is conflicting with a device id`);
+    yield { node, options: driveOptions(name, options), readOnly: options['read-only'] === 'on' };
+  }
+}
+
+function driveOptions(id: string, options: NodeOptions): DriveOptions {
+  const { discard, cache, 'detect-zeroes': detect } = options;
+  const detectZeroes = detect === 'on' || detect === 'unmap' ? detect : 'off';
+  const unsafe = typeof cache === 'object' && cache['no-flush'] === 'on';
+  return { id, discard: discard === 'unmap', detectZeroes, unsafe };
+}
+
+async function openOne(w: Wishes, r: DriveRequest, look: boolean): Promise<Opened> {
+  const { details } = r;
+  const options = {
+    id: r.id!,
+    rerror: r.rerror,
+    werror: r.werror,
+    writeCache: r.cache !== 'writethrough' && r.cache !== 'directsync',
+    unsafe: r.cache === 'unsafe',
+    discard: details?.discard ?? false,
+    detectZeroes: details?.detectZeroes ?? 'off',
+  };
+  if (r.file === undefined) {
+    if ((r.interface === 'ide' || r.interface === 'virtio') && r.media === 'disk')
+      throw new UserError('a disk needs an image: add file=FILE');
+    return { node: null, options, readOnly: false };
+  }
+  const readOnly = r.readOnly || r.media === 'cdrom';
+  let node = await openImage(look ? LOOKING : NODE_BLOCK_HOST, {
+    file: r.file,
+    ...(r.format !== undefined && { format: r.format }),
+    readOnly: readOnly || look,
+    snapshot: (w.snapshot || r.snapshot) && r.media === 'disk',
+    ...(details && { options: details.format }),
+    secrets: w.secrets,
+    beside: true,
+  });
+  if (details?.copyOnRead && !look) node = new CopyOnReadNode(node);
+  if (details && Object.keys(details.limits).length > 0) node = throttled(NODE_BLOCK_HOST, node, details.limits);
+  return { node, options, readOnly };
+}

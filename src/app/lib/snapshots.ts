@@ -1,0 +1,111 @@
+/** Snapshots of a whole machine in its images: each disk's contents, and in the first image the machine's state. */
+import { UserError } from '../../base/errors.js';
+import type { Drive } from '../../block/drive.js';
+import { FilterNode } from '../../block/filters/filter.js';
+import type { FormatNode, SnapshotInfo, SnapshotState, SnapshotSupport } from '../../block/format.js';
+import type { BlockNode } from '../../block/node.js';
+import type { StateSink, StateSource } from '../../machine/saved/layout.js';
+
+export interface SnapshotImage {
+  readonly drive: Drive;
+  readonly snapshots: SnapshotSupport;
+}
+
+/** What of a drive's graph keeps snapshots. */
+function supportOf(node: BlockNode): SnapshotSupport | undefined {
+  if (node instanceof FilterNode) return supportOf(node.below);
+  return (node as FormatNode).snapshots;
+}
+
+/** The images that a snapshot is in: all that can be written. Throws UserError when one of them can keep none. */
+export function snapshotImages(drives: readonly Drive[]): SnapshotImage[] {
+  const images: SnapshotImage[] = [];
+  for (const drive of drives) {
+    const { node } = drive;
+    if (!node || node.readOnly) continue;
+    const snapshots = supportOf(node);
+    if (!snapshots) throw new UserError(`Device '${drive.id}' is writable but does not support snapshots`);
+    images.push({ drive, snapshots });
+  }
+  if (images.length === 0) throw new UserError('No block device can accept snapshots');
+  return images;
+}
+
+/** As QEMU looks for them by name. */
+export const named = (list: readonly SnapshotInfo[], tag: string): SnapshotInfo | undefined =>
+  list.find((s) => s.name === tag);
+
+/** Pieces in which the state goes into an image: whole clusters of it. */
+const PIECE = 2 << 20;
+
+/** The machine's state on its way into an image. */
+export class SnapshotSink implements StateSink {
+  #piece = new Uint8Array(PIECE);
+  #filled = 0;
+  #position = 0;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(private readonly snapshots: SnapshotSupport) {}
+
+  async write(views: readonly Uint8Array[]): Promise<void> {
+    for (const view of views) {
+      for (let at = 0; at < view.length; ) {
+        const n = Math.min(PIECE - this.#filled, view.length - at);
+        this.#piece.set(view.subarray(at, at + n), this.#filled);
+        this.#filled += n;
+        at += n;
+        if (this.#filled === PIECE) this.#send();
+      }
+    }
+    return this.#last;
+  }
+
+  async finish(): Promise<void> {
+    if (this.#filled > 0) this.#send();
+    await this.#last;
+  }
+
+  #send(): void {
+    const piece = this.#piece.subarray(0, this.#filled);
+    const position = this.#position;
+    this.#position += piece.length;
+    this.#piece = new Uint8Array(PIECE);
+    this.#filled = 0;
+    this.#last = this.#last.then(() => this.snapshots.writeState(position, piece));
+    this.#last.catch(() => {});
+  }
+}
+
+/** The state that a snapshot has. */
+export class SnapshotSource implements StateSource {
+  #position = 0;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly state: SnapshotState,
+    readonly length: number,
+  ) {}
+
+  read(views: readonly Uint8Array[]): Promise<void> {
+    const bytes = views.reduce((sum, v) => sum + v.length, 0);
+    const position = this.#position;
+    this.#position += bytes;
+    this.#last = this.#last.then(async () => {
+      if (position + bytes > this.length) throw new UserError('the saved state is broken: it is cut off');
+      if (views.length === 1) {
+        await this.state.read(position, views[0]!);
+        return;
+      }
+      // Reads of an image go by clusters, which are larger than most views.
+      const all = new Uint8Array(bytes);
+      await this.state.read(position, all);
+      let at = 0;
+      for (const view of views) {
+        view.set(all.subarray(at, at + view.length));
+        at += view.length;
+      }
+    });
+    this.#last.catch(() => {});
+    return this.#last;
+  }
+}

@@ -1,0 +1,111 @@
+/** A machine that stands still to a stream of bytes, and back. */
+import { UserError } from '../../base/errors.js';
+import { crc32 } from '../../host/node/state-streams.js';
+import type { RunState } from '../../machine/lifecycle.js';
+import {
+  type Description,
+  type Progress,
+  readDescription,
+  readRam,
+  type StateSink,
+  type StateSource,
+  writeState,
+} from '../../machine/saved/layout.js';
+import { asFields, type DeviceState, type StateValue } from '../../machine/state.js';
+import type { SavedParts } from './assemble.js';
+import { asMachineFacts, difference, differentMemory, machineFacts } from './machine-facts.js';
+import { loadParts, type ProcessorAndDeviceState, saveParts } from './machine-state.js';
+
+/** RAM that only a guest writes to. */
+const MAIN_RAM = 'pc.ram';
+
+/** What was under way with the images has come to its end, and they are safe. Throws UserError when that cannot be had. */
+export async function settleDrives({ drives }: SavedParts): Promise<void> {
+  do {
+    await Promise.all(drives.map((drive) => drive.drained()));
+    // Devices hear of it, and may go on with the next part of a transfer.
+    await new Promise((resolve) => setImmediate(resolve));
+  } while (drives.some((drive) => drive.busy));
+  const waiting = drives.find((drive) => drive.waiting);
+  if (waiting) {
+    throw new UserError(
+      `drive '${waiting.id}' waits to try again what failed: mend the cause and let the machine go on first`,
+    );
+  }
+  for (const { node } of drives) if (node && !node.readOnly) await node.flush();
+}
+
+/** `run`: what the machine did before it was made to stand still. Gives the bytes that were written. */
+export function sendMachine(
+  m: SavedParts,
+  run: RunState,
+  sink: StateSink,
+  progress?: Progress,
+): Promise<{ readonly total: number; readonly ram: number }> {
+  const { drives, machine } = m;
+  const value = {
+    facts: machineFacts(m),
+    run,
+    caches: Object.fromEntries(drives.map((drive) => [drive.id, drive.writeCache])),
+    state: saveParts(m),
+  };
+  return writeState(sink, value as unknown as StateValue, machine.memory.ramBlocks, crc32, progress);
+}
+
+/** A saved machine of which all but RAM was read, and which this machine can go on with. */
+export interface ReceivedMachine {
+  readonly run: RunState;
+  readonly caches: Readonly<Record<string, StateValue>>;
+  readonly state: ProcessorAndDeviceState;
+  readonly description: Description;
+}
+
+/** Changes nothing yet. Throws UserError for what is broken, or does not fit the machine. */
+export async function receiveMachine(m: SavedParts, source: StateSource): Promise<ReceivedMachine> {
+  const description = await readDescription(source, crc32);
+  const { facts, run, caches, state } = asFields(description.machine, 'the machine');
+  const own = m.machine.memory.ramBlocks.map(({ name, bytes }) => ({ name, bytes: bytes.length }));
+  const differs = difference(asMachineFacts(facts), machineFacts(m)) ?? differentMemory(description.ram, own);
+  if (differs !== undefined) throw new UserError(differs);
+  return {
+    run: run === 'running' || run === 'suspended' ? run : 'paused',
+    caches: asFields(caches, 'the drives'),
+    state: asState(state),
+    description,
+  };
+}
+
+function asState(value: StateValue | undefined): ProcessorAndDeviceState {
+  const { virtual, vcpus, devices } = asFields(value, 'the machine');
+  if (typeof virtual !== 'number' || !Number.isFinite(virtual) || !Array.isArray(vcpus)) {
+    throw new UserError('the saved state is broken: it has no processors, or no time');
+  }
+  for (const vcpu of vcpus as readonly StateValue[]) asFields(vcpu, 'a processor');
+  return {
+    virtual,
+    vcpus: vcpus as unknown as ProcessorAndDeviceState['vcpus'],
+    devices: asFields(devices, 'the devices') as unknown as Readonly<Record<string, DeviceState>>,
+  };
+}
+
+/** `fresh`: the machine has not run. Throws UserError; the machine is of no use then before a reset. */
+export async function installMachine(
+  m: SavedParts,
+  { state, caches, description }: ReceivedMachine,
+  source: StateSource,
+  fresh: boolean,
+): Promise<void> {
+  const { machine, accelerator, drives } = m;
+  const blocks = machine.memory.ramBlocks.map(({ name, bytes }) => ({
+    name,
+    bytes,
+    untouched: fresh && name === MAIN_RAM,
+  }));
+  await readRam(source, description, blocks, crc32);
+  for (const { host, bytes } of machine.memory.ramBlocks) accelerator.notifyWrite(host, bytes.length);
+  loadParts(m, state);
+  for (const drive of drives) {
+    const cache = caches[drive.id];
+    if (typeof cache === 'boolean') drive.writeCache = cache;
+  }
+}

@@ -1,0 +1,339 @@
+/** Where saved machines go and come from: files, commands, sockets. Names are those of QEMU's `migrate` and `-incoming`. */
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import { promisify } from 'node:util';
+import zlib from 'node:zlib';
+import { UserError } from '../../base/errors.js';
+import type { Checksum, StateSink, StateSource } from '../../machine/saved/layout.js';
+import { SocketStream } from './byte-stream.js';
+import { hostReason } from './host-error.js';
+
+const readvAsync = promisify(fs.readv);
+const writevAsync = promisify(fs.writev);
+
+export const crc32: Checksum = (bytes, seed) => zlib.crc32(bytes, seed);
+
+export interface OpenSink extends StateSink {
+  /** All was written: resolves when the other side has it. Fails with UserError. */
+  finish(): Promise<void>;
+  /** Gives up: what was written is of no use. */
+  abort(): void;
+}
+
+export interface OpenSource extends StateSource {
+  close(): void;
+}
+
+/** A source that is perhaps not there yet: a socket waits for someone to connect. */
+export interface PendingSource {
+  readonly opened: Promise<OpenSource>;
+  /** Stops waiting; `opened` fails then. */
+  abort(): void;
+}
+
+type Place =
+  | { readonly kind: 'file'; readonly path: string; readonly offset: number }
+  | { readonly kind: 'exec'; readonly command: string }
+  | { readonly kind: 'socket'; readonly address: net.TcpSocketConnectOpts | net.IpcSocketConnectOpts };
+
+/** Throws UserError in QEMU's words. */
+function parsePlace(uri: string): Place {
+  const [, kind = '', rest = ''] = /^(\w+):(.*)$/s.exec(uri) ?? [];
+  if (kind === 'exec' && rest !== '') return { kind, command: rest };
+  if (kind === 'unix' && rest !== '') return { kind: 'socket', address: { path: rest } };
+  if (kind === 'file') {
+    const [, path = '', offset = '0'] = /^(.*?)(?:,offset=(\d+|0x[0-9a-f]+))?$/is.exec(rest) ?? [];
+    if (path !== '') return { kind, path, offset: Number(offset) };
+  }
+  if (kind === 'tcp') {
+    const [, bracketed, plain = '', port] = /^(?:\[(.*)\]|([^:]*)):(\d+)$/.exec(rest) ?? [];
+    if (port === undefined || Number(port) > 65535) throw new UserError(`error parsing address '${rest}'`);
+    return { kind: 'socket', address: { host: bracketed ?? plain, port: Number(port) } };
+  }
+  if (kind === 'fd' || kind === 'rdma')
+    throw new UserError(`Tinamou does not have '${kind}:' here: use file:, exec:, tcp: or unix:`);
+  throw new UserError(`Parameter 'uri' expects a valid migration protocol: file:, exec:, tcp: or unix:`);
+}
+
+const named = (address: net.TcpSocketConnectOpts | net.IpcSocketConnectOpts): string =>
+  'path' in address ? address.path : `${address.host || '0.0.0.0'}:${address.port}`;
+
+/** Fails with UserError. */
+export async function openStateSink(uri: string): Promise<OpenSink> {
+  const place = parsePlace(uri);
+  if (place.kind === 'file') return new FileSink(place.path, place.offset);
+  if (place.kind === 'exec') return new CommandSink(place.command);
+  return connectSink(place.address);
+}
+
+/** Throws UserError for what cannot be a source; `opened` fails with one when it is none after all. */
+export function openStateSource(uri: string): PendingSource {
+  const place = parsePlace(uri);
+  if (place.kind === 'file') {
+    return { opened: Promise.resolve(openFile(place.path, place.offset)), abort() {} };
+  }
+  if (place.kind === 'exec') return { opened: Promise.resolve(commandSource(place.command)), abort() {} };
+  return listen(place.address);
+}
+
+const bytesOf = (views: readonly Uint8Array[]): number => views.reduce((sum, v) => sum + v.length, 0);
+
+/** What is left of the views once so many bytes of them are done. */
+function rest(views: readonly Uint8Array[], done: number): Uint8Array[] {
+  const left: Uint8Array[] = [];
+  for (const view of views) {
+    if (done >= view.length) done -= view.length;
+    else {
+      left.push(done > 0 ? view.subarray(done) : view);
+      done = 0;
+    }
+  }
+  return left;
+}
+
+class FileSink implements OpenSink {
+  readonly #fd: number;
+  readonly #seekable: boolean;
+  #at: number;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly path: string,
+    offset: number,
+  ) {
+    this.#at = offset;
+    try {
+      this.#fd = fs.openSync(
+        path,
+        fs.constants.O_WRONLY | fs.constants.O_CREAT | (offset === 0 ? fs.constants.O_TRUNC : 0),
+        0o600,
+      );
+      this.#seekable = fs.fstatSync(this.#fd).isFile();
+    } catch (error) {
+      throw new UserError(`failed to open '${path}': ${hostReason(error)}`);
+    }
+  }
+
+  write(views: readonly Uint8Array[]): Promise<void> {
+    // One after the other: also what cannot seek takes them.
+    const written = this.#last.then(() => this.#write(views));
+    this.#last = written;
+    written.catch(() => {});
+    return written;
+  }
+
+  async #write(views: readonly Uint8Array[]): Promise<void> {
+    try {
+      for (let left = views; left.length > 0; ) {
+        const { bytesWritten } = await writevAsync(this.#fd, left, this.#seekable ? this.#at : undefined);
+        this.#at += bytesWritten;
+        left = rest(left, bytesWritten);
+      }
+    } catch (error) {
+      throw new UserError(`writing '${this.path}' failed: ${hostReason(error)}`);
+    }
+  }
+
+  async finish(): Promise<void> {
+    await this.#last;
+    try {
+      if (this.#seekable) fs.ftruncateSync(this.#fd, this.#at);
+      fs.closeSync(this.#fd);
+    } catch (error) {
+      throw new UserError(`writing '${this.path}' failed: ${hostReason(error)}`);
+    }
+  }
+
+  abort(): void {
+    void this.#last.catch(() => {}).then(() => fs.closeSync(this.#fd));
+  }
+}
+
+function openFile(path: string, offset: number): OpenSource {
+  let fd: number;
+  let length: number | undefined;
+  try {
+    fd = fs.openSync(path, 'r');
+    const stat = fs.fstatSync(fd);
+    if (stat.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+    if (stat.isFile()) length = Math.max(0, stat.size - offset);
+  } catch (error) {
+    throw new UserError(`failed to open '${path}': ${hostReason(error)}`);
+  }
+  let at = offset;
+  let last: Promise<void> = Promise.resolve();
+  const fill = async (views: readonly Uint8Array[], position: number | undefined): Promise<void> => {
+    try {
+      for (let left = views; left.length > 0; ) {
+        const { bytesRead } = await readvAsync(fd, left, position);
+        if (bytesRead === 0) throw new UserError(`the saved state is broken: '${path}' is cut off`);
+        if (position !== undefined) position += bytesRead;
+        left = rest(left, bytesRead);
+      }
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      throw new UserError(`reading '${path}' failed: ${hostReason(error)}`);
+    }
+  };
+  const read = (views: readonly Uint8Array[]): Promise<void> => {
+    if (length !== undefined) {
+      const position = at;
+      at += bytesOf(views);
+      return fill(views, position);
+    }
+    last = last.then(() => fill(views, undefined));
+    last.catch(() => {});
+    return last;
+  };
+  return { ...(length !== undefined && { length }), read, close: () => fs.closeSync(fd) };
+}
+
+/** Sends over a pipe or a socket. */
+class PipeSink {
+  #failure: UserError | undefined;
+
+  constructor(
+    private readonly stream: net.Socket,
+    private readonly what: string,
+  ) {
+    stream.on('error', (error) => {
+      this.#failure ??= new UserError(`sending to ${what} failed: ${hostReason(error)}`);
+    });
+  }
+
+  async write(views: readonly Uint8Array[]): Promise<void> {
+    for (const view of views) {
+      if (this.#failure) throw this.#failure;
+      // The stream may keep the bytes longer than the caller does.
+      await this.#sent(Buffer.from(view));
+    }
+  }
+
+  /** Settles when all before has left. */
+  async end(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.stream.once('close', resolve);
+      this.stream.end(resolve);
+    });
+    if (this.#failure) throw this.#failure;
+  }
+
+  #sent(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const fail = (): void => reject(this.#failure ?? new UserError(`sending to ${this.what} failed: it has gone`));
+      this.stream.once('close', fail);
+      this.stream.write(bytes, (error) => {
+        this.stream.off('close', fail);
+        if (error) fail();
+        else resolve();
+      });
+    });
+  }
+}
+
+class CommandSink implements OpenSink {
+  readonly #child;
+  readonly #pipe: PipeSink;
+  readonly #ended: Promise<string | null>;
+
+  constructor(private readonly command: string) {
+    this.#child = spawn('/bin/sh', ['-c', command], { stdio: ['pipe', 'inherit', 'inherit'] });
+    this.#ended = new Promise((resolve) => {
+      this.#child.once('error', (error) => resolve(hostReason(error)));
+      this.#child.once('close', (status, signal) =>
+        resolve(status === 0 ? null : `it ended with ${signal ?? `status ${status}`}`),
+      );
+    });
+    this.#pipe = new PipeSink(this.#child.stdin as unknown as net.Socket, `'${command}'`);
+  }
+
+  write(views: readonly Uint8Array[]): Promise<void> {
+    return this.#pipe.write(views);
+  }
+
+  async finish(): Promise<void> {
+    // Its status tells more than a broken pipe does.
+    const broken = await this.#pipe.end().then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    const failure = await this.#ended;
+    if (failure !== null) throw new UserError(`the command '${this.command}' failed: ${failure}`);
+    if (broken !== undefined) throw broken;
+  }
+
+  abort(): void {
+    this.#child.kill();
+  }
+}
+
+function commandSource(command: string): OpenSource {
+  const child = spawn('/bin/sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'] });
+  child.on('error', () => {});
+  return streamSource(child.stdout as unknown as net.Socket, `'${command}'`, () => child.kill());
+}
+
+async function connectSink(address: net.TcpSocketConnectOpts | net.IpcSocketConnectOpts): Promise<OpenSink> {
+  const socket = net.connect(address);
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', (error) =>
+      reject(new UserError(`Failed to connect to '${named(address)}': ${hostReason(error)}`)),
+    );
+    socket.once('connect', resolve);
+  });
+  const pipe = new PipeSink(socket, `'${named(address)}'`);
+  return { write: (views) => pipe.write(views), finish: () => pipe.end(), abort: () => socket.destroy() };
+}
+
+function streamSource(socket: net.Socket, what: string, close: () => void): OpenSource {
+  const stream = new SocketStream(socket);
+  let last: Promise<void> = Promise.resolve();
+  const fill = async (views: readonly Uint8Array[]): Promise<void> => {
+    for (const view of views) {
+      if (view.length === 0) continue;
+      const bytes = await stream.read(view.length).catch(() => {
+        throw new UserError(`the saved state is broken: it is cut off: ${what} ended too early`);
+      });
+      view.set(bytes);
+    }
+  };
+  return {
+    read(views) {
+      last = last.then(() => fill(views));
+      last.catch(() => {});
+      return last;
+    },
+    close() {
+      stream.close();
+      close();
+    },
+  };
+}
+
+function listen(address: net.TcpSocketConnectOpts | net.IpcSocketConnectOpts): PendingSource {
+  const server = net.createServer();
+  const remove = (): void => {
+    server.close();
+    if ('path' in address) fs.rmSync(address.path, { force: true });
+  };
+  let abort: () => void = remove;
+  const opened = new Promise<OpenSource>((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(new UserError(`Failed to listen on '${named(address)}': ${hostReason(error)}`)),
+    );
+    server.once('connection', (socket) => {
+      remove();
+      resolve(streamSource(socket, 'the connection', () => {}));
+    });
+    abort = () => {
+      remove();
+      reject(new UserError('nobody waits for a saved machine any more'));
+    };
+    if ('path' in address && fs.lstatSync(address.path, { throwIfNoEntry: false })?.isSocket()) fs.rmSync(address.path);
+    server.listen(
+      'path' in address ? { path: address.path } : { port: address.port, ...(address.host && { host: address.host }) },
+    );
+  });
+  return { opened, abort: () => abort() };
+}

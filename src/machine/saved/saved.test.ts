@@ -1,0 +1,184 @@
+/** The form of saved machines: what is written is read, and nothing else gets through. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { putU32 } from '../../base/bytes.js';
+import { UserError } from '../../base/errors.js';
+import { crc32 } from '../../host/node/state-streams.js';
+import type { StateValue } from '../state.js';
+import { randomNumbers } from '../testing/conformance.js';
+import { readDescription, readRam, type StateSource, writeState } from './layout.js';
+import { areRuns, PAGE, usedRuns, zeroOutside } from './ram-pages.js';
+import { decodeValue, encodeValue } from './value-codec.js';
+
+const VALUES: StateValue = {
+  numbers: [0, -1, 2 ** 31 - 1, -(2 ** 31), 2 ** 31, 0.5, -0, 1e300, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+  wide: [0n, 1n, -1n, 2n ** 64n - 1n, -(2n ** 63n)],
+  flags: [true, false],
+  text: 'a text with ü, 漢 and \0',
+  arrays: [Uint8Array.of(1, 2, 3), Uint16Array.of(1, 0xffff), Uint32Array.of(7, 0xffff_ffff), new Uint8Array()],
+  nested: [{ a: { b: { c: [] } } }, {}],
+};
+
+test('values come back as they were', () => {
+  assert.deepEqual(decodeValue(encodeValue(VALUES)), VALUES);
+  assert.ok(Object.is((decodeValue(encodeValue([-0])) as number[])[0], -0));
+});
+
+test('a value that is cut off, or has something behind it, is refused', () => {
+  const bytes = encodeValue(VALUES);
+  for (let length = 0; length < bytes.length; length++) {
+    assert.throws(() => decodeValue(bytes.subarray(0, length)), UserError, `${length} bytes`);
+  }
+  assert.throws(() => decodeValue(Uint8Array.of(...bytes, 0)), /something follows/);
+});
+
+test('values that would need much more room than they take, or nest without end, are refused', () => {
+  const many = new Uint8Array(5 + (2 << 20));
+  many[0] = 10;
+  putU32(many, 1, 2 << 20);
+  assert.throws(() => decodeValue(many), /too many values/);
+  const deep = new Uint8Array(5000);
+  for (let i = 0; i < deep.length; i += 5) deep.set([10, 1, 0, 0, 0], i);
+  assert.throws(() => decodeValue(deep), /nested too deep/);
+  const claims = Uint8Array.of(9, 0xff, 0xff, 0xff, 0xff);
+  assert.throws(() => decodeValue(claims), /cut off/);
+  const prototype = encodeValue(JSON.parse('{"__proto__": 1}') as StateValue);
+  assert.throws(() => decodeValue(prototype), /__proto__/);
+});
+
+test('random bytes give values or a UserError', () => {
+  const random = randomNumbers(5);
+  for (let round = 0; round < 3000; round++) {
+    const bytes = Uint8Array.from({ length: random() % 60 }, () => (random() & 1 ? random() % 12 : random()));
+    try {
+      decodeValue(bytes);
+    } catch (error) {
+      assert.ok(error instanceof UserError, String(error));
+    }
+  }
+});
+
+/** Memory with some pages in use. */
+function memory(): { name: string; bytes: Uint8Array; untouched: boolean }[] {
+  const ram = new Uint8Array(600 * PAGE);
+  const random = randomNumbers(9);
+  for (const page of [0, 1, 2, 7, 300, 301, 599]) ram.fill((random() & 0xff) | 1, page * PAGE + 5, (page + 1) * PAGE);
+  for (let page = 310; page < 590; page++) ram[page * PAGE + (random() % PAGE)] = 1;
+  const rom = new Uint8Array(PAGE).fill(0xf4);
+  return [
+    { name: 'ram', bytes: ram, untouched: false },
+    { name: 'empty', bytes: new Uint8Array(4 * PAGE), untouched: false },
+    { name: 'rom', bytes: rom, untouched: false },
+  ];
+}
+
+async function saved(): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  const write = async (views: readonly Uint8Array[]): Promise<void> => {
+    for (const view of views) parts.push(view.slice());
+  };
+  const progress: number[] = [];
+  const { total, ram } = await writeState({ write }, VALUES, memory(), crc32, (done) => progress.push(done));
+  const bytes = Buffer.concat(parts);
+  assert.equal(bytes.length, total);
+  assert.equal(progress.at(-1), ram);
+  assert.equal(ram, (7 + 280 + 1) * PAGE);
+  return bytes;
+}
+
+function source(bytes: Uint8Array, known: boolean): StateSource {
+  let at = 0;
+  return {
+    ...(known && { length: bytes.length }),
+    async read(views) {
+      for (const view of views) {
+        if (at + view.length > bytes.length) throw new UserError('the saved state is broken: cut off');
+        view.set(bytes.subarray(at, at + view.length));
+        at += view.length;
+      }
+    },
+  };
+}
+
+async function load(bytes: Uint8Array, known = true): Promise<{ machine: StateValue; blocks: ReturnType<typeof memory> }> {
+  const from = source(bytes, known);
+  const description = await readDescription(from, crc32);
+  const blocks = memory();
+  for (const { bytes: own } of blocks) own.fill(0xaa, own.length / 2);
+  await readRam(from, description, blocks, crc32);
+  return { machine: description.machine, blocks };
+}
+
+test('a machine comes back as it was, into memory that holds something else', async () => {
+  const bytes = await saved();
+  for (const known of [true, false]) {
+    const { machine, blocks } = await load(bytes, known);
+    assert.deepEqual(machine, VALUES);
+    assert.deepEqual(blocks, memory());
+  }
+});
+
+test('pages lie in a file at multiples of their size', async () => {
+  const bytes = await saved();
+  assert.equal(bytes.length % PAGE, 0);
+  const ram = memory()[0]!.bytes;
+  const first = bytes.length - 288 * PAGE;
+  assert.deepEqual(Buffer.from(bytes.subarray(first, first + 3 * PAGE)), Buffer.from(ram.subarray(0, 3 * PAGE)));
+});
+
+test('what is cut off is refused before anything is read into memory, where the length is known', async () => {
+  const bytes = await saved();
+  for (let length = 0; length < bytes.length; length += 509) {
+    await assert.rejects(readDescription(source(bytes.subarray(0, length), true), crc32), UserError, `${length}`);
+    await assert.rejects(load(bytes.subarray(0, length), false), UserError, `${length}`);
+  }
+});
+
+test('every flipped bit is found', async () => {
+  const bytes = await saved();
+  const random = randomNumbers(3);
+  const head = bytes.length - 288 * PAGE;
+  const places = [
+    ...Array.from({ length: 24 * 8 }, (_, bit) => bit),
+    ...Array.from({ length: 600 }, () => random() % (24 * 8 + 700 * 8)),
+    ...Array.from({ length: 100 }, () => 8 * head + (random() % (8 * (bytes.length - head)))),
+  ];
+  let found = 0;
+  for (const bit of places) {
+    const broken = bytes.slice();
+    broken[bit >> 3]! ^= 1 << (bit & 7);
+    const result = await load(broken).then(
+      () => 'loaded',
+      (error: unknown) => error,
+    );
+    // The padding says nothing.
+    if (result === 'loaded') assert.deepEqual((await load(broken)).blocks, memory());
+    else {
+      assert.ok(result instanceof UserError, String(result));
+      found++;
+    }
+  }
+  assert.ok(found > 700, `${found} of ${places.length}`);
+});
+
+test('a newer format, and something else altogether, are named', async () => {
+  const newer = await saved();
+  putU32(newer, 8, 2);
+  putU32(newer, 20, crc32(newer.subarray(0, 20), 0));
+  await assert.rejects(load(newer), /format 2, newer than 1, the newest known here: use a newer Tinamou/);
+  await assert.rejects(load(new Uint8Array(5000).fill(0x51)), /not a saved machine/);
+});
+
+test('runs: what is used, and which are none', () => {
+  const bytes = new Uint8Array(6 * PAGE);
+  bytes[0] = bytes[3 * PAGE + 17] = bytes[5 * PAGE - 1] = 1;
+  assert.deepEqual([...usedRuns(bytes)], [0, 1, 3, 2]);
+  assert.deepEqual([...usedRuns(new Uint8Array(PAGE))], []);
+  assert.equal(areRuns(Uint32Array.of(0, 1, 3, 2), 6), true);
+  for (const wrong of [[0], [0, 0], [0, 7], [3, 1, 1, 1], [0, 2, 1, 1], [0, 2, 2, 1], [0xffff_ffff, 2]]) {
+    assert.equal(areRuns(Uint32Array.from(wrong), 6), false, String(wrong));
+  }
+  bytes.fill(1);
+  zeroOutside(bytes, Uint32Array.of(1, 2, 5, 1));
+  assert.deepEqual([...usedRuns(bytes)], [1, 2, 5, 1]);
+});

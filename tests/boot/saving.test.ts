@@ -1,0 +1,338 @@
+/** Machines that are saved at any moment and go on elsewhere, with a guest of a few instructions that gets everything wrong else. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { UserError, VirtualMachine, type VirtualMachineOptions } from '../../src/app/lib/index.js';
+import { NODE_BLOCK_HOST } from '../../src/host/node/block-host.js';
+import { FORMATS } from '../../src/block/formats.js';
+import { randomNumbers } from '../../src/machine/testing/conformance.js';
+
+const ROUNDS = 20_000;
+const MULTIPLIER = 1_664_525;
+const INCREMENT = 1_013_904_223;
+
+/**
+ *   cli / mov ax, 2000h / mov ds, ax / mov ss, ax / mov sp, fff0h / xor eax, eax / xor bx, bx / mov dx, 3f8h
+ * again: mov ecx, ROUNDS
+ * next: imul eax, eax, MULTIPLIER / add eax, INCREMENT / add eax, [bx] / mov [bx], eax / add bx, 4 / dec ecx / jnz next
+ *   push ax / and al, 0fh / add al, 'A' / out dx, al / pop ax / jmp again
+ */
+const CODE = `fa b8 00 20 8e d8 b8 00 30 8e d0 bc f0 ff 66 31 c0 31 db ba f8 03
+  66 b9 20 4e 00 00
+  66 69 c0 0d 66 19 00 66 05 5f f3 6e 3c 66 03 07 66 89 07 83 c3 04 66 49 75 e6
+  50 24 0f 04 41 ee 58 eb d7`;
+
+/** What the guest says, letter by letter. */
+function* letters(): Generator<string> {
+  const memory = new Uint32Array(0x4000);
+  let eax = 0;
+  for (let at = 0; ; ) {
+    for (let i = 0; i < ROUNDS; i++) {
+      eax = (Math.imul(eax, MULTIPLIER) + INCREMENT + memory[at]!) >>> 0;
+      memory[at] = eax;
+      at = (at + 1) & 0x3fff;
+    }
+    yield String.fromCharCode(0x41 + (eax & 15));
+  }
+}
+
+let folder: string;
+let bios: string;
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tinamou-saving-'));
+  bios = join(folder, 'bios');
+  const image = Buffer.alloc(0x10000);
+  Buffer.from(CODE.replace(/\s/g, ''), 'hex').copy(image);
+  Buffer.from('ea000000f0', 'hex').copy(image, 0xfff0);
+  writeFileSync(bios, image);
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+async function image(name: string): Promise<string> {
+  const path = join(folder, name);
+  const file = NODE_BLOCK_HOST.createFile!(path);
+  await FORMATS.find((f) => f.name === 'qcow2')!.create!({
+    host: NODE_BLOCK_HOST,
+    filename: path,
+    file,
+    size: 1 << 20,
+    text: () => undefined,
+    flag: () => undefined,
+    number: () => undefined,
+    secret: () => new Uint8Array(),
+    createFile: () => {
+      throw new UserError('one file is enough');
+    },
+    openBacking: async () => null,
+  });
+  await file.close();
+  return path;
+}
+
+const make = (options: VirtualMachineOptions = {}, ...args: string[]): Promise<VirtualMachine> =>
+  VirtualMachine.create({ bios, memory: '8M', ...options, args: [...(options.args ?? []), ...args] });
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Collects what the machines say, and holds it against what should be said. */
+class Listener {
+  readonly #expected = letters();
+  heard = 0;
+
+  hear(vm: VirtualMachine): void {
+    vm.serial.output.subscribe((bytes) => {
+      for (const byte of bytes) {
+        this.heard++;
+        assert.equal(String.fromCharCode(byte), this.#expected.next().value, `letter ${this.heard}`);
+      }
+    });
+  }
+
+  async more(count: number): Promise<void> {
+    const wanted = this.heard + count;
+    for (let waited = 0; this.heard < wanted; waited += 5) {
+      assert.ok(waited < 60_000, `nothing said after ${this.heard} letters`);
+      await pause(5);
+    }
+  }
+}
+
+for (const tier of ['both', 'interpreter', 'compiled'] as const) {
+  test(`saved and loaded at random moments, ${tier}: nothing is lost`, { timeout: 200_000 }, async () => {
+    const random = randomNumbers(11);
+    const state = join(folder, `state-${tier}`);
+    const listener = new Listener();
+    let vm = await make({ tier });
+    try {
+      for (let round = 0; round < 12; round++) {
+        listener.hear(vm);
+        vm.start();
+        if (round % 3 === 0) await listener.more(2);
+        await pause(random() % 40);
+        await vm.monitorAsync(`migrate file:${state}`);
+        await vm.dispose();
+        vm = await make({ tier }, '-incoming', `file:${state}`);
+      }
+      listener.hear(vm);
+      vm.start();
+      await listener.more(5);
+    } finally {
+      await vm.dispose();
+    }
+  });
+}
+
+test('snapshots in an image: back in time, in the same machine and in the next', { timeout: 100_000 }, async () => {
+  const disk = await image('snapshots.qcow2');
+  const drives = [`file=${disk},format=qcow2`];
+  let vm = await make({ drives });
+  try {
+    const first = new Listener();
+    first.hear(vm);
+    vm.start();
+    await first.more(3);
+    const before = first.heard;
+    await vm.monitorAsync('savevm one');
+    const behind = first.heard;
+    assert.equal(vm.state, 'running');
+    await first.more(3);
+    vm.stop();
+    while (vm.state === 'running') await pause(1);
+    await vm.monitorAsync('savevm "second one"');
+    const list = await vm.monitorAsync('info snapshots');
+    assert.match(list, /^List of snapshots present on all disks:\nID {8}TAG .*\n-- {8}one .*\n-- {8}second one /);
+    const table = spawnSync('qemu-img', ['snapshot', '-l', '-U', disk], { encoding: 'utf8' });
+    if (table.error === undefined) assert.match(table.stdout, /^1 {9}one +[\d.]+ [KM]iB 20\d\d-.* 00:00:\d\d\.\d{3}/m);
+    await assert.rejects(vm.monitorAsync('loadvm three'), /Snapshot 'three' does not exist in one or more devices/);
+    await vm.dispose();
+    vm = await make({ drives }, '-loadvm', 'one');
+    let said = '';
+    vm.serial.output.subscribe((bytes) => {
+      said += String.fromCharCode(...bytes);
+    });
+    vm.start();
+    while (said.length < 12) await pause(5);
+    // What came after the snapshot comes again.
+    const expected = letters();
+    const all = Array.from({ length: behind + 12 }, () => expected.next().value as string).join('');
+    const from = all.indexOf(said.slice(0, 12));
+    assert.ok(from >= before && from <= behind, `${said} after ${before} to ${behind} letters of ${all}`);
+    await vm.monitorAsync('delvm one');
+    await vm.monitorAsync('loadvm "second one"');
+    assert.equal(vm.state, 'running');
+    await vm.monitorAsync('delvm "second one"');
+    assert.match(await vm.monitorAsync('info snapshots'), /^There is no snapshot available.\n$/);
+  } finally {
+    await vm.dispose();
+  }
+  const checked = spawnSync('qemu-img', ['check', disk], { encoding: 'utf8' });
+  if (checked.error === undefined) assert.match(checked.stdout, /No errors were found/);
+});
+
+test('savevm without an image for it', async () => {
+  const raw = join(folder, 'raw.img');
+  writeFileSync(raw, new Uint8Array(1 << 20));
+  let vm = await make();
+  try {
+    await assert.rejects(vm.monitorAsync('savevm a'), { message: 'No block device can accept snapshots' });
+    await vm.dispose();
+    vm = await make({ drives: [`file=${raw},format=raw`] });
+    await assert.rejects(vm.monitorAsync('savevm a'), {
+      message: `Device 'ide0-hd0' is writable but does not support snapshots`,
+    });
+  } finally {
+    await vm.dispose();
+  }
+});
+
+for (const [name, out, into] of [
+  ['exec:', 'exec:cat >STATE', 'exec:cat STATE'],
+  ['file: behind something', 'file:STATE,offset=0x3000', 'file:STATE,offset=12288'],
+] as const) {
+  test(`by way of ${name}`, { timeout: 60_000 }, async () => {
+    const state = join(folder, 'there');
+    rmSync(state, { force: true });
+    const listener = new Listener();
+    let vm = await make();
+    try {
+      listener.hear(vm);
+      vm.start();
+      await listener.more(1);
+      await vm.monitorAsync(`migrate "${out.replace('STATE', state)}"`);
+      assert.equal(vm.state, 'postmigrate');
+      await vm.dispose();
+      vm = await make({}, '-incoming', into.replace('STATE', state));
+      listener.hear(vm);
+      vm.start();
+      await listener.more(2);
+    } finally {
+      await vm.dispose();
+    }
+  });
+}
+
+for (const kind of ['unix', 'tcp'] as const) {
+  test(`from one machine to another over ${kind}:, with the disk that both name`, { timeout: 60_000 }, async () => {
+    const disk = await image(`${kind}.qcow2`);
+    const drives = [`file=${disk},format=qcow2`];
+    const port = 20_000 + (process.pid % 20_000);
+    const uri = kind === 'unix' ? `unix:${join(folder, 'socket')}` : `tcp:127.0.0.1:${port}`;
+    const listener = new Listener();
+    const from = await make({ drives });
+    const to = await make({ drives }, '-incoming', 'defer');
+    try {
+      listener.hear(from);
+      listener.hear(to);
+      from.start();
+      await listener.more(1);
+      assert.equal(to.monitor('info status'), 'VM status: paused (inmigrate)\n');
+      await assert.rejects(from.monitorAsync(`migrate ${uri}`), /Failed to connect/);
+      assert.equal(from.state, 'running');
+      assert.match(from.monitor('info migrate'), /^Migration status: failed \(Failed to connect/);
+      to.start();
+      const received = to.monitorAsync(`migrate_incoming ${uri}`);
+      await pause(50);
+      await from.monitorAsync(`migrate ${uri}`);
+      await received;
+      assert.equal(to.state, 'running');
+      await listener.more(2);
+      // The image is the other's now.
+      await assert.rejects(from.monitorAsync('cont'), /lock/);
+      assert.equal(from.state, 'postmigrate');
+    } finally {
+      await from.dispose();
+      await to.dispose();
+    }
+  });
+}
+
+test('a migration can be given up, and the machine goes on', { timeout: 60_000 }, async () => {
+  const disk = await image('cancel.qcow2');
+  const listener = new Listener();
+  const vm = await make({ drives: [`file=${disk},format=qcow2`] });
+  try {
+    listener.hear(vm);
+    vm.start();
+    await listener.more(1);
+    const moving = vm.monitorAsync('migrate "exec:sleep 1; cat >/dev/null"');
+    vm.monitor('migrate_cancel');
+    await assert.rejects(moving, /cancelled/);
+    assert.equal(vm.monitor('info migrate'), 'Migration status: cancelled\n');
+    assert.equal(vm.state, 'running');
+    await listener.more(1);
+    await assert.rejects(vm.monitorAsync('migrate "exec:exit 3"'), /exit 3.*failed|sending to/);
+    assert.equal(vm.state, 'running');
+    await assert.rejects(vm.monitorAsync('migrate rubbish'), /Parameter 'uri' expects a valid migration protocol/);
+    await listener.more(1);
+    await vm.monitorAsync(`migrate file:/dev/null`);
+    await vm.monitorAsync('cont');
+    assert.equal(vm.state, 'running');
+    await listener.more(1);
+  } finally {
+    await vm.dispose();
+  }
+});
+
+/** Why a machine of these options does not go on with the state. */
+async function refusal(state: string, options: VirtualMachineOptions, ...args: string[]): Promise<string> {
+  const made = await make(options, '-incoming', `file:${state}`, ...args).catch((error: unknown) => error);
+  if (made instanceof VirtualMachine) {
+    await made.dispose();
+    assert.fail('it goes on');
+  }
+  assert.ok(made instanceof UserError, String((made as Error).stack));
+  assert.doesNotMatch(made.message, /\n/);
+  return made.message;
+}
+
+test('a machine with other options names the difference', { timeout: 100_000 }, async () => {
+  const state = join(folder, 'options');
+  const vm = await make({}, '-device', 'virtio-rng-pci,id=r,addr=7');
+  await vm.monitorAsync(`migrate file:${state}`);
+  await vm.dispose();
+  const device = ['-device', 'virtio-rng-pci,id=r,addr=7'];
+  assert.match(await refusal(state, { memory: '16M' }, ...device), /saved machine has 8 MiB of RAM, this one 16 MiB: give -m 8$/);
+  assert.match(await refusal(state, { smp: 2 }, ...device), /saved machine has 1 processor\(s\), this one 2: give -smp 1$/);
+  assert.match(await refusal(state, { machine: 'q35' }, ...device), /saved machine is of type 'pc', this one 'q35': give -machine pc$/);
+  assert.match(await refusal(state, {}), /has a device that this one lacks: virtio-rng-pci \(id r\) on pci.0 at 07.0: give/);
+  assert.match(
+    await refusal(state, {}, '-device', 'virtio-rng-pci,id=r,addr=8'),
+    /has a device that this one lacks: virtio-rng-pci \(id r\) on pci.0 at 07.0: give/,
+  );
+  assert.match(
+    await refusal(state, {}, ...device, '-device', 'virtio-balloon-pci'),
+    /this machine has a device that the saved one lacks: virtio-balloon-pci on pci.0 at 0/,
+  );
+  assert.match(await refusal(state, { cpu: 'qemu64,-sse3' }, ...device), /features that this one's lack \(pni\): give the same -cpu/);
+  const other = join(folder, 'other-bios');
+  writeFileSync(other, Buffer.alloc(0x20000));
+  assert.match(await refusal(state, { bios: other }, ...device), /memory pc.bios of 65536 bytes where this one has pc.bios of 131072 bytes/);
+});
+
+test('files that are none, or were hurt, are refused in one line', { timeout: 100_000 }, async () => {
+  const state = join(folder, 'good');
+  const vm = await make();
+  vm.start();
+  await pause(30);
+  await vm.monitorAsync(`migrate file:${state}`);
+  await vm.dispose();
+  const good = readFileSync(state);
+  const hurt = join(folder, 'hurt');
+  const random = randomNumbers(21);
+  for (let round = 0; round < 12; round++) {
+    writeFileSync(hurt, good.subarray(0, random() % good.length));
+    assert.match(await refusal(hurt, {}), /-incoming file:.*(broken|not a saved machine)/);
+    writeFileSync(hurt, good);
+    const fd = openSync(hurt, 'r+');
+    const at = random() % good.length;
+    writeSync(fd, Uint8Array.of(good[at]! ^ (1 << (random() & 7))), 0, 1, at);
+    closeSync(fd);
+    // Only the padding says nothing.
+    if (at < 24 || at >= good.length - 4096) assert.match(await refusal(hurt, {}), /broken|not a saved machine/);
+  }
+  assert.match(await refusal(join(folder, 'nowhere'), {}), /failed to open '.*nowhere': No such file or directory/);
+  assert.match(await refusal(folder, {}), /Is a directory/);
+});
