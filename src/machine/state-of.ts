@@ -36,6 +36,28 @@ function capture(value: unknown): StateValue {
   return copy(value as StateValue);
 }
 
+/** What is known of fields beyond the kind of value that they hold. What is loaded may come from anywhere. */
+export interface StateLimits<N extends string> {
+  /** Whole numbers, least and most. */
+  readonly ranges?: Partial<Readonly<Record<N, readonly [least: number, most: number]>>>;
+  /** Numbers that may be infinite. */
+  readonly infinite?: readonly N[];
+  /** What an element of a list is like that may be empty. */
+  readonly elements?: Partial<Readonly<Record<N, StateValue>>>;
+}
+
+function keeps<N extends string>({ ranges, infinite, elements }: StateLimits<N>, name: N, value: StateValue): boolean {
+  const range = ranges?.[name];
+  if (range && !(Number.isInteger(value) && (value as number) >= range[0] && (value as number) <= range[1]))
+    return false;
+  if (typeof value === 'number' && !Number.isFinite(value)) {
+    return !Number.isNaN(value) && (infinite?.includes(name) ?? false);
+  }
+  const element = elements?.[name];
+  if (element === undefined) return true;
+  return Array.isArray(value) && (value as readonly StateValue[]).every((each) => fits(element, each));
+}
+
 /** Restores `saved` into `own` where that is possible in place; gives what the owner's field must hold. */
 function restore(own: unknown, saved: StateValue, name: string): unknown {
   if (isStateful(own)) {
@@ -84,6 +106,7 @@ export function stateOf<T extends object>(
   version: number,
   names: readonly (keyof T & string)[] = Object.keys(object) as (keyof T & string)[],
   afterLoad?: () => void,
+  limits: StateLimits<keyof T & string> = {},
 ): Stateful {
   const record = object as Record<string, unknown>;
   return {
@@ -100,6 +123,7 @@ export function stateOf<T extends object>(
       for (const n of names) {
         const value = state.fields[n];
         if (value === undefined) throw new UserError(`saved state lacks field '${n}'`);
+        if (!keeps(limits, n, value)) unfit(n);
         const restored = restore(record[n], value, n);
         if (restored !== record[n]) record[n] = restored;
       }

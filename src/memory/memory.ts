@@ -23,7 +23,13 @@ export class Memory {
   /** I/O regions by number; 0 stands for nothing. */
   readonly ioRegions: (MemoryRegion | undefined)[] = [undefined];
   /** All RAM and ROM, in the order in which it was made: what a machine's state has besides its devices'. */
-  readonly ramBlocks: { readonly name: string; readonly host: number; readonly bytes: Uint8Array }[] = [];
+  readonly ramBlocks: {
+    readonly name: string;
+    readonly host: number;
+    readonly bytes: Uint8Array;
+    /** Filled by whoever made the machine; others are zero until a guest or a device writes to them. */
+    readonly filled: boolean;
+  }[] = [];
   readonly #spaces: AddressSpace[] = [];
   #depth = 0;
   #dirty = false;
@@ -37,16 +43,16 @@ export class Memory {
 
   /** `size` is a multiple of 4096. */
   ram(name: string, size: number): MemoryRegion {
-    return this.#make('ram', name, size, { ram: this.#allocate(name, size) });
+    return this.#make('ram', name, size, { ram: this.#allocate(name, size, false) });
   }
 
   /** Written by whoever holds its `ram.bytes`, never by the guest. */
   rom(name: string, size: number): MemoryRegion {
-    return this.#make('rom', name, size, { ram: this.#allocate(name, size) });
+    return this.#make('rom', name, size, { ram: this.#allocate(name, size, true) });
   }
 
   romDevice(name: string, size: number, handler: IoHandler): MemoryRegion {
-    return this.#make('romDevice', name, size, { ram: this.#allocate(name, size), ...this.#register(handler) });
+    return this.#make('romDevice', name, size, { ram: this.#allocate(name, size, true), ...this.#register(handler) });
   }
 
   io(name: string, size: number, handler: IoHandler): MemoryRegion {
@@ -104,11 +110,11 @@ export class Memory {
     return { handler, index: this.ioRegions.push(undefined) - 1 };
   }
 
-  #allocate(name: string, size: number): { host: number; bytes: Uint8Array } {
+  #allocate(name: string, size: number, filled: boolean): { host: number; bytes: Uint8Array } {
     if (size % PAGE !== 0) throw new Bug(`RAM of ${size} bytes is not whole pages`);
     const host = this.source.allocateRam(size, PAGE);
     const bytes = new Uint8Array(this.source.memory.buffer, host, size);
-    this.ramBlocks.push({ name, host, bytes });
+    this.ramBlocks.push({ name, host, bytes, filled });
     return { host, bytes };
   }
 

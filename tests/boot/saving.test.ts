@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { UserError, VirtualMachine, type VirtualMachineOptions } from '../../src/app/lib/index.js';
-import { NODE_BLOCK_HOST } from '../../src/host/node/block-host.js';
 import { FORMATS } from '../../src/block/formats.js';
+import { NODE_BLOCK_HOST } from '../../src/host/node/block-host.js';
 import { randomNumbers } from '../../src/machine/testing/conformance.js';
 
 const ROUNDS = 20_000;
@@ -294,10 +294,22 @@ test('a machine with other options names the difference', { timeout: 100_000 }, 
   await vm.monitorAsync(`migrate file:${state}`);
   await vm.dispose();
   const device = ['-device', 'virtio-rng-pci,id=r,addr=7'];
-  assert.match(await refusal(state, { memory: '16M' }, ...device), /saved machine has 8 MiB of RAM, this one 16 MiB: give -m 8$/);
-  assert.match(await refusal(state, { smp: 2 }, ...device), /saved machine has 1 processor\(s\), this one 2: give -smp 1$/);
-  assert.match(await refusal(state, { machine: 'q35' }, ...device), /saved machine is of type 'pc', this one 'q35': give -machine pc$/);
-  assert.match(await refusal(state, {}), /has a device that this one lacks: virtio-rng-pci \(id r\) on pci.0 at 07.0: give/);
+  assert.match(
+    await refusal(state, { memory: '16M' }, ...device),
+    /saved machine has 8 MiB of RAM, this one 16 MiB: give -m 8$/,
+  );
+  assert.match(
+    await refusal(state, { smp: 2 }, ...device),
+    /saved machine has 1 processor\(s\), this one 2: give -smp 1$/,
+  );
+  assert.match(
+    await refusal(state, { machine: 'q35' }, ...device),
+    /saved machine is of type 'pc', this one 'q35': give -machine pc$/,
+  );
+  assert.match(
+    await refusal(state, {}),
+    /has a device that this one lacks: virtio-rng-pci \(id r\) on pci.0 at 07.0: give/,
+  );
   assert.match(
     await refusal(state, {}, '-device', 'virtio-rng-pci,id=r,addr=8'),
     /has a device that this one lacks: virtio-rng-pci \(id r\) on pci.0 at 07.0: give/,
@@ -306,10 +318,16 @@ test('a machine with other options names the difference', { timeout: 100_000 }, 
     await refusal(state, {}, ...device, '-device', 'virtio-balloon-pci'),
     /this machine has a device that the saved one lacks: virtio-balloon-pci on pci.0 at 0/,
   );
-  assert.match(await refusal(state, { cpu: 'qemu64,-sse3' }, ...device), /features that this one's lack \(pni\): give the same -cpu/);
+  assert.match(
+    await refusal(state, { cpu: 'qemu64,-sse3' }, ...device),
+    /features that this one's lack \(pni\): give the same -cpu/,
+  );
   const other = join(folder, 'other-bios');
   writeFileSync(other, Buffer.alloc(0x20000));
-  assert.match(await refusal(state, { bios: other }, ...device), /memory pc.bios of 65536 bytes where this one has pc.bios of 131072 bytes/);
+  assert.match(
+    await refusal(state, { bios: other }, ...device),
+    /memory pc.bios of 65536 bytes where this one has pc.bios of 131072 bytes/,
+  );
 });
 
 test('files that are none, or were hurt, are refused in one line', { timeout: 100_000 }, async () => {

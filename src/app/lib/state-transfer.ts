@@ -16,9 +16,6 @@ import type { SavedParts } from './assemble.js';
 import { asMachineFacts, difference, differentMemory, machineFacts } from './machine-facts.js';
 import { loadParts, type ProcessorAndDeviceState, saveParts } from './machine-state.js';
 
-/** RAM that only a guest writes to. */
-const MAIN_RAM = 'pc.ram';
-
 /** What was under way with the images has come to its end, and they are safe. Throws UserError when that cannot be had. */
 export async function settleDrives({ drives }: SavedParts): Promise<void> {
   do {
@@ -96,11 +93,7 @@ export async function installMachine(
   fresh: boolean,
 ): Promise<void> {
   const { machine, accelerator, drives } = m;
-  const blocks = machine.memory.ramBlocks.map(({ name, bytes }) => ({
-    name,
-    bytes,
-    untouched: fresh && name === MAIN_RAM,
-  }));
+  const blocks = machine.memory.ramBlocks.map((block) => ({ ...block, untouched: fresh && !block.filled }));
   await readRam(source, description, blocks, crc32);
   for (const { host, bytes } of machine.memory.ramBlocks) accelerator.notifyWrite(host, bytes.length);
   loadParts(m, state);

@@ -74,6 +74,9 @@ const powerOn = () => ({
   timeoutAt: -1,
 });
 
+const PLACE = [0, FIFO_SIZE - 1] as const;
+const COUNT = [0, FIFO_SIZE] as const;
+
 export class Uart16550 implements Device, IoHandler, CharFrontend {
   static readonly PORTS = 8;
   readonly type = 'isa-serial';
@@ -85,7 +88,9 @@ export class Uart16550 implements Device, IoHandler, CharFrontend {
   readonly #timeout: Timer;
   readonly #one = new Uint8Array(1);
   readonly #s = powerOn();
-  readonly #stateful = stateOf(this.#s, 1, undefined, () => this.#loaded());
+  readonly #stateful = stateOf(this.#s, 1, undefined, () => this.#loaded(), {
+    ranges: { rxHead: PLACE, rxCount: COUNT, txHead: PLACE, txCount: COUNT },
+  });
   readonly save = this.#stateful.save;
   readonly load = this.#stateful.load;
 

@@ -23,6 +23,7 @@ import {
   completionQueue,
   fetch,
   hasRoom,
+  isQueue,
   type SubmissionQueue,
   submissionQueue,
 } from './queues.js';
@@ -45,6 +46,7 @@ import {
   PAGE,
   Register,
   Status,
+  SUBMISSION_BYTES,
   VERSION,
 } from './structures.js';
 
@@ -139,6 +141,14 @@ export class Nvme implements Device, DriveUser {
         ...(['adminSubmission', 'adminCompletion', 'submissions', 'completions', 'events', 'interrupted'] as const),
       ],
       () => this.#resume.arm(clocks.virtual.now()),
+      {
+        elements: {
+          submissions: submissionQueue(0, 0, 0, 0),
+          completions: completionQueue(0, 0, 0, 0, false),
+          events: 0,
+          interrupted: { queue: 0, command: new Uint8Array(SUBMISSION_BYTES) },
+        },
+      },
     );
     drive.attach(this);
   }
@@ -163,6 +173,14 @@ export class Nvme implements Device, DriveUser {
     this.#generation++;
     this.#working.clear();
     this.#state.load(state);
+    const whole =
+      this.submissions.every(isQueue) &&
+      this.completions.every((cq) => isQueue(cq) && Number.isInteger(cq.reserved)) &&
+      this.interrupted.every(({ command }) => command.length === SUBMISSION_BYTES);
+    if (!whole) {
+      this.#resetController();
+      throw new UserError('saved state of its queues does not fit');
+    }
   }
 
   unplug(): void {

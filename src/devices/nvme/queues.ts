@@ -47,6 +47,22 @@ export const completionQueue = (
   interrupts: boolean,
 ): CompletionQueue => ({ id, base, size, vector, interrupts, head: 0, tail: 0, phase: 1, reserved: 0 });
 
+/** The admin queues have 12 bits for their sizes. */
+const LARGEST = 4096;
+const isWhole = (n: number, most: number): boolean => Number.isInteger(n) && n >= 0 && n <= most;
+
+/** Whether a saved queue is one: it may come from anywhere. */
+export function isQueue({ id, base, size, head, tail }: SubmissionQueue | CompletionQueue): boolean {
+  return (
+    isWhole(id, 0xffff) &&
+    isWhole(base, 2 ** 64) &&
+    isWhole(size, LARGEST) &&
+    size >= 2 &&
+    isWhole(head, size - 1) &&
+    isWhole(tail, size - 1)
+  );
+}
+
 /** Whether one more command may be fetched: its completion needs a place. */
 export const hasRoom = (cq: CompletionQueue): boolean =>
   ((cq.tail - cq.head + cq.size) % cq.size) + cq.reserved < cq.size - 1;

@@ -65,6 +65,7 @@ class Counter implements Stateful {
       'edge',
     ],
     () => this.afterLoad(),
+    { infinite: ['edge'] },
   );
 
   constructor(

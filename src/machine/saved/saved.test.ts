@@ -11,7 +11,18 @@ import { areRuns, PAGE, usedRuns, zeroOutside } from './ram-pages.js';
 import { decodeValue, encodeValue } from './value-codec.js';
 
 const VALUES: StateValue = {
-  numbers: [0, -1, 2 ** 31 - 1, -(2 ** 31), 2 ** 31, 0.5, -0, 1e300, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+  numbers: [
+    0,
+    -1,
+    2 ** 31 - 1,
+    -(2 ** 31),
+    2 ** 31,
+    0.5,
+    -0,
+    1e300,
+    Number.POSITIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
+  ],
   wide: [0n, 1n, -1n, 2n ** 64n - 1n, -(2n ** 63n)],
   flags: [true, false],
   text: 'a text with ü, 漢 and \0',
@@ -100,7 +111,10 @@ function source(bytes: Uint8Array, known: boolean): StateSource {
   };
 }
 
-async function load(bytes: Uint8Array, known = true): Promise<{ machine: StateValue; blocks: ReturnType<typeof memory> }> {
+async function load(
+  bytes: Uint8Array,
+  known = true,
+): Promise<{ machine: StateValue; blocks: ReturnType<typeof memory> }> {
   const from = source(bytes, known);
   const description = await readDescription(from, crc32);
   const blocks = memory();

@@ -12,6 +12,9 @@ export interface QueueHost extends RingHost {
   interrupt(index: number): void;
 }
 
+const AREA = [0, 2 ** 64] as const;
+const INDEX = [0, 0xffff] as const;
+
 interface SavedChain {
   readonly [key: string]: number | readonly { readonly [key: string]: number | boolean }[];
   readonly id: number;
@@ -37,26 +40,7 @@ export class VirtQueue implements RingState, Stateful {
   #ring: Ring | undefined;
   #generation = -1;
   #pushed = false;
-  readonly #state = stateOf<VirtQueue>(
-    this,
-    1,
-    [
-      'size',
-      'enabled',
-      'descriptorArea',
-      'driverArea',
-      'deviceArea',
-      'nextAvailable',
-      'nextUsed',
-      'signalled',
-      'availableWrap',
-      'usedWrap',
-      'pendingChains',
-    ],
-    () => {
-      this.#ring = undefined;
-    },
-  );
+  readonly #state: Stateful;
 
   constructor(
     readonly index: number,
@@ -64,6 +48,40 @@ export class VirtQueue implements RingState, Stateful {
     private readonly host: QueueHost,
   ) {
     this.size = maxSize;
+    this.#state = stateOf<VirtQueue>(
+      this,
+      1,
+      [
+        'size',
+        'enabled',
+        'descriptorArea',
+        'driverArea',
+        'deviceArea',
+        'nextAvailable',
+        'nextUsed',
+        'signalled',
+        'availableWrap',
+        'usedWrap',
+        'pendingChains',
+      ],
+      () => {
+        this.#ring = undefined;
+      },
+      {
+        ranges: {
+          size: [1, maxSize],
+          descriptorArea: AREA,
+          driverArea: AREA,
+          deviceArea: AREA,
+          nextAvailable: INDEX,
+          nextUsed: INDEX,
+          signalled: [-1, 0xffff],
+        },
+        elements: {
+          pendingChains: { id: 0, slots: 0, descriptors: [{ address: 0, length: 0, writable: false }] },
+        },
+      },
+    );
   }
 
   /** How many buffers the device works on. */

@@ -1,5 +1,6 @@
 /** Serves a folder of the host by 9P2000.L. Names and numbers are those of Linux's include/net/9p/9p.h. */
 
+import { UserError } from '../../../base/errors.js';
 import {
   FolderError,
   type FolderFile,
@@ -8,7 +9,7 @@ import {
   type HostFolder,
   Mode,
 } from '../../../machine/host-folder.js';
-import { type DeviceState, type Stateful, stateOf } from '../../../machine/state.js';
+import { type DeviceState, type Stateful, type StateValue, stateOf } from '../../../machine/state.js';
 import { errno, HEADER_BYTES, MessageReader, MessageWriter, ShortMessage, Type } from './message.js';
 
 const VERSION = '9P2000.L';
@@ -52,6 +53,16 @@ interface Fid {
   entries: readonly string[] | undefined;
 }
 
+const isName = (name: StateValue): boolean =>
+  typeof name === 'string' && name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name);
+
+/** Number, flags, path; what is loaded may come from anywhere. */
+const isSavedFid = (value: StateValue): boolean => {
+  if (!Array.isArray(value)) return false;
+  const [number, flags, ...path] = value as readonly StateValue[];
+  return Number.isInteger(number) && Number.isInteger(flags) && path.every(isName);
+};
+
 type Handler = (r: MessageReader, w: MessageWriter) => void;
 
 export class NinepServer implements Stateful {
@@ -83,6 +94,10 @@ export class NinepServer implements Stateful {
 
   load(state: DeviceState): void {
     this.reset();
+    const saved = state.fields['saved'];
+    if (!Array.isArray(saved) || !(saved as readonly StateValue[]).every(isSavedFid)) {
+      throw new UserError(`saved state of 'saved' does not fit`);
+    }
     this.#state.load(state);
   }
 
