@@ -1,6 +1,6 @@
 /** A whole stopped machine as data: the same under every accelerator, so that one goes on where another stopped. */
 import { UserError } from '../../base/errors.js';
-import { loadVcpu, saveVcpu, type VcpuState } from '../../guest/x86/vcpu-state.js';
+import { loadVcpu, saveVcpu, usesKvmClock, type VcpuState } from '../../guest/x86/vcpu-state.js';
 import type { DeviceState } from '../../machine/state.js';
 import type { Composed } from './compose.js';
 
@@ -34,6 +34,11 @@ export function loadParts(composed: Composed, state: ProcessorAndDeviceState): v
   const { machine, accelerator, kvm, registers } = composed;
   if (state.vcpus.length !== registers.length) {
     throw new UserError(`the saved machine has ${state.vcpus.length} processors, this one ${registers.length}`);
+  }
+  if (!kvm && state.vcpus.some(usesKvmClock)) {
+    throw new UserError(
+      "the saved guest keeps time by KVM's clock, which tcg has not: go on with -accel kvm, or boot it with -cpu ...,kvm=off",
+    );
   }
   composed.synchronize();
   machine.clocks.setVirtual(state.virtual);

@@ -65,6 +65,11 @@ export function saveVcpu(memory: WebAssembly.Memory, registers: X86Registers): V
   };
 }
 
+/** Whether the guest has asked KVM to write the time into its memory. */
+export function usesKvmClock({ fields }: VcpuState): boolean {
+  return ((fields['paravirtual']?.[0] ?? 0) & 1) !== 0;
+}
+
 /** Throws UserError unless this is a saved processor: it may come from anywhere. */
 function check(saved: VcpuState): void {
   if (saved.version !== VERSION) {
