@@ -1,7 +1,6 @@
 /**
  * Saving and loading a machine of 256 MiB, Tinamou and QEMU (tcg) in turns: Debian's kernel at BusyBox's shell, which prints
- * without end, on a qcow2 disk. Given are the least elapsed and processor times of several runs. `npm run bench:disk` runs it
- * after the rows about images; `npm run bench:disk -- save` runs it alone.
+ * without end, on a qcow2 disk. Given are the least elapsed and processor times of several runs. `npm run bench:save`.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -32,7 +31,10 @@ const PROGRAMS: Readonly<Record<Name, readonly string[]>> = {
 
 /** User and system time of a process and its threads, in seconds. */
 function busy(pid: number): number {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
+  const fields = fs
+    .readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
@@ -136,7 +138,13 @@ async function within(ms: number, what: string, work: () => Promise<void>): Prom
   }
 }
 
-const ROWS = ['savevm', 'loadvm', 'migrate to a file', '-incoming: start to output', '-loadvm: start to output'] as const;
+const ROWS = [
+  'savevm',
+  'loadvm',
+  'migrate to a file',
+  '-incoming: start to output',
+  '-loadvm: start to output',
+] as const;
 const results = new Map<string, Times[]>();
 const folder = fs.mkdtempSync(path.join(fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'tinamou-save-'));
 
@@ -159,21 +167,22 @@ async function measure(name: Name, machine: readonly string[]): Promise<void> {
       note('savevm', await first.command('savevm s'));
       note('loadvm', await first.command('loadvm s'));
     }
-    await first.command('stop');
-    note('migrate to a file', await first.command(name === 'qemu' ? `migrate "exec:cat >${at('state')}"` : `migrate file:${at('state')}`));
+    if (name === 'qemu') await first.command('migrate_set_parameter max-bandwidth 100G');
+    note(
+      'migrate to a file',
+      await first.command(name === 'qemu' ? `migrate "exec:cat >${at('state')}"` : `migrate file:${at('state')}`),
+    );
   } finally {
     await first.end();
   }
   for (let i = 0; i < RUNS; i++) {
+    const from = name === 'qemu' ? `exec:cat ${at('state')}` : `file:${at('state')}`;
     for (const [row, more] of [
-      ['-incoming: start to output', ['-incoming', name === 'qemu' ? `exec:cat ${at('state')}` : `file:${at('state')}`, '-S']],
+      ['-incoming: start to output', ['-incoming', from]],
       ['-loadvm: start to output', ['-loadvm', 's']],
     ] as const) {
-      const incoming = more[0] === '-incoming';
-      const next = new Machine(name, at('monitor'), incoming ? [...args, ...more.slice(0, 2)] : [...args, ...more]);
+      const next = new Machine(name, at('monitor'), [...args, ...more]);
       try {
-        // It was stopped when it was sent.
-        if (incoming) await untilConnected(at('monitor')).then(() => next.command('cont'));
         await next.said('tick', STEP_MS);
         note(row, next.times());
       } finally {
@@ -183,16 +192,12 @@ async function measure(name: Name, machine: readonly string[]): Promise<void> {
   }
 }
 
-async function untilConnected(socket: string): Promise<void> {
-  await within(STEP_MS, 'monitor', async () => {
-    while (!fs.existsSync(socket)) await new Promise((resolve) => setTimeout(resolve, 2));
-  });
-}
-
 try {
   const machine = ['-kernel', await linuxImage('linux-amd64'), '-append', 'console=ttyS0 quiet'];
   const initrd = await initrdImage({ linux: 'linux-amd64', modules: ['virtio_pci', 'virtio_blk'] });
-  const names: readonly Name[] = spawnSync('qemu-system-x86_64', ['--version']).error ? ['tinamou'] : ['tinamou', 'qemu'];
+  const names: readonly Name[] = spawnSync('qemu-system-x86_64', ['--version']).error
+    ? ['tinamou']
+    : ['tinamou', 'qemu'];
   for (const name of names) await measure(name, [...machine, '-initrd', initrd]);
   console.log(`256 MiB machine; least of ${RUNS} runs; seconds elapsed (processor)`);
   console.log(`${''.padEnd(30)}${'tinamou'.padEnd(18)}${'qemu'.padEnd(18)}speed ratio, elapsed (processor)`);
@@ -201,9 +206,12 @@ try {
       const times = results.get(`${name} ${row}`) ?? [];
       return { elapsed: Math.min(...times.map((t) => t.elapsed)), busy: Math.min(...times.map((t) => t.busy)) };
     });
-    const show = (t: Times | undefined): string => (t ? `${t.elapsed.toFixed(3)} (${t.busy.toFixed(2)})` : '-').padEnd(18);
+    const show = (t: Times | undefined): string =>
+      (t ? `${t.elapsed.toFixed(3)} (${t.busy.toFixed(2)})` : '-').padEnd(18);
     const [ours, theirs] = best as [Times, Times | undefined];
-    const ratio = theirs ? `${(theirs.elapsed / ours.elapsed).toFixed(2)} (${(theirs.busy / ours.busy).toFixed(2)})` : '-';
+    const ratio = theirs
+      ? `${(theirs.elapsed / ours.elapsed).toFixed(2)} (${(theirs.busy / ours.busy).toFixed(2)})`
+      : '-';
     console.log(`${row.padEnd(30)}${show(ours)}${show(theirs)}${ratio}`);
   }
 } finally {

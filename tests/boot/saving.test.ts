@@ -6,8 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { UserError, VirtualMachine, type VirtualMachineOptions } from '../../src/app/lib/index.js';
+import { getU32, putU32 } from '../../src/base/bytes.js';
 import { FORMATS } from '../../src/block/formats.js';
 import { NODE_BLOCK_HOST } from '../../src/host/node/block-host.js';
+import { crc32 } from '../../src/host/node/state-streams.js';
+import { decodeValue, encodeValue } from '../../src/machine/saved/value-codec.js';
+import type { StateValue } from '../../src/machine/state.js';
 import { randomNumbers } from '../../src/machine/testing/conformance.js';
 import { checksumFirmware, Listener, letters, pause } from '../support/checksum-guest.js';
 
@@ -297,4 +301,93 @@ test('files that are none, or were hurt, are refused in one line', { timeout: 10
   }
   assert.match(await refusal(join(folder, 'nowhere'), {}), /failed to open '.*nowhere': No such file or directory/);
   assert.match(await refusal(folder, {}), /Is a directory/);
+});
+
+/** The same file with another description, checksums and all. */
+function withDescription(file: Uint8Array, change: (description: Record<string, StateValue>) => void): Uint8Array {
+  const length = getU32(file, 12);
+  const padded = (bytes: number): number => Math.ceil((24 + bytes) / 4096) * 4096;
+  const description = decodeValue(file.subarray(24, 24 + length)) as Record<string, StateValue>;
+  change(description);
+  const bytes = encodeValue(description);
+  const head = new Uint8Array(padded(bytes.length));
+  head.set(file.subarray(0, 12));
+  putU32(head, 12, bytes.length);
+  putU32(head, 16, crc32(bytes, 0));
+  putU32(head, 20, crc32(head.subarray(0, 20), 0));
+  head.set(bytes, 24);
+  return Buffer.concat([head, file.subarray(padded(length))]);
+}
+
+test('a processor with anything in its registers does no harm', { timeout: 200_000 }, async () => {
+  const state = join(folder, 'processor');
+  const vm = await make();
+  vm.start();
+  await pause(30);
+  await vm.monitorAsync(`migrate file:${state}`);
+  await vm.dispose();
+  const good = readFileSync(state);
+  const random = randomNumbers(31);
+  for (let round = 0; round < 60; round++) {
+    const changed: string[] = [];
+    const hostile = withDescription(good, ({ machine }) => {
+      const { state: parts } = machine as { state: { vcpus: { fields: Record<string, Uint8Array>; rip: bigint }[] } };
+      const [vcpu] = parts.vcpus;
+      const names = Object.keys(vcpu!.fields);
+      for (let i = 0; i < 1 + (round % 8); i++) {
+        const name = names[random() % names.length]!;
+        const bytes = vcpu!.fields[name]!;
+        changed.push(name);
+        for (let at = 0; at < bytes.length; at++) if (random() & 1) bytes[at] = random();
+      }
+    });
+    writeFileSync(join(folder, 'hostile'), hostile);
+    const next = await make({ tier: round & 1 ? 'compiled' : 'both' }, '-incoming', `file:${join(folder, 'hostile')}`);
+    let failure: unknown;
+    next.ended.catch((error: unknown) => {
+      failure = error;
+    });
+    next.start();
+    await pause(20);
+    await next.dispose();
+    assert.equal(failure, undefined, `${changed}: ${(failure as Error | undefined)?.stack}`);
+  }
+});
+
+test('newer versions of a device or a processor, and fields that are none, are refused', {
+  timeout: 60_000,
+}, async () => {
+  const state = join(folder, 'versions');
+  const vm = await make();
+  await vm.monitorAsync(`migrate file:${state}`);
+  await vm.dispose();
+  const good = readFileSync(state);
+  type Machine = {
+    state: {
+      devices: Record<string, { version: number; fields: Record<string, StateValue> }>;
+      vcpus: { version: number }[];
+    };
+  };
+  const changed = async (change: (machine: Machine) => void): Promise<string> => {
+    writeFileSync(
+      join(folder, 'changed'),
+      withDescription(good, ({ machine }) => change(machine as unknown as Machine)),
+    );
+    return refusal(join(folder, 'changed'), {});
+  };
+  const serial = (machine: Machine): Machine['state']['devices'][string] =>
+    Object.entries(machine.state.devices).find(([path]) => path.includes('isa-serial'))![1];
+  assert.match(
+    await changed((m) => void serial(m).version++),
+    /device isa-serial at .*: saved state has version 2, newer than 1, the newest known here/,
+  );
+  assert.match(await changed((m) => void delete serial(m).fields['lcr']), /isa-serial.*lacks field 'lcr'/);
+  assert.match(
+    await changed((m) => {
+      serial(m).fields['lcr'] = 'text';
+    }),
+    /isa-serial.*'lcr' does not fit/,
+  );
+  assert.match(await changed((m) => void m.state.vcpus[0]!.version++), /processor has version 2, newer than 1/);
+  assert.match(await changed((m) => void m.state.vcpus.pop()), /the saved machine has 0 processors, this one 1/);
 });

@@ -225,7 +225,8 @@ class Reader {
   #elements(size: number): Uint8Array {
     const length = size * this.#count();
     const at = this.#take(length);
-    return this.bytes.slice(at, at + length);
+    // A copy of its own: `slice` of Node.js's buffers is none.
+    return new Uint8Array(this.bytes.subarray(at, at + length));
   }
 
   #count(): number {
