@@ -35,14 +35,16 @@ export class MachineClocks implements Clocks {
   #stopped = 0;
   #offset = 0;
   #running = false;
+  /** The source's time at which the realtime clock showed 0. */
+  #start: number;
   #virtualSource: () => number;
 
   /** `earlier`: the next deadline moved forward (wake whoever sleeps until the old one). */
   constructor(source: TimeSource, earlier: () => void = () => {}) {
-    const start = source.monotonic();
+    this.#start = source.monotonic();
     this.#virtualSource = () => source.monotonic();
     this.#virtual = new QueuedClock(() => this.#virtualNow(), earlier);
-    this.#realtime = new QueuedClock(() => source.monotonic() - start, earlier);
+    this.#realtime = new QueuedClock(() => source.monotonic() - this.#start, earlier);
     this.#host = new QueuedClock(() => source.wall(), earlier);
     this.virtual = this.#virtual;
     this.realtime = this.#realtime;
@@ -73,6 +75,11 @@ export class MachineClocks implements Clocks {
   /** Sets virtual time (loading a snapshot); only while stopped. */
   setVirtual(ns: number): void {
     this.#stopped = ns;
+  }
+
+  /** Sets what the realtime clock shows (loading a snapshot). */
+  setRealtime(ns: number): void {
+    this.#start += this.#realtime.now() - ns;
   }
 
   /** Fires every timer that is due. Virtual ones only while virtual time runs. */

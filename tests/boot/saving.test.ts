@@ -7,13 +7,11 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { UserError, VirtualMachine, type VirtualMachineOptions } from '../../src/app/lib/index.js';
 import { getU32, putU32 } from '../../src/base/bytes.js';
-import { FORMATS } from '../../src/block/formats.js';
-import { NODE_BLOCK_HOST } from '../../src/host/node/block-host.js';
 import { crc32 } from '../../src/host/node/state-streams.js';
 import { decodeValue, encodeValue } from '../../src/machine/saved/value-codec.js';
 import type { StateValue } from '../../src/machine/state.js';
 import { randomNumbers } from '../../src/machine/testing/conformance.js';
-import { checksumFirmware, Listener, letters, pause } from '../support/checksum-guest.js';
+import { checksumFirmware, image, Listener, letters, pause } from '../support/checksum-guest.js';
 
 let folder: string;
 let bios: string;
@@ -23,27 +21,6 @@ before(() => {
   writeFileSync(bios, checksumFirmware());
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
-
-async function image(name: string): Promise<string> {
-  const path = join(folder, name);
-  const file = NODE_BLOCK_HOST.createFile!(path);
-  await FORMATS.find((f) => f.name === 'qcow2')!.create!({
-    host: NODE_BLOCK_HOST,
-    filename: path,
-    file,
-    size: 1 << 20,
-    text: () => undefined,
-    flag: () => undefined,
-    number: () => undefined,
-    secret: () => new Uint8Array(),
-    createFile: () => {
-      throw new UserError('one file is enough');
-    },
-    openBacking: async () => null,
-  });
-  await file.close();
-  return path;
-}
 
 const make = (options: VirtualMachineOptions = {}, ...args: string[]): Promise<VirtualMachine> =>
   VirtualMachine.create({ bios, memory: '8M', ...options, args: [...(options.args ?? []), ...args] });
@@ -74,7 +51,7 @@ for (const tier of ['both', 'interpreter', 'compiled'] as const) {
 }
 
 test('snapshots in an image: back in time, in the same machine and in the next', { timeout: 100_000 }, async () => {
-  const disk = await image('snapshots.qcow2');
+  const disk = await image(folder, 'snapshots.qcow2');
   const drives = [`file=${disk},format=qcow2`];
   let vm = await make({ drives });
   try {
@@ -118,6 +95,58 @@ test('snapshots in an image: back in time, in the same machine and in the next',
   }
   const checked = spawnSync('qemu-img', ['check', disk], { encoding: 'utf8' });
   if (checked.error === undefined) assert.match(checked.stdout, /No errors were found/);
+});
+
+test("a device that was plugged in while the machine ran is one of the next machine's options", {
+  timeout: 60_000,
+}, async () => {
+  const state = join(folder, 'plugged');
+  const listener = new Listener();
+  let vm = await make();
+  try {
+    listener.hear(vm);
+    vm.start();
+    await listener.more(1);
+    vm.monitor('device_add virtio-rng-pci,id=hot,addr=9');
+    await vm.monitorAsync(`migrate file:${state}`);
+    await vm.dispose();
+    assert.match(
+      await refusal(state, {}),
+      /has a device that this one lacks: virtio-rng-pci \(id hot\) on pci.0 at 09.0/,
+    );
+    vm = await make({}, '-device', 'virtio-rng-pci,id=hot,addr=9', '-incoming', `file:${state}`);
+    listener.hear(vm);
+    vm.start();
+    await listener.more(1);
+    vm.monitor('device_del hot');
+  } finally {
+    await vm.dispose();
+  }
+});
+
+test('a machine that was stopped stays so; the calendar goes on', { timeout: 60_000 }, async () => {
+  const state = join(folder, 'stopped');
+  const rtc = ['-rtc', 'base=2001-02-03T04:05:06,clock=rt'];
+  const time = (vm: VirtualMachine): number => {
+    vm.monitor('o /b 0x70 0');
+    return Number(/= 0x?([0-9a-f]+)/.exec(vm.monitor('i /x 0x71'))![1]);
+  };
+  let vm = await make({}, ...rtc);
+  try {
+    assert.ok(time(vm) <= 8);
+    vm.start();
+    await pause(1200);
+    vm.stop();
+    while (vm.state === 'running') await pause(1);
+    const then = time(vm);
+    await vm.monitorAsync(`migrate file:${state}`);
+    await vm.dispose();
+    vm = await make({}, ...rtc, '-incoming', `file:${state}`);
+    assert.equal(vm.state, 'paused');
+    assert.ok(time(vm) >= then && time(vm) <= then + 2, `${then}, ${time(vm)}`);
+  } finally {
+    await vm.dispose();
+  }
 });
 
 test('savevm without an image for it', async () => {
@@ -164,7 +193,7 @@ for (const [name, out, into] of [
 
 for (const kind of ['unix', 'tcp'] as const) {
   test(`from one machine to another over ${kind}:, with the disk that both name`, { timeout: 60_000 }, async () => {
-    const disk = await image(`${kind}.qcow2`);
+    const disk = await image(folder, `${kind}.qcow2`);
     const drives = [`file=${disk},format=qcow2`];
     const port = 20_000 + (process.pid % 20_000);
     const uri = kind === 'unix' ? `unix:${join(folder, 'socket')}` : `tcp:127.0.0.1:${port}`;
@@ -198,7 +227,7 @@ for (const kind of ['unix', 'tcp'] as const) {
 }
 
 test('a migration can be given up, and the machine goes on', { timeout: 60_000 }, async () => {
-  const disk = await image('cancel.qcow2');
+  const disk = await image(folder, 'cancel.qcow2');
   const listener = new Listener();
   const vm = await make({ drives: [`file=${disk},format=qcow2`] });
   try {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { VirtualMachine } from '../../src/app/lib/index.js';
-import { checksumFirmware, Listener, pause } from '../support/checksum-guest.js';
+import { checksumFirmware, image, Listener, pause } from '../support/checksum-guest.js';
 import { skip } from './rig.js';
 
 let folder: string;
@@ -46,3 +46,42 @@ for (const irqchip of ['on', 'split', 'off'] as const) {
     }
   });
 }
+
+test('snapshots under kvm: back in time, and on under tcg', { skip, timeout: 120_000 }, async () => {
+  const bios = join(folder, 'bios');
+  writeFileSync(bios, checksumFirmware());
+  const disk = await image(folder, 'kvm.qcow2');
+  const make = (accelerator: string, ...args: string[]): Promise<VirtualMachine> =>
+    VirtualMachine.create({
+      bios,
+      memory: '8M',
+      cpu: 'qemu64,-pni,-cx16,-svm',
+      drives: [`file=${disk},format=qcow2`],
+      args: ['-accel', accelerator, ...args],
+    });
+  let vm = await make('kvm');
+  try {
+    // Saved before the guest has said anything: each machine begins at the first letter.
+    await vm.monitorAsync('savevm start');
+    for (const next of ['kvm', 'tcg']) {
+      for (let i = 0; i < 2; i++) {
+        const listener = new Listener();
+        const hearing = listener.hear(vm);
+        vm.start();
+        await listener.more(3);
+        vm.stop();
+        while (vm.state === 'running') await pause(1);
+        hearing.dispose();
+        await vm.monitorAsync('loadvm start');
+      }
+      await vm.dispose();
+      vm = await make(next, '-loadvm', 'start');
+    }
+    const listener = new Listener();
+    listener.hear(vm);
+    vm.start();
+    await listener.more(3);
+  } finally {
+    await vm.dispose();
+  }
+});

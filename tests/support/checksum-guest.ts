@@ -1,6 +1,10 @@
 /** A guest of a few instructions that goes wrong when anything of its processor or its memory is not what it was. */
 import assert from 'node:assert/strict';
-import type { VirtualMachine } from '../../src/app/lib/index.js';
+import { join } from 'node:path';
+import { UserError, type VirtualMachine } from '../../src/app/lib/index.js';
+import type { Disposable } from '../../src/base/disposable.js';
+import { FORMATS } from '../../src/block/formats.js';
+import { NODE_BLOCK_HOST } from '../../src/host/node/block-host.js';
 
 const ROUNDS = 20_000;
 const MULTIPLIER = 1_664_525;
@@ -46,8 +50,8 @@ export class Listener {
   readonly #expected = letters();
   heard = 0;
 
-  hear(vm: VirtualMachine): void {
-    vm.serial.output.subscribe((bytes) => {
+  hear(vm: VirtualMachine): Disposable {
+    return vm.serial.output.subscribe((bytes) => {
       for (const byte of bytes) {
         this.heard++;
         assert.equal(String.fromCharCode(byte), this.#expected.next().value, `letter ${this.heard}`);
@@ -62,4 +66,26 @@ export class Listener {
       await pause(5);
     }
   }
+}
+
+/** A qcow2 image of 1 MiB. */
+export async function image(folder: string, name: string): Promise<string> {
+  const path = join(folder, name);
+  const file = NODE_BLOCK_HOST.createFile!(path);
+  await FORMATS.find((f) => f.name === 'qcow2')!.create!({
+    host: NODE_BLOCK_HOST,
+    filename: path,
+    file,
+    size: 1 << 20,
+    text: () => undefined,
+    flag: () => undefined,
+    number: () => undefined,
+    secret: () => new Uint8Array(),
+    createFile: () => {
+      throw new UserError('one file is enough');
+    },
+    openBacking: async () => null,
+  });
+  await file.close();
+  return path;
 }

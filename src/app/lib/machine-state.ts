@@ -6,8 +6,9 @@ import type { Composed } from './compose.js';
 
 /** All but the contents of memory. */
 export interface ProcessorAndDeviceState {
-  /** Virtual time, ns. */
+  /** Virtual time, and what the realtime clock shows, ns. */
   readonly virtual: number;
+  readonly realtime: number;
   readonly vcpus: readonly VcpuState[];
   readonly devices: Readonly<Record<string, DeviceState>>;
 }
@@ -21,6 +22,7 @@ export function saveParts({ machine, accelerator, kvm, registers }: Composed): P
   kvm?.settle();
   return {
     virtual: machine.clocks.virtual.now(),
+    realtime: machine.clocks.realtime.now(),
     vcpus: registers.map((r) => saveVcpu(accelerator.memory, r)),
     devices: machine.saveDevices(),
   };
@@ -42,6 +44,7 @@ export function loadParts(composed: Composed, state: ProcessorAndDeviceState): v
   }
   composed.synchronize();
   machine.clocks.setVirtual(state.virtual);
+  machine.clocks.setRealtime(state.realtime);
   machine.loadDevices(state.devices);
   registers.forEach((r, i) => {
     loadVcpu(accelerator.memory, r, accelerator.runtime, state.vcpus[i]!, state.virtual);

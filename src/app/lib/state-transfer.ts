@@ -73,13 +73,15 @@ export async function receiveMachine(m: SavedParts, source: StateSource): Promis
 }
 
 function asState(value: StateValue | undefined): ProcessorAndDeviceState {
-  const { virtual, vcpus, devices } = asFields(value, 'the machine');
-  if (typeof virtual !== 'number' || !Number.isFinite(virtual) || !Array.isArray(vcpus)) {
+  const { virtual, realtime, vcpus, devices } = asFields(value, 'the machine');
+  const times = [virtual, realtime].every((time) => typeof time === 'number' && Number.isFinite(time));
+  if (!times || !Array.isArray(vcpus)) {
     throw new UserError('the saved state is broken: it has no processors, or no time');
   }
   for (const vcpu of vcpus as readonly StateValue[]) asFields(vcpu, 'a processor');
   return {
-    virtual,
+    virtual: virtual as number,
+    realtime: realtime as number,
     vcpus: vcpus as unknown as ProcessorAndDeviceState['vcpus'],
     devices: asFields(devices, 'the devices') as unknown as Readonly<Record<string, DeviceState>>,
   };
