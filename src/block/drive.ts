@@ -241,10 +241,6 @@ export class Drive implements BlockBackend {
     return this.#stopped.length > 0;
   }
 
-  get busy(): boolean {
-    return this.#inFlight > 0;
-  }
-
   /** What waits for `resume` fails: nobody wants it any more. */
   abandon(): void {
     const waiting = this.#stopped;
