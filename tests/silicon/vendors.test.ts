@@ -170,3 +170,15 @@ test('REPNE SCAS that faults: the flags are those from before on Intel', () => {
     assert.equal(after.eflags & CARRY, vendor === 'GenuineIntel' ? 0 : CARRY);
   }
 });
+
+test('REP with 32-bit addresses in 64-bit code that does no element clears upper halves on Intel', () => {
+  const code = [0x67, 0xf3, 0xa4]; // rep movsb
+  const HIGH = 0x500000000n;
+  for (const vendor of VENDORS) {
+    const bench = new RowBench(vendor);
+    bench.rcx = HIGH;
+    const { fault: vector } = bench.run(code, Sample.of(code));
+    assert.equal(vector, NO_FAULT);
+    assert.equal(bench.rcx, vendor === 'GenuineIntel' ? 0n : HIGH);
+  }
+});

@@ -31,6 +31,7 @@ import {
   has,
   is64,
   isCanonical,
+  isIntel,
   pageFault,
 } from './cpu';
 import { watchesPage } from './debug';
@@ -240,12 +241,15 @@ export function endsOutside(cpu: usize, linear: u64, bytes: u32): bool {
   return true;
 }
 
-/** Alignment check: #AC comes before page faults, but after the address itself was found to be one. */
+/**
+ * Alignment check: #AC comes before page faults, but after the address itself was found to be one: of the whole operand for
+ * AMD's processors, of its first byte for Intel's.
+ */
 export function misalignedAccess(cpu: usize, linear: u64, bytes: u32): void {
   if (is64(cpu) && !isCanonical(cpu, linear)) {
     store<u64>(cpu + VCPU_FAULT_ADDRESS, linear);
     fault(cpu, GP, NOT_CANONICAL);
-  } else if (!endsOutside(cpu, linear, bytes)) fault(cpu, AC, 0);
+  } else if (isIntel(cpu) || !endsOutside(cpu, linear, bytes)) fault(cpu, AC, 0);
 }
 
 /** Translates for monitors and debuggers: no permission checks, nothing changed. Physical address, or all ones. */

@@ -68,6 +68,15 @@ function begin(cpu: usize, imm: u32): void {
   step = <i64>load<u64>(cpu, X86_DF) * <i64>bytes;
   count = load<u64>(cpu, X86_RCX) & mask;
   budget = (mode & (MODE_TRAP | MODE_BREAKPOINTS)) !== 0 ? 1 : BUDGET;
+  shorten(cpu, X86_RCX);
+}
+
+/**
+ * In 64-bit code with 32-bit addresses Intel's processors clear the upper half of RCX, and of the pointers of MOVS and STOS,
+ * whatever becomes of the first element; AMD's only where an element was done.
+ */
+function shorten(cpu: usize, field: usize): void {
+  if (long && mask === 0xffffffff && isIntel(cpu)) store<u64>(cpu + field, load<u64>(cpu + field) & mask);
 }
 
 /** Writes the part of a register that the address size selects. */
@@ -213,6 +222,8 @@ function movsInPage(cpu: usize, imm: u32): bool {
 export function repMovs(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   if (movsInPage(cpu, imm)) return 0;
   begin(cpu, imm);
+  shorten(cpu, X86_RSI);
+  shorten(cpu, X86_RDI);
   while (count !== 0 && budget !== 0) {
     const si = load<u64>(cpu, X86_RSI) & mask;
     const di = load<u64>(cpu, X86_RDI) & mask;
@@ -276,6 +287,7 @@ function stosInPage(cpu: usize, imm: u32): bool {
 export function repStos(cpu: usize, a: u64, b: u64, imm: u32): u64 {
   if (stosInPage(cpu, imm)) return 0;
   begin(cpu, imm);
+  shorten(cpu, X86_RDI);
   const v = load<u64>(cpu, X86_RAX);
   while (count !== 0 && budget !== 0) {
     const di = load<u64>(cpu, X86_RDI) & mask;

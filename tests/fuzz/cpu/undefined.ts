@@ -183,7 +183,6 @@ export function undefinedResult(name: string, opSize: number, count: number): bo
 /** Exceptions of accesses to memory: #SS, #GP, #PF, #AC. */
 export const ACCESS_VECTORS: readonly number[] = [12, 13, 14, 17];
 const PAGE_FAULT = 14;
-const ALIGNMENT_CHECK = 17;
 const SIMD_ERROR = 19;
 /** In bytes: an XSAVE area is not among what is compared, an FNSAVE image neither. */
 const LARGEST_OPERAND = 32n;
@@ -199,12 +198,11 @@ export const VAGUE_FAULTS: readonly (readonly [pattern: RegExp, vectors: readonl
 
 /**
  * Accesses of 32-bit code that run over 4 GiB, with a segment limit of FFFFFFFFh: whether they are within the limit is open
- * (Intel SDM vol. 3A, 5.3). AMD's processors and Tinamou say #GP or #SS, Intel's look at the bytes below
- * first: #PF or #AC.
+ * (Intel SDM vol. 3A, 5.3). AMD's processors and Tinamou say #GP or #SS, Intel's the page fault of the last
+ * bytes below.
  */
 export const beyond4GiB = (vector: number, address: bigint): boolean =>
-  vector === ALIGNMENT_CHECK ||
-  (vector === PAGE_FAULT && address > 0xffffffffn - LARGEST_OPERAND && address <= 0xffffffffn);
+  vector === PAGE_FAULT && address > 0xffffffffn - LARGEST_OPERAND && address <= 0xffffffffn;
 
 /**
  * x87 stores with an unmasked exception that keeps them from storing, to where memory faults: AMD's processors and Tinamou say
@@ -223,5 +221,6 @@ export const vagueW = (map: number, w: number, assembly: string): boolean =>
 
 /** x87 instructions whose results may be one unit in the last place from another processor's. */
 export const TRANSCENDENTAL = /^(F2XM1|FYL2X|FYL2XP1|FPTAN|FPATAN|FSIN|FCOS|FSINCOS)$/;
-/** x87 status bits that tell how such a result was rounded: C1 and PE. */
+/** x87 status bits that tell how such a result was rounded: C1 and PE; with another result UE, as it may be tiny or not. */
 export const ROUNDING_STATUS = 0x220;
+export const UNDERFLOW_STATUS = 0x10;
