@@ -5,6 +5,9 @@ import { InputQueue } from '../../char/input-queue.js';
 /** Keys that a terminal in its usual mode turns into signals. */
 const SIGNAL_KEYS: Readonly<Record<number, NodeJS.Signals>> = { 3: 'SIGINT', 26: 'SIGTSTP', 28: 'SIGQUIT' };
 
+/** Output that may wait for the end of a slice: more is written at once. */
+const OUTPUT_BYTES = 4096;
+
 export class StdioBackend implements CharBackend {
   readonly type = 'stdio';
   readonly filename = 'stdio';
@@ -14,6 +17,9 @@ export class StdioBackend implements CharBackend {
   #frontend: CharFrontend | null = null;
   #writable = true;
   #disposed = false;
+  /** Guests send byte by byte, and each write is a system call that wakes whoever reads: what one slice sends goes out together. */
+  readonly #output = new Uint8Array(OUTPUT_BYTES);
+  #waiting = 0;
 
   /** `signals`: Ctrl-C, Ctrl-Z and Ctrl-\ act on the emulator instead of going to the frontend. */
   constructor(signals: boolean) {
@@ -26,6 +32,7 @@ export class StdioBackend implements CharBackend {
     process.stdout.on('error', () => {
       this.#writable = false;
     });
+    process.on('exit', this.#flush);
   }
 
   attach(frontend: CharFrontend | null): void {
@@ -35,7 +42,13 @@ export class StdioBackend implements CharBackend {
   }
 
   write(data: Uint8Array): number {
-    if (this.#writable) process.stdout.write(data.slice());
+    if (data.length > OUTPUT_BYTES - this.#waiting) this.#flush();
+    if (data.length > OUTPUT_BYTES) this.#send(data);
+    else {
+      if (this.#waiting === 0) queueMicrotask(this.#flush);
+      this.#output.set(data, this.#waiting);
+      this.#waiting += data.length;
+    }
     return data.length;
   }
 
@@ -47,10 +60,21 @@ export class StdioBackend implements CharBackend {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#flush();
+    process.off('exit', this.#flush);
     process.off('SIGCONT', this.#resumed);
     process.stdin.off('data', this.#data);
     this.#raw(false);
     process.stdin.pause();
+  }
+
+  readonly #flush = (): void => {
+    if (this.#waiting > 0) this.#send(this.#output.subarray(0, this.#waiting));
+    this.#waiting = 0;
+  };
+
+  #send(data: Uint8Array): void {
+    if (this.#writable) process.stdout.write(data.slice());
   }
 
   readonly #data = (chunk: Buffer): void => {
