@@ -25,6 +25,8 @@ export interface GuestTranslator {
   translate(host: number, mode: number, page2: number, stops?: ReadonlySet<number>): boolean;
 }
 
+export type IsBlock = (host: number, mode: number) => boolean;
+
 export interface GuestArchitecture {
   /** As in the name of the command: `x86_64`. */
   readonly name: string;
@@ -46,8 +48,11 @@ export interface GuestArchitecture {
   slotName(slot: number): string;
   /** Is the linear pc the pc itself under this mode? */
   linearIsPc(mode: number): boolean;
-  /** `memory` is the linear memory; `state` the address of the boot processor's state (for what the model can do). */
-  createTranslator(memory: Uint8Array, state: number): GuestTranslator;
+  /**
+   * `memory` is the linear memory; `state` the address of the boot processor's state (for what the model can do). Blocks end
+   * where `isBlock` says that there is one (at a linear-memory address, for a mode).
+   */
+  createTranslator(memory: Uint8Array, state: number, isBlock: IsBlock): GuestTranslator;
   /** Byte offset in the state of the local timer's deadline (f64, virtual ns, Infinity: none). */
   readonly timerDeadline: number;
 }

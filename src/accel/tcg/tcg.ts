@@ -544,7 +544,11 @@ export class TcgAccelerator implements Accelerator, Disturbed {
 
   /** The runtime's `translate`: makes the block and enters it. */
   #translate(cpu: number, host: number, mode: number, page2: number): number {
-    this.#translator ??= this.#guest.createTranslator(new Uint8Array(this.memory.buffer), this.layout.vcpus[0]!);
+    this.#translator ??= this.#guest.createTranslator(
+      new Uint8Array(this.memory.buffer),
+      this.layout.vcpus[0]!,
+      (at, key) => this.runtime.findBlock(this.layout.machine, at, key) !== 0,
+    );
     const translator = this.#translator;
     if (!translator.translate(host, mode, page2, this.#stops.get(host >>> 12))) return 0;
     const { builder } = translator;

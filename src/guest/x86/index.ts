@@ -47,13 +47,13 @@ export const X86_64: GuestArchitecture = {
   writesDestinationOnly: (id) => (HELPERS[id] as Helper).module.startsWith('x86/sse-float'),
   slotName: (slot) => names.get(slot) ?? `slot${slot}`,
   linearIsPc: (mode) => (mode & Mode.csBase) === 0,
-  createTranslator(memory, state) {
+  createTranslator(memory, state, isBlock) {
     const view = new DataView(memory.buffer, memory.byteOffset);
     const hasFeature = (name: string): boolean => {
       const number = featureNumber(name);
       return ((view.getUint32(state + at('features') + (number >>> 5) * 4, true) >>> (number & 31)) & 1) === 1;
     };
-    return new X86Translator(memory, hasFeature, () => isIntel(view, state));
+    return new X86Translator(memory, hasFeature, () => isIntel(view, state), isBlock);
   },
   timerDeadline: at('lapicDeadline'),
 };

@@ -2,7 +2,7 @@
 // hot path
 import type { BlockBuilder } from '../../ir/builder.js';
 import { GotoKind } from '../../ir/ops.js';
-import type { GuestTranslator } from '../guest.js';
+import type { GuestTranslator, IsBlock } from '../guest.js';
 import { Decoded, Decoder } from './decode.js';
 import { ROWS } from './insn/index.js';
 import { ONE_INSTRUCTION, Translator, Vector } from './translator.js';
@@ -20,11 +20,16 @@ export class X86Translator implements GuestTranslator {
   /** An instruction that straddles two pages, put together. */
   private readonly joined = new Uint8Array(32);
 
-  /** `memory` is the linear memory; `hasFeature` asks the CPU model by a feature's name, `isIntel` who made it. */
+  /**
+   * `memory` is the linear memory; `hasFeature` asks the CPU model by a feature's name, `isIntel` who made it. `isBlock`: another
+   * block begins there. Two blocks that held the same code would be compiled twice, and a loop entered through the one and gone
+   * round through the other has two entries.
+   */
   constructor(
     private readonly memory: Uint8Array,
     hasFeature: (name: string) => boolean,
     isIntel: () => boolean,
+    private readonly isBlock: IsBlock = () => false,
   ) {
     this.t = new Translator(hasFeature, isIntel);
   }
@@ -63,8 +68,8 @@ export class X86Translator implements GuestTranslator {
       this.instructions++;
       at += i.length;
       if (t.ended) break;
-      if (single || at >= pageEnd || this.instructions >= MAX_INSTRUCTIONS || t.b.count >= ENOUGH_OPS) break;
-      if (stops?.has(at)) break;
+      if (single || at >= pageEnd || stops?.has(at) || this.isBlock(at, mode)) break;
+      if (this.instructions >= MAX_INSTRUCTIONS || t.b.count >= ENOUGH_OPS) break;
     }
     this.bytes = at - host;
     if (!t.ended) t.jump(at - host, t.pcMask, GotoKind.jump);
