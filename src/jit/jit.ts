@@ -2,7 +2,7 @@
 import { BLOCK, BlockFlag, JUMP_CACHE_ENTRIES, JUMP_ENTRY, TLB_ENTRIES, TLB_ENTRY, VCPU } from '../ir/layout.js';
 import { Lowering, REGION_TYPE } from './lower.js';
 import type { LowerOptions } from './lower-frame.js';
-import { type BlockLookup, type IndirectTargets, type Locate, Region } from './region.js';
+import { type BlockLookup, type IndirectTargets, type Locate, Region, roomOf } from './region.js';
 import { ModuleWriter } from './wasm/module.js';
 import { functionText } from './wasm/text.js';
 
@@ -47,6 +47,8 @@ interface Compiled {
   readonly members: readonly number[];
   /** Blocks in it; some callees are there once for each call. */
   readonly size: number;
+  /** Ops that it may have. */
+  readonly room: number;
   readonly slot: number;
   readonly fillsTlb: boolean;
   readonly origin: Origin;
@@ -171,10 +173,15 @@ export class Jit {
     const w = head / 4;
     const flags = words[w + FLAGS] as number;
     if (deferral === 0 || words[w + REGION] === 0 || (flags & BlockFlag.deferred) !== 0) return false;
-    words[w + FLAGS] = flags | BlockFlag.deferred;
-    // It is hot when the count has come to the threshold again, by way of zero.
-    words[w + HEAT] = -deferral;
+    this.postpone(head);
     return true;
+  }
+
+  private postpone(head: number): void {
+    const { words } = this;
+    words[head / 4 + FLAGS] = (words[head / 4 + FLAGS] as number) | BlockFlag.deferred;
+    // It is hot when the count has come to the threshold again, by way of zero.
+    words[head / 4 + HEAT] = -this.options.deferral;
   }
 
   private enqueue(head: number, origin: Origin): void {
@@ -241,6 +248,11 @@ export class Jit {
       const head = this.options.lookup(place.host, place.mode);
       if (head === 0) continue;
       const old = this.headedBy(head);
+      // All loops of a function become hot at about the same time, and the first one's region holds the others.
+      if (old === undefined && this.options.deferral !== 0 && regions.some(({ region }) => region.holds(head))) {
+        this.postpone(head);
+        continue;
+      }
       const region = this.form(head, origin);
       if (region.blocks.length === 0 || !improves(region, old)) continue;
       const body = this.lowering.lower(region, words, writer);
@@ -273,9 +285,10 @@ export class Jit {
     const { words } = this;
     const w = head / 4;
     const mode = words[w + MODE] as number;
-    const others = (words[w + REGION] as number) - (this.headedBy(head) === undefined ? 0 : 1);
+    // A new version has the room of the old one: what else holds its head by now is no reason to cut it.
+    const room = this.headedBy(head)?.room ?? roomOf(words[w + REGION] as number);
     const { lookup, minRuns } = this.options;
-    return new Region(words, head, lookup, this.locator(origin, mode), this.indirectTargets(mode), others, minRuns);
+    return new Region(words, head, lookup, this.locator(origin, mode), this.indirectTargets(mode), room, minRuns);
   }
 
   /** Takes requests out of the queue, and sees that the blocks they lead to end where loops begin. A head may be a new block then. */
@@ -324,6 +337,7 @@ export class Jit {
       head,
       members: [...new Set(region.blocks)],
       size: region.blocks.length,
+      room: region.maxOps,
       slot,
       fillsTlb: region.fillsTlb,
       origin,

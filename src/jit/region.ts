@@ -15,6 +15,10 @@ export const MAX_REGION_BLOCKS = 400;
 export const MAX_REGION_OPS = 12000;
 /** The same for a head that is already part of so many other regions; the last number is for all above. */
 const OPS_BY_OTHERS = [MAX_REGION_OPS, 6000, 2000, 2000, 600];
+/** Ops that the region of such a head may have: it compiles the same code once more. */
+export function roomOf(others: number): number {
+  return OPS_BY_OTHERS[Math.min(others, OPS_BY_OTHERS.length - 1)] as number;
+}
 
 const HOST = (BLOCK.at['host'] as number) / 4;
 const MODE = (BLOCK.at['mode'] as number) / 4;
@@ -109,7 +113,6 @@ export class Region {
   narrow = false;
   private readonly indexOf = new Map<number, number>();
   private totalOps = 0;
-  private readonly maxOps: number;
   private indirectEdges = 0;
 
   constructor(
@@ -118,12 +121,11 @@ export class Region {
     private readonly lookup: BlockLookup,
     private readonly locate: Locate | undefined = undefined,
     private readonly indirectTargets: IndirectTargets = () => [],
-    /** Other regions that the head is in: the more, the smaller this one, as it compiles the same code once more. */
-    others = 0,
+    /** Ops it may have. */
+    readonly maxOps = MAX_REGION_OPS,
     /** Blocks that have run less often stay outside. */
     private readonly minRuns = 0,
   ) {
-    this.maxOps = OPS_BY_OTHERS[Math.min(others, OPS_BY_OTHERS.length - 1)] as number;
     this.mode = words[head / 4 + MODE] as number;
     this.fillsTlb = (words[head / 4 + SIDE_EXITS] as number) >= MANY_SIDE_EXITS;
     this.add(head, 0, 0);
@@ -257,6 +259,11 @@ export class Region {
     if (block === 0 || this.isCold(block) || !this.isLeaf(block)) return false;
     const last = (block + BLOCK.size) / 4 + ((this.words[block / 4 + OPS_COUNT] as number) - 1) * 4;
     return isReturn(this.words[last] as number, this.words[last + 2] as number);
+  }
+
+  /** Whether a block is a member, not only as a part of a callee. */
+  holds(block: number): boolean {
+    return this.indexOf.has(block);
   }
 
   /** Where the `goto` or call of block b at word w leads; of a call, the way back. */
