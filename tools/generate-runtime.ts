@@ -137,7 +137,8 @@ function interpreter(): string {
   const bodies = [...INTERPRETER_CASES].map(([name, body]) => `case ${OP[name]}: ${body} break; // ${name}`);
   const imports = [
     "import { callHelper, callVectorHelper } from './helpers';",
-    "import { ldU8, ldU16, ldU32, probeModify, stU8, stU16, stU32 } from '../core/memory';",
+    "import { TLB_READ, TLB_WRITE } from './layout';",
+    "import { entryIn, hostIn, ldU8, ldU16, ldU32, probeModify, stU8, stU16, stU32, tagOf } from '../core/memory';",
     "import { raiseMisaligned } from '../x86/hooks';",
   ];
   const marker = /^ *\/\/ INTERPRETER_CASES.*$/m;

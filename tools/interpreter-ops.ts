@@ -100,18 +100,29 @@ for (const c of CONDS) {
 }
 sets('sel', `${A} !== 0 ? ${B} : load<u64>(cpu + (<usize>${IMM32} << 3))`);
 
+/**
+ * An access: where the TLB has the page, `hit` does it at linear-memory address `host`; else `miss` with linear address `at`. In
+ * line, as the call and the look for a fault cost as much as the access.
+ */
+const access = (bits: number, field: 'TLB_READ' | 'TLB_WRITE', hit: string, miss: string): string =>
+  `{ const at = ${ADDRESS}; const entry = entryIn(tlb, at); if (load<u64>(entry + ${field}) === tagOf(cpu, at, ${bits / 8})) {` +
+  ` const host = hostIn(entry, at); ${hit} } else { ${miss} ${CHECK} } }`;
+const loads = (bits: 8 | 16 | 32 | 64, extended: string): string => {
+  const miss = `const value = ldU${bits}(cpu, at, mmu); if (!load<u32>(cpu + VCPU_FAULT_PENDING)) set(cpu, ip, ${extended});`;
+  return access(bits, 'TLB_READ', `const value = <u64>load<u${bits}>(host); set(cpu, ip, ${extended});`, miss);
+};
 for (const w of [8, 16, 32] as const) {
-  op(`ld${w}u`, `{ const value = ldU${w}(cpu, ${ADDRESS}, mmu); ${CHECK} set(cpu, ip, value); }`);
-  op(`ld${w}s`, `{ const value = ldU${w}(cpu, ${ADDRESS}, mmu); ${CHECK} set(cpu, ip, <u64>(<i64>(<i${w}>value))); }`);
+  op(`ld${w}u`, loads(w, 'value'));
+  op(`ld${w}s`, loads(w, `<u64>(<i64>(<i${w}>value))`));
 }
-op('ld64', `{ const value = ldU64(cpu, ${ADDRESS}, mmu); ${CHECK} set(cpu, ip, value); }`);
+op('ld64', loads(64, 'value'));
 for (const w of [8, 16, 32, 64] as const) {
   const probe = `if (!probeModify(cpu, at, ${w / 8}, mmu)) return faultAt(cpu, ip, blockPc);`;
   op(
     `ldm${w}`,
     `{ const at = ${ADDRESS}; ${probe} const value = ldU${w}(cpu, at, mmu); ${CHECK} set(cpu, ip, value); }`,
   );
-  op(`st${w}`, `stU${w}(cpu, ${ADDRESS}, ${B}, mmu); ${CHECK}`);
+  op(`st${w}`, access(w, 'TLB_WRITE', `store<u${w}>(host, <u${w}>${B});`, `stU${w}(cpu, at, ${B}, mmu);`));
 }
 for (const w of [128, 256] as const) {
   const aligned = `if (at & ${w / 8 - 1}) { raiseMisaligned(cpu); return faultAt(cpu, ip, blockPc); }`;

@@ -46,7 +46,7 @@ import { MODE_BREAKPOINTS, MODE_CS_BASE, MODE_SINGLE } from '../generated/x86';
 import { flagCondition } from '../x86/flags';
 import { hot } from './env';
 import { jumpEntry } from './jump-cache';
-import { ldU64, probeRead, probeWrite, stU64 } from './memory';
+import { ldU64, probeRead, probeWrite, stU64, tlbOf } from './memory';
 
 /** Results of `interpret`: look the pc up again; deliver the pending fault; ExitReason + RUN_EXIT. */
 export const RUN_DISPATCH: u32 = 0;
@@ -183,6 +183,7 @@ export function store256(cpu: usize, from: usize, at: u64, mmu: u32): void {
 export function interpret(cpu: usize, block: usize, start: usize, stop: u64): u32 {
   const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
   const mmu = load<u32>(cpu + VCPU_MMU_INDEX);
+  const tlb = tlbOf(cpu, mmu);
   const icount = load<u32>(machine + MACHINE_ICOUNT);
   // Elsewhere the dispatcher has more to do between blocks.
   const plain: bool =

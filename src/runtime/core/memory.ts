@@ -229,14 +229,24 @@ export function physSt64(cpu: usize, phys: u64, value: u64): void {
 /** Where the host pages of the entries lie, behind the tables. */
 const TLB_HOSTS: usize = <usize>(MMU_MODES * TLB_ENTRIES) * TLB_SIZE;
 
+/** The TLB of an MMU mode. */
+export function tlbOf(cpu: usize, mmu: u32): usize {
+  return <usize>load<u32>(cpu + VCPU_TLB) + <usize>(mmu * TLB_ENTRIES) * TLB_SIZE;
+}
+/** Its entry for a linear address. */
+export function entryIn(tlb: usize, linear: u64): usize {
+  return tlb + <usize>(<u32>(linear >> 12) & (TLB_ENTRIES - 1)) * TLB_SIZE;
+}
 function entryOf(cpu: usize, linear: u64, mmu: u32): usize {
-  return (
-    <usize>load<u32>(cpu + VCPU_TLB) + <usize>(mmu * TLB_ENTRIES + (<u32>(linear >> 12) & (TLB_ENTRIES - 1))) * TLB_SIZE
-  );
+  return entryIn(tlbOf(cpu, mmu), linear);
+}
+/** Linear-memory address that a linear address has by its entry. */
+export function hostIn(entry: usize, linear: u64): usize {
+  return <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
 }
 
 /** Tag of an access of `size` bytes: matches no entry when it crosses its page. */
-function tagOf(cpu: usize, linear: u64, size: u32): u64 {
+export function tagOf(cpu: usize, linear: u64, size: u32): u64 {
   return ((linear + <u64>(size - 1)) & PAGE_MASK) | <u64>load<u32>(cpu + VCPU_TLB_GENERATION);
 }
 
@@ -393,7 +403,7 @@ export function fillForRegion(cpu: usize, linear: u64, size: u32, access: u32): 
 function cachedHost(cpu: usize, linear: u64, field: usize, mmu: u32): usize {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + field) !== tagOf(cpu, linear, 1)) return 0;
-  return <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
+  return hostIn(entry, linear);
 }
 
 function slowLoad(cpu: usize, linear: u64, size: u32, mmu: u32): u64 {
@@ -417,7 +427,7 @@ function slowLoad(cpu: usize, linear: u64, size: u32, mmu: u32): u64 {
   }
   const entry = entryOf(cpu, linear, mmu);
   if (revive(cpu, linear, mmu) && load<u64>(entry + TLB_READ) === tagOf(cpu, linear, size)) {
-    return readHost(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), size);
+    return readHost(hostIn(entry, linear), size);
   }
   if (!fill(cpu, linear, ACCESS_READ, mmu)) return 0;
   const phys = walkPhys;
@@ -437,28 +447,28 @@ function slowLoadPart(cpu: usize, linear: u64, bytes: u32, mmu: u32): u64 {
 export function ldU8(cpu: usize, linear: u64, mmu: u32): u64 {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_READ) === tagOf(cpu, linear, 1)) {
-    return <u64>load<u8>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear));
+    return <u64>load<u8>(hostIn(entry, linear));
   }
   return slowLoad(cpu, linear, 1, mmu);
 }
 export function ldU16(cpu: usize, linear: u64, mmu: u32): u64 {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_READ) === tagOf(cpu, linear, 2)) {
-    return <u64>load<u16>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear));
+    return <u64>load<u16>(hostIn(entry, linear));
   }
   return slowLoad(cpu, linear, 2, mmu);
 }
 export function ldU32(cpu: usize, linear: u64, mmu: u32): u64 {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_READ) === tagOf(cpu, linear, 4)) {
-    return <u64>load<u32>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear));
+    return <u64>load<u32>(hostIn(entry, linear));
   }
   return slowLoad(cpu, linear, 4, mmu);
 }
 export function ldU64(cpu: usize, linear: u64, mmu: u32): u64 {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_READ) === tagOf(cpu, linear, 8)) {
-    return load<u64>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear));
+    return load<u64>(hostIn(entry, linear));
   }
   return slowLoad(cpu, linear, 8, mmu);
 }
@@ -491,11 +501,11 @@ function slowStore(cpu: usize, linear: u64, size: u32, value: u64, mmu: u32): vo
   }
   const entry = entryOf(cpu, linear, mmu);
   if (revive(cpu, linear, mmu) && load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, size)) {
-    writeHost(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), size, value);
+    writeHost(hostIn(entry, linear), size, value);
     return;
   }
   if (load<u32>(entry + TLB_FLAGS) & TLBFLAG_WATCHED && load<u64>(entry + TLB_READ) === tagOf(cpu, linear, size)) {
-    const host = <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
+    const host = hostIn(entry, linear);
     const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
     if (hitsRunningCode(machine, host, size)) {
       store<u32>(cpu + VCPU_FAULT_PENDING, FAULT_RESTART);
@@ -527,25 +537,25 @@ function restarts(cpu: usize, phys: u64, size: u32): bool {
 export function stU8(cpu: usize, linear: u64, value: u64, mmu: u32): void {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, 1)) {
-    store<u8>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), <u8>value);
+    store<u8>(hostIn(entry, linear), <u8>value);
   } else slowStore(cpu, linear, 1, value, mmu);
 }
 export function stU16(cpu: usize, linear: u64, value: u64, mmu: u32): void {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, 2)) {
-    store<u16>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), <u16>value);
+    store<u16>(hostIn(entry, linear), <u16>value);
   } else slowStore(cpu, linear, 2, value, mmu);
 }
 export function stU32(cpu: usize, linear: u64, value: u64, mmu: u32): void {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, 4)) {
-    store<u32>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), <u32>value);
+    store<u32>(hostIn(entry, linear), <u32>value);
   } else slowStore(cpu, linear, 4, value, mmu);
 }
 export function stU64(cpu: usize, linear: u64, value: u64, mmu: u32): void {
   const entry = entryOf(cpu, linear, mmu);
   if (load<u64>(entry + TLB_WRITE) === tagOf(cpu, linear, 8)) {
-    store<u64>(<usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear), value);
+    store<u64>(hostIn(entry, linear), value);
   } else slowStore(cpu, linear, 8, value, mmu);
 }
 
@@ -571,7 +581,7 @@ export function probeModify(cpu: usize, linear: u64, bytes: u32, mmu: u32): bool
   const wanted = tagOf(cpu, linear, bytes);
   if (load<u64>(entry + TLB_WRITE) === wanted) return true;
   if (load<u32>(entry + TLB_FLAGS) & TLBFLAG_WATCHED && load<u64>(entry + TLB_READ) === wanted) {
-    const host = <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
+    const host = hostIn(entry, linear);
     if (!hitsRunningCode(<usize>load<u32>(cpu + VCPU_MACHINE), host, bytes)) return true;
     store<u32>(cpu + VCPU_FAULT_PENDING, FAULT_RESTART);
     return false;
@@ -609,7 +619,7 @@ export function bulkRead(cpu: usize, linear: u64, mmu: u32): usize {
     if (!alive && !fill(cpu, linear, ACCESS_READ, mmu)) return 0;
     if (load<u64>(entry + TLB_READ) !== tagOf(cpu, linear, 1)) return 0;
   }
-  return <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
+  return hostIn(entry, linear);
 }
 
 /** The same for bulk writes; 0 also when writes to the page must be seen one by one. */
@@ -620,7 +630,7 @@ export function bulkWrite(cpu: usize, linear: u64, mmu: u32): usize {
     if (!alive && !fill(cpu, linear, ACCESS_WRITE, mmu)) return 0;
     if (load<u64>(entry + TLB_WRITE) !== tagOf(cpu, linear, 1)) return 0;
   }
-  return <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
+  return hostIn(entry, linear);
 }
 
 /** Linear-memory address of the code at `linear`; 0: a fault is recorded, 1: the code is not in RAM or ROM. */
@@ -635,5 +645,5 @@ export function fetchHost(cpu: usize, linear: u64): usize {
       return host ? host : 1;
     }
   }
-  return <usize>(load<u32>(entry + TLB_ADDEND) + <u32>linear);
+  return hostIn(entry, linear);
 }
