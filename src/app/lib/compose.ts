@@ -16,6 +16,7 @@ import type { CpuConfig } from '../../guest/x86/cpu-models.js';
 import { type CpuTopology, installCpu } from '../../guest/x86/cpuid-leaves.js';
 import { X86Registers } from '../../guest/x86/registers.js';
 import { NodeEventLoop } from '../../host/node/event-loop.js';
+import { adviseHugePages } from '../../host/node/huge-pages.js';
 import { runtimeModule } from '../../host/node/runtime-module.js';
 import { startTicker } from '../../host/node/ticker.js';
 import { monotonicNs, NODE_TIME } from '../../host/node/time-source.js';
@@ -96,6 +97,7 @@ export function compose(c: Composition): Composed {
     startTicker,
     monotonic: monotonicNs,
   });
+  adviseHugePages(accelerator.memory);
   const icount = c.icount && new InstructionClock(() => accelerator.executed, c.icount.shift, c.icount.sleep);
   if (icount) clocks.driveVirtual(() => icount.now());
   else if (c.accelerator !== 'kvm') {

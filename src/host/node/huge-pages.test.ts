@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+import { adviseHugePages } from './huge-pages.js';
+
+const MIB = 2 ** 20;
+
+/** What the kernel says of a setting, or that it has none. */
+function setting(): string {
+  try {
+    return readFileSync('/sys/kernel/mm/transparent_hugepage/enabled', 'utf8');
+  } catch {
+    return 'always madvise [never]';
+  }
+}
+
+function hasKoffi(): boolean {
+  try {
+    createRequire(import.meta.url).resolve('koffi');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const hugeKib = (): number =>
+  readFileSync('/proc/self/smaps', 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('AnonHugePages:'))
+    .reduce((sum, line) => sum + Number(/\d+/.exec(line)?.[0]), 0);
+
+const skip = !hasKoffi()
+  ? 'koffi is not installed'
+  : setting().includes('[never]') && 'this kernel gives no huge pages';
+
+test('memory that grows after the advice is in huge pages', { skip }, () => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+  adviseHugePages(memory);
+  const before = hugeKib();
+  memory.grow((64 * MIB) / 65536);
+  const bytes = new Uint8Array(memory.buffer);
+  for (let at = 0; at < bytes.length; at += 4096) bytes[at] = 1;
+  // A host whose memory is in pieces may not have them all.
+  assert.ok(hugeKib() - before >= 8 * 1024);
+});
