@@ -44,6 +44,14 @@ interface Wait {
   readonly done: (error?: Error) => void;
 }
 
+/** Of all threads of a process so far. */
+export function processorSeconds(pid: number): number {
+  // proc(5): the fields behind the command's name; utime and stime are the 14th and 15th of all.
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
 export class Guest {
   private text = '';
   private complaints = '';
@@ -81,10 +89,7 @@ export class Guest {
 
   /** Of all the process's threads, user and system. */
   get processorSeconds(): number {
-    // proc(5): the fields behind the command's name; utime and stime are the 14th and 15th of all.
-    const stat = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / TICKS;
+    return processorSeconds(this.child.pid!);
   }
 
   /** Resolves when `text` has come since the last command, with the age then. */
