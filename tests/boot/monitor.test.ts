@@ -93,3 +93,26 @@ test('help knows what there is', () => {
   assert.throws(() => vm.monitor('help info nothing'), /unknown command: 'info nothing'/);
   assert.equal(vm.monitor('info kvm'), 'kvm support: disabled\n');
 });
+
+test('drives come, grow and go while the machine is there', async () => {
+  fs.writeFileSync(at('disk.img'), Buffer.alloc(64 * KIB));
+  assert.equal(await vm.monitorAsync(`drive_add 0 if=none,id=hot,file=${at('disk.img')},format=raw`), 'OK\n');
+  assert.match(vm.monitor('info block'), /^hot: .*disk\.img \(raw\)$/m);
+  vm.monitor('device_add virtio-blk-pci,drive=hot,id=plugged');
+  assert.match(vm.monitor('info qtree'), /dev: virtio-blk-pci, id "plugged"/);
+  await vm.monitorAsync('block_resize hot 1M');
+  assert.equal(fs.statSync(at('disk.img')).size, 1 << 20);
+  await vm.monitorAsync('block_resize hot 2');
+  assert.equal(fs.statSync(at('disk.img')).size, 2 << 20);
+  await assert.rejects(vm.monitorAsync('block_resize hot lots'), /size expected/);
+  await assert.rejects(vm.monitorAsync('block_resize none 1M'), /Device 'none' not found/);
+  await assert.rejects(vm.monitorAsync(`drive_add 0 if=none,id=hot,file=${at('disk.img')}`), /Duplicate ID 'hot'/);
+  await assert.rejects(vm.monitorAsync(`drive_add 0 if=ide,file=${at('disk.img')}`), /Can't hot-add drive to type ide/);
+  await assert.rejects(vm.monitorAsync(`drive_add 0 if=none,file=${at('missing')}`), /No such file or directory/);
+  await vm.monitorAsync('drive_del hot');
+  assert.doesNotMatch(vm.monitor('info block'), /hot/);
+  await assert.rejects(vm.monitorAsync('drive_del hot'), /Device 'hot' not found/);
+  // The image is nobody's now.
+  await vm.monitorAsync(`drive_add 0 if=none,id=hot,file=${at('disk.img')},format=raw`);
+  await vm.monitorAsync('drive_del hot');
+});

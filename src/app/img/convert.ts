@@ -49,6 +49,8 @@ export async function convert(c: Command): Promise<number> {
         await c.open(name, {
           readOnly: true,
           cache: c.cache('T', 'writeback'),
+          // What comes next is read while something is written.
+          beside: true,
           ...(format !== undefined && { format }),
         }),
       );
@@ -147,28 +149,56 @@ interface CopyOptions {
 
 async function copy(sources: readonly Source[], target: FormatNode, o: CopyOptions): Promise<void> {
   const unit = o.compress ? (target.compressedUnit ?? 65536) : SECTOR;
-  const buffer = new Uint8Array(Math.max(BUFFER, unit));
+  const size = Math.max(BUFFER, unit);
+  const buffers = [new Uint8Array(size), new Uint8Array(size)];
+  const pieces = piecesOf(sources, size, unit);
+  const begin = ({ value: piece, done }: IteratorResult<Piece, void>): Begun | null => {
+    if (done || !piece) return null;
+    if (piece.zero && !(o.sparse === 0 && !o.compress)) return { ...piece, data: null, reading: undefined };
+    const data = buffers.reverse()[0]!.subarray(0, piece.length);
+    const reading = readAll(sources, piece.at, data, o);
+    reading.catch(() => {}); // Told when it is this piece's turn.
+    return { ...piece, data, reading };
+  };
+  let ahead = begin(await pieces.next());
+  while (ahead) {
+    const { at, length, data, reading } = ahead;
+    await reading;
+    ahead = begin(await pieces.next());
+    if (data === null) {
+      if (o.base) {
+        if (!(await baseIsZero(o.base, at, length))) await target.writeZeroes(at, length, true);
+      } else if (!o.zeroed) await target.writeZeroes(at, length, true);
+    } else if (o.compress) await writeCompressed(target, at, data, unit, o);
+    else if (o.base) await writeDifferent(o.base, target, at, data);
+    else await writeSparse(target, at, data, o);
+    o.progress(at + length);
+  }
+  await o.base?.close();
+}
+
+interface Piece {
+  readonly at: number;
+  readonly length: number;
+  readonly zero: boolean;
+}
+
+interface Begun extends Piece {
+  /** Null for what need not be read. */
+  readonly data: Uint8Array | null;
+  readonly reading: Promise<void> | undefined;
+}
+
+async function* piecesOf(sources: readonly Source[], most: number, unit: number): AsyncGenerator<Piece, void> {
   const end = sources.reduce((sum, s) => sum + s.node.length, 0);
   let extent: Extent | null = null;
   for (let at = 0; at < end; ) {
     // What is known of a long stretch is not asked again for each piece of it.
     if (!extent || at >= extent.end) extent = await extentAt(sources, at);
-    const piece = nextPiece(extent, at, buffer.length, unit, end);
-    if (piece.zero && !(o.sparse === 0 && !o.compress)) {
-      if (o.base) {
-        if (!(await baseIsZero(o.base, at, piece.length))) await target.writeZeroes(at, piece.length, true);
-      } else if (!o.zeroed) await target.writeZeroes(at, piece.length, true);
-    } else {
-      const data = buffer.subarray(0, piece.length);
-      await readAll(sources, at, data, o);
-      if (o.compress) await writeCompressed(target, at, data, unit, o);
-      else if (o.base) await writeDifferent(o.base, target, at, data);
-      else await writeSparse(target, at, data, o);
-    }
+    const piece = nextPiece(extent, at, most, unit, end);
+    yield { at, ...piece };
     at += piece.length;
-    o.progress(at);
   }
-  await o.base?.close();
 }
 
 interface Extent {

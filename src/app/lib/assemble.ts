@@ -183,9 +183,9 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   });
   built = composed;
   store.add(composed.machine);
-  for (const drive of drives.values()) {
+  images.adopt((drive) => {
     drive.onStop = () => composed.machine.lifecycle.pause('io-error');
-  }
+  });
   composed.machine.lifecycle.stateChanged.subscribe((state) => {
     if (state === 'running') for (const drive of drives.values()) drive.resume();
   });
@@ -195,7 +195,9 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     guest: X86_64,
     ramBytes: machine.ramBytes,
     backends,
-    drives: [...drives.values()],
+    get drives() {
+      return [...drives.values()];
+    },
     images,
     monitorPorts,
     roms: firmware
@@ -211,7 +213,13 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     dispose: () => store.dispose(),
   };
   const saving = store.add(new Saving(assembled));
-  return { ...assembled, saving };
+  return {
+    ...assembled,
+    get drives() {
+      return assembled.drives;
+    },
+    saving,
+  };
 }
 
 /** The option that asked for the port or drive with this id. */

@@ -8,6 +8,7 @@ import type { BlockNode } from '../../block/node.js';
 import { openImage } from '../../block/open.js';
 import { OverlayNode } from '../../block/overlay.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
+import { addDrive } from '../options/drives.js';
 import { blamed } from '../options/parse.js';
 import type { DriveRequest, Wishes } from '../options/wishes.js';
 
@@ -28,7 +29,55 @@ export class Images {
   /** What each drive has, unless the user has changed its medium. */
   readonly #nodes = new Map<string, BlockNode>();
 
+  #adopted: (drive: Drive) => void = () => {};
+
   private constructor(private readonly wishes: Wishes) {}
+
+  /** `use` is shown every drive, now and when one comes. */
+  adopt(use: (drive: Drive) => void): void {
+    this.#adopted = use;
+    for (const drive of this.drives.values()) use(drive);
+  }
+
+  /** `text`: as behind -drive, with if=none; a device may use the drive then. Throws UserError. */
+  async add(text: string): Promise<void> {
+    const asked: Wishes = { ...this.wishes, drives: [] };
+    if (addDrive(asked, text, '') !== undefined) throw new UserError('drive options are listed by -drive help');
+    const request = asked.drives[0]!;
+    if (request.interface !== 'none') {
+      throw new UserError(`Can't hot-add drive to type ${request.interface}: use if=none, and device_add`);
+    }
+    const id = request.id!;
+    const refuseTwice = (): void => {
+      if (this.drives.has(id)) throw new UserError(`Duplicate ID '${id}' for drive`);
+    };
+    refuseTwice();
+    const { node, options } = await openOne(this.wishes, request, false);
+    try {
+      // Two may have been asked for at a time.
+      refuseTwice();
+    } catch (error) {
+      await node?.close();
+      throw error;
+    }
+    const drive = new Drive(node, options);
+    this.drives.set(id, drive);
+    if (node) this.#nodes.set(id, node);
+    this.wishes.drives.push(request);
+    this.#adopted(drive);
+  }
+
+  /** Closes an image. A device that uses the drive is left without a medium. */
+  async remove(id: string): Promise<void> {
+    const drive = this.drives.get(id);
+    if (!drive) throw new UserError(`Device '${id}' not found`);
+    this.drives.delete(id);
+    this.#nodes.delete(id);
+    const { drives } = this.wishes;
+    const asked = drives.findIndex((request) => request.id === id);
+    if (asked >= 0) drives.splice(asked, 1);
+    await drive.close();
+  }
 
   /** A machine that waits for its state leaves the images to the one that sends it. Throws UserError. */
   static async open(wishes: Wishes): Promise<Images> {

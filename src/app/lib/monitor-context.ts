@@ -53,7 +53,11 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
       const physical = accelerator.runtime.debugTranslate(accelerator.vcpus[cpu]!.state, BigInt.asIntN(64, linear));
       return physical === -1n ? undefined : BigInt.asUintN(64, physical);
     },
-    drives: m.drives,
+    get drives() {
+      return m.drives;
+    },
+    addDrive: (text) => m.images.add(text),
+    removeDrive: (id) => m.images.remove(id),
     openMedium: (file, format, readOnly) =>
       openImage(NODE_BLOCK_HOST, { file, readOnly, ...(format !== undefined && { format }) }),
     chardevs: () => m.backends.list(),

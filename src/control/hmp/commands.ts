@@ -6,7 +6,7 @@ import { keyCombination } from '../../display/keys.js';
 import { toPng, toPpm } from '../../display/screendump.js';
 import { type BalloonControl, balloonOf } from '../../machine/balloon.js';
 import type { Session } from './context.js';
-import { blockResize, change, eject } from './drive-commands.js';
+import { blockResize, change, driveAdd, driveDel, eject } from './drive-commands.js';
 import { infoIrq, infoLapic, infoPci, infoPic } from './info-hardware.js';
 import { infoExits, infoKvm } from './info-kvm.js';
 import { infoBlock, infoBlockStats, infoChardev, infoJit, infoMtree, infoQtree, infoRoms } from './info-machine.js';
@@ -243,6 +243,8 @@ export const COMMANDS: readonly Command[] = [
     s.addDevice(text),
   ),
   row('device_del', 'device', 'unplug a device as soon as the guest lets it go', (s, text) => s.removeDevice(text)),
+  row('drive_add', '[place] if=none[,file=file][,id=name]...', 'add a drive for device_add, as -drive', driveAdd),
+  row('drive_del', 'device', 'close the image of a drive', driveDel),
   row('eject', '[-f] device', 'take the medium out of a drive (-f: also from a locked one)', eject),
   row('gva2gpa', 'addr', 'show the physical address of a virtual one', guestPhysical),
   row('help|?', '[cmd]', 'show the commands', help),
@@ -323,7 +325,8 @@ export function complete(s: Session, text: string): string[] {
   if (parts.length === 1) candidates = names(COMMANDS);
   else if (parts.length === 2 && (command === 'info' || command === 'help')) {
     candidates = command === 'info' ? names(INFO) : names(COMMANDS);
-  } else if (command === 'eject' || command === 'change') candidates = s.drives.map((d) => d.id);
+  } else if (['eject', 'change', 'drive_del', 'block_resize'].includes(command!))
+    candidates = s.drives.map((d) => d.id);
   else if (command === 'trace-event')
     candidates = parts.length === 2 ? s.traceEvents.map((e) => e.name) : ['on', 'off'];
   return candidates.filter((c) => c.startsWith(word)).sort();

@@ -55,6 +55,9 @@ export interface MonitorContext {
   /** Guest-physical address of a linear one on a vCPU; undefined where nothing is mapped. */
   translate(cpu: number, linear: bigint): bigint | undefined;
   readonly drives: readonly Drive[];
+  /** `drive_add`, `drive_del`: `text` as after -drive, with if=none. Fail with UserError. */
+  addDrive(text: string): Promise<void>;
+  removeDrive(id: string): Promise<void>;
   /** Opens an image for `change`. Fails with UserError. */
   openMedium(file: string, format: string | undefined, readOnly: boolean): Promise<BlockNode>;
   chardevs(): readonly { readonly id: string; readonly backend: CharBackend }[];

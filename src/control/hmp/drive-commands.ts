@@ -43,3 +43,18 @@ export async function blockResize(s: Session, text: string): Promise<void> {
   const power = suffix === '' ? DEFAULT_POWER : SUFFIXES.indexOf(suffix!.toUpperCase());
   await driveNamed(s, id).resize(Math.floor(Number(number) * 1024 ** power));
 }
+
+/** A place on a bus comes first in old scripts: it says nothing to a drive with if=none. */
+export async function driveAdd(s: Session, text: string): Promise<void> {
+  const all = words(text).filter((word) => word !== '-n');
+  const options = all.at(-1);
+  if (options === undefined || all.length > 2) throw new Usage('drive_add: options of a drive expected', 'drive_add');
+  await s.addDrive(options);
+  s.print('OK\n');
+}
+
+export async function driveDel(s: Session, text: string): Promise<void> {
+  const [id] = words(text);
+  if (id === undefined) throw new Usage('drive_del: block device name expected', 'drive_del');
+  await s.removeDrive(id);
+}
