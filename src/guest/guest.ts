@@ -19,10 +19,9 @@ export interface GuestTranslator {
   readonly instructions: number;
   /**
    * Translates the block at linear-memory address `host` under `mode`. `page2` is where its code goes on after the page,
-   * 0: unknown. The block ends before an instruction, but for its first, at one of `stops` (linear-memory addresses). Returns
-   * false when the first instruction straddles and `page2` is 0.
+   * 0: unknown. Returns false when the first instruction straddles and `page2` is 0.
    */
-  translate(host: number, mode: number, page2: number, stops?: ReadonlySet<number>): boolean;
+  translate(host: number, mode: number, page2: number): boolean;
 }
 
 export type IsBlock = (host: number, mode: number) => boolean;

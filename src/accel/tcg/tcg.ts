@@ -106,8 +106,8 @@ export class TcgAccelerator implements Accelerator, Disturbed {
   #coldAccess = 0;
   /** When the oldest hot region head that waits for compilation was first seen to, 0: none waits. */
   #hotSince = 0;
-  /** Where loops begin that blocks end before, by page (linear-memory address / 4096). */
-  readonly #stops = new Map<number, Set<number>>();
+  /** Where loops begin that blocks were made to end before: once is enough, and code may overlap so that it brings nothing. */
+  readonly #loops = new Set<number>();
   /** Someone asked for the end of the running slice. */
   #kicked = false;
 
@@ -345,7 +345,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
   resetCode(): void {
     this.runtime.resetCode(this.layout.machine, this.layout.pages);
     this.#next = this.layout.code;
-    this.#stops.clear();
+    this.#loops.clear();
     this.jit.reset();
   }
 
@@ -527,11 +527,9 @@ export class TcgAccelerator implements Accelerator, Disturbed {
   #split(head: number, blocks: readonly number[]): boolean {
     const words = this.#words;
     const field = (block: number, name: string): number => words[(block + at(BLOCK, name)) >>> 2] as number;
-    const host = field(head, 'host') >>> 0;
-    const page = host >>> 12;
-    const stops = this.#stops.get(page) ?? new Set();
-    if (stops.has(host) || this.#next + blocks.length * MAX_BLOCK_BYTES > this.layout.codeEnd) return false;
-    this.#stops.set(page, stops.add(host));
+    const host = field(head, 'host');
+    if (this.#loops.has(host) || this.#next + blocks.length * MAX_BLOCK_BYTES > this.layout.codeEnd) return false;
+    this.#loops.add(host);
     for (const block of blocks) {
       if (field(block, 'valid') === 0 || field(block, 'host2') !== 0) continue;
       this.runtime.invalidateBlock(this.layout.machine, block);
@@ -550,7 +548,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       (at, key) => this.runtime.findBlock(this.layout.machine, at, key) !== 0,
     );
     const translator = this.#translator;
-    if (!translator.translate(host, mode, page2, this.#stops.get(host >>> 12))) return 0;
+    if (!translator.translate(host, mode, page2)) return 0;
     const { builder } = translator;
     this.log.translated?.(cpu, host, mode, translator.bytes, builder.words, builder.count);
     optimise(builder);

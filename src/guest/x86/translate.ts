@@ -38,7 +38,7 @@ export class X86Translator implements GuestTranslator {
     return this.t.b;
   }
 
-  translate(host: number, mode: number, page2: number, stops?: ReadonlySet<number>): boolean {
+  translate(host: number, mode: number, page2: number): boolean {
     const t = this.t;
     const i = t.i;
     const single = (mode & ONE_INSTRUCTION) !== 0;
@@ -68,7 +68,7 @@ export class X86Translator implements GuestTranslator {
       this.instructions++;
       at += i.length;
       if (t.ended) break;
-      if (single || at >= pageEnd || stops?.has(at) || this.isBlock(at, mode)) break;
+      if (single || at >= pageEnd || this.isBlock(at, mode)) break;
       if (this.instructions >= MAX_INSTRUCTIONS || t.b.count >= ENOUGH_OPS) break;
     }
     this.bytes = at - host;
