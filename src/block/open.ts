@@ -6,6 +6,7 @@ import type { BlockHost, CacheMode, Format, FormatNode, OpenContext } from './fo
 import { FORMATS, formatNamed } from './formats.js';
 import { MemoryNode } from './memory.js';
 import type { BlockNode } from './node.js';
+import { fromJsonName, isJsonName } from './options-name.js';
 import { OverlayNode } from './overlay.js';
 import { openProtocol } from './protocols.js';
 
@@ -44,6 +45,15 @@ export async function openImage(host: BlockHost, options: OpenOptions): Promise<
 
 async function openChain(host: BlockHost, options: OpenOptions, above: readonly string[]): Promise<BlockNode> {
   const { file: filename } = options;
+  if (isJsonName(filename)) {
+    const { file, format, options: own } = fromJsonName(filename);
+    if (format !== undefined && options.format !== undefined && format !== options.format) {
+      throw new UserError(`Driver specified twice: '${format}' and '${options.format}'`);
+    }
+    const chosen = format ?? options.format;
+    const named = { ...options, file, options: { ...options.options, ...own } };
+    return openChain(host, { ...named, ...(chosen !== undefined && { format: chosen }) }, [...above, filename]);
+  }
   if (above.includes(filename)) throw new UserError(`Backing file '${filename}' creates an infinite loop.`);
   if (above.length >= MAX_CHAIN)
     throw new UserError(`Backing chain of '${above[0]}' is longer than ${MAX_CHAIN} images`);

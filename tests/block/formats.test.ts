@@ -119,6 +119,31 @@ test('vmdk: stream-optimized images and children of others, made by us', needsQe
   }),
 );
 
+test('images named by JSON: on the command line, and as backing files in images that either made', needsQemu, () =>
+  inScratch(async (folder) => {
+    const at = (name: string): string => path.join(folder, name);
+    const bytes = new Uint8Array(SIZE).map((_, i) => (i >> 13) % 7);
+    fs.writeFileSync(at('raw'), bytes);
+    qemuImg('convert', '-f', 'raw', '-O', 'qcow2', at('raw'), at('base'));
+    const named = `json:${JSON.stringify({ driver: 'qcow2', file: { driver: 'file', filename: at('base') } })}`;
+    const dotted = `json:${JSON.stringify({ driver: 'raw', 'file.filename': at('raw') })}`;
+    await img('convert', '-O', 'raw', named, at('out'));
+    qemuImg('compare', '-f', 'raw', '-F', 'raw', at('out'), at('raw'));
+    await img('compare', named, dotted);
+    qemuImg('create', '-q', '-f', 'qcow2', '-b', named, '-F', 'qcow2', at('theirs'));
+    await img('create', '-q', '-f', 'qcow2', '-b', named, '-F', 'qcow2', at('ours'), String(SIZE));
+    for (const top of ['theirs', 'ours']) {
+      await img('compare', '-f', 'qcow2', '-F', 'raw', at(top), at('raw'));
+      qemuImg('compare', '-f', 'qcow2', '-F', 'raw', at(top), at('raw'));
+    }
+    await assert.rejects(open('json:{'), /no JSON/);
+    await assert.rejects(open('json:{"driver":"qcow2"}'), /give file\.filename/);
+    const loop = `json:${JSON.stringify({ driver: 'qcow2', 'file.filename': at('loop') })}`;
+    qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', loop, '-F', 'qcow2', at('loop'), String(SIZE));
+    await assert.rejects(open(at('loop')), /infinite loop/);
+  }),
+);
+
 test('dmg: stored, zero and packed chunks, as qemu-img reads them', needsQemu, () =>
   inScratch(async (folder) => {
     const sectors = 64;

@@ -3,6 +3,7 @@ import { UserError } from '../../base/errors.js';
 import { CACHE_MODES, type CacheMode, type FormatNode } from '../../block/format.js';
 import type { BlockNode } from '../../block/node.js';
 import { type OpenOptions, openImage } from '../../block/open.js';
+import { fromPairs } from '../../block/options-name.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { secretBytes } from '../../host/node/secret.js';
 import { keyValues, type Options } from './getopt.js';
@@ -54,7 +55,7 @@ export class Command {
 
   /** Opens by name, or by `driver=...,file.filename=...` with --image-opts. */
   async open(name: string, more: Partial<OpenOptions> = {}): Promise<FormatNode> {
-    const imageOptions = this.options.has('image-opts') ? fromImageOptions(name) : { file: name };
+    const imageOptions = this.options.has('image-opts') ? fromPairs(keyValues(name), name) : { file: name };
     const { format, ...rest } = more;
     const chosen = format ?? (imageOptions as OpenOptions).format;
     try {
@@ -89,18 +90,6 @@ export async function using<N extends BlockNode, T>(node: N, run: (node: N) => P
   }
   await node.close();
   return result;
-}
-
-function fromImageOptions(text: string): OpenOptions {
-  const pairs = keyValues(text);
-  const file = pairs.get('file.filename') ?? pairs.get('filename');
-  if (file === undefined) throw new UserError(`${text}: give file.filename=`);
-  const format = pairs.get('driver');
-  const options: Record<string, string> = {};
-  for (const [key, value] of pairs) {
-    if (!['driver', 'filename', 'file.filename', 'file.driver'].includes(key)) options[key] = value;
-  }
-  return { file, ...(format !== undefined && format !== 'file' && { format }), options };
 }
 
 /** `secret,id=s,data=...` or `file=...`, plain or base64. */
