@@ -102,6 +102,30 @@ sideBySide('create and info', [
   'create -q -f qcow2 i 1M',
 ]);
 
+sideBySide(
+  'convert: images named by options, and bitmaps that were in use when their program died',
+  [
+    'convert --image-opts driver=raw,file.driver=file,file.filename=raw -O raw out',
+    'compare raw out',
+    'create -q -f qcow2 t 1M',
+    'convert -f raw -n --target-image-opts raw driver=qcow2,file.driver=file,file.filename=t',
+    'compare raw t',
+    'convert -f raw --target-image-opts raw driver=qcow2,file.driver=file,file.filename=t',
+    'convert -f qcow2 -O qcow2 --skip-broken-bitmaps broken x',
+    'convert -f qcow2 -O qcow2 --bitmaps --skip-broken-bitmaps broken y',
+    'info y',
+    'compare broken y',
+  ],
+  (folder) => {
+    filled(folder);
+    const broken = path.join(folder, 'broken');
+    qemuImg('create', '-q', '-f', 'qcow2', broken, '1M');
+    qemuImg('bitmap', '--add', broken, 'used');
+    spawnSync('qemu-io', ['-f', 'qcow2', '-c', 'write 0 64k', '-c', 'abort', broken]);
+    qemuImg('bitmap', '--add', broken, 'whole');
+  },
+);
+
 sideBySide('what cannot be', [
   'create -f qcow2 a',
   'create -f nonsense a 1M',

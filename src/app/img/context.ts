@@ -53,9 +53,13 @@ export class Command {
     throw new UserError(`Invalid ${letter === 'T' ? 'source ' : ''}cache option: ${text}`);
   }
 
-  /** Opens by name, or by `driver=...,file.filename=...` with --image-opts. */
-  async open(name: string, more: Partial<OpenOptions> = {}): Promise<FormatNode> {
-    const imageOptions = this.options.has('image-opts') ? fromPairs(keyValues(name), name) : { file: name };
+  /** Opens by name, or by `driver=...,file.filename=...` with --image-opts, unless `byOptions` says otherwise. */
+  async open(
+    name: string,
+    more: Partial<OpenOptions> = {},
+    byOptions = this.options.has('image-opts'),
+  ): Promise<FormatNode> {
+    const imageOptions = byOptions ? fromPairs(keyValues(name), name) : { file: name };
     const { format, ...rest } = more;
     const chosen = format ?? (imageOptions as OpenOptions).format;
     try {

@@ -32,6 +32,10 @@ export async function convert(c: Command): Promise<number> {
   if (target === undefined || names.length < 1) throw new UserError('Must specify image file name');
   if (options.has('n') && (options.has('B') || options.has('F')))
     throw new UserError('-B and -F cannot be used with -n');
+  if (options.has('target-image-opts') && !options.has('n'))
+    throw new UserError('--target-image-opts requires use of -n flag');
+  if (options.has('skip-broken-bitmaps') && !options.has('bitmaps'))
+    throw new UserError('Use of --skip-broken-bitmaps requires --bitmaps');
   const sparse = options.has('S') ? sizeOption('sparse size', options.get('S')!) : DEFAULT_SPARSE;
   if (sparse % SECTOR !== 0)
     throw new UserError(
@@ -102,7 +106,12 @@ async function copyTo(
   for (const text of options.all('o')) {
     for (const [name, value] of keyValues(text)) if (name.endsWith('key-secret')) secrets[name] = value;
   }
-  const node = await c.open(target, { format: targetFormat, cache: c.cache('t', 'unsafe'), options: secrets });
+  const byOptions = options.has('target-image-opts');
+  const node = await c.open(
+    target,
+    { ...(!byOptions && { format: targetFormat }), cache: c.cache('t', 'unsafe'), options: secrets },
+    byOptions,
+  );
   return using(node, async () => {
     const compress = options.has('c') || (node.onlyCompressed ?? false);
     if (compress && !node.writeCompressed) throw new UserError(`Compression not supported for this file format`);
@@ -123,7 +132,7 @@ async function copyTo(
       note: (text) => c.error(text),
       progress: (done) => progress.at(total === 0 ? 1 : done / total),
     });
-    if (options.has('bitmaps')) await copyBitmaps(first, node);
+    if (options.has('bitmaps')) await copyBitmaps(c, first, node);
     await node.flush();
     progress.end();
     return 0;
@@ -131,7 +140,7 @@ async function copyTo(
 }
 
 async function openSame(c: Command, target: string, backing: string, format: string | undefined): Promise<BlockNode> {
-  return c.open(relativeTo(target, backing), { readOnly: true, ...(format !== undefined && { format }) });
+  return c.open(relativeTo(target, backing), { readOnly: true, ...(format !== undefined && { format }) }, false);
 }
 
 interface CopyOptions {
@@ -328,14 +337,18 @@ async function writeDifferent(base: BlockNode, target: BlockNode, at: number, da
   }
 }
 
-async function copyBitmaps(from: FormatNode, to: FormatNode): Promise<void> {
+async function copyBitmaps(c: Command, from: FormatNode, to: FormatNode): Promise<void> {
   if (!(from instanceof Qcow2Node))
     throw new UserError('This will continue to be invalid: source does not support bitmaps');
   if (!(to instanceof Qcow2Node)) throw new UserError('Format driver does not support persistent bitmaps');
   const { loadBitmaps } = await import('../../block/qcow2/bitmaps.js');
   to.bitmaps ??= [];
   for (const b of await loadBitmaps(from.image)) {
-    if (b.inconsistent) throw new UserError(`Cannot copy inconsistent bitmap '${b.name}'`);
+    if (b.inconsistent) {
+      if (!c.options.has('skip-broken-bitmaps')) throw new UserError(`Cannot copy inconsistent bitmap '${b.name}'`);
+      c.error(`warning: Skipping inconsistent bitmap '${b.name}'`);
+      continue;
+    }
     const copied = new Bitmap(b.name, b.granularityBits, to.length, b.enabled, false);
     copied.bits.set(b.bits.subarray(0, copied.bits.length));
     to.bitmaps.push(copied);

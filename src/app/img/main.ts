@@ -80,10 +80,11 @@ const COMMANDS: readonly Row[] = [
   {
     name: 'convert',
     usage:
-      '[--object objectdef] [--image-opts] [--target-is-zero] [--bitmaps] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-l snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] filename [filename2 [...]] output_filename',
+      '[--object objectdef] [--image-opts] [--target-image-opts] [--target-is-zero] [--bitmaps [--skip-broken-bitmaps]] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-l snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] filename [filename2 [...]] output_filename',
     short: 'f:O:B:CcF:o:l:S:pt:T:qnm:WUr:',
     long: {
       'source-format=': 'f',
+      'target-image-opts': undefined,
       'target-is-zero': undefined,
       bitmaps: undefined,
       salvage: undefined,
