@@ -86,6 +86,8 @@ export class Uart16550 implements Device, IoHandler, CharFrontend {
   readonly #clock: Clock;
   readonly #backend: CharBackend;
   readonly #timeout: Timer;
+  /** After a load, when the machine runs. */
+  readonly #goOn: Timer;
   readonly #one = new Uint8Array(1);
   readonly #s = powerOn();
   readonly #stateful = stateOf(this.#s, 1, undefined, () => this.#loaded(), {
@@ -102,6 +104,10 @@ export class Uart16550 implements Device, IoHandler, CharFrontend {
       this.#s.timeoutAt = -1;
       this.#s.timeoutPending = this.#fifos && this.#s.rxCount > 0;
       this.#update();
+    });
+    this.#goOn = wiring.clock.timer('uart16550 loaded', () => {
+      this.#drain();
+      this.#backend.acceptInput();
     });
     this.#backend.attach(this);
   }
@@ -389,7 +395,7 @@ export class Uart16550 implements Device, IoHandler, CharFrontend {
     if (this.#s.timeoutAt >= 0) this.#timeout.arm(this.#s.timeoutAt);
     else this.#timeout.disarm();
     this.#update();
-    this.#drain();
-    this.#backend.acceptInput();
+    // What comes in meanwhile is for the whole machine to see: interrupts before that would be lost.
+    this.#goOn.arm(this.#clock.now());
   }
 }

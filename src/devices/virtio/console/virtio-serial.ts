@@ -219,8 +219,10 @@ export class VirtioSerial extends VirtioDevice {
   protected override resumed(queue: VirtQueue, chain: Chain): void {
     const port = this.#portOf(queue.index);
     if (!port) return;
-    if (queue.index % 2 === 0) port.input = chain;
-    else {
+    if (queue.index % 2 === 0) {
+      port.input = chain;
+      port.client?.ready?.();
+    } else {
       port.output = chain;
       port.pump();
     }
