@@ -11,6 +11,8 @@ export interface Runtime {
   codeRangeWritten(machine: number, host: number, bytes: number): void;
   resetCode(machine: number, ramPages: number): void;
   clearJumpCaches(machine: number): void;
+  /** The first page from `page` to `end` that is used (1) or all zero (0); `end` when there is none. Linear addresses. */
+  findPage(page: number, end: number, used: number): number;
   flatViewChanged(): void;
   tlbFlush(cpu: number): void;
   watchWrites(machine: number, first: number, last: number): void;

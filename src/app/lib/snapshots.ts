@@ -40,7 +40,9 @@ const PIECE = 2 << 20;
 
 /** The machine's state on its way into an image. */
 export class SnapshotSink implements StateSink {
-  #piece = new Uint8Array(PIECE);
+  #piece: Uint8Array = new Uint8Array(PIECE);
+  /** Pieces that have been written, to be used again. */
+  readonly #spare: Uint8Array[] = [];
   #filled = 0;
   #position = 0;
   #last: Promise<void> = Promise.resolve();
@@ -66,12 +68,16 @@ export class SnapshotSink implements StateSink {
   }
 
   #send(): void {
-    const piece = this.#piece.subarray(0, this.#filled);
+    const whole = this.#piece;
+    const piece = whole.subarray(0, this.#filled);
     const position = this.#position;
     this.#position += piece.length;
-    this.#piece = new Uint8Array(PIECE);
+    this.#piece = this.#spare.pop() ?? new Uint8Array(PIECE);
     this.#filled = 0;
-    this.#last = this.#last.then(() => this.snapshots.writeState(position, piece));
+    this.#last = this.#last.then(async () => {
+      await this.snapshots.writeState(position, piece);
+      this.#spare.push(whole);
+    });
     this.#last.catch(() => {});
   }
 }
@@ -79,6 +85,7 @@ export class SnapshotSink implements StateSink {
 /** The state that a snapshot has. */
 export class SnapshotSource implements StateSource {
   #position = 0;
+  #buffer = new Uint8Array(0);
   #last: Promise<void> = Promise.resolve();
 
   constructor(
@@ -97,7 +104,8 @@ export class SnapshotSource implements StateSource {
         return;
       }
       // Reads of an image go by clusters, which are larger than most views.
-      const all = new Uint8Array(bytes);
+      if (this.#buffer.length < bytes) this.#buffer = new Uint8Array(bytes);
+      const all = this.#buffer.subarray(0, bytes);
       await this.state.read(position, all);
       let at = 0;
       for (const view of views) {

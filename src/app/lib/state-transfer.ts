@@ -11,6 +11,7 @@ import {
   type StateSource,
   writeState,
 } from '../../machine/saved/layout.js';
+import { PAGE, type RamBlock } from '../../machine/saved/ram-pages.js';
 import { asFields, type DeviceState, type StateValue } from '../../machine/state.js';
 import type { SavedParts } from './assemble.js';
 import { asMachineFacts, difference, differentMemory, machineFacts } from './machine-facts.js';
@@ -32,6 +33,17 @@ export async function settleDrives({ drives }: SavedParts): Promise<void> {
   for (const { node } of drives) if (node && !node.readOnly) await node.flush();
 }
 
+/** Memory, searched for pages in use by the runtime, which is there anyway and fast. */
+function ramBlocks({ machine, accelerator: { runtime } }: SavedParts): (RamBlock & { readonly filled: boolean })[] {
+  return machine.memory.ramBlocks.map(({ name, bytes, host, filled }) => ({
+    name,
+    bytes,
+    filled,
+    findPage: (from, end, used) =>
+      ((runtime.findPage(host + from * PAGE, host + end * PAGE, Number(used)) >>> 0) - host) / PAGE,
+  }));
+}
+
 /** `run`: what the machine did before it was made to stand still. Gives the bytes that were written. */
 export function sendMachine(
   m: SavedParts,
@@ -39,14 +51,14 @@ export function sendMachine(
   sink: StateSink,
   progress?: Progress,
 ): Promise<{ readonly total: number; readonly ram: number }> {
-  const { drives, machine } = m;
+  const { drives } = m;
   const value = {
     facts: machineFacts(m),
     run,
     caches: Object.fromEntries(drives.map((drive) => [drive.id, drive.writeCache])),
     state: saveParts(m),
   };
-  return writeState(sink, value as unknown as StateValue, machine.memory.ramBlocks, crc32, progress);
+  return writeState(sink, value as unknown as StateValue, ramBlocks(m), crc32, progress);
 }
 
 /** A saved machine of which all but RAM was read, and which this machine can go on with. */
@@ -95,7 +107,7 @@ export async function installMachine(
   fresh: boolean,
 ): Promise<void> {
   const { machine, accelerator, drives } = m;
-  const blocks = machine.memory.ramBlocks.map((block) => ({ ...block, untouched: fresh && !block.filled }));
+  const blocks = ramBlocks(m).map((block) => ({ ...block, untouched: fresh && !block.filled }));
   await readRam(source, description, blocks, crc32);
   for (const { host, bytes } of machine.memory.ramBlocks) accelerator.notifyWrite(host, bytes.length);
   loadParts(m, state);

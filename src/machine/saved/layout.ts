@@ -75,7 +75,7 @@ export async function writeState(
   checksum: Checksum,
   progress: Progress = () => {},
 ): Promise<{ readonly total: number; readonly ram: number }> {
-  const used = blocks.map(({ name, bytes }) => ({ name, bytes, runs: usedRuns(bytes) }));
+  const used = blocks.map((block) => ({ name: block.name, bytes: block.bytes, runs: usedRuns(block) }));
   const checksums: number[] = [];
   for (const views of chunks(used)) checksums.push(views.reduce((crc, view) => checksum(view, crc), 0));
   const ram = used.map(({ name, bytes, runs }): RamMap => ({ name, bytes: bytes.length, runs }));
@@ -164,8 +164,8 @@ export async function readRam(
   checksum: Checksum,
 ): Promise<void> {
   const used = blocks.map(({ bytes }, i) => ({ bytes, runs: ram[i]!.runs }));
-  blocks.forEach(({ bytes, untouched }, i) => {
-    if (!untouched) zeroOutside(bytes, ram[i]!.runs);
+  blocks.forEach((block, i) => {
+    if (!block.untouched) zeroOutside(block, ram[i]!.runs);
   });
   await inWindow(chunks(used), async (views, index) => {
     await source.read(views);

@@ -4,61 +4,33 @@
 export const PAGE = 4096;
 /** Pages that are stored, read and checked together. */
 export const CHUNK_PAGES = 256;
-const PAGE_WORDS = PAGE / 4;
-const STEP = 8;
 
 /** A part of a machine's memory. */
 export interface RamBlock {
   readonly name: string;
   /** Whole pages. */
   readonly bytes: Uint8Array;
-}
-
-const wordsOf = ({ buffer, byteOffset, byteLength }: Uint8Array): Int32Array =>
-  new Int32Array(buffer, byteOffset, byteLength / 4);
-
-function isZeroPage(words: Int32Array, page: number): boolean {
-  const end = (page + 1) * PAGE_WORDS;
-  for (let i = page * PAGE_WORDS; i < end; i += STEP) {
-    const any =
-      words[i]! |
-      words[i + 1]! |
-      words[i + 2]! |
-      words[i + 3]! |
-      words[i + 4]! |
-      words[i + 5]! |
-      words[i + 6]! |
-      words[i + 7]!;
-    if (any !== 0) return false;
-  }
-  return true;
+  /** The first page from `from` on, before `end`, that holds something, or (`used` false) is all zero; `end`: none. */
+  findPage(from: number, end: number, used: boolean): number;
 }
 
 /** The pages of a block that are not zero, as pairs: first page, how many. */
-export function usedRuns(bytes: Uint8Array): Uint32Array {
-  const words = wordsOf(bytes);
+export function usedRuns({ bytes, findPage }: RamBlock): Uint32Array {
   const pages = bytes.length / PAGE;
   const runs: number[] = [];
-  let start = -1;
-  for (let page = 0; page < pages; page++) {
-    const used = !isZeroPage(words, page);
-    if (used === start >= 0) continue;
-    if (used) start = page;
-    else {
-      runs.push(start, page - start);
-      start = -1;
-    }
+  for (let start = findPage(0, pages, true); start < pages; ) {
+    const end = findPage(start, pages, false);
+    runs.push(start, end - start);
+    start = findPage(end, pages, true);
   }
-  if (start >= 0) runs.push(start, pages - start);
   return Uint32Array.from(runs);
 }
 
 /** Makes every page outside the runs zero. Pages that are so already are only read: nothing is allocated for them. */
-export function zeroOutside(bytes: Uint8Array, runs: Uint32Array): void {
-  const words = wordsOf(bytes);
+export function zeroOutside({ bytes, findPage }: RamBlock, runs: Uint32Array): void {
   const clear = (from: number, to: number): void => {
-    for (let page = from; page < to; page++) {
-      if (!isZeroPage(words, page)) bytes.fill(0, page * PAGE, (page + 1) * PAGE);
+    for (let page = findPage(from, to, true); page < to; page = findPage(page, to, true)) {
+      bytes.fill(0, page * PAGE, (page + 1) * PAGE);
     }
   };
   let at = 0;

@@ -12,6 +12,7 @@ export {
   physWrite,
   watchWrites,
 } from '../core/memory';
+export { findPage } from '../core/used-pages';
 export { callGuest, resumeGuest, run, tierAtPc } from '../core/run';
 export { interpret } from '../generated/interpreter';
 export * from '../generated/x86-exports';
