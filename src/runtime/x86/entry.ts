@@ -12,8 +12,8 @@ export {
   physWrite,
   watchWrites,
 } from '../core/memory';
-export { findPage } from '../core/used-pages';
 export { callGuest, resumeGuest, run, tierAtPc } from '../core/run';
+export { findPage } from '../core/used-pages';
 export { interpret } from '../generated/interpreter';
 export * from '../generated/x86-exports';
 export { flushAll as tlbFlush } from './address-spaces';
