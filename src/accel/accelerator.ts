@@ -4,6 +4,9 @@ import type { AcceleratorChips } from '../machine/interrupt-chips.js';
 import type { FlatRange } from '../memory/flat-view.js';
 import type { RamSource } from '../memory/memory.js';
 
+/** Timers are not worth leaving guest code for earlier than this. */
+export const MIN_SLICE_NS = 50_000;
+
 /** What the machine does for its processors. */
 export interface MachineServices {
   portRead(port: number, size: 1 | 2 | 4): number;
@@ -63,7 +66,10 @@ export interface Accelerator extends RamSource {
   /** A hint: writes there have no effect that anyone sees before the next other access, or a few milliseconds later. */
   coalesceWrites?(space: 'port' | 'memory', address: number, bytes: number): void;
   deliverApic(message: ApicMessage): void;
-  /** Runs guest code for at most `maxNs` of real time and, when they are counted, so many instructions. */
+  /**
+   * Runs guest code for at most `maxNs` of real time, or until a timer inside the processors is due, and, when they are counted, so
+   * many instructions.
+   */
   runSlice(maxNs: number, instructions?: number): SliceEnd;
   /** Earliest deadline of timers inside the processors, in virtual ns; Infinity: none. */
   nextDeadline(): number;

@@ -2,7 +2,7 @@
 
 import type { Lifecycle } from '../machine/lifecycle.js';
 import type { MachineClocks } from '../machine/machine-clocks.js';
-import type { Accelerator, SliceEnd } from './accelerator.js';
+import { type Accelerator, MIN_SLICE_NS, type SliceEnd } from './accelerator.js';
 import type { InstructionClock } from './instruction-clock.js';
 
 /** How the host's event loop gets its turn. */
@@ -31,8 +31,6 @@ export interface RunLoopParts {
 const SLICE_NS = 8_000_000;
 /** And no longer than this while an answer is due. */
 const ANSWER_SLICE_NS = 300_000;
-/** Timers are not worth leaving guest code for earlier than this. */
-const MIN_SLICE_NS = 50_000;
 /** Of the host's timers. */
 const TIMER_RESOLUTION_NS = 1_500_000;
 
@@ -49,11 +47,10 @@ export async function runLoop(parts: RunLoopParts, finished: () => boolean): Pro
       if (!lifecycle.pending) await events.sleep(clocks.untilNext() / 1e6);
       continue;
     }
-    const next = untilNext(accelerator, clocks);
     const longest = parts.answersDue?.() ? ANSWER_SLICE_NS : SLICE_NS;
     const end = icount
       ? accelerator.runSlice(longest, icount.budget(untilVirtual(accelerator, clocks)))
-      : accelerator.runSlice(Math.min(longest, Math.max(next, MIN_SLICE_NS)));
+      : accelerator.runSlice(Math.min(longest, Math.max(clocks.untilNext(), MIN_SLICE_NS)));
     if (end.reason === 'running') await events.turn();
     else if (end.reason === 'halted') {
       clocks.runDue();

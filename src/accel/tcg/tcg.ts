@@ -7,7 +7,14 @@ import { ExitReason } from '../../ir/ops.js';
 import { optimise } from '../../ir/passes.js';
 import { Jit } from '../../jit/jit.js';
 import type { FlatRange } from '../../memory/flat-view.js';
-import type { Accelerator, ApicMessage, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
+import {
+  type Accelerator,
+  type ApicMessage,
+  type MachineServices,
+  MIN_SLICE_NS,
+  type SliceEnd,
+  type Vcpu,
+} from '../accelerator.js';
 import { LinearMemory, MAX_FLAT_RANGES } from './linear-memory.js';
 import type { Runtime } from './runtime.js';
 import { type Disturbed, Stress } from './stress.js';
@@ -262,8 +269,11 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     // A slice visits the processors in turn, until time is up or all of them wait.
     for (;;) {
       this.runTimers();
-      const left = end - this.#options.monotonic();
-      if (left <= 0) return { reason: 'running' };
+      const toEnd = end - this.#options.monotonic();
+      if (toEnd <= 0) return { reason: 'running' };
+      // Timers that were due have fired by now; when instructions are counted, the budget ends at the next one.
+      const toTimer = instructions > 0 ? toEnd : this.nextDeadline() - this.#connected().virtualNow();
+      const left = Math.min(toEnd, Math.max(toTimer, MIN_SLICE_NS));
       const index = this.#turn;
       const state = this.layout.vcpus[index]!;
       // The ticker asks all processors; what it asked for at the end of another's turn does not concern this one.

@@ -6,28 +6,31 @@ const { memory, control, requestWords } = workerData as TickerData;
 const words = new Int32Array(memory.buffer);
 const command = new Int32Array(control);
 const REQUEST_RETURN = 2;
-/** Without a deadline: how long to look again before sleeping until woken, ms. */
-const LINGER_MS = 10;
+/**
+ * Without a deadline: for how long to sleep before looking again, ms; twice as long each time, and after the last until woken. Between
+ * two slices there is a new deadline soon, for which nobody has to wake a thread that looks by itself before then.
+ */
+const FIRST_LINGER_MS = 0.25;
+const LAST_LINGER_MS = 8;
 
-let lingered = false;
+let linger = FIRST_LINGER_MS;
 for (;;) {
   const calls = Atomics.load(command, Control.calls);
   const deadline = Atomics.load(command, Control.deadline);
   if (deadline === -1) break;
   if (deadline === 0) {
-    // Between two slices, or idle: in the former case there is one again soon.
-    if (!lingered) {
-      lingered = true;
-      Atomics.store(command, Control.asleep, ((microseconds() + LINGER_MS * 1000) % 2 ** 30) + 1);
-      if (Atomics.load(command, Control.deadline) === 0) Atomics.wait(command, Control.calls, calls, LINGER_MS);
+    if (linger <= LAST_LINGER_MS) {
+      Atomics.store(command, Control.asleep, ((microseconds() + linger * 1000) % 2 ** 30) + 1);
+      if (Atomics.load(command, Control.deadline) === 0) Atomics.wait(command, Control.calls, calls, linger);
+      linger *= 2;
       continue;
     }
     Atomics.store(command, Control.asleep, 0);
     if (Atomics.load(command, Control.deadline) === 0) Atomics.wait(command, Control.calls, calls);
-    lingered = false;
+    linger = FIRST_LINGER_MS;
     continue;
   }
-  lingered = false;
+  linger = FIRST_LINGER_MS;
   const left = later(deadline, microseconds());
   if (left > 0) {
     Atomics.store(command, Control.asleep, deadline);

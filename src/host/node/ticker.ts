@@ -20,6 +20,8 @@ export interface TickerData {
  */
 export const Control = { deadline: 0, asleep: 1, calls: 2 } as const;
 const PERIOD = 2 ** 30;
+/** A thread that looks by itself within this many µs of a deadline is not woken: that would cost more than slices of this length. */
+const SLACK = 250;
 
 /** Monotonic time in µs, the same in all threads: 1 to 2^30, then again from 1. */
 export function microseconds(): number {
@@ -47,7 +49,7 @@ export function startTicker(memory: WebAssembly.Memory, requestWords: readonly n
       const deadline = ((microseconds() + Math.max(us, 1) - 1) % PERIOD) + 1;
       Atomics.store(words, Control.deadline, deadline);
       const asleep = Atomics.load(words, Control.asleep);
-      if (asleep === 0 || later(asleep, deadline) > 0) wake();
+      if (asleep === 0 || later(asleep, deadline) > SLACK) wake();
     },
     disarm: () => Atomics.store(words, Control.deadline, 0),
     dispose() {
