@@ -1,5 +1,6 @@
 /** The hot tier: queues hot region heads, compiles them in batches, installs and drops their code. */
 import { BLOCK, BlockFlag, JUMP_CACHE_ENTRIES, JUMP_ENTRY, TLB_ENTRIES, TLB_ENTRY, VCPU } from '../ir/layout.js';
+import { CodeBudget, type CodeModule } from './code-budget.js';
 import { Lowering, REGION_TYPE } from './lower.js';
 import type { LowerOptions } from './lower-frame.js';
 import { type BlockLookup, type IndirectTargets, type Locate, Region, roomOf } from './region.js';
@@ -36,7 +37,7 @@ export interface JitStats {
   modules: number;
   bytes: number;
   compileNs: number;
-  /** Regions dropped because their code changed, and times everything was dropped. */
+  /** Regions dropped because their code changed, or for others; and times everything was dropped. */
   dropped: number;
   resets: number;
 }
@@ -58,6 +59,7 @@ interface Compiled {
   readonly indirectPages: readonly number[];
   /** How often it has been compiled since its head became hot. */
   readonly version: number;
+  readonly module: CodeModule<Compiled>;
 }
 
 /** Where a head was seen to be run: vCPU state and pc; cpu 0: unknown. */
@@ -85,6 +87,8 @@ const MAX_VERSIONS = 4;
 const MAX_SPLITS = 3;
 /** Regions a module may hold. */
 const BATCH = 64;
+/** Of modules with installed regions: about 250 MiB of the process's memory. */
+const MAX_CODE_BYTES = 40 << 20;
 const TABLE_STEP = 1024;
 
 const HOST = (BLOCK.at['host'] as number) / 4;
@@ -125,6 +129,7 @@ export class Jit {
   private readonly byIndirectPage = new Map<number, Compiled[]>();
   /** Installed regions by linear-memory address of unseen code in their reach. */
   private readonly byUnseen = new Map<number, Compiled[]>();
+  private readonly budget = new CodeBudget<Compiled>();
   private readonly imports: WebAssembly.Imports;
   private wordsView: Int32Array;
 
@@ -140,6 +145,11 @@ export class Jit {
     if (this.wordsView.buffer !== this.options.memory.buffer)
       this.wordsView = new Int32Array(this.options.memory.buffer);
     return this.wordsView;
+  }
+
+  /** Bytes of modules with installed regions. */
+  get codeBytes(): number {
+    return this.budget.bytes;
   }
 
   /** Region heads that wait for `flushQueue`. */
@@ -268,9 +278,10 @@ export class Jit {
     }
     if (regions.length > 0) {
       const bytes = writer.finish();
+      const module = this.budget.add(bytes.length);
       const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
       for (const [i, { region, origin }] of regions.entries()) {
-        this.install(region, origin, instance.exports[i] as WebAssembly.ExportedFunction);
+        this.install(region, origin, instance.exports[i] as WebAssembly.ExportedFunction, module);
         stats.blocks += region.blocks.length;
       }
       stats.compiled += regions.length;
@@ -326,7 +337,12 @@ export class Jit {
     }
   }
 
-  private install(region: Region, origin: Origin, code: WebAssembly.ExportedFunction): void {
+  private install(
+    region: Region,
+    origin: Origin,
+    code: WebAssembly.ExportedFunction,
+    module: CodeModule<Compiled>,
+  ): void {
     const { words } = this;
     const old = this.headedBy(region.blocks[0] as number);
     if (old !== undefined) this.drop(old);
@@ -344,7 +360,9 @@ export class Jit {
       unseen: [...new Set(region.unseen)],
       indirectPages: [...region.indirectPages],
       version: (old?.version ?? 0) + 1,
+      module,
     };
+    module.regions.add(compiled);
     for (const host of compiled.unseen) addTo(this.byUnseen, host, compiled);
     for (const page of compiled.indirectPages) addTo(this.byIndirectPage, page, compiled);
     for (const block of compiled.members) {
@@ -380,6 +398,14 @@ export class Jit {
     if (list !== undefined) this.drop(list[below(list.length)] as Compiled);
   }
 
+  /**
+   * Drops the oldest code when there is more than `limit` bytes of modules; what of it still runs is compiled again. Not while
+   * guest code runs: code that is under way, but no longer known, would not be told of changes.
+   */
+  trim(limit: number = MAX_CODE_BYTES): void {
+    for (const compiled of this.budget.surplus(limit)) this.drop(compiled);
+  }
+
   private drop(compiled: Compiled): void {
     const { words } = this;
     const w = compiled.head / 4;
@@ -393,6 +419,7 @@ export class Jit {
     for (const page of compiled.indirectPages) removeFrom(this.byIndirectPage, page, compiled);
     this.options.table.set(compiled.slot, null);
     this.freeSlots.push(compiled.slot);
+    this.budget.release(compiled.module, compiled);
     this.stats.regions--;
     this.stats.dropped++;
   }
@@ -411,6 +438,7 @@ export class Jit {
     this.byBlock.clear();
     this.byUnseen.clear();
     this.byIndirectPage.clear();
+    this.budget.clear();
     this.queue = [];
     this.stats.regions = 0;
     this.stats.resets++;

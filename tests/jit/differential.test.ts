@@ -378,6 +378,31 @@ test('a loop header polls the exit request', () => {
   assert.equal(rig.pc, CODE);
 });
 
+test('when there is too much compiled code, the oldest goes and may be compiled again', () => {
+  const rig = new Rig();
+  const blocks = [0, 1, 2].map((n) => {
+    const b = new BlockBuilder();
+    b.dai('addi', GPR0, GPR0, 1);
+    b.goto(0x100, PcMask.m64);
+    return rig.place(CODE + n * 0x1000, b, BLOCK_BYTES);
+  });
+  for (const block of blocks) {
+    rig.jit.request(block);
+    assert.equal(rig.jit.flushQueue(), 1);
+  }
+  const compiled = (): boolean[] => blocks.map((block) => rig.words[(block + (BLOCK.at['entry'] as number)) / 4] !== 0);
+  const { bytes } = rig.jit.stats;
+  rig.jit.trim(bytes);
+  assert.deepEqual(compiled(), [true, true, true]);
+  rig.jit.trim(bytes - 1);
+  assert.deepEqual(compiled(), [false, true, true]);
+  rig.jit.request(blocks[0] as number);
+  assert.equal(rig.jit.flushQueue(), 1);
+  assert.deepEqual(compiled(), [true, true, true]);
+  rig.jit.trim(0);
+  assert.deepEqual(compiled(), [false, false, false]);
+});
+
 test('vectorBase is a slot', () => {
   assert.equal(VECTOR_BASE_SLOT % 8, 0);
 });

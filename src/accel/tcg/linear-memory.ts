@@ -6,8 +6,8 @@ const WASM_PAGE = 65536;
 /** The runtime's own constants lie below. */
 const RUNTIME_BYTES = 1 << 20;
 export const MAX_FLAT_RANGES = 2048;
-/** Room for translated blocks. It is touched only as it fills. */
-const CODE_BYTES = 160 << 20;
+/** Room for translated blocks: a boot to a shell takes 17 MiB. It is touched only as it fills; then all of them are forgotten. */
+const CODE_BYTES = 96 << 20;
 const ALL_PAGES = 2 ** 20; // 4 GiB / 4096
 
 const align = (n: number, to: number): number => Math.ceil(n / to) * to;

@@ -1,7 +1,7 @@
 /**
  * Stress (`-accel tcg,tier=stress`): slices end at random points after 20 µs to 1 ms, and between them translations are flushed,
- * jump caches cleared, compiled regions and now and then all translated code thrown away, and the threshold at which code is
- * compiled changes. What a guest does must not depend on any of it.
+ * jump caches cleared, compiled regions and now and then all of them or all translated code thrown away, and the threshold at
+ * which code is compiled changes. What a guest does must not depend on any of it.
  */
 import type { Jit } from '../../jit/jit.js';
 
@@ -40,6 +40,7 @@ export class Stress {
     if (this.below(3) === 0) target.flushTlb(target.processors[this.below(target.processors.length)] as number);
     if (this.below(8) === 0) target.clearJumpCaches();
     if (this.below(4) === 0) target.jit.evict((n) => this.below(n));
+    if (this.below(200) === 0) target.jit.trim(0);
     if (this.below(16) === 0) target.setHotThreshold(1 + this.below(MAX_THRESHOLD));
     if (this.below(3000) === 0) target.resetCode();
   }

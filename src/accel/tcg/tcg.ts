@@ -531,6 +531,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     if (!idle && !compileAll && pending < COMPILE_BATCH / 2 && now - this.#hotSince < COMPILE_WAIT_NS) return;
     this.#hotSince = 0;
     this.jit.flushQueue();
+    this.jit.trim();
   }
 
   /** Translates `blocks` anew so that they end where the loop at `head` begins; false: no room, or they do already. */

@@ -154,7 +154,7 @@ function translation({ accelerator }: Assembled): Statistic[] {
   const rows: Statistic[] = [
     { label: 'regions installed', value: String(stats.regions) },
     { label: 'regions compiled', value: `${stats.compiled} of ${stats.blocks} blocks in ${stats.modules} modules` },
-    { label: 'code', value: `${stats.bytes} bytes` },
+    { label: 'code', value: `${stats.bytes} bytes, of modules in use ${accelerator.jit.codeBytes}` },
     { label: 'time compiling', value: `${(stats.compileNs / 1e6).toFixed(1)} ms` },
     { label: 'regions dropped', value: String(stats.dropped) },
     { label: 'translations discarded', value: `${stats.resets} times` },
