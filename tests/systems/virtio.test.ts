@@ -1,6 +1,15 @@
 /** The guest's own virtio drivers: Debian's kernel finds every device, uses it, and the host sees what it did. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -198,6 +207,50 @@ test('a disk is plugged in while the guest runs, used, and unplugged', { skip, t
   }
   checkFileSystem(image);
   assert.match(tool('debugfs', ['-R', 'cat /1', image]).out, /^1$/m);
+});
+
+test('a disk that was not there at the start is added, grown under the guest, and taken away', {
+  timeout,
+}, async () => {
+  const image = join(folder, 'added.img');
+  writeFileSync(image, Buffer.alloc(8 << 20));
+  const vm = await linuxMachine({
+    ...KERNEL,
+    initrdRequest: { modules: ['virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod'] },
+    args: ['-device', 'virtio-scsi-pci,id=s'],
+  });
+  const until = async (what: string, there: () => Promise<boolean> | boolean): Promise<void> => {
+    for (let i = 0; i < 60; i++) {
+      if (await there()) return;
+      await run(vm, 'sleep 1');
+    }
+    assert.fail(what);
+  };
+  const sectors = (disk: string): Promise<string> => run(vm, `cat /sys/block/${disk}/size`);
+  const has = async (disk: string): Promise<boolean> => (await run(vm, 'ls /sys/block')).split(/\s+/).includes(disk);
+  try {
+    await toPrompt(vm);
+    assert.equal(await vm.monitorAsync(`drive_add 0 if=none,id=h,file=${image},format=raw`), 'OK\n');
+    vm.monitor('device_add virtio-blk-pci,drive=h,id=hot');
+    await until('vda comes', () => has('vda'));
+    assert.equal(await sectors('vda'), '16384');
+    await vm.monitorAsync('block_resize h 16M');
+    await until('vda grows', async () => (await sectors('vda')) === '32768');
+    vm.monitor('device_del hot');
+    await until('vda goes', () => !vm.monitor('info qtree').includes('id "hot"'));
+    vm.monitor('device_add scsi-hd,drive=h,id=disk,bus=s.0');
+    await until('sda comes', () => has('sda'));
+    await vm.monitorAsync('block_resize h 32M');
+    await run(vm, 'head -c 1 /dev/sda > /dev/null');
+    assert.match(await run(vm, 'dmesg | tail'), /Capacity data has changed/);
+    vm.monitor('device_del disk');
+    await until('sda goes', async () => !(await has('sda')));
+    await vm.monitorAsync('drive_del h');
+    await powerOff(vm);
+  } finally {
+    await vm.dispose();
+  }
+  assert.equal(statSync(image).size, 32 << 20);
 });
 
 for (const model of ['none', 'mapped-file'] as const) {
