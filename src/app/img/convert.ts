@@ -305,7 +305,8 @@ async function writeSparse(target: BlockNode, at: number, data: Uint8Array, o: C
     start = end;
   };
   for (let i = 0; i < data.length; i += o.sparse) {
-    const empty = isZero(data.subarray(i, i + o.sparse));
+    // Mostly the first byte tells.
+    const empty = data[i] === 0 && isZero(data.subarray(i, i + o.sparse));
     if (zero !== undefined && empty !== zero) await flush(i);
     zero = empty;
   }
