@@ -149,8 +149,11 @@ export const WHOLE_BLOCK = 2047;
  * as it is part of other regions it has to be so for longer.
  */
 export const BlockFlag = { queued: 1, indirect: 2, deferred: 4 } as const;
-/** A region with so many side exits is compiled again, so that it fills the TLB itself. */
-export const MANY_SIDE_EXITS = 16;
+/**
+ * A region with so many side exits is compiled again, so that it fills the TLB itself: that costs milliseconds, and larger code; a side
+ * exit less than a microsecond.
+ */
+export const MANY_SIDE_EXITS = 512;
 
 export const MMU_MODES = 3; // 0: supervisor, 1: user, 2: supervisor with user access refused (SMAP)
 /** Per table. Behind the tables lies a u32 for each entry: the host page (linear-memory address / 4096) it names. */
