@@ -8,6 +8,7 @@ export interface Runtime {
   addBlock(machine: number, block: number): void;
   findBlock(machine: number, host: number, mode: number): number;
   invalidateBlock(machine: number, block: number): void;
+  newEpoch(machine: number): void;
   codeRangeWritten(machine: number, host: number, bytes: number): void;
   resetCode(machine: number, ramPages: number): void;
   clearJumpCaches(machine: number): void;

@@ -480,7 +480,10 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       },
       hot: (block: number, cpu: number) => {
         this.jit.request(block >>> 0, cpu >>> 0);
-        if (this.jit.pending >= COMPILE_BATCH) this.jit.flushQueue();
+        if (this.jit.pending < COMPILE_BATCH) return;
+        this.jit.flushQueue();
+        // A region with guest calls in progress may have given way to another: no change of its code would reach it.
+        this.runtime.newEpoch(this.layout.machine);
       },
       blockInvalidated: (block: number) => {
         this.stats.invalidated++;

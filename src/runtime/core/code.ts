@@ -39,8 +39,8 @@ const PAGE: u32 = 4096;
 /** Changes whenever compiled code may have become void: guest calls in progress do not go back into it then. */
 export let codeEpoch: u32 = 0;
 
-/** Compiled code reads it in the machine's record. */
-function newEpoch(machine: usize): void {
+/** Guest calls in progress return to the dispatcher instead of going on in their region. Compiled code reads it in the machine's record. */
+export function newEpoch(machine: usize): void {
   codeEpoch++;
   store<u32>(machine + MACHINE_CODE_EPOCH, codeEpoch);
 }

@@ -1,6 +1,14 @@
 /** Entry of the x86 runtime module: everything the host or compiled code calls. */
 
-export { addBlock, clearJumpCaches, codeRangeWritten, findBlock, invalidateBlock, resetCode } from '../core/code';
+export {
+  addBlock,
+  clearJumpCaches,
+  codeRangeWritten,
+  findBlock,
+  invalidateBlock,
+  newEpoch,
+  resetCode,
+} from '../core/code';
 export {
   fillForRegion,
   flatViewChanged,
