@@ -167,9 +167,21 @@ export async function readRam(
   blocks.forEach((block, i) => {
     if (!block.untouched) zeroOutside(block, ram[i]!.runs);
   });
+  // A chunk in many pieces is read in one and put in place: a call of the host costs much for each piece.
+  const spare: Uint8Array[] = [];
   await inWindow(chunks(used), async (views, index) => {
-    await source.read(views);
-    if (views.reduce((crc, view) => checksum(view, crc), 0) !== checksums[index]) throw broken('checksum of its RAM');
+    const single = views.length === 1 ? views[0] : undefined;
+    const buffer = single ?? spare.pop() ?? new Uint8Array(CHUNK_PAGES * PAGE);
+    const chunk = buffer.subarray(0, bytesOf(views));
+    await source.read([chunk]);
+    if (checksum(chunk, 0) !== checksums[index]) throw broken('checksum of its RAM');
+    if (single) return views;
+    let at = 0;
+    for (const view of views) {
+      view.set(chunk.subarray(at, at + view.length));
+      at += view.length;
+    }
+    spare.push(buffer);
     return views;
   });
 }
