@@ -68,6 +68,7 @@ write(
         MANY_SIDE_EXITS: L.MANY_SIDE_EXITS,
         MAX_CALL_DEPTH: L.MAX_CALL_DEPTH,
         WHOLE_BLOCK: L.WHOLE_BLOCK,
+        ENTRY_SHIFT: L.ENTRY_SHIFT,
       },
       'u32',
     ),

@@ -130,7 +130,7 @@ export const BLOCK = layout('Block', [
   ['instructions', 'u16'],
   ['ops', 'u32'], // ops that follow this head
   ['heat', 'u32'],
-  ['entry', 'u32'], // index of the compiled region in the function table, 0: none
+  ['entry', 'u32'], // index of the compiled region in the function table, and << ENTRY_SHIFT which of its entries; 0: none
   ['valid', 'u32'], // 0 once invalidated
   ['hashNext', 'u32'],
   ['pageNext', 'u32'], // next block of the same RAM page
@@ -141,6 +141,8 @@ export const BLOCK = layout('Block', [
   ['sideExits', 'u32'], // of the region that this block heads
   ['runs', 'u32'], // how often the interpreter has entered it
 ]);
+/** The function table has fewer functions than 1 << this. */
+export const ENTRY_SHIFT = 24;
 /** Guest calls in progress that may be WebAssembly calls: bounds the host's stack. */
 export const MAX_CALL_DEPTH = 160;
 export const WHOLE_BLOCK = 2047;

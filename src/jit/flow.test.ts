@@ -73,7 +73,8 @@ test('a loop entered at two nodes gets a dispatch node', () => {
   assert.equal(flow.nodeCount, 4);
   assert.equal(flow.loopHeader[3], 1);
   const labels = flow.edges.filter((e) => e.to === 3).map((e) => e.label);
-  assert.deepEqual(labels.sort(), [0, 0, 1, 1]);
+  assert.deepEqual(labels.sort(), [0, 0, 1], 'what leads to the second from inside needs no label');
+  assert.deepEqual([...flow.beginsLoop], [0, 1, 0]);
   assert.deepEqual(
     flow
       .dispatchEdges(3)
@@ -97,4 +98,30 @@ test('an irreducible loop inside another', () => {
   assert.equal(flow.nodeCount, 7);
   assert.equal(flow.loopHeader[1], 1);
   assert.equal(flow.loopHeader[6], 1);
+});
+
+test('a loop and one inside it that are both ways into the region', () => {
+  const flow = new Flow(4);
+  for (const [from, to] of [
+    [0, 1],
+    [1, 2],
+    [2, 2],
+    [2, 3],
+    [3, 1],
+  ] as const)
+    flow.addEdge(from, to);
+  flow.enterAt([0, 1, 2]);
+  flow.analyse();
+  assert.equal(flow.entry, 4);
+  assert.equal(flow.nodeCount, 6);
+  assert.deepEqual([...flow.beginsLoop], [0, 1, 1, 0]);
+  assert.equal(flow.loopHeader[2], 1, 'the inner loop has its own head still');
+  assert.deepEqual(
+    flow.dispatchEdges(4).map((e) => [e.to, e.label]),
+    [
+      [0, -1],
+      [5, 0],
+      [5, 1],
+    ],
+  );
 });

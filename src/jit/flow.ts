@@ -27,6 +27,8 @@ export class Flow {
   /** Nodes with a number from here on are dispatch nodes. */
   readonly blockCount: number;
   nodeCount: number;
+  /** Node 0, or a dispatch node when there are several ways in. */
+  entry = 0;
   /** Per node: edges that leave it. */
   private readonly out: Edge[][] = [];
   /** Position in reverse postorder. */
@@ -35,13 +37,23 @@ export class Flow {
   order: number[] = [];
   idom = new Int32Array(0);
   loopHeader = new Uint8Array(0);
+  /** Per block: whether it begins a loop, if need be by way of a dispatch node. Every cycle has such a block. */
+  beginsLoop = new Uint8Array(0);
   /** Reached by more than one forward edge. */
   merge = new Uint8Array(0);
   /** Per node: the merge nodes it immediately dominates, last in reverse postorder first. */
   mergeChildren: number[][] = [];
+  /** Blocks to which the edges back in a loop lead by way of a dispatch node. */
+  private readonly dispatchedHeads: number[] = [];
 
-  /** Node 0 is the entry. Every node must be reachable from it once all edges are added. */
-  constructor(blockCount: number) {
+  /**
+   * Node 0 is the entry, if `enterAt` says nothing else. Every node must be reachable once all edges are added. Of the blocks at
+   * which a loop is entered, that with the lowest `position` is taken for its head.
+   */
+  constructor(
+    blockCount: number,
+    private readonly position: readonly number[] = Array.from({ length: blockCount }, (_, i) => i),
+  ) {
     this.blockCount = blockCount;
     this.nodeCount = blockCount;
     for (let i = 0; i < blockCount; i++) this.out.push([]);
@@ -52,6 +64,13 @@ export class Flow {
     this.edges.push(edge);
     if (to >= 0) (this.out[from] as Edge[]).push(edge);
     return edge;
+  }
+
+  /** Makes a dispatch node the entry, whose labels lead to `blocks` in their order. */
+  enterAt(blocks: readonly number[]): void {
+    this.entry = this.nodeCount++;
+    this.out.push([]);
+    for (const b of blocks) this.addEdge(this.entry, b);
   }
 
   /** The loops (header and all nodes in it), outer ones before those inside them. */
@@ -96,9 +115,9 @@ export class Flow {
     const n = this.nodeCount;
     const seen = new Uint8Array(n);
     const next = new Int32Array(n);
-    const stack = [0];
+    const stack = [this.entry];
     const post: number[] = [];
-    seen[0] = 1;
+    seen[this.entry] = 1;
     while (stack.length > 0) {
       const u = stack[stack.length - 1] as number;
       const out = this.out[u] as Edge[];
@@ -128,7 +147,7 @@ export class Flow {
     const predecessors: number[][] = Array.from({ length: n }, () => []);
     for (let u = 0; u < n; u++) for (const e of this.out[u] as Edge[]) (predecessors[e.to] as number[]).push(u);
     const idom = new Int32Array(n).fill(-1);
-    idom[0] = 0;
+    idom[this.entry] = this.entry;
     for (let changed = true; changed; ) {
       changed = false;
       for (let i = 1; i < n; i++) {
@@ -184,6 +203,8 @@ export class Flow {
         else forward[e.to] = (forward[e.to] as number) + 1;
       }
     }
+    this.beginsLoop = this.loopHeader.slice(0, this.blockCount);
+    for (const head of this.dispatchedHeads) this.beginsLoop[head] = 1;
     this.mergeChildren = Array.from({ length: n }, () => []);
     for (let i = n - 1; i > 0; i--) {
       const v = this.order[i] as number;
@@ -194,43 +215,41 @@ export class Flow {
   }
 
   /**
-   * Every strongly connected component entered at more than one node gets a dispatch node, to which all edges into those
-   * nodes lead instead; then the same inside each component without its (now single) entry.
+   * Every strongly connected component entered at more than one node gets a dispatch node, to which all edges from outside lead
+   * instead, and of those from inside the ones to its head; then the same inside each component without its head.
    */
   private makeReducible(): void {
     const work: number[][] = [Array.from({ length: this.nodeCount }, (_, i) => i)];
     for (let nodes = work.pop(); nodes !== undefined; nodes = work.pop()) {
       for (const component of this.components(nodes)) {
         const inside = new Set(component);
-        const entries: number[] = inside.has(0) ? [0] : [];
+        const entries: number[] = inside.has(this.entry) ? [this.entry] : [];
         for (const out of this.out) {
           for (const e of out) {
             if (inside.has(e.to) && !inside.has(e.from) && !entries.includes(e.to)) entries.push(e.to);
           }
         }
-        if (entries.length > 1) {
-          this.addDispatch(entries);
-          work.push(component);
-        } else {
-          work.push(component.filter((v) => v !== entries[0]));
-        }
+        const head = entries.reduce((a, b) => ((this.position[b] as number) < (this.position[a] as number) ? b : a));
+        if (entries.length > 1) this.addDispatch(entries, head, inside);
+        work.push(component.filter((v) => v !== head));
       }
     }
   }
 
-  private addDispatch(entries: readonly number[]): void {
-    if (entries.includes(0)) throw new Bug('the region entry cannot be dispatched to');
+  private addDispatch(entries: readonly number[], head: number, inside: ReadonlySet<number>): void {
+    if (entries.includes(this.entry)) throw new Bug('the region entry cannot be dispatched to');
     const d = this.nodeCount++;
     for (const out of this.out) {
       for (const e of out) {
         const label = entries.indexOf(e.to);
-        if (label < 0) continue;
+        if (label < 0 || (inside.has(e.from) && e.to !== head)) continue;
         e.to = d;
         e.label = label;
       }
     }
     this.out.push([]);
     for (const v of entries) this.addEdge(d, v);
+    this.dispatchedHeads.push(head);
   }
 
   /** Strongly connected components (with a cycle) of the subgraph of `nodes`: Tarjan's algorithm. */

@@ -1,9 +1,18 @@
 /** The hot tier: queues hot region heads, compiles them in batches, installs and drops their code. */
-import { BLOCK, BlockFlag, JUMP_CACHE_ENTRIES, JUMP_ENTRY, TLB_ENTRIES, TLB_ENTRY, VCPU } from '../ir/layout.js';
+import {
+  BLOCK,
+  BlockFlag,
+  ENTRY_SHIFT,
+  JUMP_CACHE_ENTRIES,
+  JUMP_ENTRY,
+  TLB_ENTRIES,
+  TLB_ENTRY,
+  VCPU,
+} from '../ir/layout.js';
 import { CodeBudget, type CodeModule } from './code-budget.js';
 import { Lowering, REGION_TYPE } from './lower.js';
 import type { LowerOptions } from './lower-frame.js';
-import { type BlockLookup, type IndirectTargets, type Locate, Region, roomOf } from './region.js';
+import { type BlockLookup, type IndirectTargets, type Locate, MAX_ENTRIES, Region, roomOf } from './region.js';
 import { ModuleWriter } from './wasm/module.js';
 import { functionText } from './wasm/text.js';
 
@@ -22,6 +31,8 @@ export interface JitOptions extends LowerOptions {
   readonly split: (head: number, blocks: readonly number[]) => boolean;
   /** Blocks that have run less often are no part of a region that others head. */
   readonly minRuns: number;
+  /** A member entered so often becomes an entry of its region. */
+  readonly entryHeat: number;
   /** How many more entries a head that is part of other regions must have to be compiled. */
   readonly deferral: number;
   /** Monotonic ns, for the statistics. */
@@ -44,6 +55,8 @@ export interface JitStats {
 
 interface Compiled {
   readonly head: number;
+  /** Blocks that it is entered at, with the head. */
+  readonly entries: readonly number[];
   /** Different blocks in it. */
   readonly members: readonly number[];
   /** Blocks in it; some callees are there once for each call. */
@@ -69,6 +82,13 @@ interface Origin {
   readonly high: number;
 }
 const NOWHERE: Origin = { cpu: 0, low: 0, high: 0 };
+
+/** Of a batch: the hot blocks, and those that regions formed so far are entered at. */
+interface Heads {
+  readonly hot: ReadonlySet<number>;
+  readonly taken: Set<number>;
+}
+const NO_HEADS: Heads = { hot: new Set(), taken: new Set() };
 
 /** A block's key: linear-memory address of its code, and mode. */
 interface Place {
@@ -254,20 +274,35 @@ export class Jit {
     const { words } = this;
     writer.reset();
     const regions: { region: Region; origin: Origin }[] = [];
-    for (const { place, origin } of this.split(requests)) {
-      const head = this.options.lookup(place.host, place.mode);
-      if (head === 0) continue;
-      const old = this.headedBy(head);
-      // All loops of a function become hot at about the same time, and the first one's region holds the others.
-      if (old === undefined && this.options.deferral !== 0 && regions.some(({ region }) => region.holds(head))) {
+    const asked = this.split(requests);
+    const heads: Heads = {
+      hot: new Set(asked.map(({ place }) => this.options.lookup(place.host, place.mode))),
+      taken: new Set(),
+    };
+    for (const { place, origin: seen } of asked) {
+      const block = this.options.lookup(place.host, place.mode);
+      // All loops of a function become hot at about the same time, and the first one's region is entered at the others, too.
+      if (block === 0 || heads.taken.has(block)) continue;
+      const enclosing = this.enteredAt(block) ?? this.enclosing(block);
+      let head = enclosing?.head ?? block;
+      let origin = enclosing?.origin ?? seen;
+      let old = enclosing;
+      let region = this.form(head, origin, heads);
+      if (!region.enters(block)) {
+        head = block;
+        origin = seen;
+        old = undefined;
+        region = this.form(head, origin, heads);
+      }
+      if (old === undefined && this.options.deferral !== 0 && regions.some((other) => other.region.holds(head))) {
         this.postpone(head);
         continue;
       }
-      const region = this.form(head, origin);
       if (region.blocks.length === 0 || !improves(region, old)) continue;
       const body = this.lowering.lower(region, words, writer);
       writer.addFunction(REGION_TYPE, body, this.lowering.hints, pcName(origin), this.lowering.selfCalls);
       regions.push({ region, origin });
+      for (const member of region.entries) heads.taken.add(region.blocks[member] as number);
       if (this.outAsm !== undefined) {
         const names = writer.importNames();
         this.outAsm(
@@ -292,14 +327,38 @@ export class Jit {
     return regions.length;
   }
 
-  private form(head: number, origin: Origin): Region {
+  /** The region that a block heads, as it would be now. */
+  private form(head: number, origin: Origin, heads: Heads = NO_HEADS): Region {
     const { words } = this;
     const w = head / 4;
     const mode = words[w + MODE] as number;
-    // A new version has the room of the old one: what else holds its head by now is no reason to cut it.
-    const room = this.headedBy(head)?.room ?? roomOf(words[w + REGION] as number);
-    const { lookup, minRuns } = this.options;
-    return new Region(words, head, lookup, this.locator(origin, mode), this.indirectTargets(mode), room, minRuns);
+    const { lookup, minRuns, entryHeat } = this.options;
+    const old = this.enteredAt(head);
+    return new Region(words, head, {
+      lookup,
+      locate: this.locator(origin, mode),
+      indirectTargets: this.indirectTargets(mode),
+      // A new version has the room of the old one: what else holds its head by now is no reason to cut it.
+      maxOps: old?.room ?? roomOf(words[w + REGION] as number),
+      minRuns,
+      headOnly: this.options.hasCodeBase(mode),
+      entryWorth: (block) => {
+        if (heads.taken.has(block)) return 0;
+        if (heads.hot.has(block) || old?.entries.includes(block)) return Number.POSITIVE_INFINITY;
+        const heat = words[block / 4 + HEAT] as number;
+        return words[block / 4 + ENTRY] === 0 && heat >= entryHeat ? heat : 0;
+      },
+    });
+  }
+
+  /** The region that a hot block should become an entry of: it is a part of it. */
+  private enclosing(block: number): Compiled | undefined {
+    let best: Compiled | undefined;
+    for (const c of this.byBlock.get(block) ?? []) {
+      if (c.version >= MAX_VERSIONS || c.entries.length >= MAX_ENTRIES) continue;
+      if (best === undefined || c.size > best.size) best = c;
+    }
+    return best;
   }
 
   /** Takes requests out of the queue, and sees that the blocks they lead to end where loops begin. A head may be a new block then. */
@@ -313,7 +372,7 @@ export class Jit {
       if (words[w + VALID] === 0 && this.options.lookup(words[w + HOST] as number, words[w + MODE] as number) === 0)
         continue;
       const place = { host: words[w + HOST] as number, mode: words[w + MODE] as number };
-      const origin = seen.cpu === 0 ? (this.headedBy(head)?.origin ?? seen) : seen;
+      const origin = seen.cpu === 0 ? (this.enteredAt(head)?.origin ?? seen) : seen;
       heads.push({ place, origin });
       this.splitLoops(place, origin);
     }
@@ -344,13 +403,17 @@ export class Jit {
     module: CodeModule<Compiled>,
   ): void {
     const { words } = this;
-    const old = this.headedBy(region.blocks[0] as number);
-    if (old !== undefined) this.drop(old);
+    const entries = region.entries.map((member) => region.blocks[member] as number);
+    const old = this.enteredAt(entries[0] as number);
+    for (const entry of entries) {
+      const other = this.enteredAt(entry);
+      if (other !== undefined) this.drop(other);
+    }
     const slot = this.takeSlot();
     this.options.table.set(slot, code);
-    const head = region.blocks[0] as number;
     const compiled: Compiled = {
-      head,
+      head: entries[0] as number,
+      entries,
       members: [...new Set(region.blocks)],
       size: region.blocks.length,
       room: region.maxOps,
@@ -369,13 +432,13 @@ export class Jit {
       addTo(this.byBlock, block, compiled);
       words[block / 4 + REGION] = (words[block / 4 + REGION] as number) + 1;
     }
-    words[head / 4 + ENTRY] = slot;
+    for (const [i, entry] of entries.entries()) words[entry / 4 + ENTRY] = slot | (i << ENTRY_SHIFT);
     this.stats.regions++;
   }
 
-  /** The installed region with this head. */
-  private headedBy(head: number): Compiled | undefined {
-    return this.byBlock.get(head)?.find((c) => c.head === head);
+  /** The installed region that is entered at this block. */
+  private enteredAt(block: number): Compiled | undefined {
+    return this.byBlock.get(block)?.find((c) => c.entries.includes(block));
   }
 
   private takeSlot(): number {
@@ -408,9 +471,10 @@ export class Jit {
 
   private drop(compiled: Compiled): void {
     const { words } = this;
-    const w = compiled.head / 4;
-    words[w + ENTRY] = 0;
-    words[w + HEAT] = 0;
+    for (const entry of compiled.entries) {
+      words[entry / 4 + ENTRY] = 0;
+      words[entry / 4 + HEAT] = 0;
+    }
     for (const member of compiled.members) {
       words[member / 4 + REGION] = (words[member / 4 + REGION] as number) - 1;
       removeFrom(this.byBlock, member, compiled);
@@ -430,7 +494,7 @@ export class Jit {
       for (const compiled of lists) {
         // Each region is in the list of every member: let its head stand for it.
         if (this.byBlock.get(compiled.head) !== lists) continue;
-        this.words[compiled.head / 4 + ENTRY] = 0;
+        for (const entry of compiled.entries) this.words[entry / 4 + ENTRY] = 0;
         this.options.table.set(compiled.slot, null);
         this.freeSlots.push(compiled.slot);
       }
@@ -453,7 +517,7 @@ function pcName({ high, low }: Origin): string {
 /** Is a region worth installing in place of what its head has? */
 function improves(region: Region, old: Compiled | undefined): boolean {
   if (old === undefined || old.fillsTlb !== region.fillsTlb) return true;
-  return region.blocks.length > old.size;
+  return region.blocks.length > old.size || region.entries.length > old.entries.length;
 }
 
 function addTo(map: Map<number, Compiled[]>, key: number, compiled: Compiled): void {

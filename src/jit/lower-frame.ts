@@ -84,9 +84,21 @@ export class Frame {
     v.memory(W.i64Load, 3, PC);
     v.setLocal(Local.pc);
     this.checkNoWrap();
-    v.reload(this.slots.liveLow[0] as number, this.slots.liveHigh[0] as number);
-    v.reloadCells(this.slots.liveCells[0] as number);
+    const { entry } = this.region.flow;
+    v.reload(this.slots.liveLow[entry] as number, this.slots.liveHigh[entry] as number);
+    v.reloadCells(this.slots.liveCells[entry] as number);
     if (this.slots.hasMemoryOps) mem.loadTlbBase(v);
+  }
+
+  /** The pc that was loaded is that of an entry: makes the head's of it. */
+  enteredAt(entry: number): void {
+    const { v, region } = this;
+    const delta = region.delta[region.entries[entry] as number] as number;
+    if (delta === 0) return;
+    v.getLocal(Local.pc);
+    v.i64(delta, delta >> 31);
+    v.op(W.i64Sub);
+    v.setLocal(Local.pc);
   }
 
   /** Where the pc may wrap inside the page (a code segment with a base, 16-bit ip), such an entry is the interpreter's. */

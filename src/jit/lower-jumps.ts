@@ -234,6 +234,7 @@ export class Jumps {
     v.setLocal(Local.epoch);
     this.deepen(1);
     v.getLocal(Local.cpu);
+    v.i32(0);
     v.op(W.call);
     this.f.selfCalls.push(v.code.length);
     for (let i = 0; i < SELF_BYTES; i++) v.code.u8(0);

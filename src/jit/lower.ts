@@ -1,5 +1,5 @@
 /**
- * Lowers a region to one WebAssembly function `(cpu: i32) => i32`. It returns 0: go on at the pc in the header; 1: side
+ * Lowers a region to one WebAssembly function `(cpu: i32, entry: i32) => i32`; `entry` is a number in `Region.entries`. It returns 0: go on at the pc in the header; 1: side
  * exit, the interpreter must run the block at that pc first; 2: a guest fault is pending, deliver it; more: see RegionExit.
  *
  * The body is two nested blocks around the structured code. Their ends are the shared exits:
@@ -34,7 +34,7 @@ import { Bytes } from './wasm/bytes.js';
 import type { FunctionType, ModuleWriter } from './wasm/module.js';
 import { ValType, VOID, W } from './wasm/opcodes.js';
 
-export const REGION_TYPE: FunctionType = { params: ['i32'], results: ['i32'] };
+export const REGION_TYPE: FunctionType = { params: ['i32', 'i32'], results: ['i32'] };
 const FILL_TYPE: FunctionType = { params: ['i32', 'i64', 'i32', 'i32'], results: ['i32'] };
 const CONDITION_TYPE: FunctionType = { params: ['i64', 'i64', 'i64', 'i64', 'i32'], results: ['i64'] };
 
@@ -90,7 +90,7 @@ export class Lowering {
     const nodes = region.flow.nodeCount;
     this.loopLabel = new Int32Array(nodes);
     this.blockLabel = new Int32Array(nodes);
-    this.tree(0);
+    this.tree(region.flow.entry);
     v.op(W.unreachable);
     v.op(W.end);
     this.f.sideExit();
@@ -197,10 +197,11 @@ export class Lowering {
     v.op(W.brTable);
     v.code.uleb(edges.length - 1);
     for (let i = 0; i < edges.length; i++) v.code.uleb(i);
-    for (const e of edges) {
+    for (const [label, e] of edges.entries()) {
       v.op(W.end);
       this.f.depth--;
       const epoch = v.forget();
+      if (node === this.f.region.flow.entry) this.f.enteredAt(label);
       this.follow(e);
       v.restoreEpoch(epoch);
     }
@@ -234,7 +235,7 @@ export class Lowering {
     v.dirtyLow = this.f.slots.dirtyLow[b] as number;
     v.dirtyHigh = this.f.slots.dirtyHigh[b] as number;
     this.f.mayBeStale = false;
-    if (region.flow.loopHeader[b] === 1) this.f.poll(b);
+    if (region.flow.beginsLoop[b] === 1) this.f.poll(b);
     if (this.f.options.icount === true) this.f.count(b);
     this.f.edge = region.firstEdge[b] as number;
     if (this.ops(b, 0, region.opCount[b] as number)) throw new Bug('block without a terminator');

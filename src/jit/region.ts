@@ -48,6 +48,9 @@ export type IndirectTargets = (page: number, mode: number) => readonly number[];
  */
 const MAX_INDIRECT_EDGES = 64;
 
+/** A region may be entered at so many members: each may cost loops around it a dispatch node. */
+export const MAX_ENTRIES = 8;
+
 /** A callee that becomes part of its caller's region may have so many ops. */
 const MAX_INLINED_OPS = 64;
 
@@ -59,6 +62,20 @@ interface Inlined {
   readonly page: number;
   /** Its blocks' numbers as members. */
   readonly indexOf: Map<number, number>;
+}
+
+export interface RegionOptions {
+  readonly lookup: BlockLookup;
+  readonly locate?: Locate | undefined;
+  readonly indirectTargets?: IndirectTargets | undefined;
+  /** Ops it may have. */
+  readonly maxOps?: number;
+  /** Blocks that have run less often stay outside. */
+  readonly minRuns?: number;
+  /** Whether a member should be an entry beside the head: the more, the higher the number; 0: no. */
+  readonly entryWorth?: (block: number) => number;
+  /** Has to be entered in the middle never: the pc of its code may wrap. */
+  readonly headOnly?: boolean;
 }
 
 /** An edge before the flow graph exists. */
@@ -93,7 +110,10 @@ export class Region {
   /** Linear-memory addresses of code in reach that had not run yet. */
   readonly unseen: number[] = [];
   readonly flow: Flow;
+  /** Members that the region is entered at, the head (0) first. */
+  readonly entries: number[] = [0];
   readonly mode: number;
+  readonly maxOps: number;
   /** Lowest and highest guest byte of any member, counted from the head's first. */
   minDelta = 0;
   maxDelta = 0;
@@ -115,17 +135,21 @@ export class Region {
   private totalOps = 0;
   private indirectEdges = 0;
 
+  private readonly lookup: BlockLookup;
+  private readonly locate: Locate | undefined;
+  private readonly indirectTargets: IndirectTargets;
+  private readonly minRuns: number;
+
   constructor(
     private readonly words: Int32Array,
     head: number,
-    private readonly lookup: BlockLookup,
-    private readonly locate: Locate | undefined = undefined,
-    private readonly indirectTargets: IndirectTargets = () => [],
-    /** Ops it may have. */
-    readonly maxOps = MAX_REGION_OPS,
-    /** Blocks that have run less often stay outside. */
-    private readonly minRuns = 0,
+    options: RegionOptions,
   ) {
+    this.lookup = options.lookup;
+    this.locate = options.locate;
+    this.indirectTargets = options.indirectTargets ?? (() => []);
+    this.maxOps = options.maxOps ?? MAX_REGION_OPS;
+    this.minRuns = options.minRuns ?? 0;
     this.mode = words[head / 4 + MODE] as number;
     this.fillsTlb = (words[head / 4 + SIDE_EXITS] as number) >= MANY_SIDE_EXITS;
     this.add(head, 0, 0);
@@ -154,7 +178,7 @@ export class Region {
         }
       }
     }
-    this.flow = new Flow(this.blocks.length);
+    this.flow = new Flow(this.blocks.length, this.delta);
     for (let b = 0; b < this.blocks.length; b++) {
       const end = b + 1 < this.blocks.length ? (this.firstEdge[b + 1] as number) : targets.length;
       for (const { to, guard, call, indirect } of targets.slice(this.firstEdge[b], end)) {
@@ -162,7 +186,23 @@ export class Region {
         if (to >= 0 && !call && !indirect) this.findCovering(b, to);
       }
     }
-    if (this.blocks.length > 0) this.flow.analyse();
+    if (this.blocks.length === 0) return;
+    if (options.entryWorth !== undefined && options.headOnly !== true && !this.narrow)
+      this.chooseEntries(options.entryWorth);
+    if (this.entries.length > 1) this.flow.enterAt(this.entries);
+    this.flow.analyse();
+  }
+
+  /** Members of the head's own page: code there is where the head's pc says. */
+  private chooseEntries(worth: (block: number) => number): void {
+    const found: { readonly member: number; readonly worth: number }[] = [];
+    for (const [block, member] of this.indexOf) {
+      if (member === 0 || this.page[member] !== 0) continue;
+      const w = worth(block);
+      if (w > 0) found.push({ member, worth: w });
+    }
+    found.sort((x, y) => y.worth - x.worth);
+    for (const { member } of found.slice(0, MAX_ENTRIES - 1)) this.entries.push(member);
   }
 
   /**
@@ -259,6 +299,11 @@ export class Region {
     if (block === 0 || this.isCold(block) || !this.isLeaf(block)) return false;
     const last = (block + BLOCK.size) / 4 + ((this.words[block / 4 + OPS_COUNT] as number) - 1) * 4;
     return isReturn(this.words[last] as number, this.words[last + 2] as number);
+  }
+
+  /** Whether the region is entered at a block. */
+  enters(block: number): boolean {
+    return this.entries.some((member) => this.blocks[member] === block);
   }
 
   /** Whether a block is a member, not only as a part of a callee. */

@@ -198,8 +198,8 @@ export class SlotAnalysis {
     this.keep = -1;
     this.calledHelper = false;
     this.edge = this.region.firstEdge[b] as number;
-    // A loop header polls for requests to leave; under icount every block may be one instruction too many.
-    if (this.counting || this.region.flow.loopHeader[b] === 1) this.observe();
+    // Where a loop begins, requests to leave are seen to; under icount every block may be one instruction too many.
+    if (this.counting || this.region.flow.beginsLoop[b] === 1) this.observe();
   }
 
   private read(slot: number): void {

@@ -9,16 +9,17 @@ import { TEMP_COUNT, VCPU } from '../ir/layout.js';
 import { Bytes } from './wasm/bytes.js';
 import { V, W } from './wasm/opcodes.js';
 
-/** Locals every region has. `cpu` is the parameter. */
+/** Locals every region has. `cpu` and `dispatch` are the parameters. */
 export const Local = {
   cpu: 0,
+  /** The label for the next dispatch node, first of all for the region's entry. */
+  dispatch: 1,
   /** Address of the TLB of the current MMU index. */
-  tlb: 1,
+  tlb: 2,
   /** Address of a TLB entry. */
-  entry: 2,
+  entry: 3,
   /** A linear-memory address. */
-  address: 3,
-  dispatch: 4,
+  address: 4,
   scratch: 5,
   /** The code epoch before a call of the region by itself. */
   epoch: 6,

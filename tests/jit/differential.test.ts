@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { helper } from '../../src/guest/x86/helpers/index.js';
 import { X86 } from '../../src/guest/x86/state.js';
 import { BlockBuilder, FLAG_OP, TEMP0 } from '../../src/ir/builder.js';
-import { BLOCK, MANY_SIDE_EXITS, VCPU } from '../../src/ir/layout.js';
+import { BLOCK, ENTRY_SHIFT, MANY_SIDE_EXITS, VCPU } from '../../src/ir/layout.js';
 import { JumpKind, OPS, type OpInfo, PcMask } from '../../src/ir/ops.js';
 import { optimise } from '../../src/ir/passes.js';
 import { CPU, RAM, Rig, VECTOR_BASE_SLOT } from './rig.js';
@@ -270,8 +270,11 @@ function compare(rig: Rig, what: string): void {
   assert.ok(Buffer.from(actual.ram).equals(Buffer.from(expected.ram)), `${what}: memory`);
 }
 
+const entryOf = (rig: Rig, block: number): number => rig.words[(block + (BLOCK.at['entry'] as number)) / 4] as number;
+
 test('random regions agree with the interpreter', () => {
   const rig = new Rig();
+  let inTheMiddle = 0;
   for (let seed = 1; seed <= 500; seed++) {
     const r = new Random(seed * 7919);
     rig.reset();
@@ -295,9 +298,13 @@ test('random regions agree with the interpreter', () => {
     if (seed % 4 !== 0) rig.indirect = blocks.filter(() => r.next(4) > 0);
     for (const block of blocks) if (r.next(2) === 0 || block === blocks[0]) rig.jit.request(block);
     assert.ok(rig.jit.flushQueue() > 0);
+    const entered = blocks.filter((block) => entryOf(rig, block) !== 0);
+    if (seed % 5 === 0) rig.pc = CODE + blocks.indexOf(r.pick(entered)) * BLOCK_BYTES;
+    if (entryOf(rig, blocks[(rig.pc - CODE) / BLOCK_BYTES] as number) >>> ENTRY_SHIFT !== 0) inTheMiddle++;
     compare(rig, `seed ${seed}`);
   }
   assert.ok(rig.sideExits > 100, 'TLB misses were seen');
+  assert.ok(inTheMiddle > 20, `${inTheMiddle} regions entered in the middle`);
 });
 
 test('optimised blocks do what they did before', () => {
@@ -376,6 +383,31 @@ test('a loop header polls the exit request', () => {
   const outcome = rig.run(true, 1);
   assert.equal(outcome.end, 'limit');
   assert.equal(rig.pc, CODE);
+});
+
+test('a loop that is entered at two places polls the exit request, and may be entered in its middle', () => {
+  const rig = new Rig();
+  const jump = (at: number, to: number, or?: number): number => {
+    const b = new BlockBuilder();
+    b.dai('addi', GPR0, GPR0, 1);
+    if (or !== undefined) {
+      const h = b.beginIfImm('eq', GPR0 + 1, 0);
+      b.goto((or - at) * BLOCK_BYTES, PcMask.m64);
+      b.endIf(h);
+    }
+    b.goto((to - at) * BLOCK_BYTES, PcMask.m64);
+    return rig.place(CODE + at * BLOCK_BYTES, b, BLOCK_BYTES);
+  };
+  const blocks = [jump(0, 1, 2), jump(1, 2), jump(2, 1)];
+  for (const block of blocks) rig.jit.request(block);
+  assert.equal(rig.jit.flushQueue(), 1, 'one region for all heads');
+  assert.deepEqual(blocks.map((block) => entryOf(rig, block) >>> ENTRY_SHIFT).sort(), [0, 1, 2]);
+  rig.view.setUint32(CPU + (VCPU.at['exitRequest'] as number), 1, true);
+  for (const start of [0, 1, 2]) {
+    rig.pc = CODE + start * BLOCK_BYTES;
+    assert.equal(rig.run(true, 1).end, 'limit');
+    assert.equal(rig.pc, CODE + BLOCK_BYTES, 'at the head of the loop');
+  }
 });
 
 test('when there is too much compiled code, the oldest goes and may be compiled again', () => {

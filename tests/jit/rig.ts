@@ -6,6 +6,7 @@ import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { type BlockBuilder, TEMP0 } from '../../src/ir/builder.js';
 import {
   BLOCK,
+  ENTRY_SHIFT,
   FLAT_RANGE,
   FlatFlag,
   MACHINE,
@@ -97,6 +98,7 @@ export class Rig {
       icount,
       split: () => false,
       minRuns: 0,
+      entryHeat: 1,
       deferral: 0,
       now: () => 0,
     });
@@ -190,7 +192,8 @@ export class Rig {
       const entry = this.words[(block + at(BLOCK, 'entry')) / 4] as number;
       let result: number;
       if (entry !== 0 && compiled && !inside) {
-        result = (this.table.get(entry) as WebAssembly.ExportedFunction)(CPU) as number;
+        const code = this.table.get(entry & ((1 << ENTRY_SHIFT) - 1)) as WebAssembly.ExportedFunction;
+        result = code(CPU, entry >>> ENTRY_SHIFT) as number;
         if (result === RegionExit.side) {
           this.sideExits++;
           inside = true;

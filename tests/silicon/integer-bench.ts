@@ -155,6 +155,7 @@ export class IntegerBench {
       hasCodeBase: (mode) => (mode & Mode.csBase) !== 0,
       split: () => false,
       minRuns: 0,
+      entryHeat: 1,
       deferral: 0,
       now: () => 0,
     });
@@ -250,7 +251,8 @@ export class IntegerBench {
     this.#jit.request(block);
     this.#jit.flushQueue();
     const entry = this.#words[(block + (BLOCK.at['entry'] as number)) / 4] as number;
-    const result = entry === 0 ? RegionExit.side : (this.#table.get(entry) as (cpu: number) => number)(this.#cpu);
+    const result =
+      entry === 0 ? RegionExit.side : (this.#table.get(entry) as (cpu: number, entry: number) => number)(this.#cpu, 0);
     this.#jit.reset();
     for (const b of this.#blocks.values()) this.#words[(b + (BLOCK.at['entry'] as number)) / 4] = 0;
     this.entered++;

@@ -72,6 +72,7 @@ export class RowBench {
       hasCodeBase: () => false,
       split: () => false,
       minRuns: 0,
+      entryHeat: 1,
       deferral: 0,
       now: () => 0,
     });
@@ -176,7 +177,7 @@ export class RowBench {
     this.#jit.request(block);
     this.#jit.flushQueue();
     const entry = this.#words[(block + BLOCK.at['entry']!) / 4]!;
-    const result = entry === 0 ? RegionExit.side : this.#table.get(entry)!(this.#cpu);
+    const result = entry === 0 ? RegionExit.side : this.#table.get(entry)!(this.#cpu, 0);
     this.#jit.reset();
     return result !== RegionExit.side;
   }

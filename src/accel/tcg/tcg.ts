@@ -378,6 +378,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       indirectTargets: (page, mode) => this.#indirectTargets(page, mode),
       split: (head, blocks) => this.#split(head, blocks),
       minRuns: hot === Number.POSITIVE_INFINITY ? 0 : Math.floor(hot / 16),
+      entryHeat: hot === Number.POSITIVE_INFINITY ? 1 : Math.max(1, Math.floor(hot / 8)),
       deferral: hot < DEFERRING_THRESHOLD ? 0 : 3 * hot,
       now: () => this.#options.monotonic(),
     });

@@ -23,6 +23,7 @@ import {
   BLOCK_SIZE,
   BLOCK_VALID,
   BLOCKFLAG_INDIRECT,
+  ENTRY_SHIFT,
   JUMP_BLOCK,
   JUMP_GENERATION,
   JUMP_MODE,
@@ -59,6 +60,8 @@ import { codeEpoch, findBlock, invalidateBlock, markExecuted } from './code';
 import { hot, traceBlock, translate } from './env';
 import { displaceEntry, jumpEntry, swapEntries } from './jump-cache';
 import { FAULT_RESTART, fetchHost } from './memory';
+
+const TABLE_INDEX: u32 = (1 << ENTRY_SHIFT) - 1;
 
 /** exitRequest bit: return to the host. Bit 0 only makes us look around (requests, invalidated code). */
 const REQUEST_RETURN: u32 = 2;
@@ -218,7 +221,7 @@ function sideExit(cpu: usize): void {
 /** Runs a compiled region and turns what it returned into a result of `step`. */
 function enterRegion(cpu: usize, compiled: u32): u32 {
   setCurrentBlock(0xffffffff);
-  const result = call_indirect<u32>(compiled, cpu);
+  const result = call_indirect<u32>(compiled & TABLE_INDEX, cpu, compiled >> ENTRY_SHIFT);
   const exits = <usize>load<u32>(cpu + VCPU_MACHINE) + MACHINE_REGION_EXITS + ((<usize>min<u32>(result, 3)) << 3);
   store<u64>(exits, load<u64>(exits) + 1);
   if (result === REGION_NEXT) return RUN_DISPATCH;
@@ -305,7 +308,7 @@ export function callGuest(cpu: usize, expected: u64): u32 {
       if (!compiled) break;
       if (load<u32>(cpu + VCPU_JUMPED)) markIndirect(cpu, block);
       deepen(cpu, 1);
-      const result = call_indirect<u32>(compiled, cpu);
+      const result = call_indirect<u32>(compiled & TABLE_INDEX, cpu, compiled >> ENTRY_SHIFT);
       deepen(cpu, -1);
       if (result !== REGION_NEXT) {
         if (result !== REGION_SIDE_EXIT) return result;
