@@ -32,6 +32,7 @@ import type { MemoryRegion } from '../memory/region.js';
 import { SystemBus } from '../memory/system-bus.js';
 import { MirroredChips } from './accelerator-chips.js';
 import type { BoardHost, BuiltBoard, DeviceRequest, IdeDriveRequest, Inspection, MachineOptions } from './board.js';
+import { bootOrder } from './boot-order.js';
 import { fillCmos } from './cmos.js';
 import { Plugs } from './plugs.js';
 
@@ -390,7 +391,11 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     pci: extra.bus !== undefined,
     ...(extra.chipset && { chipset: extra.chipset }),
   };
-  const fwCfg = new FwCfg(isa, machine.system, pcFwCfg(platform, options.fwCfg));
+  const fwCfg = new FwCfg(
+    isa,
+    machine.system,
+    pcFwCfg(platform, { ...options.fwCfg, bootOrder: bootOrder(machine.root) }),
+  );
   machine.root.devices.push(node('fw_cfg_io', fwCfg));
 
   const { kernel } = options;

@@ -10,6 +10,7 @@ import { decodeMsi } from '../machine/apic-message.js';
 import type { BusNode } from '../machine/machine.js';
 import type { MemoryRegion } from '../memory/region.js';
 import type { BoardHost, BoardType, BuiltBoard, MachineOptions } from './board.js';
+import { PCI_ROOT } from './boot-order.js';
 import { buildPcBase, finish, node } from './pc-base.js';
 import { pciDetails } from './plugs.js';
 
@@ -85,12 +86,12 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
     type: 'PCI',
     devices: [
       node('i440FX', hostBridge, { details: pciDetails(bus, devfn(0, 0)) }),
-      node('PIIX3', piix3, { details: pciDetails(bus, devfn(1, 0)), buses: [isaNode] }),
-      node('piix3-ide', ide, { details: pciDetails(bus, devfn(1, 1)), buses: ideNodes }),
+      node('PIIX3', piix3, { firmwareName: 'isa@1', details: pciDetails(bus, devfn(1, 0)), buses: [isaNode] }),
+      node('piix3-ide', ide, { firmwareName: 'ide@1,1', details: pciDetails(bus, devfn(1, 1)), buses: ideNodes }),
       node('PIIX4_PM', pm, { details: pciDetails(bus, devfn(1, 3)) }),
     ],
   };
-  machine.root.devices.push(node('i440FX-pcihost', configPorts, { buses: [pciNode] }));
+  machine.root.devices.push(node('i440FX-pcihost', configPorts, { firmwareName: PCI_ROOT, buses: [pciNode] }));
   machine.root.devices.push(node('acpi-pci-hotplug', hotplug));
   base.plugs.addPci(pciNode, bus, FIRST_FREE_DEVICE, hotplug);
   ideNodes.forEach((ideNode, i) => {

@@ -15,6 +15,7 @@ import type { BusNode, DeviceNode } from '../machine/machine.js';
 import type { PciSlot } from '../machine/pci-slot.js';
 import { describeProperties, type PropertySpecs, parseProperties, prop } from '../machine/property.js';
 import type { DeviceRequest, GlobalProperty } from './board.js';
+import { firmwarePlace } from './boot-order.js';
 
 /** A bus that takes devices, and its place in the tree. */
 interface Plug extends Omit<OfferedBus, 'name'> {
@@ -197,6 +198,7 @@ export class Plugs {
       properties,
       buses: offersBuses(device) ? device.buses.map((bus, i) => this.offer(bus, request.id, i)) : [],
       ...(plug.details && { details: plug.details() }),
+      ...firmwarePlace(type, slot, values),
     });
     return device;
   }

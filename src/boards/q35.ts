@@ -9,6 +9,7 @@ import { decodeMsi } from '../machine/apic-message.js';
 import type { BusNode } from '../machine/machine.js';
 import type { MemoryRegion } from '../memory/region.js';
 import type { BoardHost, BoardType, BuiltBoard, MachineOptions } from './board.js';
+import { PCI_ROOT } from './boot-order.js';
 import { buildPcBase, finish, node } from './pc-base.js';
 import { pciDetails } from './plugs.js';
 
@@ -82,15 +83,16 @@ function createQ35(options: MachineOptions, host: BoardHost): BuiltBoard {
     type: 'PCIE',
     devices: [
       node('mch', mch, { details: pciDetails(bus, devfn(0, 0)) }),
-      node('ICH9-LPC', lpc, { details: pciDetails(bus, devfn(31, 0)), buses: [isaNode] }),
+      node('ICH9-LPC', lpc, { firmwareName: 'isa@1f', details: pciDetails(bus, devfn(31, 0)), buses: [isaNode] }),
       node('ich9-ahci', ahci, {
+        firmwareName: 'pci8086,2922@1f,2',
         details: pciDetails(bus, devfn(31, 2)),
         buses: ahci.buses.map((port, i) => plugs.offer(port, '', i)),
       }),
       node('ICH9-SMB', smbus, { details: pciDetails(bus, devfn(31, 3)) }),
     ],
   };
-  machine.root.devices.push(node('q35-pcihost', configPorts, { buses: [pciNode] }));
+  machine.root.devices.push(node('q35-pcihost', configPorts, { firmwareName: PCI_ROOT, buses: [pciNode] }));
   plugs.addPci(pciNode, bus, FIRST_FREE_DEVICE);
   return finish(
     base,

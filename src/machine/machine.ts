@@ -26,6 +26,10 @@ export interface DeviceNode {
   /** More lines for `info qtree`, as things are now. */
   readonly details?: () => readonly string[];
   readonly buses: readonly BusNode[];
+  /** Its part of an OpenFirmware path: `ide@1,1`. */
+  readonly firmwareName?: string;
+  /** What firmware may boot from: in which order, and the rest of its path. */
+  readonly boot?: readonly { readonly index: number; readonly below: string }[];
 }
 
 export interface BusNode {

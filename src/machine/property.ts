@@ -148,6 +148,9 @@ export const prop = {
   }),
 };
 
+/** Of devices that firmware may boot from (`boards/boot-order.ts`). */
+export const BOOT_INDEX = prop.int32(-1, 'place in the order in which firmware tries devices, the lowest first');
+
 export function defaults<P extends PropertySpecs>(specs: P): PropertyValues<P> {
   return Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, spec.default])) as PropertyValues<P>;
 }

@@ -64,7 +64,9 @@ export class DebianProcess {
     const child = spawn(process.execPath, [
       ...[bin('tinamou-system-x86_64'), '-cpu', 'max', '-m', '512', '-bios', bios],
       ...['-display', 'none', '-monitor', 'none', '-serial', 'stdio'],
-      ...['-drive', `file=${image},format=qcow2,if=virtio`, ...args],
+      // First of all disks, however firmware finds them.
+      ...['-drive', `file=${image},format=qcow2,if=none,id=root`, '-device', 'virtio-blk-pci,drive=root,bootindex=0'],
+      ...args,
     ]);
     this.#child = child;
     this.#ended = once(child, 'close');

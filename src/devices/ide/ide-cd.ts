@@ -1,11 +1,12 @@
 /** A CD-ROM drive on an IDE channel, as `-device ide-cd` names it. */
 import { Drive } from '../../block/drive.js';
-import { prop } from '../../machine/property.js';
+import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { AtapiCdrom, trace } from './atapi.js';
 import { defaultSerial } from './ide-hd.js';
 import type { IdeDeviceType } from './ide-slot.js';
 
 const properties = {
+  bootindex: BOOT_INDEX,
   drive: prop.drive('drive that holds the medium; by default an empty one'),
   model: prop.str('model that IDENTIFY and INQUIRY tell', 'QEMU DVD-ROM'),
   serial: prop.str('serial number that IDENTIFY tells; by default it counts'),

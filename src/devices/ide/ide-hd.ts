@@ -1,10 +1,11 @@
 /** A hard disk on an IDE channel, as `-device ide-hd` names it. */
 import { UserError } from '../../base/errors.js';
-import { prop } from '../../machine/property.js';
+import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { AtaDisk, trace } from './ata.js';
 import type { IdeDeviceType } from './ide-slot.js';
 
 const properties = {
+  bootindex: BOOT_INDEX,
   drive: prop.drive('drive that holds the medium'),
   model: prop.str('model that IDENTIFY tells', 'QEMU HARDDISK'),
   serial: prop.str('serial number that IDENTIFY tells; by default it counts'),

@@ -9,7 +9,7 @@ import type { Clocks, Timer } from '../../machine/clock.js';
 import type { Device } from '../../machine/device.js';
 import type { PciDeviceType } from '../../machine/device-type.js';
 import type { PciSlot } from '../../machine/pci-slot.js';
-import { prop } from '../../machine/property.js';
+import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
 import { gather, scatter } from '../../memory/pieces.js';
 import { Msix } from '../pci/msix.js';
@@ -636,6 +636,7 @@ function mediaStatus(error: BlockError, read: boolean): number {
 }
 
 const properties = {
+  bootindex: BOOT_INDEX,
   drive: prop.drive('drive that holds the medium'),
   serial: prop.str('serial number, 1 to 20 characters'),
   max_ioqpairs: prop.uint32(64, 'pairs of queues for reading and writing'),

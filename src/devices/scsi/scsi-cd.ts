@@ -3,7 +3,7 @@
 import type { DriveContext } from '../../block/drive.js';
 import { Drive } from '../../block/drive.js';
 import type { BusDeviceType } from '../../machine/device-type.js';
-import { prop } from '../../machine/property.js';
+import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
 import { pieceBytes, slice } from '../../memory/pieces.js';
 import {
@@ -214,6 +214,7 @@ export class ScsiCd extends ScsiUnit {
 }
 
 const properties = {
+  bootindex: BOOT_INDEX,
   drive: prop.drive('drive that holds the medium; by default an empty one'),
   vendor: prop.str('vendor that INQUIRY tells, 8 characters', 'QEMU'),
   product: prop.str('product that INQUIRY tells, 16 characters', 'QEMU CD-ROM'),

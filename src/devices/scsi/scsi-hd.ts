@@ -2,7 +2,7 @@
 import { UserError } from '../../base/errors.js';
 import type { DriveContext } from '../../block/drive.js';
 import type { BusDeviceType } from '../../machine/device-type.js';
-import { prop } from '../../machine/property.js';
+import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
 import { gather, pieceBytes, slice } from '../../memory/pieces.js';
 import { be16, be32, getBe16, getBe32, SENSE } from '../ide/mmc.js';
@@ -294,6 +294,7 @@ export class ScsiHd extends ScsiUnit {
 }
 
 const properties = {
+  bootindex: BOOT_INDEX,
   drive: prop.drive('drive that holds the medium'),
   vendor: prop.str('vendor that INQUIRY tells, 8 characters', 'QEMU'),
   product: prop.str('product that INQUIRY tells, 16 characters', 'QEMU HARDDISK'),

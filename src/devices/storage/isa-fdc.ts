@@ -1,7 +1,7 @@
 /** The floppy disk controller on the ISA bus of a PC: ports 3f0h to 3f5h and 3f7h (3f6h is IDE's), interrupt 6, DMA channel 2. */
 import type { DriveContext } from '../../block/drive.js';
 import type { IsaDeviceType } from '../../machine/device-type.js';
-import { prop } from '../../machine/property.js';
+import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { driveFor, FloppyDrive } from './floppy-drive.js';
 import { I82078, trace } from './i82078.js';
 
@@ -11,6 +11,8 @@ const LAST_PORT = 7;
 const TYPES = ['120', '144', '288', 'auto'] as const;
 
 const properties = {
+  bootindexA: BOOT_INDEX,
+  bootindexB: BOOT_INDEX,
   driveA: prop.drive('drive that is floppy A'),
   driveB: prop.drive('drive that is floppy B'),
   fdtypeA: prop.enumeration(TYPES, 'auto', 'kind of drive A; auto chooses by the disk in it'),

@@ -2,7 +2,7 @@
 import { UserError } from '../../../base/errors.js';
 import type { DriveContext } from '../../../block/drive.js';
 import type { PciDeviceType } from '../../../machine/device-type.js';
-import { prop } from '../../../machine/property.js';
+import { BOOT_INDEX, prop } from '../../../machine/property.js';
 import { coreOptions, transportOptions, VIRTIO_PCI_PROPERTIES } from '../pci/properties.js';
 import { VirtioPci } from '../pci/virtio-pci.js';
 import { VIRTIO_BLK_TRACE, VirtioBlk } from './virtio-blk.js';
@@ -24,7 +24,7 @@ export const BLK_PROPERTIES = {
   physical_block_size: prop.size(512, 'bytes of a block as the medium has it'),
 } as const;
 
-const properties = { ...VIRTIO_PCI_PROPERTIES, ...BLK_PROPERTIES };
+const properties = { ...VIRTIO_PCI_PROPERTIES, ...BLK_PROPERTIES, bootindex: BOOT_INDEX };
 
 const isBlockSize = (n: number): boolean => n >= SMALLEST_BLOCK && n <= LARGEST_BLOCK && Number.isInteger(Math.log2(n));
 
