@@ -1,6 +1,6 @@
 /** A machine that stands still to a stream of bytes, and back. */
 import { UserError } from '../../base/errors.js';
-import { crc32 } from '../../host/node/state-streams.js';
+import { CHECKSUMS } from '../../host/node/checksums.js';
 import type { RunState } from '../../machine/lifecycle.js';
 import {
   type Description,
@@ -58,7 +58,7 @@ export function sendMachine(
     caches: Object.fromEntries(drives.map((drive) => [drive.id, drive.writeCache])),
     state: saveParts(m),
   };
-  return writeState(sink, value as unknown as StateValue, ramBlocks(m), crc32, progress);
+  return writeState(sink, value as unknown as StateValue, ramBlocks(m), CHECKSUMS, progress);
 }
 
 /** A saved machine of which all but RAM was read, and which this machine can go on with. */
@@ -71,7 +71,7 @@ export interface ReceivedMachine {
 
 /** Changes nothing yet. Throws UserError for what is broken, or does not fit the machine. */
 export async function receiveMachine(m: SavedParts, source: StateSource): Promise<ReceivedMachine> {
-  const description = await readDescription(source, crc32);
+  const description = await readDescription(source, CHECKSUMS);
   const { facts, run, caches, state } = asFields(description.machine, 'the machine');
   const own = m.machine.memory.ramBlocks.map(({ name, bytes }) => ({ name, bytes: bytes.length }));
   const differs = difference(asMachineFacts(facts), machineFacts(m)) ?? differentMemory(description.ram, own);
@@ -108,7 +108,7 @@ export async function installMachine(
 ): Promise<void> {
   const { machine, accelerator, drives } = m;
   const blocks = ramBlocks(m).map((block) => ({ ...block, untouched: fresh && !block.filled }));
-  await readRam(source, description, blocks, crc32);
+  await readRam(source, description, blocks, CHECKSUMS);
   for (const { host, bytes } of machine.memory.ramBlocks) accelerator.notifyWrite(host, bytes.length);
   loadParts(m, state);
   for (const drive of drives) {

@@ -3,16 +3,16 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import { promisify } from 'node:util';
-import zlib from 'node:zlib';
 import { UserError } from '../../base/errors.js';
-import type { Checksum, StateSink, StateSource } from '../../machine/saved/layout.js';
+import type { StateSink, StateSource } from '../../machine/saved/layout.js';
 import { SocketStream } from './byte-stream.js';
 import { hostReason } from './host-error.js';
 
 const readvAsync = promisify(fs.readv);
 const writevAsync = promisify(fs.writev);
 
-export const crc32: Checksum = (bytes, seed) => zlib.crc32(bytes, seed);
+/** What is read of a file without another thread, to which the way is longer. */
+const AT_ONCE = 512 << 10;
 
 export interface OpenSink extends StateSink {
   /** All was written: resolves when the other side has it. Fails with UserError. */
@@ -176,8 +176,23 @@ function openFile(path: string, offset: number): OpenSource {
       throw new UserError(`reading '${path}' failed: ${hostReason(error)}`);
     }
   };
+  const readNow = async (views: readonly Uint8Array[]): Promise<void> => {
+    let left = views;
+    while (bytesOf(left) > 0) {
+      let bytesRead: number;
+      try {
+        bytesRead = fs.readvSync(fd, left, at);
+      } catch (error) {
+        throw new UserError(`reading '${path}' failed: ${hostReason(error)}`);
+      }
+      if (bytesRead === 0) throw new UserError(`the saved state is broken: '${path}' is cut off`);
+      at += bytesRead;
+      left = rest(left, bytesRead);
+    }
+  };
   const read = (views: readonly Uint8Array[]): Promise<void> => {
     if (length !== undefined) {
+      if (bytesOf(views) <= AT_ONCE) return readNow(views);
       const position = at;
       at += bytesOf(views);
       return fill(views, position);

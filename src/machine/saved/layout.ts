@@ -28,8 +28,13 @@ const MOST_DESCRIPTION = 64 << 20;
 /** Chunks that are under way at a time. */
 const WINDOW = 4;
 
-/** CRC-32 (of PNG, zlib); `seed`: that of what came before. */
-export type Checksum = (bytes: Uint8Array, seed: number) => number;
+/** CRC-32 (of PNG, zlib). */
+export interface Checksums {
+  /** `seed`: that of what came before. */
+  of(bytes: Uint8Array, seed?: number): number;
+  /** The same, in another thread where that can be had; the bytes stay as they are until it settles. */
+  beside(bytes: Uint8Array): Promise<number>;
+}
 
 /** Where a saved machine goes. Both fail with UserError. */
 export interface StateSink {
@@ -72,12 +77,18 @@ export async function writeState(
   sink: StateSink,
   machine: StateValue,
   blocks: readonly RamBlock[],
-  checksum: Checksum,
+  crc: Checksums,
   progress: Progress = () => {},
 ): Promise<{ readonly total: number; readonly ram: number }> {
   const used = blocks.map((block) => ({ name: block.name, bytes: block.bytes, runs: usedRuns(block) }));
   const checksums: number[] = [];
-  for (const views of chunks(used)) checksums.push(views.reduce((crc, view) => checksum(view, crc), 0));
+  const pieces = new Pieces();
+  await inWindow(chunks(used), async (views, index) => {
+    const whole = pieces.joined(views);
+    checksums[index] = await crc.beside(whole);
+    pieces.done(whole, views);
+    return views;
+  });
   const ram = used.map(({ name, bytes, runs }): RamMap => ({ name, bytes: bytes.length, runs }));
   const description = encodeValue({
     machine,
@@ -88,8 +99,8 @@ export async function writeState(
   for (let i = 0; i < MAGIC.length; i++) head[i] = MAGIC.charCodeAt(i);
   putU32(head, 8, LAYOUT_VERSION);
   putU32(head, 12, description.length);
-  putU32(head, 16, checksum(description, 0));
-  putU32(head, 20, checksum(head.subarray(0, 20), 0));
+  putU32(head, 16, crc.of(description));
+  putU32(head, 20, crc.of(head.subarray(0, 20)));
   head.set(description, PROLOGUE_BYTES);
   const pages = ramBytes(ram);
   progress(0, pages);
@@ -106,7 +117,7 @@ export async function writeState(
 }
 
 /** Reads everything but RAM. Throws UserError for what is no saved machine, or a broken one, or one that is too new. */
-export async function readDescription(source: StateSource, checksum: Checksum): Promise<Description> {
+export async function readDescription(source: StateSource, crc: Checksums): Promise<Description> {
   const prologue = new Uint8Array(PROLOGUE_BYTES);
   await source.read([prologue]);
   if (String.fromCharCode(...prologue.subarray(0, 8)) !== MAGIC) {
@@ -118,14 +129,14 @@ export async function readDescription(source: StateSource, checksum: Checksum): 
       `the saved state has format ${version}, newer than ${LAYOUT_VERSION}, the newest known here: use a newer Tinamou`,
     );
   }
-  if (checksum(prologue.subarray(0, 20), 0) !== getU32(prologue, 20)) throw broken('checksum of its first bytes');
+  if (crc.of(prologue.subarray(0, 20)) !== getU32(prologue, 20)) throw broken('checksum of its first bytes');
   if (version !== LAYOUT_VERSION) throw broken(`format ${version}`);
   const length = getU32(prologue, 12);
   if (length > MOST_DESCRIPTION) throw broken(`a description of ${length} bytes`);
   if (source.length !== undefined && length > source.length) throw broken('it is cut off');
   const description = new Uint8Array(length);
   await source.read([description, new Uint8Array(padding(length))]);
-  if (checksum(description, 0) !== getU32(prologue, 16)) throw broken('checksum of its description');
+  if (crc.of(description) !== getU32(prologue, 16)) throw broken('checksum of its description');
   const read = asDescription(decodeValue(description));
   const total = PROLOGUE_BYTES + length + padding(length) + ramBytes(read.ram);
   if (source.length !== undefined && source.length < total) {
@@ -161,29 +172,59 @@ export async function readRam(
   source: StateSource,
   { ram, checksums }: Description,
   blocks: readonly (RamBlock & { readonly untouched: boolean })[],
-  checksum: Checksum,
+  crc: Checksums,
 ): Promise<void> {
   const used = blocks.map(({ bytes }, i) => ({ bytes, runs: ram[i]!.runs }));
   blocks.forEach((block, i) => {
     if (!block.untouched) zeroOutside(block, ram[i]!.runs);
   });
-  // A chunk in many pieces is read in one and put in place: a call of the host costs much for each piece.
-  const spare: Uint8Array[] = [];
+  const pieces = new Pieces();
   await inWindow(chunks(used), async (views, index) => {
-    const single = views.length === 1 ? views[0] : undefined;
-    const buffer = single ?? spare.pop() ?? new Uint8Array(CHUNK_PAGES * PAGE);
-    const chunk = buffer.subarray(0, bytesOf(views));
-    await source.read([chunk]);
-    if (checksum(chunk, 0) !== checksums[index]) throw broken('checksum of its RAM');
-    if (single) return views;
-    let at = 0;
-    for (const view of views) {
-      view.set(chunk.subarray(at, at + view.length));
-      at += view.length;
-    }
-    spare.push(buffer);
+    const whole = pieces.whole(views);
+    await source.read([whole]);
+    if ((await crc.beside(whole)) !== checksums[index]) throw broken('checksum of its RAM');
+    pieces.spread(whole, views);
+    pieces.done(whole, views);
     return views;
   });
+}
+
+/** Chunks in one piece: a call of the host costs much for each piece, so those in many have a buffer meanwhile. */
+class Pieces {
+  readonly #spare: Uint8Array[] = [];
+
+  /** Where the chunk is, or room for it. */
+  whole(views: readonly Uint8Array[]): Uint8Array {
+    if (views.length === 1) return views[0]!;
+    return (this.#spare.pop() ?? new Uint8Array(CHUNK_PAGES * PAGE)).subarray(0, bytesOf(views));
+  }
+
+  /** The chunk's bytes. */
+  joined(views: readonly Uint8Array[]): Uint8Array {
+    const whole = this.whole(views);
+    if (views.length === 1) return whole;
+    let at = 0;
+    for (const view of views) {
+      whole.set(view, at);
+      at += view.length;
+    }
+    return whole;
+  }
+
+  /** Puts what is in the buffer in its place. */
+  spread(whole: Uint8Array, views: readonly Uint8Array[]): void {
+    if (views.length === 1) return;
+    let at = 0;
+    for (const view of views) {
+      view.set(whole.subarray(at, at + view.length));
+      at += view.length;
+    }
+  }
+
+  /** The buffer, if it was one, is for the next. */
+  done(whole: Uint8Array, views: readonly Uint8Array[]): void {
+    if (views.length > 1) this.#spare.push(new Uint8Array(whole.buffer));
+  }
 }
 
 const bytesOf = (views: readonly Uint8Array[]): number => views.reduce((sum, v) => sum + v.length, 0);

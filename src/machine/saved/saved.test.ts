@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { putU32 } from '../../base/bytes.js';
 import { UserError } from '../../base/errors.js';
-import { crc32 } from '../../host/node/state-streams.js';
+import { CHECKSUMS } from '../../host/node/checksums.js';
 import type { StateValue } from '../state.js';
 import { randomNumbers } from '../testing/conformance.js';
 import { readDescription, readRam, type StateSource, writeState } from './layout.js';
@@ -96,7 +96,7 @@ async function saved(): Promise<Uint8Array> {
     for (const view of views) parts.push(view.slice());
   };
   const progress: number[] = [];
-  const { total, ram } = await writeState({ write }, VALUES, memory(), crc32, (done) => progress.push(done));
+  const { total, ram } = await writeState({ write }, VALUES, memory(), CHECKSUMS, (done) => progress.push(done));
   const bytes = Buffer.concat(parts);
   assert.equal(bytes.length, total);
   assert.equal(progress.at(-1), ram);
@@ -123,10 +123,10 @@ async function load(
   known = true,
 ): Promise<{ machine: StateValue; blocks: ReturnType<typeof memory> }> {
   const from = source(bytes, known);
-  const description = await readDescription(from, crc32);
+  const description = await readDescription(from, CHECKSUMS);
   const blocks = memory();
   for (const { bytes: own } of blocks) own.fill(0xaa, own.length / 2);
-  await readRam(from, description, blocks, crc32);
+  await readRam(from, description, blocks, CHECKSUMS);
   return { machine: description.machine, blocks };
 }
 
@@ -150,7 +150,9 @@ test('pages lie in a file at multiples of their size', async () => {
 test('what is cut off is refused before anything is read into memory, where the length is known', async () => {
   const bytes = await saved();
   for (let length = 0; length < bytes.length; length += 509) {
-    await assert.rejects(readDescription(source(bytes.subarray(0, length), true), crc32), UserError, `${length}`);
+    await assert.rejects(readDescription(source(bytes.subarray(0, length), true), CHECKSUMS), UserError, `${length}`);
+  }
+  for (let length = 0; length < bytes.length; length += 20_011) {
     await assert.rejects(load(bytes.subarray(0, length), false), UserError, `${length}`);
   }
 });
@@ -185,7 +187,7 @@ test('every flipped bit is found', async () => {
 test('a newer format, and something else altogether, are named', async () => {
   const newer = await saved();
   putU32(newer, 8, 2);
-  putU32(newer, 20, crc32(newer.subarray(0, 20), 0));
+  putU32(newer, 20, CHECKSUMS.of(newer.subarray(0, 20)));
   await assert.rejects(load(newer), /format 2, newer than 1, the newest known here: use a newer Tinamou/);
   await assert.rejects(load(new Uint8Array(5000).fill(0x51)), /not a saved machine/);
 });
