@@ -3,6 +3,7 @@ import type { BlockBuilder } from '../ir/builder.js';
 import type { ConditionCode } from '../ir/condition-code.js';
 import type { FloatCode, FloatStatus } from '../ir/float-code.js';
 import type { VectorCode } from '../ir/vector-code.js';
+import type { X87Inlining } from '../ir/x87-code.js';
 
 /** A runtime function that translated code calls; `id` is its number in `call` ops. */
 export interface HelperInfo {
@@ -39,6 +40,7 @@ export interface GuestArchitecture {
   /** What vector helper number `helper` computes with this `imm`, if its usual case can be put in line. */
   inlineFloat(helper: number, imm: number): FloatCode | undefined;
   readonly floatStatus: FloatStatus;
+  readonly x87: X87Inlining;
   /** The usual case of a `cond` op with this condition, if there is one. */
   inlineCondition(condition: number): ConditionCode | undefined;
   /** Does vector helper number `helper` write no vector state but its destination (64 bytes) and the status word? */

@@ -138,6 +138,10 @@ function removeDead(words: Int32Array, count: number): void {
       // Whoever observes does so before the op's own result is there: a load that faults has not written its register.
       // Vector helpers read vector state without saying which: to them, too, everything is visible.
       if ((effects & Effect.observes) !== 0 || op === OP.vcall) period++;
+      if (op === OP.vcall || op === OP.vcallf) {
+        read((words[w + 1] as number) & 0xffff);
+        read((words[w + 1] as number) >>> 16);
+      }
       if ((effects & Effect.readsA) !== 0) read((words[w + 1] as number) & 0xffff);
       if ((effects & Effect.readsB) !== 0) read((words[w + 1] as number) >>> 16);
       if ((effects & Effect.readsImmSlot) !== 0) read(words[w + 2] as number);

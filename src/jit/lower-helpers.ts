@@ -85,15 +85,25 @@ export class HelperCalls {
 
   /** A vector helper that may raise a guest fault. */
   faultingVectorCall(b: number, dst: number, a: number, second: number, imm: number, aux: number): void {
-    const { v, region } = this.f;
     this.vectorCall(dst, a, second, imm, aux);
+    this.leaveOnFault(b, aux);
+  }
+
+  /** An x87 helper: writes x87 state and its destination. */
+  faultingX87Call(b: number, dst: number, a: number, second: number, imm: number, aux: number): void {
+    this.callOnFields(dst, a, second, imm, aux);
+    this.leaveOnFault(b, aux);
+  }
+
+  private leaveOnFault(b: number, aux: number): void {
+    const { v, region } = this.f;
     // Unlike before a callf nothing was stored: the side exit does that.
     const offset = (region.offset[b] as number) + (aux & 0xffff);
     v.i64(this.f.exitValue(RegionExit.fault, 0, region.page[b] as number, offset), 0);
     this.f.checkFault(this.f.sideLabel);
   }
 
-  vectorCall(dst: number, a: number, b: number, imm: number, aux: number): void {
+  private callOnFields(dst: number, a: number, b: number, imm: number, aux: number): void {
     const { v } = this.f;
     // Operands are fields from vectorBase on as a rule; a slot that lives in a local passes through memory.
     for (const slot of [dst, a, b]) v.store(slot);
@@ -107,6 +117,11 @@ export class HelperCalls {
     v.op(W.call);
     v.code.uleb(this.f.module.importFunction('h', this.helperName(aux), VECTOR_HELPER_TYPE));
     v.fetch(dst);
+  }
+
+  vectorCall(dst: number, a: number, b: number, imm: number, aux: number): void {
+    const { v } = this.f;
+    this.callOnFields(dst, a, b, imm, aux);
     const helper = aux >>> 16;
     const code = this.f.options.inlineFloat(helper, imm);
     if (code !== undefined) v.reloadCells(v.cellsIn(dst, resultSlots(code)));

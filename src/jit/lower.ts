@@ -27,6 +27,7 @@ import { Frame, type LowerOptions, RegionExit } from './lower-frame.js';
 import { HelperCalls } from './lower-helpers.js';
 import { Jumps } from './lower-jumps.js';
 import * as mem from './lower-memory.js';
+import { X87Lowering } from './lower-x87.js';
 import { type Region, terminates } from './region.js';
 import { fillsCell } from './slots.js';
 import { LOCALS_F32, LOCALS_F64, LOCALS_I32, LOCALS_I64, LOCALS_V128, Local, type Values } from './values.js';
@@ -51,6 +52,7 @@ export class Lowering {
   private readonly floats: FloatLowering;
   private readonly jumps: Jumps;
   private readonly helpers: HelperCalls;
+  private readonly x87: X87Lowering;
   private readonly memoryAccess = new mem.Access();
   /** Local of each group's base. */
   private readonly baseOf: number[] = [];
@@ -61,6 +63,7 @@ export class Lowering {
     this.floats = new FloatLowering(this.v, options.floatStatus);
     this.jumps = new Jumps(this.f, (e) => this.follow(e));
     this.helpers = new HelperCalls(this.f);
+    this.x87 = new X87Lowering(this.f, this.helpers, options.x87.state);
     this.groups = new AccessGroups(options.vectorBaseSlot);
   }
 
@@ -78,6 +81,7 @@ export class Lowering {
   lower(region: Region, words: Int32Array, module: ModuleWriter): Bytes {
     const { v, body } = this;
     this.f.reset(region, words, module);
+    if (this.f.slots.inlinesX87) this.x87.begin();
     this.groups.find(region, words, v.takeWide);
 
     v.op(W.block);
@@ -130,6 +134,7 @@ export class Lowering {
     const { flow } = this.f.region;
     const single = flow.merge[node] === 0 && flow.loopHeader[node] === 0;
     const epoch = single ? 0 : v.forget();
+    if (!single) this.x87.forget();
     if (flow.loopHeader[node] === 1) {
       const bases = v.basesInUse;
       for (const group of this.groups.ofLoop(node)) this.openLoopGroup(group);
@@ -201,6 +206,7 @@ export class Lowering {
       v.op(W.end);
       this.f.depth--;
       const epoch = v.forget();
+      this.x87.forget();
       if (node === this.f.region.flow.entry) this.f.enteredAt(label);
       this.follow(e);
       v.restoreEpoch(epoch);
@@ -221,6 +227,9 @@ export class Lowering {
       v.setLocal(Local.dispatch);
     }
     const label = this.labelOf(e);
+    // Where other paths may come from, too, nothing is taken along.
+    const { flow } = this.f.region;
+    if (label !== 0 || flow.loopHeader[e.to] === 1 || e.to >= flow.blockCount) this.x87.flush();
     if (label === 0) {
       this.tree(e.to);
       return;
@@ -235,6 +244,7 @@ export class Lowering {
     v.dirtyLow = this.f.slots.dirtyLow[b] as number;
     v.dirtyHigh = this.f.slots.dirtyHigh[b] as number;
     this.f.mayBeStale = false;
+    if (region.flow.beginsLoop[b] === 1 || this.f.options.icount === true) this.x87.flush();
     if (region.flow.beginsLoop[b] === 1) this.f.poll(b);
     if (this.f.options.icount === true) this.f.count(b);
     this.f.edge = region.firstEdge[b] as number;
@@ -296,22 +306,29 @@ export class Lowering {
         case Kind.ifImm32:
           i = this.conditional(b, i);
           continue;
-        case Kind.load:
+        case Kind.load: {
+          const exit = this.openExit();
           if (v.cell(dst) === 0) mem.load(v, this.access(b, i), dst);
           else if (fillsCell(words, w, first + to * 4)) {
             mem.loadCell(v, this.access(b, i), dst);
             i++;
           } else mem.loadHalfCell(v, this.access(b, i), dst);
+          this.closeExit(exit);
           continue;
-        case Kind.store:
+        }
+        case Kind.store: {
+          const exit = this.openExit();
           mem.store(v, this.access(b, i), second);
+          this.closeExit(exit);
           continue;
+        }
         case Kind.loadVector:
-          mem.moveVector(v, this.access(b, i), dst);
+        case Kind.storeVector: {
+          const exit = this.openExit();
+          mem.moveVector(v, this.access(b, i), KIND[op] === Kind.loadVector ? dst : second);
+          this.closeExit(exit);
           continue;
-        case Kind.storeVector:
-          mem.moveVector(v, this.access(b, i), second);
-          continue;
+        }
       }
       if (op === OP.mov && v.cell(dst) !== 0 && v.cell(a) !== 0) {
         this.helpers.moveHalf(dst, a);
@@ -321,18 +338,24 @@ export class Lowering {
       switch (op) {
         case OP.nop:
           continue;
-        case OP.probew:
+        case OP.probew: {
+          const exit = this.openExit();
           mem.probeWrite(v, this.access(b, i), second);
+          this.closeExit(exit);
           continue;
+        }
         case OP.env_ld8u:
         case OP.env_ld16u:
         case OP.env_ld32u:
+          this.x87.flush();
           mem.loadState(v, op, dst, imm);
           continue;
         case OP.env_st8:
         case OP.env_st16:
         case OP.env_st32:
+          this.x87.flush();
           mem.storeState(v, op, imm, a);
+          this.x87.forget();
           continue;
         case OP.pcrel:
           v.open(dst);
@@ -351,18 +374,30 @@ export class Lowering {
           v.set(dst);
           continue;
         case OP.callf:
+          this.x87.flush();
           this.helpers.impureCall(delta, dst, a, second, imm, aux);
+          this.x87.forget();
           continue;
         case OP.vcall: {
           const code = this.f.options.inlineVector(aux >>> 16, imm);
-          if (code === undefined) this.helpers.vectorCall(dst, a, second, imm, aux);
-          else this.helpers.vectorCode(code, dst, a, second);
+          if (code === undefined) {
+            this.x87.flush();
+            this.helpers.vectorCall(dst, a, second, imm, aux);
+            this.x87.forget();
+          } else this.helpers.vectorCode(code, dst, a, second);
           continue;
         }
         case OP.vcallf: {
+          const x87 = this.f.slots.x87Code(w);
+          if (x87 !== undefined) {
+            this.x87.emit(x87, { block: b, op: i, dst, a, b: second, imm, aux });
+            continue;
+          }
+          this.x87.flush();
           const code = this.f.options.inlineFloat(aux >>> 16, imm);
           if (code === undefined) {
             this.helpers.faultingVectorCall(b, dst, a, second, imm, aux);
+            if (!this.f.options.writesDestinationOnly(aux >>> 16)) this.x87.forget();
             continue;
           }
           this.floats.emit(code, dst, a, second);
@@ -374,10 +409,11 @@ export class Lowering {
           continue;
         }
         case OP.goto:
-          if ((this.f.region.flow.edges[this.f.edge] as Edge).call) this.jumps.guestCall(b, delta, dst >>> 4, imm, -1);
-          else this.jumps.goto(b, delta, dst >>> 4, imm);
+          this.jump(b, delta, dst >>> 4, imm);
           return false;
         case OP.jmp:
+          this.x87.flush();
+          this.x87.forget();
           if (imm === JumpKind.call) {
             this.jumps.guestCall(b, delta, -1, 0, a);
             return false;
@@ -387,6 +423,7 @@ export class Lowering {
           else this.f.jumpOut(a, false);
           return false;
         case OP.leave:
+          this.x87.flush();
           v.spillDirty();
           v.i32(RegionExit.next);
           v.op(W.return);
@@ -396,6 +433,53 @@ export class Lowering {
       }
     }
     return true;
+  }
+
+  /** A `goto` op. */
+  private jump(b: number, delta: number, mask: number, imm: number): void {
+    const e = this.f.region.flow.edges[this.f.edge] as Edge;
+    // A jump to code that goes on right here takes along what is newer than memory, if it is sure to get there.
+    if (e.call || e.to < 0 || e.guard !== 0 || this.f.mayBeStale) this.x87.flush();
+    if (!e.call) {
+      this.jumps.goto(b, delta, mask, imm);
+      return;
+    }
+    this.x87.forget();
+    this.jumps.guestCall(b, delta, mask, imm, -1);
+  }
+
+  /**
+   * Before a memory access while x87 state is newer than memory: its way out leads to `closeExit`, which stores that. Gives what
+   * `closeExit` takes.
+   */
+  private openExit(): number {
+    const { f, v } = this;
+    if (!this.x87.pending) return 0;
+    v.op(W.block);
+    v.op(VOID);
+    v.op(W.block);
+    v.op(ValType.i64);
+    f.depth += 2;
+    const { sideLabel } = f;
+    f.sideLabel = f.depth;
+    return sideLabel;
+  }
+
+  private closeExit(sideLabel: number): void {
+    if (sideLabel === 0) return;
+    const { f, v } = this;
+    v.op(W.br);
+    v.code.uleb(1);
+    v.op(W.end);
+    f.depth--;
+    v.setLocal(Local.wide);
+    this.x87.store();
+    v.getLocal(Local.wide);
+    v.op(W.br);
+    v.code.uleb(f.depth - sideLabel);
+    v.op(W.end);
+    f.depth--;
+    f.sideLabel = sideLabel;
   }
 
   /** The `cond` op: in line in its usual case. */
@@ -520,7 +604,10 @@ export class Lowering {
     const op = (words[w] as number) & 0xffff;
     const bodyEnd = i + 1 + (words[w + (SKIP_WORD[op] as number)] as number);
     const falls = !terminates(words, first, i + 1, bodyEnd);
-    if (falls) v.materialiseTemps();
+    if (falls) {
+      v.materialiseTemps();
+      this.x87.flush();
+    }
     const a = (words[w + 1] as number) & 0xffff;
     switch (KIND[op]) {
       case Kind.if:
@@ -536,7 +623,7 @@ export class Lowering {
         alu.compareImm32(v, op, a, words[w + 2] as number);
     }
     const body = words[w + 4] as number;
-    if (bodyEnd === i + 2 && (body & 0xffff) === OP.goto && !this.f.mayBeStale) {
+    if (bodyEnd === i + 2 && (body & 0xffff) === OP.goto && !this.f.mayBeStale && !this.x87.pending) {
       const e = this.f.region.flow.edges[this.f.edge] as Edge;
       const label = e.to >= 0 && e.label < 0 && e.guard === 0 && !e.call ? this.labelOf(e) : 0;
       if (label !== 0) {
@@ -550,6 +637,7 @@ export class Lowering {
     v.op(VOID);
     this.f.depth++;
     const mark = v.mark();
+    const x87 = this.x87.save();
     const { dirtyLow, dirtyHigh } = v;
     const stale = this.f.mayBeStale;
     const bases = v.basesInUse;
@@ -558,11 +646,14 @@ export class Lowering {
     if (falls) {
       v.materialiseTemps();
       v.undoAndForget(mark);
+      this.x87.flush();
+      this.x87.join(x87);
       v.dirtyLow |= dirtyLow;
       v.dirtyHigh |= dirtyHigh;
       this.f.mayBeStale ||= stale;
     } else {
       v.undo(mark);
+      this.x87.restore(x87);
       v.dirtyLow = dirtyLow;
       v.dirtyHigh = dirtyHigh;
       this.f.mayBeStale = stale;

@@ -10,6 +10,7 @@ import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import type { FloatCode } from '../ir/float-code.js';
 import { OP } from '../ir/ops.js';
 import type { VectorCode } from '../ir/vector-code.js';
+import type { X87Code, X87Inlining } from '../ir/x87-code.js';
 import type { Edge } from './flow.js';
 import { KIND, Kind } from './lower-alu.js';
 import { SIZE } from './lower-memory.js';
@@ -17,8 +18,10 @@ import { isCall, isIndirect, isReturn, type Region } from './region.js';
 import type { Values } from './values.js';
 
 export class SlotAnalysis {
-  /** Some op of the region looks a guest address up in the TLB. */
+  /** Some op of the region looks a guest address up in the TLB, or may be left behind it in another way. */
   hasMemoryOps = false;
+  /** x87 instructions are put in line. */
+  inlinesX87 = false;
   dirtyLow = new Int32Array(0);
   dirtyHigh = new Int32Array(0);
   liveLow = new Int32Array(0);
@@ -66,6 +69,7 @@ export class SlotAnalysis {
   analyse(region: Region, words: Int32Array): void {
     this.region = region;
     this.words = words;
+    this.findX87();
     this.declareAll();
     const { flow } = region;
     const nodes = flow.nodeCount;
@@ -101,11 +105,40 @@ export class SlotAnalysis {
 
   // --- which slots there are
 
+  /** What to put in place of the op at word w, if it is an x87 instruction that can be put in line. */
+  x87Code(w: number): X87Code | undefined {
+    if (!this.inlinesX87 || ((this.words[w] as number) & 0xffff) !== OP.vcallf) return undefined;
+    return this.vectors.x87.code((this.words[w + 3] as number) >>> 16, this.words[w + 2] as number);
+  }
+
+  /** MMX code works on the x87's registers by other names: where there is any, x87 instructions are calls. */
+  private findX87(): void {
+    const { region, words } = this;
+    const { code, state } = this.vectors.x87;
+    const isRegister = (slot: number): boolean => (slot * 8 - state.registers) >>> 0 < X87_REGISTER_BYTES;
+    let found = false;
+    this.inlinesX87 = false;
+    for (let b = 0; b < region.blocks.length; b++) {
+      const first = region.firstWord[b] as number;
+      const end = first + (region.opCount[b] as number) * 4;
+      for (let w = first; w < end; w += 4) {
+        const word = words[w] as number;
+        const op = word & 0xffff;
+        const ab = words[w + 1] as number;
+        const fields = isVectorCall(op);
+        if ((fields || ((EFFECTS[op] as number) & Effect.writesDst) !== 0) && isRegister(word >>> 16)) return;
+        if (fields && (isRegister(ab & 0xffff) || isRegister(ab >>> 16))) return;
+        found ||= op === OP.vcallf && code((words[w + 3] as number) >>> 16, words[w + 2] as number) !== undefined;
+      }
+    }
+    this.inlinesX87 = found;
+  }
+
   private declareAll(): void {
     this.declareCells();
     const { region, words, v } = this;
     // Jumps into other pages look there, too.
-    this.hasMemoryOps = region.pageDelta.length > 1;
+    this.hasMemoryOps = region.pageDelta.length > 1 || this.inlinesX87;
     let partial = false;
     for (let b = 0; b < region.blocks.length; b++) {
       const first = region.firstWord[b] as number;
@@ -242,6 +275,7 @@ export class SlotAnalysis {
     else if (KIND[op] === Kind.storeVector) {
       for (let at = 0; at < (SIZE[op] as number); at += 16) this.readCell((ab >>> 16) + at / 8);
     } else {
+      if (this.x87Code(w) !== undefined) return;
       const helper = (words[w + 3] as number) >>> 16;
       const imm = words[w + 2] as number;
       if (this.isInline(op, helper, imm)) {
@@ -422,7 +456,11 @@ export interface VectorHelpers {
   readonly inlineFloat: (helper: number, imm: number) => FloatCode | undefined;
   /** It writes no vector state but its destination (64 bytes) and the status word. */
   readonly writesDestinationOnly: (helper: number) => boolean;
+  readonly x87: X87Inlining;
 }
+
+/** Eight registers of sixteen bytes. */
+const X87_REGISTER_BYTES = 128;
 
 /** Slots that a vector helper may write from its destination on. */
 export const SLOTS_OF_VECTOR = 8;

@@ -49,6 +49,16 @@ const FLOATS = [
   'cvtsd2ss',
   'cvtdq2ps',
 ].concat(['comisd', 'cvtsd2si', 'cvtsi2sd', 'haddpd', 'cmpsd']);
+/** x87 helpers with the bits of imm that make variants of them, beside the register in bits 0 to 2. */
+const X87_OPS: readonly (readonly [string, number])[] = [
+  ...(['fadd', 'fmul', 'fsub', 'fdiv'] as const).map((name) => [name, 0x38] as const),
+  ...(['faddm', 'fmulm', 'fsubm', 'fdivm'] as const).map((name) => [name, 0xe0] as const),
+  ...(['fld', 'fld', 'fldm', 'fldm', 'fild64', 'fldconst'] as const).map((name) => [name, 0xc0] as const),
+  ...(['fst', 'fst32', 'fst64', 'fsign', 'fcom', 'fcomi', 'fcomm', 'fincstp'] as const).map(
+    (name) => [name, 8] as const,
+  ),
+  ...(['fxch', 'fxch', 'fsqrt', 'ffree', 'fprem'] as const).map((name) => [name, 0] as const),
+];
 const PURE: readonly OpInfo[] = OPS.filter(
   (o) => o.effect === 'pure' && !['nop', 'movi', 'sel', 'lea', 'lea32', 'pcrel', 'flags', 'cond'].includes(o.name),
 );
@@ -58,7 +68,10 @@ const IFS = OPS.filter((o) => o.effect === 'if');
 class Generator {
   readonly b = new BlockBuilder();
   private temps = 0;
-  constructor(private readonly r: Random) {}
+  constructor(
+    private readonly r: Random,
+    private readonly x87 = false,
+  ) {}
 
   private source(): number {
     const n = this.r.next(20);
@@ -92,8 +105,23 @@ class Generator {
     return this.r.next(3) === 0 ? (this.r.next(0xffffffff) + this.r.next(2)) | 0 : this.r.pick(INTERESTING);
   }
 
+  /** An x87 instruction on registers, or with a general register in place of the memory operand. */
+  private x87Instruction(): void {
+    const { b, r } = this;
+    const [name, variants] = r.pick(X87_OPS);
+    const slot = GPR0 + r.next(6);
+    const imm = r.next(8) | (r.next(0x400) & variants) | (r.next(6) << 12) | (r.next(0x800) << 16);
+    // It writes 32 bits of what was loaded from as many.
+    if (name === 'fst32') b.da('ext32u', slot, slot);
+    b.call('vcallf', helper(name).id, slot, slot, slot, imm);
+  }
+
   private pure(): void {
     const { b, r } = this;
+    if (this.x87 && r.next(2) === 0) {
+      this.x87Instruction();
+      return;
+    }
     switch (r.next(12)) {
       case 0:
         b.movi(this.fixedTarget(), this.immediate(), this.immediate());
@@ -238,6 +266,22 @@ class Generator {
 const BLOCK_BYTES = 32;
 const CODE = 0x4000;
 
+/** Mostly what programs run with and numbers that they compute with, sometimes anything. */
+function randomX87(rig: Rig, r: Random): void {
+  const set = (field: string, value: number): void => rig.view.setUint32(CPU + (X86.at[field] as number), value, true);
+  set('fcw', r.next(6) === 0 ? r.next(0x1000) : 0x37f);
+  set('fsw', r.next(3) === 0 ? 0 : 0x20 | (r.next(16) << 8));
+  set('fpTop', r.next(8));
+  set('fpTags', r.next(4) === 0 ? r.next(256) : r.pick([0x0f, 0xf0, 0xff, 0]));
+  for (let n = 0; n < 8; n++) {
+    const at = CPU + (X86.at['fpr'] as number) + n * 16;
+    const zero = r.next(8) === 0;
+    rig.view.setUint32(at, zero ? 0 : r.next(0xffffffff), true);
+    rig.view.setUint32(at + 4, zero ? 0 : r.next(0xffffffff) | (r.next(8) === 0 ? 0 : 0x80000000), true);
+    rig.view.setUint32(at + 8, zero ? 0 : r.next(16) === 0 ? r.next(0x10000) : 0x3ff0 + r.next(32), true);
+  }
+}
+
 function randomState(rig: Rig, r: Random): void {
   rig.view.setUint32(CPU + (X86.at['mxcsr'] as number), r.next(4) === 0 ? 0x1f80 : 0x1fa0, true);
   for (let s = GPR0; s < GPR0 + 16; s++) {
@@ -305,6 +349,35 @@ test('random regions agree with the interpreter', () => {
   }
   assert.ok(rig.sideExits > 100, 'TLB misses were seen');
   assert.ok(inTheMiddle > 20, `${inTheMiddle} regions entered in the middle`);
+});
+
+test('random regions with x87 instructions agree with the interpreter', () => {
+  const rig = new Rig();
+  let usual = 0;
+  for (let seed = 1; seed <= 300; seed++) {
+    const r = new Random(seed * 6700417);
+    rig.reset();
+    const count = 1 + r.next(6);
+    const g = new Generator(r, true);
+    const blocks: number[] = [];
+    const instructions = 1 + r.next(6);
+    for (let i = 0; i < count; i++) {
+      const here = CODE + i * BLOCK_BYTES;
+      const targets = Array.from({ length: 1 + r.next(3) }, () => (r.next(count) - i) * BLOCK_BYTES);
+      if (i + 1 < count) targets[0] = BLOCK_BYTES;
+      g.block(targets, 0x8000 - here, instructions);
+      blocks.push(rig.place(here, g.b, BLOCK_BYTES));
+    }
+    randomState(rig, r);
+    randomX87(rig, r);
+    rig.view.setBigUint64(CPU + COUNTER * 8, BigInt(1 + r.next(60)), true);
+    rig.pc = CODE;
+    for (const block of blocks) if (r.next(2) === 0 || block === blocks[0]) rig.jit.request(block);
+    assert.ok(rig.jit.flushQueue() > 0);
+    compare(rig, `seed ${seed}`);
+    if (rig.pc >= 0x8000) usual++;
+  }
+  assert.ok(usual > 50, `${usual} ran to their end`);
 });
 
 test('optimised blocks do what they did before', () => {

@@ -64,6 +64,7 @@ export class RowBench {
       inlineVector: X86_64.inlineVector,
       inlineFloat: X86_64.inlineFloat,
       floatStatus: X86_64.floatStatus,
+      x87: X86_64.x87,
       inlineCondition: X86_64.inlineCondition,
       indirectTargets: () => [],
       writesDestinationOnly: X86_64.writesDestinationOnly,

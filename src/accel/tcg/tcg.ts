@@ -370,6 +370,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       inlineVector: (helper, imm) => this.#guest.inlineVector(helper, imm),
       inlineFloat: (helper, imm) => this.#guest.inlineFloat(helper, imm),
       floatStatus: this.#guest.floatStatus,
+      x87: this.#guest.x87,
       inlineCondition: (condition) => this.#guest.inlineCondition(condition),
       writesDestinationOnly: (helper) => this.#guest.writesDestinationOnly(helper),
       vectorBaseSlot: this.#guest.vectorBaseSlot,

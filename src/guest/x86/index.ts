@@ -7,6 +7,7 @@ import { inlineCondition } from './flags.js';
 import { FLOAT_STATUS, inlineFloat } from './helpers/float-inline.js';
 import { HELPERS, type Helper } from './helpers/index.js';
 import { inlineVector } from './helpers/simd-inline.js';
+import { inlineX87, X87_STATE } from './helpers/x87-inline.js';
 import { Mode, X86 } from './state.js';
 import { X86Translator } from './translate.js';
 import { isIntel } from './vendor.js';
@@ -43,6 +44,7 @@ export const X86_64: GuestArchitecture = {
   inlineVector: (id, imm) => inlineVector((HELPERS[id] as Helper).name, imm),
   inlineFloat: (id, imm) => inlineFloat((HELPERS[id] as Helper).name, imm),
   floatStatus: FLOAT_STATUS,
+  x87: { state: X87_STATE, code: (id, imm) => inlineX87((HELPERS[id] as Helper).name, imm) },
   inlineCondition,
   writesDestinationOnly: (id) => (HELPERS[id] as Helper).module.startsWith('x86/sse-float'),
   slotName: (slot) => names.get(slot) ?? `slot${slot}`,

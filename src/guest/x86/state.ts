@@ -134,6 +134,9 @@ fields.push(
   ['lapic', { bytes: LAPIC.size, align: 16 }],
   ['lapicDeadline', 'f64'], // virtual ns at which the local APIC timer is due, Infinity: not armed
   ['stringScratch', 'u64', 16],
+  // The x87's last instruction and operand: every one of its instructions writes them.
+  ['fip', 'u64'],
+  ['fdp', 'u64'],
   // From here on: vector and floating point state. Vector ops address it; the region compiler never caches it in locals.
   ['vectorBase', { bytes: 0, align: 64 }],
   ['zmm', { bytes: 16 * 64, align: 64 }], // register i at 64*i; bytes 0..15 xmm, 0..31 ymm
@@ -147,8 +150,6 @@ fields.push(
   ['fcs', 'u32'],
   ['fds', 'u32'],
   ['mxcsr', 'u32'],
-  ['fip', 'u64'],
-  ['fdp', 'u64'],
   // What only guests under other accelerators use.
   ['opmask', 'u64', 8],
   ['zmmHigh', { bytes: 16 * 64, align: 64 }], // ZMM16..31

@@ -106,11 +106,34 @@ function finishFast(cpu: usize, r: usize, sign: u32, e: u32, hi: u64, lo: u64, i
   noteOpcode(cpu, imm);
   return true;
 }
+/** Writes a result that is exact. Returns true. */
+function exactFast(cpu: usize, r: usize, se: u32, m: u64, imm: u32): bool {
+  store<u64>(r, m);
+  store<u16>(r, <u16>se, 8);
+  store<u32>(cpu + X86_FSW, load<u32>(cpu + X86_FSW) & ~C1);
+  noteOpcode(cpu, imm);
+  return true;
+}
+function isNormalOrZero(s: u32, m: u64): bool {
+  return i64(m) < 0 ? (s & 0x7fff) - 1 < 0x7ffe : m === 0 && (s & 0x7fff) === 0;
+}
+/** r = a + b, a * b where one is zero and the other is that or normal, with 64 bits of precision; false in all other cases. */
+function sumWithZero(cpu: usize, r: usize, sa: u32, ma: u64, sb: u32, mb: u64, imm: u32): bool {
+  if ((ma !== 0 && mb !== 0) || !isNormalOrZero(sa, ma) || !isNormalOrZero(sb, mb)) return false;
+  if ((load<u32>(cpu + X86_FCW) & PRECISION_64) === 0) return false;
+  // Zeros of different signs add up to +0.
+  return mb !== 0 ? exactFast(cpu, r, sb, mb, imm) : exactFast(cpu, r, ma !== 0 ? sa : sa & sb, ma, imm);
+}
+function productWithZero(cpu: usize, r: usize, sa: u32, ma: u64, sb: u32, mb: u64, imm: u32): bool {
+  if ((ma !== 0 && mb !== 0) || !isNormalOrZero(sa, ma) || !isNormalOrZero(sb, mb)) return false;
+  return exactFast(cpu, r, (sa ^ sb) & 0x8000, 0, imm);
+}
 /** r = a + b for normal numbers whose sum neither overflows nor underflows; false for all others. */
 function sumFast(cpu: usize, r: usize, sa: u32, ma: u64, sb: u32, mb: u64, imm: u32): bool {
   let e = sa & 0x7fff;
   const eb = sb & 0x7fff;
-  if (i64(ma & mb) >= 0 || e - 2 > 0x7ffa || eb - 2 > 0x7ffa) return false;
+  if (i64(ma & mb) >= 0) return sumWithZero(cpu, r, sa, ma, sb, mb, imm);
+  if (e - 2 > 0x7ffa || eb - 2 > 0x7ffa) return false;
   const same = ((sa ^ sb) & 0x8000) === 0;
   let d = e - eb;
   if (i32(d) < 0 || (d === 0 && ma < mb)) {
@@ -137,7 +160,7 @@ function sumFast(cpu: usize, r: usize, sa: u32, ma: u64, sb: u32, mb: u64, imm: 
     lo = 0 - lo;
     if (i64(hi) >= 0) {
       // Nothing left in the high word: zero, or cancelled too deeply for here.
-      if (hi === 0) return false;
+      if (hi === 0) return lo === 0 && exactFast(cpu, r, 0, 0, imm);
       const shift = clz(hi);
       if (u64(e) <= shift) return false;
       hi = (hi << shift) | (lo >> (64 - shift));
@@ -151,7 +174,8 @@ function productFast(cpu: usize, r: usize, sa: u32, ma: u64, sb: u32, mb: u64, i
   const ea = sa & 0x7fff;
   const eb = sb & 0x7fff;
   let e = ea + eb - 0x3fff;
-  if (i64(ma & mb) >= 0 || ea - 1 > 0x7ffd || eb - 1 > 0x7ffd || e - 1 > 0x7ffb) return false;
+  if (i64(ma & mb) >= 0) return productWithZero(cpu, r, sa, ma, sb, mb, imm);
+  if (ea - 1 > 0x7ffd || eb - 1 > 0x7ffd || e - 1 > 0x7ffb) return false;
   const al = ma & 0xffffffff;
   const ah = ma >> 32;
   const bl = mb & 0xffffffff;

@@ -45,12 +45,12 @@ const single =
 const load =
   (helper: string, size: 16 | 32 | 64 | 80, bits = 0): Meaning =>
   (t, i) => {
-    const v = t.vtemp(0);
+    let v = t.vtemp(0);
     if (size === 80) {
       t.addressOfParts(10, 8);
       t.loadMem(64, v);
       t.loadMem(16, v + 1, 8);
-    } else t.loadMem(size, v);
+    } else v = t.loadMem(size);
     t.call(helper, v, v, v, common(t, i) | bits);
     pointers(t, i);
   };
@@ -58,8 +58,7 @@ const load =
 const store =
   (helper: string, size: 16 | 32 | 64, bits = 0): Meaning =>
   (t, i) => {
-    const v = t.vtemp(0);
-    t.loadMemModify(size, v);
+    const v = t.loadMemModify(size);
     t.call(helper, v, v, v, common(t, i) | bits);
     t.storeMem(size, v);
     pointers(t, i);
@@ -80,7 +79,7 @@ const store80 =
 const compareFlags =
   (bits: number): Meaning =>
   (t, i) => {
-    const v = t.vtemp(0);
+    const v = t.b.temp();
     t.call('fcomi', v, v, v, common(t, i) | bits);
     pointers(t, i);
     t.setFlagBits(v);

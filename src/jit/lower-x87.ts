@@ -1,0 +1,643 @@
+/**
+ * x87 instructions in line (ir/x87-code.ts). TOP is not known at compile time, but what instructions do to it is: along a path,
+ * registers are numbered from where TOP was when the path first met one. What a path has loaded or computed is in locals, and
+ * moves between registers cost nothing; memory gets it (`flush`) where paths meet, and on every way out.
+ *
+ * Every instruction tests its usual case with one branch; otherwise its helper runs on the state in memory, and if that has not
+ * done to stack and tags what was foreseen (a stack fault), the region is left.
+ */
+// hot path
+import { X87_USUAL, type X87Code, type X87Format, type X87State } from '../ir/x87-code.js';
+import { emitFormula, type Formula } from './formula.js';
+import { type Frame, RegionExit } from './lower-frame.js';
+import type { HelperCalls } from './lower-helpers.js';
+import { Local } from './values.js';
+import { VOID, W } from './wasm/opcodes.js';
+import {
+  COMPARE,
+  CONDITIONS,
+  INEXACT,
+  NARROW,
+  NEGATE_B,
+  PRODUCT,
+  PUSH_FLAGS,
+  PUSH_STATUS,
+  PUSH_SURPRISE,
+  PUSH_TAGS,
+  ROTATE_TAGS,
+  ROUND,
+  STATUS,
+  SUM,
+  WIDEN,
+  X87_LOCALS,
+} from './x87-formulas.js';
+
+/** Behind the formulas' locals: significands, signs with exponents, and addresses (less the state's offset) of registers. */
+const SIGNIFICAND = X87_LOCALS.length;
+const EXPONENT = SIGNIFICAND + 8;
+const ADDRESS = EXPONENT + 8;
+const LOCALS = ADDRESS + 8;
+const REGISTERS = 8;
+
+const number = (name: (typeof X87_LOCALS)[number]): number => X87_LOCALS.indexOf(name);
+const N = {
+  base: number('base'),
+  tags: number('tags'),
+  fsw: number('fsw'),
+  c1: number('c1'),
+  bad: number('bad'),
+  check: number('check'),
+  x: number('x'),
+  ma: number('ma'),
+  sa: number('sa'),
+  mb: number('mb'),
+  sb: number('sb'),
+  m: number('m'),
+  se: number('se'),
+  e: number('e'),
+  t: number('t'),
+  z: number('z'),
+} as const;
+
+/** What is known on a path. Masks have bit r for the register r above `base`. */
+interface Known {
+  valid: boolean;
+  /** TOP less `base`: now, and in memory. */
+  top: number;
+  topInMemory: number;
+  /** Registers whose locals hold them; whose address is in a local; whose locals are newer than memory. */
+  cached: number;
+  addressed: number;
+  dirty: number;
+  /** Registers known to be full, empty; and those among them where memory still says otherwise. */
+  full: number;
+  empty: number;
+  retagged: number;
+  /** The status word in memory is old. */
+  status: boolean;
+  /** The last opcode, -1 when memory has it. */
+  opcode: number;
+  /** Memory has the code selector; the last operand's selector (its offset), and the one in memory. */
+  code: boolean;
+  data: number;
+  dataInMemory: number;
+}
+
+const NOTHING: Known = {
+  valid: false,
+  top: 0,
+  topInMemory: 0,
+  cached: 0,
+  addressed: 0,
+  dirty: 0,
+  full: 0,
+  empty: 0,
+  retagged: 0,
+  status: false,
+  opcode: -1,
+  code: false,
+  data: 0,
+  dataInMemory: 0,
+};
+
+type Format = Exclude<X87Format, 'none'>;
+
+/** An instruction's place, for the way out behind it. */
+export interface X87Place {
+  readonly block: number;
+  readonly op: number;
+  readonly dst: number;
+  readonly a: number;
+  readonly b: number;
+  readonly imm: number;
+  readonly aux: number;
+}
+
+export class X87Lowering {
+  private known: Known = { ...NOTHING };
+  private first = 0;
+
+  constructor(
+    private readonly f: Frame,
+    private readonly helpers: HelperCalls,
+    private readonly state: X87State,
+  ) {}
+
+  /** Takes the locals for a region; before the first `takeBase`. */
+  begin(): void {
+    const { v } = this.f;
+    this.first = v.takeWide();
+    for (let i = 1; i < LOCALS; i++) v.takeWide();
+    this.forget();
+  }
+
+  /** Nothing is known (and nothing is newer than memory): other paths lead here, or something else works on the state. */
+  forget(): void {
+    this.known = { ...NOTHING };
+  }
+  /** Before code that may not run: what `restore` takes. */
+  save(): Known {
+    return { ...this.known };
+  }
+  /** The code since `saved` never continues here. */
+  restore(saved: Known): void {
+    this.known = saved;
+  }
+  /** The code since `saved` may have run. */
+  join(saved: Known): void {
+    for (const field of Object.keys(saved) as (keyof Known)[])
+      if (saved[field] !== this.known[field]) {
+        this.forget();
+        return;
+      }
+  }
+
+  /** Memory is older than what the path knows. */
+  get pending(): boolean {
+    const { known } = this;
+    return known.opcode >= 0;
+  }
+
+  /** Brings memory up to date, for good. */
+  flush(): void {
+    if (!this.pending) return;
+    this.store();
+    this.pushChangedTags(this.known.retagged);
+    this.set(N.tags);
+    const { known } = this;
+    known.topInMemory = known.top;
+    known.dirty = known.retagged = 0;
+    known.status = false;
+    known.opcode = -1;
+    known.code = true;
+    known.dataInMemory = known.data;
+  }
+
+  /** Brings memory up to date on a way out: the path goes on without that. */
+  store(): void {
+    const { f, known, state } = this;
+    const { v } = f;
+    if (!this.pending) return;
+    for (let r = 0; r < REGISTERS; r++) if ((known.dirty & bit(r)) !== 0) this.storeRegister(r);
+    if (known.retagged !== 0) this.storeTags(known.retagged);
+    if (known.top !== known.topInMemory) this.storeField(state.top, () => this.pushPhysical(known.top));
+    if (known.status) this.storeField(state.status, () => this.formula(PUSH_STATUS));
+    this.storeField(state.opcode, () => v.i64(known.opcode, 0));
+    if (!known.code) this.storeField(state.lastCodeSelector, () => this.load(state.codeSelector));
+    if (known.data !== known.dataInMemory) this.storeField(state.lastDataSelector, () => this.load(known.data));
+  }
+
+  emit(code: X87Code, place: X87Place): void {
+    const { f } = this;
+    const { v } = f;
+    v.materialiseTemps();
+    this.track();
+    const plan = planOf(code, this.known);
+    for (const r of [plan.source, plan.second, ...plan.written]) if (r >= 0) this.locate(r);
+    for (const r of [plan.source, plan.second]) if (r >= 0) this.fetch(r);
+
+    this.get(N.bad);
+    this.orTagSigns(plan);
+    this.set(N.check);
+    this.compute(code, place.b, plan);
+    this.get(N.check);
+    v.i64(0, 0);
+    v.op(W.i64GeS);
+    v.likelyIf(VOID);
+    f.depth++;
+    this.commit(code, place.dst, plan);
+    this.fill(plan.filled);
+    v.op(W.else);
+    this.call(place, plan);
+    v.op(W.end);
+    f.depth--;
+    this.advance(code, plan);
+  }
+
+  /** What is known behind an instruction, whichever way it went. */
+  private advance(code: X87Code, plan: Plan): void {
+    const { known } = this;
+    known.top = plan.top;
+    known.full = plan.full;
+    known.empty = plan.empty;
+    known.retagged ^= plan.retagged;
+    known.status = true;
+    known.opcode = code.opcode;
+    if (code.selector !== 0) known.data = code.selector;
+    for (const r of plan.written) {
+      known.cached |= bit(r);
+      known.dirty |= bit(r);
+    }
+  }
+
+  // --- emission of small things
+
+  private get(local: number): void {
+    this.f.v.getLocal(this.first + local);
+  }
+  private set(local: number): void {
+    this.f.v.setLocal(this.first + local);
+  }
+  private formula(code: Formula): void {
+    emitFormula(this.f.v, code, this.first);
+  }
+  private copy(to: number, from: number): void {
+    this.get(from);
+    this.set(to);
+  }
+  private load(field: number): void {
+    this.f.v.getLocal(Local.cpu);
+    this.f.v.memory(W.i64Load32U, 2, field);
+  }
+  /** Pushes (base + r) & 7. */
+  private pushPhysical(r: number): void {
+    const { v } = this.f;
+    this.get(N.base);
+    v.i64(r, 0);
+    v.op(W.i64Add);
+    v.i64(REGISTERS - 1, 0);
+    v.op(W.i64And);
+  }
+  /** Tags of some registers change, in memory too. */
+  private changeTags(changed: number): void {
+    if (changed === 0) return;
+    this.pushChangedTags(changed);
+    this.set(N.tags);
+    this.storeTags(0);
+  }
+  /** Memory gets the tags, with some changed. */
+  private storeTags(changed: number): void {
+    this.pushChangedTags(changed);
+    this.set(N.x);
+    this.storeField(this.state.tags, () => this.formula(PUSH_TAGS));
+  }
+  private pushChangedTags(changed: number): void {
+    const { v } = this.f;
+    this.get(N.tags);
+    if (changed === 0) return;
+    v.i64(changed, 0);
+    v.op(W.i64Xor);
+  }
+  private storeField(field: number, push: () => void): void {
+    const { v } = this.f;
+    v.getLocal(Local.cpu);
+    push();
+    v.memory(W.i64Store32, 2, field);
+  }
+
+  // --- tracking
+
+  /** Begins to track: what every instruction reads. */
+  private track(): void {
+    const { known } = this;
+    if (known.valid) return;
+    known.valid = true;
+    this.load(this.state.top);
+    this.set(N.base);
+    this.loadTags();
+    this.loadStatus();
+  }
+  private loadTags(): void {
+    this.load(this.state.tags);
+    this.set(N.t);
+    this.formula(ROTATE_TAGS);
+  }
+  /** Loads the status word, and tests whether control and status are the usual. */
+  private loadStatus(): void {
+    const { v } = this.f;
+    this.load(this.state.status);
+    this.set(N.fsw);
+    this.load(this.state.control);
+    v.i64(X87_USUAL.mask, 0);
+    v.op(W.i64And);
+    v.i64(X87_USUAL.value, 0);
+    v.op(W.i64Xor);
+    this.set(N.t);
+    this.formula(STATUS);
+  }
+
+  /** Makes a register's address known. */
+  private locate(r: number): void {
+    const { v } = this.f;
+    if ((this.known.addressed & bit(r)) !== 0) return;
+    this.known.addressed |= bit(r);
+    this.pushPhysical(r);
+    v.i64(4, 0);
+    v.op(W.i64Shl);
+    v.getLocal(Local.cpu);
+    v.op(W.i64ExtendI32U);
+    v.op(W.i64Add);
+    this.set(ADDRESS + r);
+  }
+  private pushAddress(r: number): void {
+    this.get(ADDRESS + r);
+    this.f.v.op(W.i32WrapI64);
+  }
+
+  /** Makes the locals of a register hold it. */
+  private fetch(r: number): void {
+    if ((this.known.cached & bit(r)) !== 0) return;
+    this.known.cached |= bit(r);
+    this.loadRegister(r);
+  }
+  private loadRegister(r: number): void {
+    const { v } = this.f;
+    this.pushAddress(r);
+    v.memory(W.i64Load, 3, this.state.registers);
+    this.set(SIGNIFICAND + r);
+    this.pushAddress(r);
+    v.memory(W.i64Load16U, 1, this.state.registers + 8);
+    this.set(EXPONENT + r);
+  }
+  /** Brings memory up to date with the locals of a register. */
+  private storeRegister(r: number): void {
+    const { v } = this.f;
+    this.pushAddress(r);
+    this.get(SIGNIFICAND + r);
+    v.memory(W.i64Store, 3, this.state.registers);
+    this.pushAddress(r);
+    this.get(EXPONENT + r);
+    v.memory(W.i64Store16, 1, this.state.registers + 8);
+  }
+
+  /** Ors signs of "one that has to be full is empty", "one that has to be empty is full" into the i64 on the stack. */
+  private orTagSigns({ needsFull, needsEmpty }: Plan): void {
+    const { v } = this.f;
+    const { known } = this;
+    // A copy of ST(7) goes to itself.
+    if (((needsFull & (known.empty | needsEmpty)) | (needsEmpty & known.full)) !== 0) {
+      v.i64(-1, -1);
+      v.op(W.i64Or);
+    }
+    const full = needsFull & ~known.full;
+    const empty = needsEmpty & ~known.empty;
+    if ((full | empty) === 0) return;
+    v.i64(0, 0);
+    this.get(N.tags);
+    v.i64(full | empty, 0);
+    v.op(W.i64And);
+    v.i64(empty, 0);
+    v.op(W.i64Xor);
+    v.op(W.i64Sub);
+    v.op(W.i64Or);
+  }
+
+  // --- the usual case
+
+  /** a and b in the order of the operation. */
+  private operands(code: X87Code, slot: number, { source, second }: Plan): void {
+    const swapped = code.toOther !== code.reversed;
+    const own = swapped ? [N.mb, N.sb] : [N.ma, N.sa];
+    const others = swapped ? [N.ma, N.sa] : [N.mb, N.sb];
+    if (code.memory !== 'none') {
+      this.widen(code.memory, slot, false);
+      if (swapped) {
+        this.copy(N.ma, N.mb);
+        this.copy(N.sa, N.sb);
+      }
+    } else {
+      this.copy(others[0] as number, SIGNIFICAND + second);
+      this.copy(others[1] as number, EXPONENT + second);
+    }
+    this.copy(own[0] as number, SIGNIFICAND + source);
+    this.copy(own[1] as number, EXPONENT + source);
+  }
+
+  private widen(format: Format, slot: number, zero: boolean): void {
+    this.f.v.get(slot);
+    this.set(N.x);
+    this.formula(zero ? WIDEN[format].any : WIDEN[format].number);
+  }
+
+  /** What can be said before it is known whether the case is the usual one; changes no local that a register lives in. */
+  private compute(code: X87Code, slot: number, plan: Plan): void {
+    const { v } = this.f;
+    const { source, second } = plan;
+    switch (code.operation) {
+      case 'add':
+      case 'sub':
+      case 'mul':
+        this.operands(code, slot, plan);
+        if (code.operation === 'sub') this.formula(NEGATE_B);
+        this.formula(code.operation === 'mul' ? PRODUCT : SUM);
+        this.formula(ROUND);
+        break;
+      case 'div':
+      case 'sqrt':
+        v.i64(-1, -1);
+        this.set(N.check);
+        break;
+      case 'compare':
+        if (code.memory === 'none') {
+          this.copy(N.mb, SIGNIFICAND + second);
+          this.copy(N.sb, EXPONENT + second);
+        } else this.widen(code.memory, slot, true);
+        this.copy(N.ma, SIGNIFICAND + source);
+        this.copy(N.sa, EXPONENT + source);
+        this.formula(COMPARE);
+        break;
+      case 'load':
+        this.widen(code.memory as Format, slot, true);
+        break;
+      case 'store':
+        this.copy(N.ma, SIGNIFICAND + source);
+        this.copy(N.sa, EXPONENT + source);
+        this.formula(NARROW[code.memory as 'f32' | 'f64']);
+        break;
+    }
+  }
+
+  private commit(code: X87Code, dst: number, plan: Plan): void {
+    const { v } = this.f;
+    const { source, second } = plan;
+    const to = plan.written[0] as number;
+    switch (code.operation) {
+      case 'add':
+      case 'sub':
+      case 'mul':
+        this.formula(INEXACT);
+        this.assign(to, N.m, N.se);
+        return;
+      case 'store':
+        this.formula(INEXACT);
+        v.open(dst);
+        this.get(N.x);
+        v.set(dst, code.memory === 'f32');
+        return;
+      case 'compare':
+        if (code.toSlot) {
+          v.open(dst);
+          this.formula(PUSH_FLAGS);
+          v.set(dst, true);
+          return;
+        }
+        this.formula(CONDITIONS);
+        break;
+      case 'load':
+        this.assign(to, N.mb, N.sb);
+        break;
+      case 'constant':
+        v.i64(0, code.significandHigh);
+        this.set(SIGNIFICAND + to);
+        v.i64(code.signExponent, 0);
+        this.set(EXPONENT + to);
+        break;
+      case 'copy':
+      case 'assign':
+        this.assign(to, SIGNIFICAND + source, EXPONENT + source);
+        break;
+      case 'exchange':
+        for (const part of [SIGNIFICAND, EXPONENT]) {
+          this.get(part + source);
+          this.get(part + second);
+          this.set(part + source);
+          this.set(part + second);
+        }
+        break;
+      case 'abs':
+      case 'negate':
+        this.get(EXPONENT + to);
+        v.i64(code.operation === 'abs' ? 0x7fff : 0x8000, 0);
+        v.op(code.operation === 'abs' ? W.i64And : W.i64Xor);
+        this.set(EXPONENT + to);
+        break;
+    }
+    v.i64(0, 0);
+    this.set(N.c1);
+  }
+
+  /** Register := two locals. */
+  private assign(to: number, significand: number, exponent: number): void {
+    this.copy(SIGNIFICAND + to, significand);
+    this.copy(EXPONENT + to, exponent);
+  }
+
+  /** Registers that were full or empty, nobody knows, are full now: at once, in memory, too. */
+  private fill(registers: number): void {
+    if (registers === 0) return;
+    this.get(N.tags);
+    this.f.v.i64(~registers, -1);
+    this.f.v.op(W.i64And);
+    this.set(N.tags);
+    this.storeTags(0);
+  }
+
+  // --- all other cases
+
+  /** The helper works on memory; then TOP and tags are put back to what the path believes to be there. */
+  private call(place: X87Place, plan: Plan): void {
+    const { f, state, known } = this;
+    const { v } = f;
+    this.store();
+    this.helpers.faultingX87Call(place.block, place.dst, place.a, place.b, place.imm, place.aux);
+    this.loadTags();
+    this.loadStatus();
+    for (const r of plan.written) this.loadRegister(r);
+    const { region } = f;
+    const page = region.page[place.block] as number;
+    const offset = region.offset[place.block] as number;
+    v.i64(f.exitValue(RegionExit.side, place.op + 1, page, offset), region.blocks[place.block] as number);
+    this.load(state.top);
+    this.set(N.t);
+    this.pushPhysical(plan.top);
+    this.set(N.e);
+    v.i64(plan.full | plan.empty, 0);
+    this.set(N.x);
+    v.i64(plan.empty, 0);
+    this.set(N.z);
+    this.formula(PUSH_SURPRISE);
+    v.i64(0, 0);
+    v.op(W.i64Ne);
+    v.unlikelyBranch(f.depth - f.sideLabel);
+    v.op(W.drop);
+    if (plan.top !== known.topInMemory) this.storeField(state.top, () => this.pushPhysical(known.topInMemory));
+    // Such that the tags are as they are once those of `retagged` have changed.
+    this.changeTags(known.retagged ^ plan.retagged);
+  }
+}
+
+/** What an instruction does to registers, numbered as in `Known`; masks of them. */
+interface Plan {
+  /** ST(0) or the register to copy; the register operand; -1: none. */
+  readonly source: number;
+  readonly second: number;
+  readonly written: readonly number[];
+  readonly needsFull: number;
+  readonly needsEmpty: number;
+  /** May have been full or empty, and is full afterwards; were known to be one, and are the other. */
+  readonly filled: number;
+  readonly retagged: number;
+  /** Afterwards. */
+  readonly top: number;
+  readonly full: number;
+  readonly empty: number;
+}
+
+function planOf(code: X87Code, known: Known): Plan {
+  const st = (i: number): number => (known.top + i) & (REGISTERS - 1);
+  const { operation, memory, other } = code;
+  const pushes = operation === 'load' || operation === 'constant' || operation === 'copy';
+  let source = st(0);
+  let second = -1;
+  let written: number[] = [];
+  switch (operation) {
+    case 'load':
+    case 'constant':
+      source = -1;
+      written = [st(-1)];
+      break;
+    case 'copy':
+      source = st(other);
+      written = [st(-1)];
+      break;
+    case 'assign':
+      written = [st(other)];
+      break;
+    case 'exchange':
+      second = st(other);
+      // The helper puts the indefinite into one that is empty.
+      written = other === 0 ? [source] : [source, second];
+      break;
+    case 'compare':
+      if (memory === 'none') second = st(other);
+      break;
+    case 'store':
+      break;
+    case 'sqrt':
+    case 'abs':
+    case 'negate':
+      written = [source];
+      break;
+    default:
+      if (memory === 'none') second = st(other);
+      written = [code.toOther ? second : source];
+  }
+  const needsFull = bit(source) | bit(second);
+  const needsEmpty = pushes ? bit(st(-1)) : 0;
+  let results = 0;
+  for (const r of written) results |= bit(r);
+  let popped = 0;
+  for (let i = 0; i < code.pops; i++) popped |= bit(st(i));
+  const wasEmpty = known.empty | (needsEmpty & ~known.full);
+  const isFull = known.full | (needsFull & ~known.empty);
+  const filled = results & ~(isFull | wasEmpty);
+  const wasFull = isFull | filled;
+  const full = (known.full | needsFull | results) & ~popped;
+  const empty = (wasEmpty & ~(results | needsFull)) | popped;
+  return {
+    source,
+    second,
+    written,
+    needsFull,
+    needsEmpty,
+    filled,
+    retagged: (wasEmpty & full) | (wasFull & empty),
+    top: pushes ? st(-1) : st(code.pops),
+    full,
+    empty,
+  };
+}
+
+function bit(r: number): number {
+  return r < 0 ? 0 : 1 << r;
+}
