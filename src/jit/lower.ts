@@ -14,14 +14,14 @@
  */
 // hot path
 import { Bug } from '../base/errors.js';
-import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2 } from '../ir/builder.js';
-import type { ConditionCode } from '../ir/condition-code.js';
+import { FLAG_OP } from '../ir/builder.js';
 import { SKIP_WORD } from '../ir/effects.js';
 import { JumpKind, OP, PcMask } from '../ir/ops.js';
 import type { Edge } from './flow.js';
 import { AccessGroups } from './groups.js';
 import * as alu from './lower-alu.js';
 import { KIND, Kind } from './lower-alu.js';
+import { FlagsLowering } from './lower-flags.js';
 import { FloatLowering } from './lower-float.js';
 import { Frame, type LowerOptions, RegionExit } from './lower-frame.js';
 import { HelperCalls } from './lower-helpers.js';
@@ -37,9 +37,6 @@ import { ValType, VOID, W } from './wasm/opcodes.js';
 
 export const REGION_TYPE: FunctionType = { params: ['i32', 'i32'], results: ['i32'] };
 const FILL_TYPE: FunctionType = { params: ['i32', 'i64', 'i32', 'i32'], results: ['i32'] };
-const CONDITION_TYPE: FunctionType = { params: ['i64', 'i64', 'i64', 'i64', 'i32'], results: ['i64'] };
-
-const ORDER = { ltu: W.i64LtU, leu: W.i64LeU, lts: W.i64LtS, les: W.i64LeS } as const;
 
 export class Lowering {
   private readonly f: Frame;
@@ -50,6 +47,7 @@ export class Lowering {
   private blockLabel = new Int32Array(0);
   private readonly groups: AccessGroups;
   private readonly floats: FloatLowering;
+  private readonly flags: FlagsLowering;
   private readonly jumps: Jumps;
   private readonly helpers: HelperCalls;
   private readonly x87: X87Lowering;
@@ -61,6 +59,7 @@ export class Lowering {
     this.f = new Frame(options);
     this.v = this.f.v;
     this.floats = new FloatLowering(this.v, options.floatStatus);
+    this.flags = new FlagsLowering(this.f);
     this.jumps = new Jumps(this.f, (e) => this.follow(e));
     this.helpers = new HelperCalls(this.f);
     this.x87 = new X87Lowering(this.f, this.helpers, options.x87.state);
@@ -363,11 +362,11 @@ export class Lowering {
           v.set(dst, aux !== PcMask.m64);
           continue;
         case OP.flags:
-          this.setFlags(a, second);
+          this.flags.set(a, second);
           v.setConst(FLAG_OP, imm, imm >> 31);
           continue;
         case OP.cond:
-          this.condition(dst, imm);
+          this.flags.condition(dst, imm);
           continue;
         case OP.call:
           this.helpers.pushHelperCall(dst, a, second, imm, aux);
@@ -480,90 +479,6 @@ export class Lowering {
     v.op(W.end);
     f.depth--;
     f.sideLabel = sideLabel;
-  }
-
-  /** The `cond` op: in line in its usual case. */
-  private condition(dst: number, imm: number): void {
-    const { v } = this;
-    const code = this.f.options.inlineCondition(imm);
-    v.open(dst);
-    if (code !== undefined) {
-      v.get(FLAG_OP);
-      v.i64(code.sizeBits, 0);
-      v.op(W.i64ShrU);
-      v.i64(code.kind, 0);
-      v.op(code.test === 'zero' ? W.i64Ne : W.i64Eq);
-      v.op(W.if);
-      v.op(ValType.i64);
-      this.usualCondition(code);
-      v.op(W.else);
-    }
-    v.get(FLAG_OP);
-    v.get(FLAG_RES);
-    v.get(FLAG_SRC);
-    v.get(FLAG_SRC2);
-    v.i32(imm);
-    v.op(W.call);
-    v.code.uleb(this.f.module.importFunction('h', 'flagCondition', CONDITION_TYPE));
-    if (code !== undefined) v.op(W.end);
-    v.set(dst, true);
-  }
-
-  private usualCondition(code: ConditionCode): void {
-    const { v } = this;
-    // The operands' bits at the top, so that those above them go.
-    v.i64(64, 0);
-    v.i64(8, 0);
-    v.get(FLAG_OP);
-    v.i64((1 << code.sizeBits) - 1, 0);
-    v.op(W.i64And);
-    v.op(W.i64Shl);
-    v.op(W.i64Sub);
-    v.setLocal(Local.wide);
-    const up = (): void => {
-      v.getLocal(Local.wide);
-      v.op(W.i64Shl);
-    };
-    if (code.test === 'zero') {
-      v.get(FLAG_RES);
-      up();
-      v.op(W.i64Eqz);
-    } else {
-      v.get(FLAG_SRC);
-      up();
-      v.get(FLAG_SRC);
-      v.get(FLAG_RES);
-      v.op(W.i64Sub);
-      up();
-      v.op(ORDER[code.test]);
-    }
-    if (code.negated) v.op(W.i32Eqz);
-    v.op(W.i64ExtendI32U);
-  }
-
-  private setFlags(res: number, src: number): void {
-    const { v } = this;
-    if (src === FLAG_RES && res !== FLAG_RES) {
-      v.get(src);
-      v.setLocal(Local.wide);
-      this.setFlag(FLAG_RES, res);
-      v.open(FLAG_SRC);
-      v.getLocal(Local.wide);
-      v.set(FLAG_SRC);
-      return;
-    }
-    this.setFlag(FLAG_RES, res);
-    this.setFlag(FLAG_SRC, src);
-  }
-
-  private setFlag(slot: number, from: number): void {
-    const { v } = this;
-    if (v.isConst(from)) v.setConst(slot, v.constLow(from), v.constHigh(from));
-    else {
-      v.open(slot);
-      v.get(from);
-      v.set(slot);
-    }
   }
 
   /** The memory access of op i; the first of a group checks for all of it. */
