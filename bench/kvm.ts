@@ -147,6 +147,8 @@ async function compareDebian(): Promise<void> {
   for (let round = 0; round < DEBIAN_ROUNDS; round++) {
     theirs.push(await seconds('qemu-system-x86_64', []));
     ours.push(await seconds(process.execPath, [COMMAND]));
+    // A round takes minutes in the lab, which may end it.
+    console.log(`Debian, round ${round + 1}: ${ours[round]!.toFixed(1)} s, QEMU ${theirs[round]!.toFixed(1)} s`);
   }
   const ratio = median(ours.map((s, i) => s / theirs[i]!));
   console.log(

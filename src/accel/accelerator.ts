@@ -1,6 +1,7 @@
 /** The one interface behind which guests run: on our translator (`tcg`) or on the host's processor (`kvm`). */
 import type { ApicMessage } from '../machine/apic-message.js';
 import type { AcceleratorChips } from '../machine/interrupt-chips.js';
+import type { PciPresence } from '../machine/pci-presence.js';
 import type { FlatRange } from '../memory/flat-view.js';
 import type { RamSource } from '../memory/memory.js';
 
@@ -65,6 +66,8 @@ export interface Accelerator extends RamSource {
   setA20(enabled: boolean): void;
   /** A hint: writes there have no effect that anyone sees before the next other access, or a few milliseconds later. */
   coalesceWrites?(space: 'port' | 'memory', address: number, bytes: number): void;
+  /** Kept up to date by a board with PCI: reads of functions that are not there need not come to the machine thread. */
+  readonly pciPresence?: PciPresence;
   deliverApic(message: ApicMessage): void;
   /**
    * Runs guest code for at most `maxNs` of real time, or until a timer inside the processors is due, and, when they are counted, so

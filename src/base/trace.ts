@@ -38,6 +38,11 @@ export function traceEvents<N extends string>(formats: Readonly<Record<N, string
   return events;
 }
 
+const traced = new Set<TraceEvent>();
+
+/** Whether any event is on. */
+export const tracing = (): boolean => traced.size > 0;
+
 /** Turns on (or off) the events that match a glob with `*`; returns how many matched. */
 export function setTrace(events: Iterable<TraceEvent>, pattern: string, enabled: boolean): number {
   const matcher = new RegExp(`^${pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`);
@@ -45,6 +50,8 @@ export function setTrace(events: Iterable<TraceEvent>, pattern: string, enabled:
   for (const event of events) {
     if (!matcher.test(event.name)) continue;
     event.enabled = enabled;
+    if (enabled) traced.add(event);
+    else traced.delete(event);
     matched++;
   }
   return matched;

@@ -8,9 +8,10 @@ import { Ps2Keyboard } from '../devices/input/ps2-keyboard.js';
 import { Ps2Mouse } from '../devices/input/ps2-mouse.js';
 import { I8259Pair } from '../devices/intc/i8259.js';
 import { IOAPIC_BASE, IOAPIC_BYTES, Ioapic } from '../devices/intc/ioapic.js';
+import { Debugcon } from '../devices/misc/debugcon.js';
 import { I8237Pair } from '../devices/misc/i8237.js';
 import { Port92 } from '../devices/misc/port92.js';
-import { ADDRESS_BYTES, ADDRESS_PORT } from '../devices/pci/config-mechanism1.js';
+import { ADDRESS_BYTES } from '../devices/pci/config-mechanism1.js';
 import { describeBus } from '../devices/pci/describe.js';
 import type { PciBus } from '../devices/pci/pci-bus.js';
 import { driveFor, type FloppyType } from '../devices/storage/floppy-drive.js';
@@ -27,6 +28,7 @@ import type { SystemRequests } from '../machine/device-type.js';
 import { fanOut, IrqInput, type IrqLine, NO_IRQ, SwitchedLine, WiredOr } from '../machine/irq.js';
 import { IsaBusHub } from '../machine/isa-bus-hub.js';
 import { type BusNode, type DeviceNode, Machine } from '../machine/machine.js';
+import { CONFIG_ADDRESS_PORT } from '../machine/pci-presence.js';
 import { Memory } from '../memory/memory.js';
 import type { MemoryRegion } from '../memory/region.js';
 import { SystemBus } from '../memory/system-bus.js';
@@ -363,7 +365,9 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     .map(({ node }) => node.device)
     .find(isConsole);
   // The address says which register the data port is; the byte that resets the machine may wait a moment.
-  if (extra.bus) host.accelerator.coalesceWrites?.('port', ADDRESS_PORT, ADDRESS_BYTES);
+  if (extra.bus) host.accelerator.coalesceWrites?.('port', CONFIG_ADDRESS_PORT, ADDRESS_BYTES);
+  // Nobody can tell when a debug console's byte comes out.
+  for (const { port } of debugConsoles(machine)) host.accelerator.coalesceWrites?.('port', port, 1);
   if (display) host.accelerator.coalesceWrites?.('memory', VGA_WINDOW.start, VGA_WINDOW.bytes);
   const floppies = floppyTypes(plugs, host);
   const tellBootOrder = (bootOrder: string): void =>
@@ -448,6 +452,12 @@ function inspect({ pic, ioapic, fetchChips }: PcBase, bus: PciBus | undefined): 
 }
 
 /** A display adapter among the devices. */
+const debugConsoles = (machine: Machine): Debugcon[] =>
+  machine
+    .devices()
+    .map(({ node }) => node.device)
+    .filter((device) => device instanceof Debugcon);
+
 const isConsole = (device: Device): device is Device & GraphicConsole => 'refresh' in device && 'text' in device;
 
 /** Interrupt inputs by number. 0 is the timer: 8259 input 0, but I/O APIC input 2, as the MADT's override says. */

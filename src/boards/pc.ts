@@ -54,6 +54,7 @@ function createPc(options: MachineOptions, host: BoardHost): BuiltBoard {
     sendMsi: (address, data) => host.accelerator.deliverApic(decodeMsi(address, data)),
   });
   const configPorts = new ConfigMechanism1('i440FX-pcihost', bus, memory, ioRoot);
+  if (host.accelerator.pciPresence) configPorts.publish(host.accelerator.pciPresence);
   const hostBridge = new I440fx({
     memory,
     bus,

@@ -56,6 +56,7 @@ function createQ35(options: MachineOptions, host: BoardHost): BuiltBoard {
     sendMsi: (address, data) => host.accelerator.deliverApic(decodeMsi(address, data)),
   });
   const configPorts = new ConfigMechanism1('q35-pcihost', bus, memory, ioRoot);
+  if (host.accelerator.pciPresence) configPorts.publish(host.accelerator.pciPresence);
   const mch = new Q35Mch({
     memory,
     bus,

@@ -1,18 +1,28 @@
-/** Growing little-endian byte buffer that table builders write into: an array, as most are a few bytes long. */
+/** Most of what is written is a construct of a few bytes. */
+const FIRST_ROOM = 16;
+
+/**
+ * Growing little-endian byte buffer that table builders write into. What is written already is copied as a whole: nested
+ * constructs are copied at each level, by code that runs once, when no compiler has seen it yet.
+ */
 export class ByteWriter {
-  private readonly data: number[] = [];
+  private data = new Uint8Array(FIRST_ROOM);
+  private used = 0;
 
   get length(): number {
-    return this.data.length;
+    return this.used;
   }
 
   u8(...values: readonly number[]): this {
-    for (const v of values) this.data.push(v & 0xff);
+    const at = this.grow(values.length);
+    for (let i = 0; i < values.length; i++) this.data[at + i] = values[i]!;
     return this;
   }
 
   u16(value: number): this {
-    this.data.push(value & 0xff, (value >>> 8) & 0xff);
+    const at = this.grow(2);
+    this.data[at] = value;
+    this.data[at + 1] = value >>> 8;
     return this;
   }
 
@@ -26,18 +36,20 @@ export class ByteWriter {
   }
 
   bytes(from: Uint8Array | readonly number[]): this {
-    for (let i = 0; i < from.length; i++) this.data.push(from[i]! & 0xff);
+    const at = this.grow(from.length);
+    this.data.set(from, at);
     return this;
   }
 
   zeros(count: number): this {
-    for (let i = 0; i < count; i++) this.data.push(0);
+    this.grow(count);
     return this;
   }
 
   /** ASCII, cut or padded with `pad` to exactly `size` bytes. */
   text(value: string, size = value.length, pad = 0): this {
-    for (let i = 0; i < size; i++) this.data.push(i < value.length ? value.charCodeAt(i) & 0xff : pad);
+    const at = this.grow(size);
+    for (let i = 0; i < size; i++) this.data[at + i] = i < value.length ? value.charCodeAt(i) : pad;
     return this;
   }
 
@@ -46,8 +58,8 @@ export class ByteWriter {
   }
 
   setU16(at: number, value: number): void {
-    this.data[at] = value & 0xff;
-    this.data[at + 1] = (value >>> 8) & 0xff;
+    this.data[at] = value;
+    this.data[at + 1] = value >>> 8;
   }
 
   setU32(at: number, value: number): void {
@@ -56,7 +68,19 @@ export class ByteWriter {
   }
 
   finish(): Uint8Array {
-    return Uint8Array.from(this.data);
+    return this.data.slice(0, this.used);
+  }
+
+  /** Room for so many more bytes, all 0; gives where they begin. */
+  private grow(count: number): number {
+    const at = this.used;
+    this.used += count;
+    if (this.used > this.data.length) {
+      const more = new Uint8Array(Math.max(this.used, 2 * this.data.length));
+      more.set(this.data);
+      this.data = more;
+    }
+    return at;
   }
 }
 

@@ -6,15 +6,17 @@
  * may run, KVM has its state; parked, it is fetched into the record when someone wants to see it.
  */
 import { Bug } from '../../base/errors.js';
+import { tracing } from '../../base/trace.js';
 import type { CpuConfig } from '../../guest/x86/cpu-models.js';
 import { X86Registers } from '../../guest/x86/registers.js';
 import { LAPIC, X86 } from '../../guest/x86/state.js';
 import type { ApicMessage } from '../../machine/apic-message.js';
+import { PciPresence } from '../../machine/pci-presence.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import type { Accelerator, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
 import type { TcgAccelerator } from '../tcg/tcg.js';
 import { type CpuidEntry, MSR_EXIT_UNKNOWN, SystemEvent } from './abi.js';
-import { Bell, type BellOptions } from './bell.js';
+import type { BellOptions } from './bell.js';
 import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
 import { kvmCpuid, usableCpuid } from './cpuid.js';
 import { Debugger } from './debugger.js';
@@ -33,6 +35,7 @@ import { RecordApics, type Waiting } from './record-apics.js';
 import { MemorySlots } from './slots.js';
 import { KVM_TRACE } from './trace.js';
 import type { KvmVcpu } from './vcpu.js';
+import { type Controlled, VcpuThreads } from './vcpu-threads.js';
 import type { KvmVm } from './vm.js';
 import { type StoreScope, X86StateTransfer } from './x86-state.js';
 import { hostOffsets } from './xsave-state.js';
@@ -58,22 +61,19 @@ export interface KvmOptions extends BellOptions {
   readonly cpu: Pick<CpuConfig, 'passthrough' | 'kvmLeaves'>;
 }
 
-interface Processor {
-  readonly index: number;
+interface Processor extends Controlled {
   readonly kvm: KvmVcpu;
   /** Address of the record. */
   readonly state: number;
   readonly transfer: X86StateTransfer;
   readonly debugger: Debugger;
-  /** Of its control block, in words. */
-  readonly base: number;
   /** How much newer the record is than KVM's state. */
   recordIsNewer: StoreScope;
   /** The record is as new as KVM's state. */
   recordIsValid: boolean;
   thread: VcpuThread | undefined;
-  /** Asked something that only a reset, or the user, can answer. */
-  held: boolean;
+  /** It has been let run once; before that, its thread waits for nobody and nobody for it. */
+  begun: boolean;
 }
 
 /** Pages for KVM itself, below all firmware. */
@@ -82,16 +82,17 @@ const IOAPIC_PINS = 24;
 const DOORBELL_BYTES = 2;
 /** Coalesced writes are looked at so often, when nothing else makes us. */
 const COALESCED_NS = 20e6;
-/** A kick that was lost is repeated after this. */
-const KICK_AGAIN_MS = 10;
 /** Of memory: with and without system management mode. */
 const SMM_SPACES = 2;
+/** KVM maps RAM in pages of this size where the guest's address and the host's have the same place in one. */
+const HUGE_PAGE = 2 ** 21;
 const MSI_ADDRESS = 0xfee00000;
 
 export class KvmAccelerator implements Accelerator {
   readonly name = 'kvm';
   readonly smm: boolean;
   readonly chips: KernelChips | undefined;
+  readonly pciPresence = PciPresence.create();
   onDispose: () => void = () => {};
   readonly memory: WebAssembly.Memory;
   readonly vcpus: readonly Vcpu[];
@@ -102,11 +103,11 @@ export class KvmAccelerator implements Accelerator {
   readonly #views: (readonly FlatRange[])[] = [];
   readonly #doorbells: Doorbells;
   readonly #processors: Processor[];
-  readonly #control: SharedArrayBuffer;
-  readonly #words: Int32Array;
-  readonly #bell: Bell;
+  readonly #threads: VcpuThreads;
   readonly #stats: SharedArrayBuffer;
   readonly #access: GuestAccess;
+  /** The host's address of linear memory, within a huge page. */
+  readonly #memoryBase: number;
   readonly #routes: MessageRoutes;
   readonly #clock: GuestClock;
   /** With `kernel_irqchip=off`. */
@@ -122,6 +123,8 @@ export class KvmAccelerator implements Accelerator {
   constructor(private readonly options: KvmOptions) {
     const { kvm, shared } = options;
     this.memory = shared.memory;
+    const address = options.calls.addressOf(new Uint8Array(this.memory.buffer));
+    this.#memoryBase = Number(address % BigInt(HUGE_PAGE));
     this.#supported = usableCpuid(kvm.supportedCpuid(), options.irqchip);
     this.#vm = kvm.createVm();
     this.#vm.reservePages(RESERVED_PAGES);
@@ -142,15 +145,17 @@ export class KvmAccelerator implements Accelerator {
       this.#connected().mmioWrite(region, offset, DOORBELL_BYTES, 0),
     );
     const count = shared.vcpus.length;
-    this.#control = new SharedArrayBuffer(4 * (count + 1) * CONTROL_WORDS);
-    this.#words = new Int32Array(this.#control);
-    this.#bell = new Bell(this.#words, count * CONTROL_WORDS, options);
+    this.#threads = new VcpuThreads(count, options.calls, options);
     this.#stats = new SharedArrayBuffer(count * STATS_BYTES);
     this.#processors = shared.vcpus.map(({ state }, i) => this.#processor(state, i));
     this.vcpus = this.#processors.map((p, index) => this.#vcpu(p, index));
     if (options.irqchip === 'off') {
-      this.#apics = new RecordApics(shared, this.#processors, (index, waiting) => this.#publish(index, waiting));
+      this.#apics = new RecordApics(shared, this.#processors, (index, waiting) =>
+        this.#publish(this.#processors[index]!, waiting),
+      );
     }
+    // Starting a thread takes about as long as putting the machine together, which goes on meanwhile.
+    for (const p of this.#processors) p.thread = this.#start(p);
   }
 
   /** How often each processor left the guest, and for what. */
@@ -160,7 +165,7 @@ export class KvmAccelerator implements Accelerator {
 
   /** Ports and pages of device memory that exits were for. */
   accesses(): readonly AccessCount[] {
-    return this.#access.counts.read();
+    return this.#access.counts.read(this.pciPresence.answered);
   }
 
   connect(services: MachineServices): void {
@@ -169,7 +174,8 @@ export class KvmAccelerator implements Accelerator {
   }
 
   allocateRam(bytes: number, align: number): number {
-    return this.options.shared.allocateRam(bytes, align);
+    if (bytes < HUGE_PAGE) return this.options.shared.allocateRam(bytes, align);
+    return this.options.shared.allocateRam(bytes, Math.max(align, HUGE_PAGE), this.#memoryBase);
   }
 
   notifyWrite(host: number, bytes: number): void {
@@ -188,7 +194,7 @@ export class KvmAccelerator implements Accelerator {
     this.#access.setRanges(space, ranges);
     this.#views[space] = ranges;
     // While the machine is being put together views come one after the other, and each slot takes KVM its time.
-    if (this.#processors.some(({ thread }) => thread)) this.#updateSlots();
+    if (this.#processors.some(({ begun }) => begun)) this.#updateSlots();
   }
 
   coalesceWrites(space: 'port' | 'memory', address: number, bytes: number): void {
@@ -221,7 +227,7 @@ export class KvmAccelerator implements Accelerator {
 
   kick(): void {
     this.#kicked = true;
-    this.#bell.ring();
+    this.#threads.bell.ring();
     this.#services?.wake();
   }
 
@@ -231,18 +237,19 @@ export class KvmAccelerator implements Accelerator {
     this.#late = undefined;
     if (late) return late;
     this.#kicked = false;
+    this.pciPresence.watched = tracing();
     this.#resume();
     const end = this.options.monotonic() + maxNs;
     for (;;) {
-      const seen = this.#bell.read();
+      const seen = this.#threads.bell.read();
       const stop = this.#answerAll() ?? this.#startUp();
       if (stop) return stop;
       this.#runTimers();
-      if (this.#bell.spin(seen)) continue;
+      if (this.#threads.bell.spin(seen)) continue;
       const left = (Math.min(end, this.#timerEnd()) - this.options.monotonic()) / 1e6;
       if (this.#kicked || left <= 0) return { reason: 'running' };
-      if (this.#bell.linger(seen, left)) continue;
-      this.#bell.wake(seen, () => {
+      if (this.#threads.bell.linger(seen, left)) continue;
+      this.#threads.bell.wake(seen, () => {
         if (!this.#disposed) this.#connected().wake();
       });
       return { reason: 'halted' };
@@ -278,7 +285,11 @@ export class KvmAccelerator implements Accelerator {
 
   stop(): void {
     if (KVM_TRACE.kvm_park.enabled) KVM_TRACE.kvm_park.emit();
-    this.#command(Command.park, (p) => this.#state(p) === State.parked || p.held);
+    const begun = this.#processors.filter((p) => p.begun);
+    const parked = (p: Processor): boolean => this.#threads.state(p) === State.parked || p.held;
+    this.#threads.commandAll(begun, Command.park, parked, () => {
+      this.#late ??= this.#answerAll();
+    });
     this.#takeCoalesced();
     this.#doorbells.drain();
     this.#clock.park();
@@ -288,10 +299,10 @@ export class KvmAccelerator implements Accelerator {
   synchronize(): void {
     this.stop();
     for (const p of this.#processors) {
-      if (p.recordIsValid || this.#state(p) === State.ended) continue;
+      if (p.recordIsValid || this.#threads.state(p) === State.ended) continue;
       this.#apics?.catchUp(p.index);
       p.transfer.fetch(p.kvm);
-      this.#apics?.fetched(p.index, Atomics.load(this.#words, p.base + Control.halted));
+      this.#apics?.fetched(p.index, this.#threads.get(p, Control.halted));
       p.recordIsValid = true;
       p.recordIsNewer = 'yes';
     }
@@ -303,7 +314,7 @@ export class KvmAccelerator implements Accelerator {
     const clock = this.#clock.now();
     for (const p of this.#processors) {
       p.transfer.setClock(clock);
-      if (p.recordIsNewer === 'reset' || this.#state(p) === State.ended) continue;
+      if (p.recordIsNewer === 'reset' || this.#threads.state(p) === State.ended) continue;
       p.transfer.settle(p.kvm);
       p.recordIsNewer = 'reset';
     }
@@ -328,8 +339,11 @@ export class KvmAccelerator implements Accelerator {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const p of this.#processors) p.held = false;
-    // A thread that has not come to its loop yet reads the command first.
-    this.#command(Command.end, (p) => this.#state(p) === State.ended || this.#state(p) === State.starting, true);
+    for (const p of this.#processors) this.#threads.forestall(p);
+    const ended = (p: Processor): boolean => this.#threads.state(p) === State.ended;
+    this.#threads.commandAll(this.#processors, Command.end, ended, (live) => {
+      for (const p of live) this.#threads.release(p);
+    });
     for (const p of this.#processors) {
       p.thread?.terminate();
       p.kvm.close();
@@ -362,6 +376,7 @@ export class KvmAccelerator implements Accelerator {
       recordIsNewer: 'reset',
       recordIsValid: true,
       thread: undefined,
+      begun: false,
       held: false,
     };
   }
@@ -380,29 +395,29 @@ export class KvmAccelerator implements Accelerator {
         record.reset();
         p.recordIsValid = true;
         p.recordIsNewer = 'reset';
-        Atomics.store(this.#words, p.base + Control.nmis, 0);
-        Atomics.store(this.#words, p.base + Control.smis, 0);
+        this.#threads.set(p, Control.nmis, 0);
+        this.#threads.set(p, Control.smis, 0);
         this.#apics?.changed();
       },
       setInterruptLine: (level) => {
         if (!this.#apics) {
-          this.#publish(index, { interrupt: level, nmi: false, smi: false });
+          this.#publish(p, { interrupt: level, nmi: false, smi: false });
           return;
         }
         this.#apics.setInterruptLine(index, level);
         // The guest may have turned its local APIC off, which only its thread sees.
-        if (level) this.#interrupt(p);
+        if (level) this.#threads.interrupt(p);
       },
       raiseNmi: () => {
         if (!this.#apics) {
-          this.#publish(index, { interrupt: this.#line(p), nmi: true, smi: false });
+          this.#publish(p, { interrupt: this.#threads.hasInterrupt(p), nmi: true, smi: false });
           return;
         }
         this.#apics.raiseNmi(index);
       },
       raiseSmi: () => {
         if (!this.#apics) {
-          this.#publish(index, { interrupt: this.#line(p), nmi: false, smi: true });
+          this.#publish(p, { interrupt: this.#threads.hasInterrupt(p), nmi: false, smi: true });
           return;
         }
         record.raiseSmi();
@@ -411,24 +426,9 @@ export class KvmAccelerator implements Accelerator {
     };
   }
 
-  #line(p: Processor): boolean {
-    return Atomics.load(this.#words, p.base + Control.interruptLine) !== 0;
-  }
-
   /** Tells a processor's thread what waits for it outside the kernel. */
-  #publish(index: number, { interrupt, nmi, smi }: Waiting): void {
-    const p = this.#processors[index]!;
-    const rises = interrupt && !this.#line(p);
-    Atomics.store(this.#words, p.base + Control.interruptLine, Number(interrupt));
-    if (nmi) {
-      if (KVM_TRACE.kvm_inj_nmi.enabled) KVM_TRACE.kvm_inj_nmi.emit(index);
-      Atomics.add(this.#words, p.base + Control.nmis, 1);
-    }
-    if (smi && this.smm) {
-      if (KVM_TRACE.kvm_inj_smi.enabled) KVM_TRACE.kvm_inj_smi.emit(index);
-      Atomics.add(this.#words, p.base + Control.smis, 1);
-    }
-    if (rises || nmi || smi) this.#interrupt(p);
+  #publish(p: Processor, { interrupt, nmi, smi }: Waiting): void {
+    this.#threads.publish(p, { interrupt, nmi, smi: smi && this.smm });
   }
 
   /** KVM's memory follows the flat views. */
@@ -444,92 +444,60 @@ export class KvmAccelerator implements Accelerator {
   #resume(): void {
     const stoodStill = this.#clock.resume();
     this.#updateSlots();
-    for (const [index, p] of this.#processors.entries()) {
-      if (Atomics.load(this.#words, p.base + Control.command) === Command.run && !p.held) continue;
-      p.thread ??= this.#start(p, index);
+    for (const p of this.#processors) {
+      if (this.#threads.get(p, Control.command) === Command.run && !p.held) continue;
+      if (!p.begun) this.#begin(p);
       this.#load(p);
       if (stoodStill) p.kvm.tellOfPause();
       p.debugger.apply();
-      Atomics.store(this.#words, p.base + Control.command, Command.run);
-      Atomics.notify(this.#words, p.base + Control.command);
-      if (p.held) this.#release(p);
+      this.#threads.command(p, Command.run);
+      if (p.held) this.#threads.release(p);
     }
   }
 
   #load(p: Processor): void {
     if (p.recordIsNewer !== 'no') {
       p.transfer.store(p.kvm, p.recordIsNewer);
-      if (this.#apics) Atomics.store(this.#words, p.base + Control.halted, this.#apics.loaded(p.index));
+      if (this.#apics) this.#threads.set(p, Control.halted, this.#apics.loaded(p.index));
     }
     p.recordIsNewer = 'no';
     p.recordIsValid = false;
   }
 
-  #start(p: Processor, index: number): VcpuThread {
+  #begin(p: Processor): void {
+    p.begun = true;
     const view = new DataView(this.memory.buffer);
-    p.kvm.setCpuid(kvmCpuid(view, this.options.shared.vcpus[index]!.state, this.#supported, this.options.cpu));
+    p.kvm.setCpuid(kvmCpuid(view, p.state, this.#supported, this.options.cpu));
+  }
+
+  #start(p: Processor): VcpuThread {
     return this.options.startThread({
       fd: p.kvm.fd,
       runBytes: p.kvm.runBytes,
-      index,
-      control: this.#control,
+      ringPage: p.kvm.ringPage,
+      presence: this.pciPresence.buffer,
+      index: p.index,
+      control: this.#threads.control,
       base: p.base,
-      doorbell: this.#bell.index,
+      doorbell: this.#threads.bell.index,
       stats: this.#stats,
       spins: this.options.spins,
       recordApics: this.#apics !== undefined,
     });
   }
 
-  /** Gives all threads a command and answers them until all have heard. Never waits for one that does not exist. */
-  #command(command: number, heard: (p: Processor) => boolean, silent = false): void {
-    const live = this.#processors.filter((p) => p.thread && this.#state(p) !== State.ended);
-    for (const p of live) {
-      Atomics.store(this.#words, p.base + Control.command, command);
-      Atomics.notify(this.#words, p.base + Control.command);
-    }
-    for (;;) {
-      const seen = this.#bell.read();
-      if (silent) for (const p of live) this.#release(p);
-      else this.#late ??= this.#answerAll();
-      const deaf = live.filter((p) => !heard(p) && this.#state(p) !== State.ended);
-      if (deaf.length === 0) return;
-      for (const p of deaf) this.#interrupt(p);
-      this.#bell.wait(seen, KICK_AGAIN_MS);
-    }
-  }
-
-  /** Makes a running vCPU look at its words. */
-  #interrupt(p: Processor): void {
-    Atomics.add(this.#words, p.base + Control.wake, 1);
-    Atomics.notify(this.#words, p.base + Control.wake);
-    if (this.#state(p) !== State.running) return;
-    p.kvm.setImmediateExit(true);
-    this.options.calls.interruptThread(Atomics.load(this.#words, p.base + Control.thread));
-  }
-
-  #state(p: Processor): number {
-    return Atomics.load(this.#words, p.base + Control.state);
-  }
-
-  /** Ends a question. */
-  #release(p: Processor): void {
-    p.held = false;
-    const state = p.base + Control.state;
-    if (Atomics.compareExchange(this.#words, state, State.asking, State.running) === State.asking) {
-      Atomics.notify(this.#words, state);
-    }
-  }
-
   #takeCoalesced(): void {
-    if (!this.#coalescing) return;
-    this.#processors[0]!.kvm.takeCoalesced((space, address, data) => this.#access.coalesced(space, address, data));
+    const { kvm } = this.#processors[0]!;
+    if (!this.#coalescing || !kvm.hasCoalesced) return;
+    this.pciPresence.whileChanging(() =>
+      kvm.takeCoalesced((space, address, data) => this.#access.coalesced(space, address, data)),
+    );
   }
 
   #answerAll(): SliceEnd | undefined {
     this.#takeCoalesced();
     for (const [index, p] of this.#processors.entries()) {
-      const state = this.#state(p);
+      const state = this.#threads.state(p);
       if (p.held || (state !== State.asking && state !== State.ended)) continue;
       const stop: SliceEnd | undefined =
         state === State.ended ? { reason: 'internalError', vcpu: index } : this.#answer(p, index);
@@ -538,17 +506,17 @@ export class KvmAccelerator implements Accelerator {
         return stop;
       }
       if (KVM_TRACE.kvm_entry.enabled) KVM_TRACE.kvm_entry.emit(index, hexOf(p.kvm.regs().rip));
-      this.#release(p);
+      this.#threads.release(p);
     }
     return undefined;
   }
 
   #answer(p: Processor, index: number): SliceEnd | undefined {
-    const question = Atomics.load(this.#words, p.base + Control.question);
+    const question = this.#threads.get(p, Control.question);
     if (question === Question.acknowledge) {
       const vector = this.#apics ? this.#apics.accept(index) : this.#connected().picAcknowledge();
       if (KVM_TRACE.kvm_inj_virq.enabled) KVM_TRACE.kvm_inj_virq.emit(index, vector);
-      Atomics.store(this.#words, p.base + Control.answer, vector);
+      this.#threads.set(p, Control.answer, vector);
       return undefined;
     }
     if (question === Question.apicBase) {

@@ -29,7 +29,8 @@ export const Control = {
 } as const;
 
 export const Command = { park: 0, run: 1, end: 2 } as const;
-export const State = { starting: 0, parked: 1, running: 2, asking: 3, ended: 4 } as const;
+/** `attaching`: the thread has its vCPU, but does not run it yet. */
+export const State = { starting: 0, parked: 1, running: 2, asking: 3, ended: 4, attaching: 5 } as const;
 /** `hlt` ends with an interrupt, `startup` with a start-up message. */
 export const Halted = { no: 0, hlt: 1, startup: 2 } as const;
 /**
@@ -44,6 +45,10 @@ export interface VcpuThreadData {
   readonly runBytes: number;
   readonly index: number;
   readonly control: SharedArrayBuffer;
+  /** Page of struct kvm_run's mapping that has the ring of coalesced writes; 0: none. */
+  readonly ringPage: number;
+  /** PciPresence. */
+  readonly presence: SharedArrayBuffer;
   /** In words. */
   readonly base: number;
   readonly doorbell: number;
@@ -53,6 +58,17 @@ export interface VcpuThreadData {
   readonly recordApics: boolean;
   /** How often to look for an answer before going to sleep over it. */
   readonly spins: number;
+}
+
+/** Of a new thread: may it use its vCPU? Not once someone has called `forestall`: the descriptor may be another file's by then. */
+export function attach({ control, base }: VcpuThreadData): boolean {
+  const words = new Int32Array(control);
+  return Atomics.compareExchange(words, base + Control.state, State.starting, State.attaching) === State.starting;
+}
+
+/** Makes a thread that has not come to its vCPU leave it alone. */
+export function forestall(words: Int32Array, base: number): void {
+  Atomics.compareExchange(words, base + Control.state, State.starting, State.ended);
 }
 
 /** Whoever waits for this processor hears that its thread is gone. */

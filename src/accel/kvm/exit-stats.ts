@@ -1,5 +1,6 @@
 // hot path
 /** How often and for how long processors leave the guest, and for which ports and addresses. */
+import { CONFIG_DATA_PORT } from '../../machine/pci-presence.js';
 import { Exit, exitName } from './abi.js';
 
 /** Reasons by number, shifted so that `interrupted` (-1) is 0; numbers from here on share the last place. */
@@ -85,9 +86,12 @@ export class AccessCounts {
     this.#add(4 * (address - (address % PAGE)) + (write ? 1 : 0));
   }
 
-  /** The most frequent first. */
-  read(): AccessCount[] {
-    return [...this.#counts]
+  /** The most frequent first. `absent`: reads of PCI functions that are not there, which the vCPUs' threads answered. */
+  read(absent: number): AccessCount[] {
+    const key = 4 * CONFIG_DATA_PORT + 2;
+    const all = new Map(this.#counts);
+    if (absent > 0) all.set(key, (all.get(key) ?? 0) + absent);
+    return [...all]
       .map(([key, count]): AccessCount => {
         const kind = key % 4;
         return { space: kind >= 2 ? 'port' : 'memory', write: kind % 2 === 1, address: (key - kind) / 4, count };

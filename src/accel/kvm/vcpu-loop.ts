@@ -1,6 +1,8 @@
 // hot path
 /** What a vCPU's thread does: KVM_RUN, and asking the machine thread when KVM cannot go on alone. */
+import { PciPresence } from '../../machine/pci-presence.js';
 import { Exit, MpState } from './abi.js';
+import { AbsentFunctions } from './absent-functions.js';
 import { Command, Control, Halted, Question, State, type VcpuThreadData } from './control.js';
 import { ExitClock } from './exit-stats.js';
 import type { HostCalls } from './host-calls.js';
@@ -16,7 +18,8 @@ const DELIVERIES = 8;
 /** Returns when it is told to end. Errors of calls are thrown. */
 export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
   const words = new Int32Array(data.control);
-  const vcpu = new KvmVcpu(calls, data.fd, data.runBytes, data.index);
+  const vcpu = new KvmVcpu(calls, data.fd, data.runBytes, data.index, data.ringPage);
+  const absent = new AbsentFunctions(vcpu, new PciPresence(data.presence));
   const clock = new ExitClock(data.stats, data.index, calls.now());
   const at = data.base;
   Atomics.store(words, at + Control.thread, calls.threadId());
@@ -85,7 +88,8 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
     Atomics.load(words, at + Control.nmis) > 0 ||
     Atomics.load(words, at + Control.smis) > 0 ||
     (Atomics.load(words, at + Control.interruptLine) !== 0 && vcpu.readyForInterrupt);
-  if (Atomics.load(words, at + Control.command) !== Command.end) refresh();
+  // Before the first command there is nothing to look at: registers are not loaded yet.
+  if (Atomics.load(words, at + Control.command) === Command.run) refresh();
   let apicBase = vcpu.apicBaseLow;
   for (;;) {
     vcpu.setImmediateExit(false);
@@ -131,7 +135,7 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
     const reason = enter();
     if (reason !== Exit.interrupted) offered = false;
     unfinished = isHalfDone(reason);
-    if (isForUs(reason)) ask(Question.exit);
+    if (isForUs(reason) && !(reason === Exit.io && absent.answer())) ask(Question.exit);
     if (data.recordApics && vcpu.apicBaseLow !== apicBase) {
       apicBase = vcpu.apicBaseLow;
       ask(Question.apicBase);

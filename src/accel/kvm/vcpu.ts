@@ -69,7 +69,7 @@ export class KvmVcpu implements KvmProcessor {
     readonly runBytes: number,
     readonly id: number,
     /** Page of the mapping that has the ring of coalesced writes; 0: none. */
-    private readonly ringPage = 0,
+    readonly ringPage = 0,
   ) {
     this.#vcpu = new KvmDescriptor(calls, fd);
     this.#mapping = calls.map(fd, runBytes);
@@ -105,6 +105,34 @@ export class KvmVcpu implements KvmProcessor {
       view.setUint32(ring + COALESCED_RING.at.first, first, true);
       handle(port ? 'port' : 'memory', address, data);
     }
+  }
+
+  /** Whether `takeCoalesced` has something to take. */
+  get hasCoalesced(): boolean {
+    if (this.ringPage === 0 || this.#closed) return false;
+    const ring = this.ringPage * PAGE;
+    const first = this.runView.getUint32(ring + COALESCED_RING.at.first, true);
+    return first !== this.runView.getUint32(ring + COALESCED_RING.at.last, true);
+  }
+
+  /** The newest double word written to a port among the coalesced writes that nobody has taken yet. */
+  lastCoalesced(port: number): number | undefined {
+    if (this.ringPage === 0) return undefined;
+    const ring = this.ringPage * PAGE;
+    const view = this.runView;
+    const first = view.getUint32(ring + COALESCED_RING.at.first, true);
+    let next = view.getUint32(ring + COALESCED_RING.at.last, true);
+    if (first >= RING_WRITES || next >= RING_WRITES) return undefined;
+    while (next !== first) {
+      next = (next + RING_WRITES - 1) % RING_WRITES;
+      const at = ring + COALESCED_RING.size + next * COALESCED_WRITE.size;
+      const here =
+        view.getUint32(at + COALESCED_WRITE.at.address, true) === port &&
+        view.getUint32(at + COALESCED_WRITE.at.pio, true) !== 0 &&
+        view.getUint32(at + COALESCED_WRITE.at.len, true) === 4;
+      if (here) return view.getUint32(at + COALESCED_WRITE.at.data, true);
+    }
+    return undefined;
   }
 
   exit(): KvmExit {

@@ -45,9 +45,9 @@ export class LinearMemory {
     this.#grow();
   }
 
-  /** Zeroed bytes for RAM or ROM. */
-  allocate(bytes: number, alignment: number): number {
-    const at = align(this.#next, Math.max(alignment, 4096));
+  /** Zeroed bytes for RAM or ROM. `base`: what addresses are relative to that are to be multiples of `alignment`. */
+  allocate(bytes: number, alignment: number, base = 0): number {
+    const at = align(this.#next + base, Math.max(alignment, 4096)) - base;
     if (at + bytes > 65535 * WASM_PAGE) {
       const free = Math.floor((65535 * WASM_PAGE - at) / 2 ** 20);
       throw new UserError(

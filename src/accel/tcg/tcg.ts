@@ -141,8 +141,8 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     this.#services = services;
   }
 
-  allocateRam(bytes: number, align: number): number {
-    const host = this.layout.allocate(bytes, align);
+  allocateRam(bytes: number, align: number, base = 0): number {
+    const host = this.layout.allocate(bytes, align, base);
     // Memory grew: views made before do not see the new end.
     this.#view = new DataView(this.memory.buffer);
     this.#words = new Int32Array(this.memory.buffer);

@@ -6,7 +6,7 @@ import type { KvmAccelerator } from '../../accel/kvm/accelerator.js';
 import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
 import { runLoop } from '../../accel/run-loop.js';
 import { SteadyClock } from '../../accel/steady-clock.js';
-import { TcgAccelerator } from '../../accel/tcg/tcg.js';
+import { TcgAccelerator, type Ticker } from '../../accel/tcg/tcg.js';
 import { UserError } from '../../base/errors.js';
 import type { BlockBackend } from '../../block/drive.js';
 import type { BoardType, BuiltBoard, MachineOptions } from '../../boards/index.js';
@@ -78,6 +78,9 @@ export interface Composed extends BuiltBoard {
   quit(exitCode?: number): void;
 }
 
+/** For an accelerator that runs no slices itself: a thread less to start. */
+const noTicker = (): Ticker => ({ arm() {}, disarm() {}, dispose() {} });
+
 export function compose(c: Composition): Composed {
   const events = new NodeEventLoop();
   // A timer armed nearer than the end of the running slice ends it.
@@ -94,7 +97,7 @@ export function compose(c: Composition): Composed {
     ...(c.stress !== undefined && { stress: c.stress }),
     countInstructions: c.icount !== undefined,
     smm: c.smm ?? true,
-    startTicker,
+    startTicker: c.accelerator === 'kvm' ? noTicker : startTicker,
     monotonic: monotonicNs,
   });
   adviseHugePages(accelerator.memory);

@@ -16,6 +16,7 @@ export class Debugcon implements Device, IoHandler {
   readonly #byte = new Uint8Array(1);
 
   constructor(
+    readonly port: number,
     private readonly backend: CharBackend,
     private readonly readback: number,
   ) {
@@ -48,7 +49,7 @@ export const isaDebugcon: IsaDeviceType<typeof properties, CharContext> = {
   bus: 'ISA',
   properties,
   create(bus, { iobase, readback, chardev }, context) {
-    const device = new Debugcon(context.chardev(chardev), readback);
+    const device = new Debugcon(iobase, context.chardev(chardev), readback);
     bus.mapPorts('isa-debugcon', iobase, 1, device);
     return device;
   },

@@ -11,7 +11,7 @@ const text = (value: string) => new TextEncoder().encode(value);
 
 test('debugcon passes bytes on and is found by what it reads as', () => {
   const ring = new RingBuffer();
-  const device = new Debugcon(ring, 0xe9);
+  const device = new Debugcon(0xe9, ring, 0xe9);
   for (const c of text('SeaBIOS')) device.write(0, 1, c);
   assert.deepEqual(ring.read(), text('SeaBIOS'));
   assert.equal(device.read(), 0xe9);

@@ -1,5 +1,11 @@
 /** PCI configuration mechanism 1: address at CF8h, data at CFCh. PCI Local Bus Specification 3.0, 3.2.2.3.2. */
 import type { Device } from '../../machine/device.js';
+import {
+  CONFIG_ADDRESS_BITS,
+  CONFIG_ADDRESS_PORT,
+  CONFIG_DATA_PORT,
+  type PciPresence,
+} from '../../machine/pci-presence.js';
 import type { PciChildBus } from '../../machine/pci-slot.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
 import type { AccessSize, IoHandler } from '../../memory/io.js';
@@ -7,15 +13,13 @@ import type { Memory } from '../../memory/memory.js';
 import type { MemoryRegion } from '../../memory/region.js';
 import type { PciBus } from './pci-bus.js';
 
-export const ADDRESS_PORT = 0xcf8;
 export const ADDRESS_BYTES = 4;
-const DATA_PORT = 0xcfc;
 const ENABLE = 0x8000_0000;
-const WRITABLE = 0x80ff_fffc;
 const ALL_ONES: Readonly<Record<AccessSize, number>> = { 1: 0xff, 2: 0xffff, 4: 0xffff_ffff };
 
 export class ConfigMechanism1 implements Device {
-  configAddress = 0;
+  #address = 0;
+  #presence: PciPresence | undefined;
   readonly #state = stateOf<ConfigMechanism1>(this, 1, ['configAddress']);
 
   /** `type`: what QEMU calls the host bridge that has these ports. */
@@ -25,8 +29,26 @@ export class ConfigMechanism1 implements Device {
     memory: Memory,
     ioSpace: MemoryRegion,
   ) {
-    ioSpace.add(memory.io('pci-conf-idx', 4, this.#addressPort()), ADDRESS_PORT);
-    ioSpace.add(memory.io('pci-conf-data', 4, this.#dataPort()), DATA_PORT);
+    ioSpace.add(memory.io('pci-conf-idx', 4, this.#addressPort()), CONFIG_ADDRESS_PORT);
+    ioSpace.add(memory.io('pci-conf-data', 4, this.#dataPort()), CONFIG_DATA_PORT);
+  }
+
+  get configAddress(): number {
+    return this.#address;
+  }
+
+  set configAddress(address: number) {
+    this.#address = address;
+    this.#presence?.setAddress(address);
+  }
+
+  /** Keeps `presence` up to date from now on. */
+  publish(presence: PciPresence): void {
+    this.#presence = presence;
+    presence.setAddress(this.#address);
+    this.bus.watch(() =>
+      presence.setFunctions((devfn) => this.bus.functionAt(devfn) !== undefined, this.bus.children.length > 0),
+    );
   }
 
   reset(): void {
@@ -46,7 +68,7 @@ export class ConfigMechanism1 implements Device {
     return {
       read: (offset, size) => (offset === 0 && size === 4 ? this.configAddress : ALL_ONES[size]),
       write: (offset, size, value) => {
-        if (offset === 0 && size === 4) this.configAddress = (value & WRITABLE) >>> 0;
+        if (offset === 0 && size === 4) this.configAddress = (value & CONFIG_ADDRESS_BITS) >>> 0;
       },
     };
   }

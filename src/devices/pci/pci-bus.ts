@@ -30,6 +30,7 @@ export class PciBus implements PciChildBus {
 
   /** Buses behind bridges on this one. */
   readonly children: PciChildBus[] = [];
+  #changed: () => void = () => {};
   /** The last bus number behind this one's bridge. */
   subordinate = 255;
 
@@ -48,6 +49,12 @@ export class PciBus implements PciChildBus {
     return undefined;
   }
 
+  /** Calls back now and whenever functions or bridges come or go. */
+  watch(changed: () => void): void {
+    this.#changed = changed;
+    changed();
+  }
+
   slot(devfn: number): PciSlot {
     const { memory, dma, memorySpace, ioSpace } = this.host;
     const bus = this;
@@ -63,11 +70,16 @@ export class PciBus implements PciChildBus {
       plug: (config) => {
         if (this.#functions[devfn]) throw new Bug(`PCI function ${devfn} is taken`);
         this.#functions[devfn] = config;
+        this.#changed();
       },
-      bridge: (child) => void this.children.push(child),
+      bridge: (child) => {
+        this.children.push(child);
+        this.#changed();
+      },
       unplug: () => {
         for (let pin = 1; pin <= 4; pin++) this.#setIntx(devfn, pin, false);
         this.#functions[devfn] = undefined;
+        this.#changed();
       },
       setIntx: (pin, level) => this.#setIntx(devfn, pin, level),
       sendMsi: (address, data) => this.host.sendMsi(address, data),

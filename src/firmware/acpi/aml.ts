@@ -27,8 +27,19 @@ const term = (build: (w: ByteWriter) => void): Term => {
 };
 const bytesOf = (o: Operand): Uint8Array => (typeof o === 'number' ? int(o) : o).bytes;
 
+/** Those encoded before: a table names the same few things hundreds of times. */
+const names = new Map<string, Uint8Array>();
+
 /** `\_SB.PCI0`, `^^LNKA`, `_HID`: segments shorter than four characters are padded with underscores. */
 function nameString(path: string): Uint8Array {
+  const known = names.get(path);
+  if (known) return known;
+  const encoded = encodeName(path);
+  names.set(path, encoded);
+  return encoded;
+}
+
+function encodeName(path: string): Uint8Array {
   const w = new ByteWriter();
   const prefix = /^(\\|\^*)/.exec(path)![0];
   w.text(prefix);

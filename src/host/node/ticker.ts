@@ -38,7 +38,7 @@ export function startTicker(memory: WebAssembly.Memory, requestWords: readonly n
   const control = new SharedArrayBuffer(12);
   const words = new Int32Array(control);
   const data: TickerData = { memory, control, requestWords };
-  const worker = new Worker(packageFile('dist/src/host/node/ticker-worker.js'), { workerData: data, execArgv: [] });
+  const worker = new Worker(packageFile('dist/commands/ticker-worker.cjs'), { workerData: data, execArgv: [] });
   worker.unref();
   const wake = (): void => {
     Atomics.add(words, Control.calls, 1);

@@ -15,7 +15,7 @@ interface WaitAsync {
 
 export function startVcpuThread(data: VcpuThreadData): VcpuThread {
   // What the program was started with (`-e`, loaders) is not meant for this thread.
-  const worker = new Worker(packageFile('dist/src/host/node/kvm/vcpu-worker.js'), { workerData: data, execArgv: [] });
+  const worker = new Worker(packageFile('dist/commands/vcpu-worker.cjs'), { workerData: data, execArgv: [] });
   worker.unref();
   worker.on('error', (error) => {
     process.stderr.write(`tinamou: processor ${data.index}: ${error.message}\n`);
