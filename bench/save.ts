@@ -2,12 +2,13 @@
  * Saving and loading a machine of 256 MiB, Tinamou and QEMU (tcg) in turns: Debian's kernel at BusyBox's shell, which prints
  * without end, on a qcow2 disk. Given are the least elapsed and processor times of several runs. `npm run bench:save`.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { spawnBound } from '../tools/guest/bound.js';
 import { initrdImage, linuxImage } from '../tools/guest/guests.js';
 
 const OURS = fileURLToPath(new URL('../../bin/tinamou-system-x86_64.js', import.meta.url));
@@ -53,7 +54,7 @@ class Machine {
     fs.rmSync(socket, { force: true });
     const [program, ...own] = PROGRAMS[name] as [string, ...string[]];
     const common = ['-m', '256', '-cpu', 'max', '-display', 'none', '-vga', 'none', '-serial', 'stdio'];
-    this.#child = spawn(program, [...own, ...common, '-monitor', `unix:${socket},server=on,wait=off`, ...args], {
+    this.#child = spawnBound(program, [...own, ...common, '-monitor', `unix:${socket},server=on,wait=off`, ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     this.#child.stdout!.on('data', (data: Buffer) => {

@@ -1,16 +1,20 @@
 /** The Debian disk of `npm run guest:debian` in tests: a writable image on top of it, a login, commands, a look from outside. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { SerialConsole, UserError } from '../../src/app/lib/index.js';
+import { endWithParent, spawnBound } from '../../tools/guest/bound.js';
 import { debianDisk } from '../../tools/guest/debian-disk.js';
 import { partition } from '../../tools/guest/grub-image.js';
 import { biosFile } from '../../tools/guest/guests.js';
 import { tool } from '../../tools/guest/tool.js';
 
 const bin = (name: string): string => fileURLToPath(new URL(`../../../bin/${name}.js`, import.meta.url));
+// A runner that is killed leaves the processes of its files behind.
+endWithParent();
+
 const PROMPT = 'debian# ';
 /** Seconds to a login on a busy host. */
 const BOOT_SECONDS = 600;
@@ -61,7 +65,7 @@ export class DebianProcess {
   readonly #ended: Promise<unknown[]>;
 
   private constructor(image: string, bios: string, args: readonly string[]) {
-    const child = spawn(process.execPath, [
+    const child = spawnBound(process.execPath, [
       ...[bin('tinamou-system-x86_64'), '-cpu', 'max', '-m', '512', '-bios', bios],
       ...['-display', 'none', '-monitor', 'none', '-serial', 'stdio'],
       // First of all disks, however firmware finds them.
@@ -72,12 +76,12 @@ export class DebianProcess {
     this.#ended = once(child, 'close');
     this.serial.attach({
       canReceive: () => 4096,
-      receive: (data) => void child.stdin.write(data.slice()),
+      receive: (data) => void child.stdin!.write(data.slice()),
     });
-    child.stdout.on('data', (data: Buffer) => this.serial.write(data));
-    child.stderr.on('data', (data: Buffer) => this.serial.write(data));
+    child.stdout!.on('data', (data: Buffer) => this.serial.write(data));
+    child.stderr!.on('data', (data: Buffer) => this.serial.write(data));
     child.on('close', (status, signal) => this.serial.close(`status ${status}, signal ${signal}`));
-    child.stdin.on('error', () => {}); // It may have ended; whoever waits is told so.
+    child.stdin!.on('error', () => {}); // It may have ended; whoever waits is told so.
   }
 
   /** Starts the machine and logs in as root. */

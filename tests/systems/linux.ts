@@ -1,8 +1,12 @@
 /** Debian's kernels, started directly or by firmware, up to BusyBox's shell on the first serial port. */
 import assert from 'node:assert/strict';
 import { UserError, VirtualMachine, type VirtualMachineOptions } from '../../src/app/lib/index.js';
+import { endWithParent } from '../../tools/guest/bound.js';
 import { type InitrdRequest, initrdImage, type LinuxName, linuxImage } from '../../tools/guest/guests.js';
 import { missing } from '../../tools/guest/missing.js';
+
+// A runner that is killed leaves the processes of its files behind.
+endWithParent();
 
 export const PROMPT = '/ # ';
 
