@@ -101,3 +101,45 @@ test('a device behind a root port is found on the bus that the guest numbers', (
   m.configWrite(0, 0, 0x60, 4, 0xb000_0001);
   assert.equal(system.readValue(bus1, 4), 0xffff_ffff);
 });
+
+test('the watchdog: a second time-out in a row resets the machine, where the chipset lets it', () => {
+  const TCO = 0x660;
+  const m = new TestMachine(q35);
+  const { system, io, lifecycle } = m.machine;
+  const resets: string[] = [];
+  lifecycle.resetDone.subscribe(() => resets.push('reset'));
+  const start = (): void => {
+    m.configWrite(31, 0, 0x40, 4, 0x601);
+    m.configWrite(31, 0, 0x44, 1, 0x80);
+    m.configWrite(31, 0, 0xf0, 4, 0xfed1_c001);
+    io.portWrite(TCO + 0x12, 2, 10);
+    io.portWrite(TCO, 2, 1);
+  };
+  const pass = (ns: number): void => {
+    m.advance(ns);
+    lifecycle.service();
+  };
+  start();
+  assert.equal(io.portRead(TCO + 0x12, 2), 10);
+  assert.equal(io.portRead(TCO, 2), 10);
+  pass(3e9);
+  assert.equal(io.portRead(TCO, 2), 5);
+  io.portWrite(TCO, 2, 1);
+  pass(5.9e9);
+  assert.equal(io.portRead(TCO + 4, 2), 0, 'the guest was alive');
+  pass(0.2e9);
+  assert.equal(io.portRead(TCO + 4, 2), 8);
+  pass(6e9);
+  assert.equal(io.portRead(TCO + 6, 2), 6, 'a second time-out');
+  assert.deepEqual(resets, [], 'NO_REBOOT');
+  system.writeValue(0xfed1_f410, 4, 0);
+  io.portWrite(TCO, 2, 1);
+  pass(6e9);
+  assert.deepEqual(resets, []);
+  pass(6e9);
+  assert.deepEqual(resets, ['reset']);
+  start();
+  io.portWrite(TCO + 8, 2, 0x800);
+  pass(60e9);
+  assert.equal(io.portRead(TCO + 4, 2), 0, 'halted');
+});

@@ -12,6 +12,7 @@ import { defineRegisters, RegisterFile } from '../../machine/register-map.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
 import type { MemoryRegion } from '../../memory/region.js';
 import { PciFunction } from '../pci/pci-function.js';
+import { Ich9Tco, TCO_BYTES } from './ich9-tco.js';
 import { PM1_BYTES, Pm1, Pm1Block } from './pm1.js';
 
 export const ICH9_LPC_TRACE = traceEvents({
@@ -43,6 +44,8 @@ const CONFIG = [
 const ACPI_ENABLE_BIT = 0x80;
 const RCBA_ENABLE = 1;
 const RCRB_BYTES = 0x4000;
+/** GCS: the watchdog does not reset the machine. */
+const NO_REBOOT = 0x20;
 /** Chipset configuration: which pin of its own functions drives which PIRQ, and the like. */
 const RCRB = defineRegisters(RCRB_BYTES, [
   { name: 'D31IP', at: 0x3100, size: 4, reset: 0x0324_3200 },
@@ -53,13 +56,14 @@ const RCRB = defineRegisters(RCRB_BYTES, [
   { name: 'D26IR', at: 0x314c, size: 2, reset: 0x3210 },
   { name: 'D25IR', at: 0x3150, size: 2, reset: 0x3210 },
   { name: 'OIC', at: 0x31ff, size: 1 },
-  { name: 'GCS', at: 0x3410, size: 4, reset: 0x20 },
+  { name: 'GCS', at: 0x3410, size: 4, reset: NO_REBOOT },
 ]);
 
 const PM_BYTES = 0x80;
 const GPE_AT = 0x20;
 const GPE_BYTES = 0x10;
 const SMI_AT = 0x30;
+const TCO_AT = 0x60;
 const GPE = defineRegisters(GPE_BYTES, [
   { name: 'GPE0_STS', at: 0, size: 4, w1c: 0xffff_ffff },
   { name: 'GPE0_STS_HIGH', at: 4, size: 4, w1c: 0xffff_ffff },
@@ -99,6 +103,7 @@ export class Ich9Lpc implements Device {
   readonly gpe: RegisterFile<(typeof GPE)['registers'][number]['name']>;
   readonly smi: RegisterFile<(typeof SMI)['registers'][number]['name']>;
   readonly rcrb: RegisterFile;
+  readonly tco: Ich9Tco;
   readonly apm = new Uint8Array(2);
   /** Which devices drive each PIRQ: a bit a device. */
   readonly pirqDrivers = new Uint32Array(8);
@@ -108,8 +113,8 @@ export class Ich9Lpc implements Device {
   #mapped: readonly (number | undefined)[] = [undefined, undefined];
   readonly #state = stateOf<Ich9Lpc>(
     this,
-    1,
-    ['pci', 'pm1', 'gpe', 'smi', 'rcrb', 'apm', 'pirqDrivers', 'resetControl'],
+    2,
+    ['pci', 'pm1', 'gpe', 'smi', 'rcrb', 'tco', 'apm', 'pirqDrivers', 'resetControl'],
     () => {
       this.#remap();
       this.#route();
@@ -127,10 +132,17 @@ export class Ich9Lpc implements Device {
     this.gpe = new RegisterFile(GPE, { written: { GPE0_STS: update, GPE0_EN: update } });
     this.smi = new RegisterFile(SMI);
     this.rcrb = new RegisterFile<string>(RCRB);
+    this.tco = new Ich9Tco({
+      clock: wiring.clock,
+      expired: () => {
+        if (!(this.rcrb.get('GCS') & NO_REBOOT)) wiring.requests.reset('guest-reset');
+      },
+    });
     this.#pmRegion = memory.container('ich9-pm', PM_BYTES);
     this.#pmRegion.add(memory.io('acpi-pm1', PM1_BYTES, this.pm1.registers), 0);
     this.#pmRegion.add(memory.io('acpi-gpe0', GPE_BYTES, this.gpe), GPE_AT);
     this.#pmRegion.add(memory.io('acpi-smi', 8, this.smi), SMI_AT);
+    this.#pmRegion.add(memory.io('acpi-tco', TCO_BYTES, this.tco.registers), TCO_AT);
     this.#rcrbRegion = memory.io('lpc-rcrb-mmio', RCRB_BYTES, this.rcrb);
     ioSpace.add(
       memory.io('apm', 2, {
@@ -207,6 +219,7 @@ export class Ich9Lpc implements Device {
     // As found after someone has set it up already.
     if (!this.wiring.raiseSmi) this.smi.set('SMI_EN', this.smi.get('SMI_EN') | SmiEnable.apmc);
     this.rcrb.reset();
+    this.tco.reset();
     this.apm.fill(0);
     this.resetControl = 0;
     this.#remap();
