@@ -17,6 +17,9 @@ import { measureGuests } from './disk-guest.js';
 import { makeImages, measureImages } from './disk-images.js';
 import { type DiskRow, header, line } from './disk-report.js';
 import { measureStalls } from './disk-stalls.js';
+import { leaveOutCertificates } from './environment.js';
+
+leaveOutCertificates();
 
 const { values } = parseArgs({
   options: {

@@ -16,9 +16,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { UserError } from '../src/base/errors.js';
+import { leaveOutCertificates } from './environment.js';
 import { GROUPS } from './groups.js';
 import { allMet, comparison, losses, markdown, type Report, table } from './report.js';
 import { Session } from './session.js';
+
+leaveOutCertificates();
 
 const { values } = parseArgs({
   options: {

@@ -10,6 +10,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { spawnBound } from '../tools/guest/bound.js';
 import { initrdImage, linuxImage } from '../tools/guest/guests.js';
+import { leaveOutCertificates } from './environment.js';
+
+leaveOutCertificates();
 
 const OURS = fileURLToPath(new URL('../../bin/tinamou-system-x86_64.js', import.meta.url));
 const RUNS = 3;

@@ -8,13 +8,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from './bootstrap.mjs';
 
+/** A run takes a second; a build must not hang. */
+const RUN_TIMEOUT_MS = 120_000;
 /** Needed when an image or an option asks for them, and found in node_modules then. */
 const EXTERNAL = ['koffi', '@hpcc-js/wasm-zstd'];
 
-/** Firmware that prints a character and resets: mov dx,3f8h; mov al,'!'; out dx,al; mov al,0feh; out 64h,al; hlt; jmp $-1. */
+/**
+ * Firmware that prints a character, waits for one, and resets: mov dx,3f8h; mov al,'!'; out dx,al; add dl,5; wait: in al,dx; test
+ * al,1; jz wait; mov al,0feh; out 64h,al; hlt.
+ */
 function shortFirmware(path) {
   const rom = new Uint8Array(65536);
-  rom.set([0xba, 0xf8, 0x03, 0xb0, 0x21, 0xee, 0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd], 0xfff0);
+  rom.set(
+    [0xba, 0xf8, 0x03, 0xb0, 0x21, 0xee, 0x80, 0xc2, 0x05, 0xec, 0xa8, 0x01, 0x74, 0xfb, 0xb0, 0xfe, 0xe6, 0x64, 0xf4],
+    0xffd0,
+  );
+  // Where the processor begins: back to the above.
+  rom.set([0xeb, 0xde], 0xfff0);
   writeFileSync(path, rom);
   return path;
 }
@@ -48,14 +58,24 @@ export async function bundleCommands() {
     logLevel: 'warning',
   });
   const scratch = mkdtempSync(join(tmpdir(), 'tinamou-'));
-  const bios = shortFirmware(join(scratch, 'short.bin'));
-  for (const [command, ...args] of [
-    ['system-x86_64', '-nographic', '-no-reboot', '-bios', bios],
-    ['img', '--help'],
-    ['nbd', '--help'],
+  const at = (name) => join(scratch, name);
+  writeFileSync(at('raw'), new Uint8Array(3 << 20).fill(1, 0, 1 << 20));
+  const machine = ['-display', 'none', '-no-reboot', '-bios', shortFirmware(at('short.bin'))];
+  // Each run starts with the code of those before and adds its own.
+  for (const [command, args, input] of [
+    ['system-x86_64', [...machine, '-nographic'], 'x'],
+    ['system-x86_64', [...machine, '-serial', 'null', '-monitor', 'stdio'], `migrate file:${at('state')}\nquit\n`],
+    ['system-x86_64', [...machine, '-serial', 'stdio', '-incoming', `file:${at('state')}`], 'x'],
+    ['img', ['--help']],
+    ['img', ['convert', '-O', 'qcow2', at('raw'), at('qcow2')]],
+    ['img', ['convert', '-O', 'raw', at('qcow2'), at('raw')]],
+    ['img', ['info', at('qcow2')]],
+    ['nbd', ['--help']],
   ]) {
     const done = spawnSync(process.execPath, [join(root, `bin/tinamou-${command}.js`), ...args], {
-      stdio: ['ignore', 'ignore', 'inherit'],
+      input: input ?? '',
+      stdio: ['pipe', 'ignore', 'inherit'],
+      timeout: RUN_TIMEOUT_MS,
       env: { ...process.env, TINAMOU_KEEP_CODE: '1' },
     });
     if (done.status !== 0) throw new Error(`tinamou-${command} does not run: status ${done.status ?? done.signal}`);
