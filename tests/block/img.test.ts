@@ -168,6 +168,10 @@ sideBySide(
     'measure -O raw c',
     'measure --output=json -O qcow2 --size 1T',
     'measure -O qcow2 -o cluster_size=4k,extended_l2=off --size 5G',
+    'measure -O luks --size 10M',
+    'measure -O luks --object secret,id=s,data=x -o key-secret=s --size 1000',
+    'measure -O luks --object secret,id=s,data=x -o key-secret=s,cipher-alg=aes-128,cipher-mode=cbc raw',
+    'measure -O vmdk --size 10M',
     'check c',
     'resize c +1M',
     'resize c 8M',
@@ -265,3 +269,24 @@ test('tinamou-img: broken images are repaired to what qemu-img finds in order', 
     }
   }),
 );
+
+test('convert and commit keep to a rate, and refuse what is none', () =>
+  inScratch(async (folder) => {
+    filled(folder);
+    const run = async (line: string): Promise<number> => {
+      const start = performance.now();
+      const { status, err } = await ours(folder, line.split(' '));
+      assert.equal(status, 0, err);
+      return performance.now() - start;
+    };
+    await run('create -q -f raw base 8M');
+    await run('create -q -f qcow2 -b base -F raw top');
+    fs.writeFileSync(path.join(folder, 'full'), new Uint8Array(8 << 20).fill(5));
+    // 2 MiB at a time: three waits.
+    assert.ok((await run('convert -n -r 16M -f raw -O qcow2 full top')) >= 350);
+    assert.ok((await run('commit -q -r 16M top')) >= 350);
+    await run('compare -q -f raw -F raw full base');
+    const { status, err } = await ours(folder, ['commit', '-r', 'fast', 'top']);
+    assert.equal(status, 1);
+    assert.match(err, /Invalid rate limit specified/);
+  }));

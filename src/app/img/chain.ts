@@ -6,6 +6,7 @@ import type { FormatNode } from '../../block/format.js';
 import { type BlockNode, isZero } from '../../block/node.js';
 import { type Command, using } from './context.js';
 import { Progress } from './output.js';
+import { Pace } from './pace.js';
 
 const BUFFER = 2 << 20;
 
@@ -14,6 +15,7 @@ export async function commit(c: Command): Promise<number> {
   const filename = c.operand(0);
   const format = options.get('f');
   const baseName = options.get('b');
+  const pace = new Pace(options);
   const chosen = { ...(format !== undefined && { format }) };
   // How far down the base is decides which images are opened for writing.
   const depth = await using(await c.open(filename, { readOnly: true, ...chosen }), async (node) => {
@@ -37,9 +39,10 @@ export async function commit(c: Command): Promise<number> {
       let { length } = s;
       // Zeroes behind the end of an image between hide what the base has there.
       if ((s.allocated && s.depth < depth) || (!s.allocated && s.zero && s.depth + 1 < depth)) {
+        if (!s.zero || s.data) length = Math.min(length, BUFFER);
+        await pace.before(length);
         if (s.zero && !s.data) await base.writeZeroes(at, length, true);
         else {
-          length = Math.min(length, BUFFER);
           const data = buffer.subarray(0, length);
           await node.read(at, data);
           await base.write(at, data);

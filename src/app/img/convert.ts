@@ -10,6 +10,7 @@ import { type Command, using } from './context.js';
 import { keyValues, numberOption, parseSize, sizeOption } from './getopt.js';
 import { creatable, makeImage, optionsHelp } from './make.js';
 import { Progress } from './output.js';
+import { Pace } from './pace.js';
 
 const SECTOR = 512;
 const BUFFER = 2 << 20;
@@ -42,6 +43,7 @@ export async function convert(c: Command): Promise<number> {
       `Invalid buffer size for sparse output specified. Valid sizes are multiples of ${SECTOR} up to 2147483136. Select 0 to disable sparse detection (fully allocates output).`,
     );
   if (options.has('m')) numberOption('number of coroutines', options.get('m')!, 1, 16);
+  const pace = new Pace(options);
   if (options.has('c') && options.has('C')) throw new UserError('Cannot enable copy offloading when -c is used');
   const snapshot = options.get('l');
   if (snapshot !== undefined && names.length > 1) throw new UserError('No support for concatenating multiple snapshot');
@@ -66,7 +68,7 @@ export async function convert(c: Command): Promise<number> {
       sources.push({ node: from, start: total });
       total += from.length;
     }
-    return await copyTo(c, sources, opened[0]!, target, targetFormat, total, sparse);
+    return await copyTo(c, sources, opened[0]!, target, targetFormat, total, sparse, pace);
   } finally {
     for (const node of opened) await node.close();
   }
@@ -87,6 +89,7 @@ async function copyTo(
   targetFormat: string,
   total: number,
   sparse: number,
+  pace: Pace,
 ): Promise<number> {
   const { options } = c;
   const backing = options.get('B');
@@ -126,6 +129,7 @@ async function copyTo(
     await copy(sources, node, {
       compress,
       sparse,
+      pace,
       zeroed,
       salvage: options.has('salvage'),
       base: backing === undefined ? null : await openSame(c, target, backing, options.get('F')),
@@ -152,6 +156,7 @@ interface CopyOptions {
   readonly salvage: boolean;
   /** Copied is only what differs from it. */
   readonly base: BlockNode | null;
+  readonly pace: Pace;
   readonly note: (text: string) => void;
   readonly progress: (done: number) => void;
 }
@@ -174,6 +179,7 @@ async function copy(sources: readonly Source[], target: FormatNode, o: CopyOptio
     const { at, length, data, reading } = ahead;
     await reading;
     ahead = begin(await pieces.next());
+    if (data !== null || !o.zeroed) await o.pace.before(length);
     if (data === null) {
       if (o.base) {
         if (!(await baseIsZero(o.base, at, length))) await target.writeZeroes(at, length, true);

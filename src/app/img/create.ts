@@ -2,6 +2,7 @@
 import { UserError } from '../../base/errors.js';
 import { chainStatus } from '../../block/chain.js';
 import type { FormatNode, InfoValue } from '../../block/format.js';
+import { luksChoices, luksPayloadOffset } from '../../block/luks/header.js';
 import { PREALLOCATIONS, type Preallocation } from '../../block/node.js';
 import { amendQcow2 } from '../../block/qcow2/amend.js';
 import { loadBitmaps } from '../../block/qcow2/bitmaps.js';
@@ -137,6 +138,9 @@ export async function measure(c: Command): Promise<number> {
       number: (n) => (values.has(n) ? Number(values.get(n)) : undefined),
     });
     ({ required, full } = measureQcow2(o, allocated));
+  } else if (target.name === 'luks') {
+    if (!values.has('key-secret')) throw new UserError("Parameter 'key-secret' is required for cipher");
+    required = full = luksPayloadOffset(luksChoices((n) => values.get(n))) + size;
   } else if (target.name !== 'raw')
     throw new UserError(`Block driver '${target.name}' does not support size measurement`);
   const facts: Record<string, InfoValue> = {};

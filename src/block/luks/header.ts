@@ -169,6 +169,13 @@ export function luksChoices(option: (name: string) => string | undefined): LuksC
   };
 }
 
+const keyBytesOf = ({ algorithm, mode }: LuksChoices): number =>
+  (Number(algorithm.slice(4)) / 8) * (parseMode('aes', mode).mode === 'xts' ? 2 : 1);
+
+/** What is before the data: header and key material. */
+export const luksPayloadOffset = (choices: LuksChoices): number =>
+  ALIGN + SLOTS * roundUp(keyBytesOf(choices) * STRIPES, ALIGN);
+
 /** Header and key material, with a new master key in the first slot. */
 export function makeLuks(
   choices: LuksChoices,
@@ -177,10 +184,10 @@ export function makeLuks(
   now: () => number,
 ): { readonly bytes: Uint8Array; readonly cipher: SectorCipher } {
   const spec = parseMode('aes', choices.mode);
-  const keyBytes = (Number(choices.algorithm.slice(4)) / 8) * (spec.mode === 'xts' ? 2 : 1);
+  const keyBytes = keyBytesOf(choices);
   const master = crypto.random(keyBytes);
   const slotBytes = roundUp(keyBytes * STRIPES, ALIGN);
-  const payload = ALIGN + SLOTS * slotBytes;
+  const payload = luksPayloadOffset(choices);
   const bytes = new Uint8Array(payload);
   const put = (at: number, value: string): void => bytes.set(new TextEncoder().encode(value), at);
   bytes.set(MAGIC);
