@@ -29,6 +29,7 @@ import { type Composed, compose, DEFAULT_HOT_THRESHOLD } from './compose.js';
 import { Images } from './images.js';
 import { chooseAccelerator } from './kvm.js';
 import { applyLogItems } from './logging.js';
+import { NbdExports } from './nbd-exports.js';
 import { Saving } from './saving.js';
 
 export interface Assembled extends Composed {
@@ -38,6 +39,7 @@ export interface Assembled extends Composed {
   readonly drives: readonly Drive[];
   readonly images: Images;
   readonly saving: Saving;
+  readonly nbd: NbdExports;
   /** Writes back what images have cached, and closes them, for the end; gives what went wrong. */
   closeDrives(): Promise<string[]>;
   /** Ports of the monitors, in the order of the wishes; nothing is attached to them yet. */
@@ -189,6 +191,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   composed.machine.lifecycle.stateChanged.subscribe((state) => {
     if (state === 'running') for (const drive of drives.values()) drive.resume();
   });
+  const nbd = new NbdExports(() => [...drives.values()]);
   const assembled: SavedParts = {
     ...composed,
     wishes: w,
@@ -209,7 +212,11 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
         .filter(({ driver }) => !describeDeviceType(driver))
         .map(({ driver, property }) => `-global ${driver}.${property} changes nothing: there is no such device type`),
     ],
-    closeDrives: () => images.close(),
+    nbd,
+    closeDrives: async () => {
+      await nbd.close();
+      return images.close();
+    },
     dispose: () => store.dispose(),
   };
   const saving = store.add(new Saving(assembled));

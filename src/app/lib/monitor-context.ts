@@ -68,6 +68,7 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
     translation: () => translation(m),
     profiler: profiler(m),
     saving: m.saving,
+    nbd: m.nbd,
     resume: () => m.saving.resume(),
     kvm: () => kvmReport(m),
     writeFile(path, bytes) {

@@ -1,17 +1,15 @@
 /** The command `tinamou-nbd`: serves images over NBD, as qemu-nbd does. */
 import fs from 'node:fs';
-import net from 'node:net';
 import { UserError } from '../../base/errors.js';
 import { CACHE_MODES, type CacheMode, type FormatNode } from '../../block/format.js';
 import { DEFAULT_PORT } from '../../block/nbd/protocol.js';
-import { type Export, type ExportBitmap, serve } from '../../block/nbd/server.js';
+import type { Export, ExportBitmap } from '../../block/nbd/server.js';
 import type { BlockNode } from '../../block/node.js';
 import { openImage } from '../../block/open.js';
 import { loadBitmaps } from '../../block/qcow2/bitmaps.js';
 import { Qcow2Node } from '../../block/qcow2/node.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
-import { SocketStream } from '../../host/node/byte-stream.js';
-import { hostReason } from '../../host/node/host-error.js';
+import { NbdListener } from '../../host/node/nbd-listener.js';
 import { Options, UsageError } from '../img/getopt.js';
 
 const PROGRAM = 'tinamou-nbd';
@@ -121,40 +119,22 @@ async function bitmapsOf(node: BlockNode, names: readonly string[]): Promise<Exp
 }
 
 async function listen(o: Options, node: BlockNode, one: Export, shared: number): Promise<Server> {
-  const sockets = new Set<net.Socket>();
-  const sessions = new Set<Promise<void>>();
   let finish: () => void = () => {};
   const ended = new Promise<void>((resolve) => {
     finish = resolve;
   });
-  const server = net.createServer((socket) => {
-    if (shared !== 0 && sockets.size >= shared) {
-      socket.destroy();
-      return;
-    }
-    sockets.add(socket);
-    const session: Promise<void> = serve(new SocketStream(socket), [one]).finally(() => {
-      sockets.delete(socket);
-      sessions.delete(session);
-      if (sockets.size === 0 && !o.has('t')) finish();
-    });
-    sessions.add(session);
-  });
   const path = o.get('k');
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(new UserError(`Failed to listen: ${hostReason(error)}`)));
-    if (path !== undefined) server.listen(path, resolve);
-    else server.listen(Number(o.get('p') ?? DEFAULT_PORT), o.get('b') ?? '0.0.0.0', resolve);
-  });
+  const listener = await NbdListener.open(
+    path !== undefined ? { path } : { host: o.get('b') ?? '0.0.0.0', port: Number(o.get('p') ?? DEFAULT_PORT) },
+    [one],
+    { most: shared, ...(!o.has('t') && { idle: finish }) },
+  );
   const pidFile = o.get('pid-file');
   if (pidFile !== undefined) fs.writeFileSync(pidFile, `${process.pid}\n`);
   const done = ended.then(async () => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-    await Promise.allSettled(sessions);
+    await listener.close();
     await node.close();
     if (pidFile !== undefined) fs.rmSync(pidFile, { force: true });
-    if (path !== undefined) fs.rmSync(path, { force: true });
   });
   return { done, stop: finish };
 }

@@ -61,12 +61,21 @@ function errnoOf(errno: BlockErrno): number {
   return Errno.EIO;
 }
 
-/** Serves a connection to its end, which is also the way out when the client breaks the rules. */
-export async function serve(stream: ByteStream, exports: readonly Export[]): Promise<void> {
+/**
+ * Serves a connection to its end, which is also the way out when the client breaks the rules. `chosen` is told which export the
+ * client uses.
+ */
+export async function serve(
+  stream: ByteStream,
+  exports: readonly Export[],
+  chosen: (one: Export) => void = () => {},
+): Promise<void> {
   try {
     const session = new Session(stream, exports);
-    const chosen = await session.negotiate();
-    if (chosen) await session.transmit(chosen);
+    const one = await session.negotiate();
+    if (!one) return;
+    chosen(one);
+    await session.transmit(one);
   } catch (error) {
     if (!(error instanceof BlockError)) throw error;
   } finally {

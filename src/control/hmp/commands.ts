@@ -11,6 +11,7 @@ import { infoIrq, infoLapic, infoPci, infoPic } from './info-hardware.js';
 import { infoExits, infoKvm } from './info-kvm.js';
 import { infoBlock, infoBlockStats, infoChardev, infoJit, infoMtree, infoQtree, infoRoms } from './info-machine.js';
 import { examine, guestPhysical, portRead, portWrite, print, saveMemory, sumMemory } from './memory-commands.js';
+import { nbdServerAdd, nbdServerRemove, nbdServerStart, nbdServerStop } from './nbd.js';
 import { pageLine, Ranges, walkPages } from './page-tables.js';
 import { profile } from './profile.js';
 import { dumpRegisters } from './registers.js';
@@ -267,6 +268,15 @@ export const COMMANDS: readonly Command[] = [
   ),
   row('migrate_cancel', '', 'give up the migration that is under way', (s) => s.saving.cancelMigration()),
   row('migrate_incoming', 'uri', 'go on with -incoming defer', migrateIncoming),
+  row('nbd_server_add', '[-w] device [name]', 'export a drive over NBD (-w: writable)', nbdServerAdd),
+  row('nbd_server_remove', '[-f] name', 'stop exporting (-f: also while clients use it)', nbdServerRemove),
+  row(
+    'nbd_server_start',
+    '[-a] [-w] host:port|unix:path',
+    'serve drives over NBD (-a: all that have a medium; -w: writable)',
+    nbdServerStart,
+  ),
+  row('nbd_server_stop', '', 'end the NBD server and send its clients away', nbdServerStop),
   row('nmi', '', 'raise a non-maskable interrupt on every processor', (s) => s.machine.nmi()),
   row('o', '/fmt addr value', 'write an I/O port', portWrite),
   row('pmemsave', 'addr size file', 'save physical memory to a file', (s, text) => saveMemory(s, text, true)),

@@ -11,6 +11,7 @@ import type { KeySender } from '../../display/key-sender.js';
 import type { Deflate } from '../../display/screendump.js';
 import type { X86Registers } from '../../guest/x86/registers.js';
 import type { Machine } from '../../machine/machine.js';
+import type { NbdControl } from './nbd.js';
 import type { Profiler } from './profile.js';
 import type { SavingControl } from './saving.js';
 
@@ -60,6 +61,7 @@ export interface MonitorContext {
   removeDrive(id: string): Promise<void>;
   /** Opens an image for `change`. Fails with UserError. */
   openMedium(file: string, format: string | undefined, readOnly: boolean): Promise<BlockNode>;
+  readonly nbd: NbdControl;
   chardevs(): readonly { readonly id: string; readonly backend: CharBackend }[];
   /** Memory that was filled from files before the guest ran. */
   readonly roms: readonly { readonly address: number; readonly size: number; readonly name: string }[];
