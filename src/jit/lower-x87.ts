@@ -14,20 +14,19 @@ import type { HelperCalls } from './lower-helpers.js';
 import { Local } from './values.js';
 import { VOID, W } from './wasm/opcodes.js';
 import {
+  ARITHMETIC,
   COMPARE,
   CONDITIONS,
   INEXACT,
   NARROW,
+  NEGATE_A,
   NEGATE_B,
-  PRODUCT,
   PUSH_FLAGS,
   PUSH_STATUS,
   PUSH_SURPRISE,
   PUSH_TAGS,
   ROTATE_TAGS,
-  ROUND,
   STATUS,
-  SUM,
   WIDEN,
   X87_LOCALS,
 } from './x87-formulas.js';
@@ -343,23 +342,19 @@ export class X87Lowering {
 
   // --- the usual case
 
-  /** a and b in the order of the operation. */
-  private operands(code: X87Code, slot: number, { source, second }: Plan): void {
-    const swapped = code.toOther !== code.reversed;
-    const own = swapped ? [N.mb, N.sb] : [N.ma, N.sa];
-    const others = swapped ? [N.ma, N.sa] : [N.mb, N.sb];
-    if (code.memory !== 'none') {
-      this.widen(code.memory, slot, false);
-      if (swapped) {
-        this.copy(N.ma, N.mb);
-        this.copy(N.sa, N.sb);
-      }
-    } else {
-      this.copy(others[0] as number, SIGNIFICAND + second);
-      this.copy(others[1] as number, EXPONENT + second);
+  /** m, se := the sum, difference or product of ST(0) (a) and the operand (b). */
+  private arithmetic(code: X87Code, slot: number, { source, second }: Plan): void {
+    const memory = code.memory !== 'none';
+    if (memory) this.widen(code.memory as Format, slot, false);
+    else {
+      this.copy(N.mb, SIGNIFICAND + second);
+      this.copy(N.sb, EXPONENT + second);
     }
-    this.copy(own[0] as number, SIGNIFICAND + source);
-    this.copy(own[1] as number, EXPONENT + source);
+    this.copy(N.ma, SIGNIFICAND + source);
+    this.copy(N.sa, EXPONENT + source);
+    if (code.operation === 'sub') this.formula(code.toOther === code.reversed ? NEGATE_B : NEGATE_A);
+    const [registers, withMemory] = ARITHMETIC[code.operation === 'mul' ? 'mul' : 'add'];
+    this.formula(memory ? withMemory : registers);
   }
 
   private widen(format: Format, slot: number, zero: boolean): void {
@@ -376,10 +371,7 @@ export class X87Lowering {
       case 'add':
       case 'sub':
       case 'mul':
-        this.operands(code, slot, plan);
-        if (code.operation === 'sub') this.formula(NEGATE_B);
-        this.formula(code.operation === 'mul' ? PRODUCT : SUM);
-        this.formula(ROUND);
+        this.arithmetic(code, slot, plan);
         break;
       case 'div':
       case 'sqrt':

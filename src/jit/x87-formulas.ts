@@ -15,7 +15,7 @@ export const X87_LOCALS = [
   // what else is in the status word (PE unless `inexact` is 0, C1); a number that is negative unless control and status are usual.
   ...['base', 'tags', 'fsw', 'inexact', 'c1', 'bad'],
   // Operands and results.
-  ...['check', 'x', 'ma', 'sa', 'mb', 'sb', 'hi', 'lo', 'e', 's', 'm', 'se'],
+  ...['check', 'x', 'ma', 'sa', 'mb', 'sb', 'hi', 'lo', 'e', 'm', 'se'],
   // Intermediates.
   ...['ea', 'eb', 't', 'd', 'big', 'small', 'bh', 'bl', 'z', 'up'],
 ] as const;
@@ -23,19 +23,28 @@ export const X87_LOCALS = [
 const f = (text: string) => formula(X87_LOCALS, text);
 
 const INTEGER_BIT = '-9223372036854775808';
-/** Exponents from 3000h to 4FFFh: sums, products and quotients of two are normal numbers. */
-const IN_RANGE = `
-  sa 32767 & =ea  sb 32767 & =eb
-  ea 12288 - eb 12288 - | =t
-  check  t | 8191 t - |  ma mb & -1 ^ |  =check`;
+/**
+ * Exponents from 3000h to 4FFFh, whatever the sign: sums, products and quotients of two such numbers are normal. A memory operand
+ * has been seen to be one.
+ */
+const inRange = (memory: boolean): string =>
+  memory
+    ? 'check  0 sa 12288 - 24576 & -  |  ma -1 ^ |  =check'
+    : 'check  0 sa 12288 -  sb 12288 -  | 24576 & -  |  ma mb & -1 ^ |  =check';
 
-/** hi, lo, e, s := a + b, exactly. Not covered: zero; exponents more than 63 apart. */
-export const SUM = f(`${IN_RANGE}
-  ea eb - =d
+/** m, se := hi, lo, se rounded; lo is 0 if that is exact. Not covered: a carry out of the significand. */
+const ROUND = `
+  lo hi 1 & |  ${INTEGER_BIT}  >u wide =up
+  hi up + =m
+  check  m -1 ^ |  =check`;
+
+/** m, se := a + b. Not covered: zero; exponents more than 63 apart. */
+const SUM = `
+  sa 32767 & sb 32767 & - =d
   d 1 shl  ma mb <u wide  - =t
   mb ma t 0 <s select =big
   ma mb t 0 <s select =small
-  sb sa t 0 <s select =s
+  sb sa t 0 <s select =se
   0 d - d t 0 <s select =d
   sa sb ^ 48 shl 63 sar =x
   small 1 shr d shr =bh
@@ -48,11 +57,11 @@ export const SUM = f(`${IN_RANGE}
   check  63 d - |  63 z - |  =check
   hi z shl  lo 1 shr 63 z - shr  | =hi
   lo z shl =lo
-  s 32767 & 1 + z - =e
-  s 32768 & =s`);
+  se 1 + z - =se
+  ${ROUND}`;
 
-/** hi, lo, e, s := a * b, exactly. */
-export const PRODUCT = f(`${IN_RANGE}
+/** m, se := a * b. Exponents do not overflow into signs, which add up as they should. */
+const PRODUCT = `
   ma 32 shr =big  mb 32 shr =small
   ma 4294967295 & =bh  mb 4294967295 & =bl
   bh bl * 32 shr  big bl *  + =t
@@ -62,19 +71,20 @@ export const PRODUCT = f(`${IN_RANGE}
   hi 63 shr 1 ^ =z
   hi z shl  lo 63 shr z &  | =hi
   lo z shl =lo
-  ea eb + 16382 - z - =e
-  sa sb ^ 32768 & =s`);
+  sa sb + 16382 - z - 65535 & =se
+  ${ROUND}`;
 
-/** m, se := hi, lo, e, s rounded. Not covered: a carry out of the significand. */
-export const ROUND = f(`
-  lo  ${INTEGER_BIT} hi 1 & -  >u wide =up
-  hi up + =m
-  e s | =se
-  check  m -1 ^ |  =check`);
+/** With an operand in a register, and with one from memory. */
+export const ARITHMETIC = {
+  add: [f(inRange(false) + SUM), f(inRange(true) + SUM)],
+  mul: [f(inRange(false) + PRODUCT), f(inRange(true) + PRODUCT)],
+} as const;
+
 /** What that, or storing, does to the status word. */
 export const INEXACT = f('up =c1  inexact lo | =inexact');
 
-/** Negates b, so that a sum becomes a difference. */
+/** Negate an operand, so that a sum becomes a difference. */
+export const NEGATE_A = f('sa 32768 ^ =sa');
 export const NEGATE_B = f('sb 32768 ^ =sb');
 
 /** mb, sb := a number in memory's format in x. `zero`: zero is covered. */
@@ -98,23 +108,23 @@ function widen(fractionBits: number, exponentBits: number, zero: boolean): strin
     check  t d + |  ${most - 1} t - |  =check`;
 }
 
-/** The same for an integer; zero has no integer bit, which arithmetic does not cover. */
-function fromInteger(bits: number): string {
+/** The same for an integer. */
+function fromInteger(bits: number, zero: boolean): string {
   return `
     x ${64 - bits} shl ${64 - bits} sar =x
     x 63 sar =t
     x t ^ t - =x
     x clz =z
     x z shl =mb
-    t 32768 &  16446 z -  x eqz wide 1 - &  | =sb`;
+    ${zero ? 't 32768 &  16446 z -  x eqz wide 1 - &  | =sb' : 't 32768 &  16446 z - | =sb  check mb -1 ^ | =check'}`;
 }
 
 export const WIDEN = {
   f32: { any: f(widen(23, 8, true)), number: f(widen(23, 8, false)) },
   f64: { any: f(widen(52, 11, true)), number: f(widen(52, 11, false)) },
-  i16: { any: f(fromInteger(16)), number: f(fromInteger(16)) },
-  i32: { any: f(fromInteger(32)), number: f(fromInteger(32)) },
-  i64: { any: f(fromInteger(64)), number: f(fromInteger(64)) },
+  i16: { any: f(fromInteger(16, true)), number: f(fromInteger(16, false)) },
+  i32: { any: f(fromInteger(32, true)), number: f(fromInteger(32, false)) },
+  i64: { any: f(fromInteger(64, true)), number: f(fromInteger(64, false)) },
 } as const;
 
 /** x := a in a narrower format; up: C1; lo: nonzero if inexact. Covered: what becomes a normal number there, and zero. */
