@@ -55,6 +55,8 @@ sets('lea', `${A} + (${B} << <u64>${AUX}) + ${IMM}`);
 sets('lea32', `<u64>(<u32>${A} + (<u32>${B} << ${AUX}) + ${IMM32})`);
 sets('mulhu', `mulHighU(${A}, ${B})`);
 sets('mulhs', `mulHighS(${A}, ${B})`);
+sets('divu', `quotientU(${A}, ${B})`);
+sets('divs', `quotientS(${A}, ${B})`);
 sets('not', `~${A}`);
 sets('neg', `0 - ${A}`);
 sets('not32', `<u64>(~(<u32>${A}))`);

@@ -67,6 +67,8 @@ export type OpName =
   | 'lea32'
   | 'mulhu'
   | 'mulhs'
+  | 'divu'
+  | 'divs'
   | 'not'
   | 'neg'
   | 'not32'
@@ -127,6 +129,8 @@ op('lea', 'dabx', 'pure', 'dst = a + (b << aux) + imm');
 op('lea32', 'dabx', 'pure', 'dst = zero-extended low 32 bits of a + (b << aux) + imm');
 op('mulhu', 'dab', 'pure', 'dst = high 64 bits of the unsigned 128-bit product');
 op('mulhs', 'dab', 'pure', 'dst = high 64 bits of the signed 128-bit product');
+op('divu', 'dab', 'pure', 'dst = a / b, unsigned; 0 for b counts as 1');
+op('divs', 'dab', 'pure', 'dst = a / b, signed, cut; 0 and -1 for b count as 1');
 for (const n of ['not', 'neg'] as const) {
   op(n, 'da', 'pure', `64-bit ${n}`);
   op(`${n}32`, 'da', 'pure', `32-bit ${n}, result zero-extended`);

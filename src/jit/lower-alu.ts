@@ -274,6 +274,10 @@ export function lowerUnary(
     case OP.mulhs:
       multiplyHigh(v, dst, a, b, op === OP.mulhs);
       return true;
+    case OP.divu:
+    case OP.divs:
+      divide(v, dst, a, b, op === OP.divs);
+      return true;
     case OP.not:
       v.open(dst);
       v.get(a);
@@ -420,6 +424,27 @@ function swap64(v: Values, dst: number, a: number): void {
   }
   v.i64(32, 0);
   v.op(W.i64Rotl);
+  v.set(dst);
+}
+
+/** Divisors that might trap count as 1. */
+function divide(v: Values, dst: number, a: number, b: number, signed: boolean): void {
+  v.open(dst);
+  v.get(a);
+  v.get(b);
+  v.i64(1, 0);
+  v.get(b);
+  if (signed) {
+    v.i64(1, 0);
+    v.op(W.i64Add);
+    v.i64(1, 0);
+    v.op(W.i64GtU);
+  } else {
+    v.i64(0, 0);
+    v.op(W.i64Ne);
+  }
+  v.op(W.select);
+  v.op(signed ? W.i64DivS : W.i64DivU);
   v.set(dst);
 }
 

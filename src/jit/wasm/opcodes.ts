@@ -104,6 +104,8 @@ export const W = {
   i64Add: op(0x7c, 'i64.add'),
   i64Sub: op(0x7d, 'i64.sub'),
   i64Mul: op(0x7e, 'i64.mul'),
+  i64DivS: op(0x7f, 'i64.div_s'),
+  i64DivU: op(0x80, 'i64.div_u'),
   i64And: op(0x83, 'i64.and'),
   i64Or: op(0x84, 'i64.or'),
   i64Xor: op(0x85, 'i64.xor'),

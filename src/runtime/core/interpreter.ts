@@ -148,6 +148,14 @@ export function mulHighS(x: u64, y: u64): u64 {
   return mulHighU(x, y) - (<i64>x < 0 ? y : 0) - (<i64>y < 0 ? x : 0);
 }
 
+/** Divisors that might trap count as 1. */
+export function quotientU(x: u64, y: u64): u64 {
+  return x / (y !== 0 ? y : 1);
+}
+export function quotientS(x: u64, y: u64): u64 {
+  return <u64>(<i64>x / (y + 1 > 1 ? <i64>y : 1));
+}
+
 export function load128(cpu: usize, to: usize, at: u64, mmu: u32): void {
   if ((<u32>at & 0xfff) > 4080 && !probeRead(cpu, at, 16, mmu)) return;
   const low = ldU64(cpu, at, mmu);

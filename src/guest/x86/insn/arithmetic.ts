@@ -152,10 +152,48 @@ const imul: Meaning = (t, i) => {
   t.writeClean(0, r);
 };
 
+/** In line where the quotient is sure to fit and the dividend is one word, or two unsigned ones of 32 bits. */
 const divide =
-  (name: 'divide' | 'divideSigned'): Meaning =>
+  (signed: boolean): Meaning =>
   (t, i) => {
-    t.callVoid(name, t.readZ(0), 0, i.size);
+    const { b } = t;
+    const { size } = i;
+    const divisor = t.readZ(0);
+    const help = (): void => t.callVoid(signed ? 'divideSigned' : 'divide', divisor, 0, size);
+    if (size < 32) {
+      help();
+      return;
+    }
+    const narrow = size === 32;
+    const usual = b.temp();
+    let low = RAX;
+    let by = divisor;
+    if (signed) {
+      // A dividend that CDQ or CQO has made of one word; a quotient of 0 or -1 is the helper's.
+      b.dab(narrow ? 'set_eq32' : 'set_eq', usual, RDX, b.dai(narrow ? 'sari32' : 'sari', b.temp(), RAX, size - 1));
+      const next = b.dai(opImm('add', size), b.temp(), divisor, 1);
+      b.dab('and', usual, usual, b.dai(narrow ? 'set_gtui32' : 'set_gtui', b.temp(), next, 1));
+      if (narrow) {
+        low = b.da('ext32s', b.temp(), RAX);
+        by = b.da('ext32s', b.temp(), divisor);
+      }
+    } else if (narrow) {
+      b.dab('set_ltu32', usual, RDX, divisor);
+      low = b.dab('or', b.temp(), b.da('ext32u', b.temp(), RAX), b.dai('shli', b.temp(), RDX, 32));
+    } else {
+      b.dai('set_eqi', usual, RDX, 0);
+      b.dab('and', usual, usual, b.dai('set_nei', b.temp(), divisor, 0));
+    }
+    const unusual = b.beginIfImm('eq', usual, 0);
+    help();
+    b.endIf(unusual);
+    const body = b.beginIfImm('ne', usual, 0);
+    const quotient = b.dab(signed ? 'divs' : 'divu', b.temp(), low, by);
+    const product = b.dab(op('mul', size), b.temp(), quotient, divisor);
+    b.dab(op('sub', size), RDX, RAX, product);
+    if (narrow) b.da('ext32u', RAX, quotient);
+    else b.mov(RAX, quotient);
+    b.endIf(body);
   };
 
 /** Arithmetic on packed and unpacked decimal digits. */
@@ -336,10 +374,10 @@ export const ARITHMETIC_ROWS: readonly Row[] = [
   ['F7 /4', 'MUL Ev', '', multiply(false)],
   ['F6 /5', 'IMUL Eb', '', multiply(true)],
   ['F7 /5', 'IMUL Ev', '', multiply(true)],
-  ['F6 /6', 'DIV Eb', '', divide('divide')],
-  ['F7 /6', 'DIV Ev', '', divide('divide')],
-  ['F6 /7', 'IDIV Eb', '', divide('divideSigned')],
-  ['F7 /7', 'IDIV Ev', '', divide('divideSigned')],
+  ['F6 /6', 'DIV Eb', '', divide(false)],
+  ['F7 /6', 'DIV Ev', '', divide(false)],
+  ['F6 /7', 'IDIV Eb', '', divide(true)],
+  ['F7 /7', 'IDIV Ev', '', divide(true)],
   ['0F AF /r', 'IMUL Gv,Ev', '', imul],
   ['69 /r', 'IMUL Gv,Ev,Iz', '', imul],
   ['6B /r', 'IMUL Gv,Ev,Ib', '', imul],
