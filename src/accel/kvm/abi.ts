@@ -93,6 +93,7 @@ export const GuestDebug = {
   singleStep: 2,
   softwareBreakpoints: 0x10000,
   hardwareBreakpoints: 0x20000,
+  injectBreakpoint: 0x80000,
 } as const;
 export const Routing = { irqchip: 1, msi: 2 } as const;
 export const IoeventFlag = { dataMatch: 1, pio: 2, deassign: 4 } as const;

@@ -33,6 +33,7 @@ import type { Kvm } from './kvm.js';
 import { MessageRoutes } from './message-routes.js';
 import { RecordApics, type Waiting } from './record-apics.js';
 import { MemorySlots } from './slots.js';
+import { SoftwareBreakpoints } from './software-breakpoints.js';
 import { KVM_TRACE } from './trace.js';
 import type { KvmVcpu } from './vcpu.js';
 import { type Controlled, VcpuThreads } from './vcpu-threads.js';
@@ -108,6 +109,7 @@ export class KvmAccelerator implements Accelerator {
   readonly #access: GuestAccess;
   /** The host's address of linear memory, within a huge page. */
   readonly #memoryBase: number;
+  readonly #breakpoints: SoftwareBreakpoints;
   readonly #routes: MessageRoutes;
   readonly #clock: GuestClock;
   /** With `kernel_irqchip=off`. */
@@ -133,6 +135,7 @@ export class KvmAccelerator implements Accelerator {
     this.#routes = new MessageRoutes(this.#vm, options.calls, this.chips ? PC_ROUTES : []);
     this.#clock = new GuestClock(this.#vm, () => this.#connected().virtualNow());
     this.#access = new GuestAccess(this.memory, () => this.#connected());
+    this.#breakpoints = new SoftwareBreakpoints(this.memory, (physical) => this.#access.host(0, physical));
     if (this.#vm.capability('X86_USER_SPACE_MSR') !== 0) {
       this.#vm.enableCapability('X86_USER_SPACE_MSR', MSR_EXIT_UNKNOWN);
     }
@@ -161,6 +164,11 @@ export class KvmAccelerator implements Accelerator {
   /** How often each processor left the guest, and for what. */
   exits(): readonly VcpuExits[] {
     return this.#processors.map((_, index) => readExits(this.#stats, index));
+  }
+
+  /** What a vCPU would execute at a physical address. */
+  codeAt(address: number, bytes: number): Uint8Array {
+    return this.#access.code(0, address, bytes);
   }
 
   /** Ports and pages of device memory that exits were for. */
@@ -290,6 +298,7 @@ export class KvmAccelerator implements Accelerator {
     this.#threads.commandAll(begun, Command.park, parked, () => {
       this.#late ??= this.#answerAll();
     });
+    this.#breakpoints.clear();
     this.#takeCoalesced();
     this.#doorbells.drain();
     this.#clock.park();
@@ -371,7 +380,7 @@ export class KvmAccelerator implements Accelerator {
       kvm,
       state,
       transfer,
-      debugger: new Debugger(kvm, transfer, (text) => this.options.report(text)),
+      debugger: new Debugger(kvm, transfer, this.#breakpoints, (text) => this.options.report(text)),
       base: index * CONTROL_WORDS,
       recordIsNewer: 'reset',
       recordIsValid: true,
@@ -444,12 +453,15 @@ export class KvmAccelerator implements Accelerator {
   #resume(): void {
     const stoodStill = this.#clock.resume();
     this.#updateSlots();
-    for (const p of this.#processors) {
-      if (this.#threads.get(p, Control.command) === Command.run && !p.held) continue;
+    const going = this.#processors.filter((p) => this.#threads.get(p, Control.command) !== Command.run || p.held);
+    for (const p of going) {
       if (!p.begun) this.#begin(p);
       this.#load(p);
       if (stoodStill) p.kvm.tellOfPause();
       p.debugger.apply();
+    }
+    for (const p of going) p.debugger.plant();
+    for (const p of going) {
       this.#threads.command(p, Command.run);
       if (p.held) this.#threads.release(p);
     }
@@ -553,7 +565,7 @@ export class KvmAccelerator implements Accelerator {
         this.options.report(describeStop(index, exit, p.kvm));
         return { reason: 'internalError', vcpu: index };
       case 'debug':
-        return p.debugger.stops() ? { reason: 'debug', vcpu: index } : undefined;
+        return p.debugger.stops(exit) ? { reason: 'debug', vcpu: index } : undefined;
       default:
         this.options.report(describeStop(index, exit, p.kvm));
         return { reason: 'internalError', vcpu: index };

@@ -51,6 +51,12 @@ export class GuestAccess {
     else this.services().portWrite(address, size, load(data, 0, size));
   }
 
+  /** Linear-memory address of RAM or ROM; undefined: neither is there. */
+  host(space: Space, address: number): number | undefined {
+    const range = find(this.#ranges[space], address);
+    return range && range.flags & FlatFlag.ramRead ? range.host + (address - range.start) : undefined;
+  }
+
   /** The bytes of RAM or ROM there, as many of `count` as there are. */
   code(space: Space, address: number, count: number): Uint8Array {
     const range = find(this.#ranges[space], address);

@@ -126,6 +126,8 @@ export interface GuestDebugRequest {
   readonly singleStep?: boolean;
   /** INT3 in guest code comes to us. */
   readonly softwareBreakpoints?: boolean;
+  /** The guest gets a breakpoint exception, as from an INT3 of its own. */
+  readonly injectBreakpoint?: boolean;
   /** Up to four linear addresses. */
   readonly breakpoints?: readonly bigint[];
 }

@@ -59,19 +59,26 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
   };
   /** An 8259's interrupt was acknowledged and given to KVM, which cannot tell whether the guest has got it yet. */
   let offered = false;
-  /** Steps into the handler. */
+  /**
+   * Lets the guest run until it has got it. Not by KVM's single steps: they leave a trap flag in what the interrupt puts on the
+   * guest's stack.
+   */
   const deliver = (): void => {
-    vcpu.setGuestDebug({ singleStep: true });
+    const { rip, rsp } = vcpu.regs();
     for (let tries = 0; offered && tries < DELIVERIES; tries++) {
+      // Back when the guest lets interrupts in again, if no kick comes before.
+      vcpu.requestInterruptWindow(true);
       vcpu.setImmediateExit(false);
       const reason = enter();
-      if (reason !== Exit.interrupted) offered = false;
+      const now = vcpu.regs();
+      // A kick may have come before the guest did anything.
+      if (reason !== Exit.interrupted || now.rip !== rip || now.rsp !== rsp) offered = false;
       else if (vcpu.mpState() !== MpState.runnable) break;
       unfinished = isHalfDone(reason);
-      if (unfinished) ask(Question.exit);
+      if (isForUs(reason)) ask(Question.exit);
       complete();
     }
-    vcpu.setGuestDebug({});
+    vcpu.requestInterruptWindow(false);
     offered = false;
   };
   const finish = (): void => {

@@ -313,10 +313,11 @@ export class KvmVcpu implements KvmProcessor {
     this.#vcpu.bytes('KVM_SET_CPUID2', encodeList(CPUID, { nent: entries.length, padding: 0 }, CPUID_ENTRY, entries));
   }
 
-  setGuestDebug({ singleStep, softwareBreakpoints, breakpoints = [] }: GuestDebugRequest): void {
+  setGuestDebug({ singleStep, softwareBreakpoints, injectBreakpoint, breakpoints = [] }: GuestDebugRequest): void {
     const wanted =
       (singleStep ? GuestDebug.singleStep : 0) |
       (softwareBreakpoints ? GuestDebug.softwareBreakpoints : 0) |
+      (injectBreakpoint ? GuestDebug.injectBreakpoint : 0) |
       (breakpoints.length > 0 ? GuestDebug.hardwareBreakpoints : 0);
     const debugreg = [...breakpoints, ...Array<bigint>(8 - breakpoints.length).fill(0n)];
     // DR7: a global-enable bit each; execution breakpoints have zero in type and length. Bit 10 always reads as 1.
