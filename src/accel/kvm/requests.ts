@@ -3,6 +3,17 @@ import { Request, type RequestName } from './abi.js';
 import { KvmError } from './error.js';
 import type { HostCalls } from './host-calls.js';
 
+const EINTR = 4;
+/** Who sends so many signals wants this thread to do something else. */
+const MOST_SIGNALS = 1000;
+
+/** Making a VM, among others, has to be begun anew when a signal comes. */
+function uninterrupted(call: () => number): number {
+  let result = call();
+  for (let i = 0; result === -EINTR && i < MOST_SIGNALS; i++) result = call();
+  return result;
+}
+
 export class KvmDescriptor {
   #closed = false;
 
@@ -13,7 +24,11 @@ export class KvmDescriptor {
 
   /** A request with a number; gives the call's result. */
   number(name: RequestName, argument = 0, detail = ''): number {
-    return this.check(name, this.calls.ioctl(this.fd, Request[name], argument), detail);
+    return this.check(
+      name,
+      uninterrupted(() => this.calls.ioctl(this.fd, Request[name], argument)),
+      detail,
+    );
   }
 
   /** A request with a structure, which the kernel may fill. */
@@ -24,7 +39,11 @@ export class KvmDescriptor {
 
   /** The same for calls whose result says something. */
   bytesResult(name: RequestName, argument: Uint8Array, detail = ''): number {
-    return this.check(name, this.calls.ioctlBytes(this.fd, Request[name], argument), detail);
+    return this.check(
+      name,
+      uninterrupted(() => this.calls.ioctlBytes(this.fd, Request[name], argument)),
+      detail,
+    );
   }
 
   check(name: string, result: number, detail = ''): number {
