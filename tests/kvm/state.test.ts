@@ -83,6 +83,7 @@ function randomise(r: X86Registers, memory: WebAssembly.Memory, random: Random, 
   set('sysenterCs', BigInt(random.below(0x1_0000)));
   set('pat', 0x0007_0406_0007_0406n);
   set('mtrrDefType', 0xc06n);
+  set('mcgCtl', random.below(2) ? 0n : 0xffff_ffff_ffff_ffffn);
   for (let bank = 0; bank < 10; bank++) {
     set('mcBanks', random.below(2) ? 0n : 0xffff_ffff_ffff_ffffn, 4 * bank);
     for (let i = 1; i < 4; i++) set('mcBanks', random.wide(), 4 * bank + i);
@@ -205,3 +206,20 @@ test("KVM's clock stands still with the machine, and goes on in another that the
     await guest.dispose();
   }
 });
+
+for (const accelerator of ['kvm', 'tcg'] as const) {
+  test(`${accelerator}: ten banks of machine checks, and IA32_MCG_CTL`, { skip, timeout: 60_000 }, async () => {
+    // mov ecx, 179h / rdmsr / mov dx, 402h / out dx, al / mov al, ah / out dx, al / hlt
+    const guest = new Guest(firmware('66 b9 79 01 00 00 0f 32 ba 02 04 ee 88 e0 ee fa f4'), { accelerator });
+    const heard: number[] = [];
+    try {
+      for (let waited = 0; heard.length < 2 && waited < 5000; waited++) {
+        await pause(2);
+        heard.push(...guest.hear());
+      }
+      assert.deepEqual(heard, [0x0a, 0x01], `${guest.reports}`);
+    } finally {
+      await guest.dispose();
+    }
+  });
+}

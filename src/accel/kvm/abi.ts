@@ -16,6 +16,7 @@ export const Capability = {
   USER_NMI: 22,
   SET_GUEST_DEBUG: 23,
   IRQ_ROUTING: 25,
+  MCE: 31,
   IRQFD: 32,
   PIT2: 33,
   IOEVENTFD: 36,
@@ -285,6 +286,7 @@ export const GUEST_DEBUG = struct({ control: u32, pad: u32, debugreg: array(u64,
 export const XCR = struct({ xcr: u32, reserved: u32, value: u64 });
 export const XCRS = struct({ nrXcrs: u32, flags: u32, xcrs: array(XCR, 16) }, 392);
 export const TRANSLATION = struct({ linear: u64, physical: u64, valid: u8, writeable: u8, usermode: u8 });
+export const MACHINE_CHECK = struct({ capabilities: u64 });
 export const MP_STATE = struct({ mpState: u32 });
 export const INTERRUPT = struct({ irq: u32 });
 export const XSAVE_BYTES = 4096;
@@ -384,6 +386,7 @@ export const Request = {
   KVM_SET_MP_STATE: iow(0x99, MP_STATE),
   KVM_NMI: io(0x9a),
   KVM_SET_GUEST_DEBUG: iow(0x9b, GUEST_DEBUG),
+  KVM_X86_SETUP_MCE: iow(0x9c, MACHINE_CHECK),
   KVM_GET_VCPU_EVENTS: ior(0x9f, EVENTS),
   KVM_GET_PIT2: ior(0x9f, PIT_STATE2),
   KVM_SET_PIT2: iow(0xa0, PIT_STATE2),

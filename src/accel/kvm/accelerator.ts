@@ -87,6 +87,8 @@ const COALESCED_NS = 20e6;
 const SMM_SPACES = 2;
 /** KVM maps RAM in pages of this size where the guest's address and the host's have the same place in one. */
 const HUGE_PAGE = 2 ** 21;
+/** As under tcg: ten banks, and IA32_MCG_CTL. */
+const MCG_CAP = 0x10an;
 const MSI_ADDRESS = 0xfee00000;
 
 export class KvmAccelerator implements Accelerator {
@@ -368,6 +370,7 @@ export class KvmAccelerator implements Accelerator {
   #processor(state: number, index: number): Processor {
     const view = new DataView(this.memory.buffer, state);
     const kvm = this.#vm.createVcpu(view.getUint32(X86.at['lapic']! + LAPIC.at['initialId']!, true));
+    if (this.#vm.capability('MCE') !== 0) kvm.setupMachineCheck(MCG_CAP);
     const registers = new X86Registers(this.memory, state, this.options.shared.runtime);
     const transfer = new X86StateTransfer(this.memory, registers, state, {
       now: () => this.#connected().virtualNow(),

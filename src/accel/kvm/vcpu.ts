@@ -19,6 +19,7 @@ import {
   GuestDebug,
   INTERRUPT,
   LAPIC_BYTES,
+  MACHINE_CHECK,
   MP_STATE,
   MSR_ENTRY,
   MSRS,
@@ -324,6 +325,11 @@ export class KvmVcpu implements KvmProcessor {
     debugreg[7] = breakpoints.reduce((bits, _, i) => bits | (2n << BigInt(2 * i)), 0x400n);
     const control = wanted === 0 ? 0 : GuestDebug.enable | wanted;
     this.#vcpu.bytes('KVM_SET_GUEST_DEBUG', GUEST_DEBUG.encode({ control, pad: 0, debugreg }));
+  }
+
+  /** What IA32_MCG_CAP says. */
+  setupMachineCheck(capabilities: bigint): void {
+    this.#vcpu.bytes('KVM_X86_SETUP_MCE', MACHINE_CHECK.encode({ capabilities }));
   }
 
   translate(linear: bigint): bigint | undefined {

@@ -26,6 +26,7 @@ export const MSRS: readonly (readonly [index: number, field: string, element: nu
   ),
   ...Array.from({ length: 16 }, (_, i) => [0x200 + i, 'mtrrVar', i] as const),
   [0x17a, 'mcgStatus', 0],
+  [0x17b, 'mcgCtl', 0],
   ...Array.from({ length: X86.bytes['mcBanks']! / 8 }, (_, i) => [0x400 + i, 'mcBanks', i] as const),
   [0xc0000081, 'star', 0],
   [0xc0000082, 'lstar', 0],
