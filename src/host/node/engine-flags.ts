@@ -1,6 +1,6 @@
 /** Settings of V8 that our generated code profits from. */
 import { readdirSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { availableParallelism, setPriority } from 'node:os';
 import { versions } from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 
@@ -13,6 +13,15 @@ export function readBranchHints(): void {
   if (major >= 20 && major <= 25) setFlagsFromString('--experimental-wasm-branch-hinting');
 }
 
+/**
+ * Leaves some of V8's threads to its JavaScript compiler. Node.js has four, and the region functions that await the optimising WebAssembly
+ * compiler take all of them for seconds while a guest boots; the translator's JavaScript ran in V8's baseline code for as long.
+ */
+export function shareCompilerThreads(): void {
+  setFlagsFromString(`--wasm-num-compilation-tasks=${Math.min(MAX_WASM_TASKS, availableParallelism())}`);
+}
+
+const MAX_WASM_TASKS = 3;
 const BACKGROUND_NICENESS = 10;
 
 /**
