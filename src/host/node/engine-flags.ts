@@ -4,24 +4,24 @@ import { availableParallelism, setPriority } from 'node:os';
 import { versions } from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 
-/**
- * Lets V8 read branch hints, so that what a TLB miss needs stays out of the way of hits (docs/performance.md). The flag is in
- * Node.js 20 to 25; V8 reports a flag that it does not know on standard error, so others are left alone.
- */
-export function readBranchHints(): void {
-  const major = Number(versions.node.split('.')[0]);
-  if (major >= 20 && major <= 25) setFlagsFromString('--experimental-wasm-branch-hinting');
-}
+/** Leaves one of the four threads that Node.js gives V8 to other things even where there are more processors. */
+const MAX_WASM_TASKS = 3;
 
 /**
- * Leaves some of V8's threads to its JavaScript compiler. Node.js has four, and the region functions that await the optimising WebAssembly
- * compiler take all of them for seconds while a guest boots; the translator's JavaScript ran in V8's baseline code for as long.
+ * Sets V8's flags; again changes nothing. V8 reports a flag that it does not know on standard error, so releases of Node.js that have
+ * not been tried are left alone.
+ *
+ * Branch hints keep what a TLB miss needs out of the way of hits (docs/performance.md). And of V8's threads some are left to its
+ * JavaScript compiler: region functions that wait for the optimising WebAssembly compiler took all of them for seconds while a guest
+ * boots, and the translator ran in baseline code for as long.
  */
-export function shareCompilerThreads(): void {
+export function tuneEngine(): void {
+  const major = Number(versions.node.split('.')[0]);
+  if (major < 20 || major > 25) return;
+  setFlagsFromString('--experimental-wasm-branch-hinting');
   setFlagsFromString(`--wasm-num-compilation-tasks=${Math.min(MAX_WASM_TASKS, availableParallelism())}`);
 }
 
-const MAX_WASM_TASKS = 3;
 const BACKGROUND_NICENESS = 10;
 
 /**

@@ -1,7 +1,7 @@
 /** The compiled runtime, as the build leaves it. */
 import { readFileSync } from 'node:fs';
 import { UserError } from '../../base/errors.js';
-import { readBranchHints } from './engine-flags.js';
+import { tuneEngine } from './engine-flags.js';
 import { packageFile } from './package-files.js';
 
 let loaded: WebAssembly.Module | undefined;
@@ -14,7 +14,7 @@ export function runtimeModule(): WebAssembly.Module {
     } catch {
       throw new UserError('the runtime module is missing: run `npm run build`');
     }
-    readBranchHints();
+    tuneEngine();
     loaded = new WebAssembly.Module(bytes);
   }
   return loaded;
