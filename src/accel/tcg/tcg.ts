@@ -15,6 +15,7 @@ import {
   type SliceEnd,
   type Vcpu,
 } from '../accelerator.js';
+import { Fading } from './fading.js';
 import { LinearMemory, MAX_FLAT_RANGES } from './linear-memory.js';
 import type { Runtime } from './runtime.js';
 import { type Disturbed, Stress } from './stress.js';
@@ -100,6 +101,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
   readonly #guest: GuestArchitecture;
   readonly #options: TcgOptions;
   readonly #ticker: Ticker;
+  readonly #fading: Fading;
   readonly #stress: Stress | undefined;
   #translator: GuestTranslator | undefined;
   #services: MachineServices | undefined;
@@ -126,6 +128,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     this.memory = this.layout.memory;
     this.#view = new DataView(this.memory.buffer);
     this.#words = new Int32Array(this.memory.buffer);
+    this.#fading = new Fading(this.layout.code);
     this.runtime = this.#instantiate(options.runtime);
     this.jit = this.#createJit();
     this.#initialise();
@@ -356,6 +359,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     this.runtime.resetCode(this.layout.machine, this.layout.pages);
     this.#next = this.layout.code;
     this.#loops.clear();
+    this.#fading.reset();
     this.jit.reset();
   }
 
@@ -528,9 +532,10 @@ export class TcgAccelerator implements Accelerator, Disturbed {
    * but not for long, and not while the processor is `idle`.
    */
   #compile(idle: boolean): void {
+    const now = this.#options.monotonic();
+    this.#fading.step(this.#words, this.#next, now);
     const { pending } = this.jit;
     if (pending === 0) return;
-    const now = this.#options.monotonic();
     if (this.#hotSince === 0) this.#hotSince = now;
     const compileAll = this.#options.hotThreshold < DEFERRING_THRESHOLD;
     if (!idle && !compileAll && pending < COMPILE_BATCH / 2 && now - this.#hotSince < COMPILE_WAIT_NS) return;
