@@ -66,8 +66,16 @@ export interface X87State {
 
 /** Bits of the status and control words. */
 export const X87_BIT = { pe: 0x20, es: 0x80, c0: 0x100, c1: 0x200, c2: 0x400, c3: 0x4000 } as const;
-/** `control & mask` is `value` when rounding is to nearest, to 64 bits, with PE masked. */
-export const X87_USUAL = { mask: 0xf20, value: 0x320 } as const;
+
+/** Bits to which results are rounded: of those in line. */
+export type X87Precision = 64 | 53;
+/** `control & mask` is `value` when rounding is to nearest, to so many bits, with PE masked. */
+export const X87_USUAL = { mask: 0xf20, value: { 64: 0x320, 53: 0x220 } } as const;
+/** The precision that a control word asks for; undefined: 24 bits. */
+export function x87Precision(control: number): X87Precision | undefined {
+  // 1 is reserved; processors take it for 3.
+  return (control & 0x100) !== 0 ? 64 : (control & 0x200) !== 0 ? 53 : undefined;
+}
 
 export interface X87Inlining {
   readonly state: X87State;

@@ -7,7 +7,7 @@
  * done to stack and tags what was foreseen (a stack fault), the region is left.
  */
 // hot path
-import { X87_USUAL, type X87Code, type X87Format, type X87State } from '../ir/x87-code.js';
+import { X87_USUAL, type X87Code, type X87Format, type X87Precision, type X87State } from '../ir/x87-code.js';
 import { emitFormula, type Formula } from './formula.js';
 import { type Frame, RegionExit } from './lower-frame.js';
 import type { HelperCalls } from './lower-helpers.js';
@@ -74,6 +74,7 @@ export interface X87Place {
 export class X87Lowering {
   private known: Known = { ...NOTHING };
   private first = 0;
+  private precision: X87Precision = 64;
 
   constructor(
     private readonly f: Frame,
@@ -81,9 +82,10 @@ export class X87Lowering {
     private readonly state: X87State,
   ) {}
 
-  /** Takes the locals for a region; before the first `takeBase`. */
-  begin(): void {
+  /** Takes the locals for a region; before the first `takeBase`. Results are rounded to `precision` bits. */
+  begin(precision: X87Precision): void {
     const { v } = this.f;
+    this.precision = precision;
     this.first = v.takeWide();
     for (let i = 1; i < LOCALS; i++) v.takeWide();
     this.forget();
@@ -268,7 +270,7 @@ export class X87Lowering {
     this.load(this.state.control);
     v.i64(X87_USUAL.mask, 0);
     v.op(W.i64And);
-    v.i64(X87_USUAL.value, 0);
+    v.i64(X87_USUAL.value[this.precision], 0);
     v.op(W.i64Xor);
     this.set(N.t);
     this.formula(STATUS);
@@ -353,7 +355,7 @@ export class X87Lowering {
     this.copy(N.ma, SIGNIFICAND + source);
     this.copy(N.sa, EXPONENT + source);
     if (code.operation === 'sub') this.formula(code.toOther === code.reversed ? NEGATE_B : NEGATE_A);
-    const [registers, withMemory] = ARITHMETIC[code.operation === 'mul' ? 'mul' : 'add'];
+    const [registers, withMemory] = ARITHMETIC[this.precision][code.operation === 'mul' ? 'mul' : 'add'];
     this.formula(memory ? withMemory : registers);
   }
 

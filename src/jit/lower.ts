@@ -80,7 +80,8 @@ export class Lowering {
   lower(region: Region, words: Int32Array, module: ModuleWriter): Bytes {
     const { v, body } = this;
     this.f.reset(region, words, module);
-    if (this.f.slots.inlinesX87) this.x87.begin();
+    const { x87Precision } = this.f.slots;
+    if (x87Precision !== undefined) this.x87.begin(x87Precision);
     this.groups.find(region, words, v.takeWide);
 
     v.op(W.block);

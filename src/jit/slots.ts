@@ -10,7 +10,7 @@ import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import type { FloatCode } from '../ir/float-code.js';
 import { OP } from '../ir/ops.js';
 import type { VectorCode } from '../ir/vector-code.js';
-import type { X87Code, X87Inlining } from '../ir/x87-code.js';
+import { type X87Code, type X87Inlining, type X87Precision, x87Precision } from '../ir/x87-code.js';
 import type { Edge } from './flow.js';
 import { KIND, Kind } from './lower-alu.js';
 import { SIZE } from './lower-memory.js';
@@ -20,8 +20,8 @@ import type { Values } from './values.js';
 export class SlotAnalysis {
   /** Some op of the region looks a guest address up in the TLB, or may be left behind it in another way. */
   hasMemoryOps = false;
-  /** x87 instructions are put in line. */
-  inlinesX87 = false;
+  /** x87 instructions are put in line, rounding to so many bits. */
+  x87Precision: X87Precision | undefined;
   dirtyLow = new Int32Array(0);
   dirtyHigh = new Int32Array(0);
   liveLow = new Int32Array(0);
@@ -107,17 +107,20 @@ export class SlotAnalysis {
 
   /** What to put in place of the op at word w, if it is an x87 instruction that can be put in line. */
   x87Code(w: number): X87Code | undefined {
-    if (!this.inlinesX87 || ((this.words[w] as number) & 0xffff) !== OP.vcallf) return undefined;
+    if (this.x87Precision === undefined || ((this.words[w] as number) & 0xffff) !== OP.vcallf) return undefined;
     return this.vectors.x87.code((this.words[w + 3] as number) >>> 16, this.words[w + 2] as number);
   }
 
-  /** MMX code works on the x87's registers by other names: where there is any, x87 instructions are calls. */
+  /**
+   * MMX code works on the x87's registers by other names: where there is any, x87 instructions are calls. The guest's control word
+   * as it is now says what code to expect.
+   */
   private findX87(): void {
     const { region, words } = this;
     const { code, state } = this.vectors.x87;
     const isRegister = (slot: number): boolean => (slot * 8 - state.registers) >>> 0 < X87_REGISTER_BYTES;
     let found = false;
-    this.inlinesX87 = false;
+    this.x87Precision = undefined;
     for (let b = 0; b < region.blocks.length; b++) {
       const first = region.firstWord[b] as number;
       const end = first + (region.opCount[b] as number) * 4;
@@ -131,14 +134,14 @@ export class SlotAnalysis {
         found ||= op === OP.vcallf && code((words[w + 3] as number) >>> 16, words[w + 2] as number) !== undefined;
       }
     }
-    this.inlinesX87 = found;
+    if (found) this.x87Precision = x87Precision(this.vectors.x87Control());
   }
 
   private declareAll(): void {
     this.declareCells();
     const { region, words, v } = this;
     // Jumps into other pages look there, too.
-    this.hasMemoryOps = region.pageDelta.length > 1 || this.inlinesX87;
+    this.hasMemoryOps = region.pageDelta.length > 1 || this.x87Precision !== undefined;
     let partial = false;
     for (let b = 0; b < region.blocks.length; b++) {
       const first = region.firstWord[b] as number;
@@ -457,6 +460,8 @@ export interface VectorHelpers {
   /** It writes no vector state but its destination (64 bytes) and the status word. */
   readonly writesDestinationOnly: (helper: number) => boolean;
   readonly x87: X87Inlining;
+  /** The x87's control word of a processor now. */
+  readonly x87Control: () => number;
 }
 
 /** Eight registers of sixteen bytes. */

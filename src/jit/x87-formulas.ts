@@ -1,13 +1,13 @@
 /**
  * The 80-bit format's arithmetic as formulas: of normal numbers whose exponents are far from both ends (a double's always are),
- * rounded to nearest, to 64 bits.
+ * rounded to nearest, to 64 or 53 bits.
  *
  * A number is a significand `m` with the integer bit on top, and `s`: sign in bit 15, biased exponent below. Formulas with
  * a case they do not cover make `check` negative; they only ever or into it.
  */
 // hot path
-import { X87_BIT } from '../ir/x87-code.js';
-import { formula } from './formula.js';
+import { X87_BIT, type X87Precision } from '../ir/x87-code.js';
+import { type Formula, formula } from './formula.js';
 
 /** Locals of the formulas; registers and their addresses come behind. */
 export const X87_LOCALS = [
@@ -33,10 +33,17 @@ const inRange = (memory: boolean): string =>
     : 'check  0 sa 12288 -  sb 12288 -  | 24576 & -  |  ma mb & -1 ^ |  =check';
 
 /** m, se := hi, lo, se rounded; lo is 0 if that is exact. Not covered: a carry out of the significand. */
-const ROUND = `
-  lo hi 1 & |  ${INTEGER_BIT}  >u wide =up
-  hi up + =m
-  check  m -1 ^ |  =check`;
+const ROUND = {
+  64: `
+    lo hi 1 & |  ${INTEGER_BIT}  >u wide =up
+    hi up + =m
+    check  m -1 ^ |  =check`,
+  53: `
+    hi 53 shl  lo eqz wide 1 ^  | =lo
+    lo  hi 11 shr 1 &  |  ${INTEGER_BIT}  >u wide =up
+    hi -2048 &  up 11 shl  + =m
+    check  m -1 ^ |  =check`,
+} as const;
 
 /** m, se := a + b. Not covered: zero; exponents more than 63 apart. */
 const SUM = `
@@ -57,8 +64,7 @@ const SUM = `
   check  63 d - |  63 z - |  =check
   hi z shl  lo 1 shr 63 z - shr  | =hi
   lo z shl =lo
-  se 1 + z - =se
-  ${ROUND}`;
+  se 1 + z - =se`;
 
 /** m, se := a * b. Exponents do not overflow into signs, which add up as they should. */
 const PRODUCT = `
@@ -71,13 +77,14 @@ const PRODUCT = `
   hi 63 shr 1 ^ =z
   hi z shl  lo 63 shr z &  | =hi
   lo z shl =lo
-  sa sb + 16382 - z - 65535 & =se
-  ${ROUND}`;
+  sa sb + 16382 - z - 65535 & =se`;
 
 /** With an operand in a register, and with one from memory. */
+const both = (arithmetic: string, precision: X87Precision) =>
+  [false, true].map((memory) => f(inRange(memory) + arithmetic + ROUND[precision])) as [Formula, Formula];
 export const ARITHMETIC = {
-  add: [f(inRange(false) + SUM), f(inRange(true) + SUM)],
-  mul: [f(inRange(false) + PRODUCT), f(inRange(true) + PRODUCT)],
+  64: { add: both(SUM, 64), mul: both(PRODUCT, 64) },
+  53: { add: both(SUM, 53), mul: both(PRODUCT, 53) },
 } as const;
 
 /** What that, or storing, does to the status word. */

@@ -269,7 +269,7 @@ const CODE = 0x4000;
 /** Mostly what programs run with and numbers that they compute with, sometimes anything. */
 function randomX87(rig: Rig, r: Random): void {
   const set = (field: string, value: number): void => rig.view.setUint32(CPU + (X86.at[field] as number), value, true);
-  set('fcw', r.next(6) === 0 ? r.next(0x1000) : 0x37f);
+  set('fcw', r.next(6) === 0 ? r.next(0x1000) : r.pick([0x37f, 0x37f, 0x27f]));
   set('fsw', r.next(3) === 0 ? 0 : 0x20 | (r.next(16) << 8));
   set('fpTop', r.next(8));
   set('fpTags', r.next(4) === 0 ? r.next(256) : r.pick([0x0f, 0xf0, 0xff, 0]));

@@ -90,6 +90,7 @@ export class Rig {
       inlineFloat: X86_64.inlineFloat,
       floatStatus: X86_64.floatStatus,
       x87: X86_64.x87,
+      x87Control: () => this.view.getUint32(CPU + at(X86, 'fcw'), true),
       inlineCondition: X86_64.inlineCondition,
       indirectTargets: () => this.indirect,
       writesDestinationOnly: X86_64.writesDestinationOnly,

@@ -148,6 +148,7 @@ export class IntegerBench {
       inlineFloat: X86_64.inlineFloat,
       floatStatus: X86_64.floatStatus,
       x87: X86_64.x87,
+      x87Control: () => 0x37f,
       inlineCondition: X86_64.inlineCondition,
       indirectTargets: () => [],
       writesDestinationOnly: X86_64.writesDestinationOnly,

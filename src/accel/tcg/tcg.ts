@@ -375,6 +375,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       inlineFloat: (helper, imm) => this.#guest.inlineFloat(helper, imm),
       floatStatus: this.#guest.floatStatus,
       x87: this.#guest.x87,
+      x87Control: () => this.#view.getUint32((layout.vcpus[0] as number) + this.#guest.x87.state.control, true),
       inlineCondition: (condition) => this.#guest.inlineCondition(condition),
       writesDestinationOnly: (helper) => this.#guest.writesDestinationOnly(helper),
       vectorBaseSlot: this.#guest.vectorBaseSlot,
