@@ -152,9 +152,11 @@ export const WHOLE_BLOCK = 2047;
  */
 export const BlockFlag = { queued: 1, indirect: 2, deferred: 4 } as const;
 /**
- * A region with so many side exits is compiled again, so that it fills the TLB itself: that costs milliseconds, and larger code; a side
- * exit less than a microsecond.
+ * A region is compiled again when it has had so many side exits for each of its ops, so that it fills the TLB itself: that takes the
+ * engine's compilers longer the larger it is, and they begin with slow code; a side exit costs about a microsecond.
  */
+export const SIDE_EXITS_PER_OP = 16;
+/** And this is the least. The dispatcher asks when the count is this, or a later power of two. */
 export const MANY_SIDE_EXITS = 512;
 
 export const MMU_MODES = 3; // 0: supervisor, 1: user, 2: supervisor with user access refused (SMAP)

@@ -103,6 +103,9 @@ interface Request {
 
 /** A region is compiled anew so often because code in its reach began to run. */
 const MAX_VERSIONS = 4;
+/** A region of so many blocks is large: the engine's compilers take a second for one of a hundred, and begin with slow code. */
+const LARGE = 64;
+const LARGE_DEFERRAL = 5;
 /** Rounds of ending blocks where loops begin: new blocks may lead to further ones. */
 const MAX_SPLITS = 3;
 /** Regions a module may hold. */
@@ -181,12 +184,12 @@ export class Jit {
   request(head: number, cpu = 0): void {
     const { words } = this;
     if (cpu !== 0 && this.defer(head)) return;
-    const pc = (cpu + PC) / 4;
-    this.enqueue(head, cpu === 0 ? NOWHERE : { cpu, low: words[pc] as number, high: words[pc + 1] as number });
-    // Regions that ended here as nothing was known of this code can go on in it.
+    // Regions that ended here as nothing was known of this code can go on in it; when one of them does, it needs none of its own.
     for (const c of this.byUnseen.get(words[head / 4 + HOST] as number) ?? []) {
       if (c.version < MAX_VERSIONS) this.enqueue(c.head, c.origin);
     }
+    const pc = (cpu + PC) / 4;
+    this.enqueue(head, cpu === 0 ? NOWHERE : { cpu, low: words[pc] as number, high: words[pc + 1] as number });
     if (((words[head / 4 + FLAGS] as number) & BlockFlag.indirect) === 0) return;
     for (const c of this.byIndirectPage.get((words[head / 4 + HOST] as number) & ~0xfff) ?? []) {
       if (c.version < MAX_VERSIONS && !c.members.includes(head)) this.enqueue(c.head, c.origin);
@@ -194,24 +197,24 @@ export class Jit {
   }
 
   /**
-   * Code of other regions that is entered in the middle, as guest calls were unwound by a fault or an interrupt: interpreting it
-   * costs less than compiling it once more, until it has happened very often.
+   * Code of other regions that is entered in the middle, as guest calls were unwound by a fault or an interrupt, or that a large region
+   * would be compiled anew for: interpreting it costs less, until it has happened very often.
    */
   private defer(head: number): boolean {
     const { words } = this;
-    const { deferral } = this.options;
     const w = head / 4;
-    const flags = words[w + FLAGS] as number;
-    if (deferral === 0 || words[w + REGION] === 0 || (flags & BlockFlag.deferred) !== 0) return false;
-    this.postpone(head);
+    if (this.options.deferral === 0 || ((words[w + FLAGS] as number) & BlockFlag.deferred) !== 0) return false;
+    const large = this.byUnseen.get(words[w + HOST] as number)?.some((c) => c.size >= LARGE) ?? false;
+    if (words[w + REGION] === 0 && !large) return false;
+    this.postpone(head, large ? LARGE_DEFERRAL : 1);
     return true;
   }
 
-  private postpone(head: number): void {
+  private postpone(head: number, times = 1): void {
     const { words } = this;
     words[head / 4 + FLAGS] = (words[head / 4 + FLAGS] as number) | BlockFlag.deferred;
     // It is hot when the count has come to the threshold again, by way of zero.
-    words[head / 4 + HEAT] = -this.options.deferral;
+    words[head / 4 + HEAT] = -this.options.deferral * times;
   }
 
   private enqueue(head: number, origin: Origin): void {

@@ -4,7 +4,7 @@
  * part of this one, once for each call (an `Inlined`).
  */
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
-import { BLOCK, MANY_SIDE_EXITS } from '../ir/layout.js';
+import { BLOCK, MANY_SIDE_EXITS, SIDE_EXITS_PER_OP } from '../ir/layout.js';
 import { GotoKind, JumpKind, OP, PcMask } from '../ir/ops.js';
 import { Flow, OUTSIDE, UNSEEN } from './flow.js';
 
@@ -151,7 +151,6 @@ export class Region {
     this.maxOps = options.maxOps ?? MAX_REGION_OPS;
     this.minRuns = options.minRuns ?? 0;
     this.mode = words[head / 4 + MODE] as number;
-    this.fillsTlb = (words[head / 4 + SIDE_EXITS] as number) >= MANY_SIDE_EXITS;
     this.add(head, 0, 0);
     const targets: Target[] = [];
     for (let b = 0; b < this.blocks.length; b++) {
@@ -178,6 +177,8 @@ export class Region {
         }
       }
     }
+    const sideExits = words[head / 4 + SIDE_EXITS] as number;
+    this.fillsTlb = sideExits >= Math.max(MANY_SIDE_EXITS, this.totalOps * SIDE_EXITS_PER_OP);
     this.flow = this.flowOf(targets);
     if (this.blocks.length === 0) return;
     for (const { from, to, call, indirect } of this.flow.edges)

@@ -209,7 +209,7 @@ function sideExit(cpu: usize): void {
   const head = <usize>load<u32>(cpu + VCPU_SIDE_REGION);
   const count = load<u32>(head + BLOCK_SIDE_EXITS) + 1;
   store<u32>(head + BLOCK_SIDE_EXITS, count);
-  if (count === MANY_SIDE_EXITS) hot(head, 0);
+  if (count >= MANY_SIDE_EXITS && (count & (count - 1)) === 0) hot(head, 0);
   cold = true;
   const op = load<u32>(cpu + VCPU_SIDE_OP);
   const block = <usize>load<u32>(cpu + VCPU_SIDE_BLOCK);
