@@ -12,6 +12,7 @@ import { emitFormula, type Formula } from './formula.js';
 import { type Frame, RegionExit } from './lower-frame.js';
 import type { HelperCalls } from './lower-helpers.js';
 import { Local } from './values.js';
+import type { FunctionType } from './wasm/module.js';
 import { VOID, W } from './wasm/opcodes.js';
 import {
   ARITHMETIC,
@@ -23,8 +24,8 @@ import {
   NEGATE_B,
   PUSH_FLAGS,
   PUSH_STATUS,
-  PUSH_SURPRISE,
   PUSH_TAGS,
+  RESUME,
   ROTATE_TAGS,
   STATUS,
   WIDEN,
@@ -43,6 +44,7 @@ const N = {
   base: number('base'),
   tags: number('tags'),
   fsw: number('fsw'),
+  inexact: number('inexact'),
   c1: number('c1'),
   bad: number('bad'),
   check: number('check'),
@@ -53,12 +55,13 @@ const N = {
   sb: number('sb'),
   m: number('m'),
   se: number('se'),
-  e: number('e'),
   t: number('t'),
-  z: number('z'),
 } as const;
 
 type Format = Exclude<X87Format, 'none'>;
+
+const STORE_TYPE: FunctionType = { params: ['i32', 'i64', 'i64', 'i64', 'i64', 'i64', 'i32', 'i32'], results: [] };
+const RESUME_TYPE: FunctionType = { params: ['i32', 'i64', 'i32', 'i32', 'i32'], results: ['i64'] };
 
 /** An instruction's place, for the way out behind it. */
 export interface X87Place {
@@ -121,7 +124,7 @@ export class X87Lowering {
   /** Brings memory up to date, for good. */
   flush(): void {
     if (!this.pending) return;
-    this.store();
+    this.storeInLine();
     this.pushChangedTags(this.known.retagged);
     this.set(N.tags);
     const { known } = this;
@@ -135,16 +138,34 @@ export class X87Lowering {
 
   /** Brings memory up to date on a way out: the path goes on without that. */
   store(): void {
-    const { f, known, state } = this;
+    const { f, known } = this;
     const { v } = f;
     if (!this.pending) return;
-    for (let r = 0; r < REGISTERS; r++) if ((known.dirty & bit(r)) !== 0) this.storeRegister(r);
+    this.storeRegisters();
+    v.getLocal(Local.cpu);
+    for (const local of [N.base, N.tags, N.fsw, N.inexact, N.c1]) this.get(local);
+    const top = known.top | (known.top !== known.topInMemory ? 8 : 0);
+    const words = (known.status ? 0x1000 : 0) | (known.code ? 0 : 0x2000);
+    v.i32(top | (known.retagged << 4) | words | (known.opcode << 16));
+    v.i32(known.data !== known.dataInMemory ? known.data : 0);
+    v.op(W.call);
+    v.code.uleb(f.module.importFunction('h', 'x87Store', STORE_TYPE));
+  }
+
+  private storeInLine(): void {
+    const { f, known, state } = this;
+    const { v } = f;
+    this.storeRegisters();
     if (known.retagged !== 0) this.storeTags(known.retagged);
     if (known.top !== known.topInMemory) this.storeField(state.top, () => this.pushPhysical(known.top));
     if (known.status) this.storeField(state.status, () => this.formula(PUSH_STATUS));
     this.storeField(state.opcode, () => v.i64(known.opcode, 0));
     if (!known.code) this.storeField(state.lastCodeSelector, () => this.load(state.codeSelector));
     if (known.data !== known.dataInMemory) this.storeField(state.lastDataSelector, () => this.load(known.data));
+  }
+
+  private storeRegisters(): void {
+    for (let r = 0; r < REGISTERS; r++) if ((this.known.dirty & bit(r)) !== 0) this.storeRegister(r);
   }
 
   emit(code: X87Code, place: X87Place): void {
@@ -217,13 +238,6 @@ export class X87Lowering {
     v.op(W.i64Add);
     v.i64(REGISTERS - 1, 0);
     v.op(W.i64And);
-  }
-  /** Tags of some registers change, in memory too. */
-  private changeTags(changed: number): void {
-    if (changed === 0) return;
-    this.pushChangedTags(changed);
-    this.set(N.tags);
-    this.storeTags(0);
   }
   /** Memory gets the tags, with some changed. */
   private storeTags(changed: number): void {
@@ -479,32 +493,29 @@ export class X87Lowering {
 
   /** The helper works on memory; then TOP and tags are put back to what the path believes to be there. */
   private call(place: X87Place, plan: Plan): void {
-    const { f, state, known } = this;
+    const { f, known } = this;
     const { v } = f;
     this.store();
     this.helpers.faultingX87Call(place.block, place.dst, place.a, place.b, place.imm, place.aux);
-    this.loadTags();
-    this.loadStatus();
-    for (const r of plan.written) this.loadRegister(r);
     const { region } = f;
     const page = region.page[place.block] as number;
     const offset = region.offset[place.block] as number;
     v.i64(f.exitValue(RegionExit.side, place.op + 1, page, offset), region.blocks[place.block] as number);
-    this.load(state.top);
-    this.set(N.t);
-    this.pushPhysical(plan.top);
-    this.set(N.e);
-    v.i64(plan.full | plan.empty, 0);
-    this.set(N.x);
-    v.i64(plan.empty, 0);
-    this.set(N.z);
-    this.formula(PUSH_SURPRISE);
+    v.getLocal(Local.cpu);
+    this.get(N.base);
+    const tops = plan.top | (known.topInMemory << 3);
+    const believed = known.retagged ^ plan.retagged;
+    v.i32(tops | ((plan.full | plan.empty) << 8) | (plan.empty << 16) | (believed << 24));
+    v.i32(X87_USUAL.mask);
+    v.i32(X87_USUAL.value[this.precision]);
+    v.op(W.call);
+    v.code.uleb(f.module.importFunction('h', 'x87Resume', RESUME_TYPE));
+    v.teeLocal(this.first + N.t);
     v.i64(0, 0);
-    v.op(W.i64Ne);
+    v.op(W.i64LtS);
     v.unlikelyBranch(f.depth - f.sideLabel);
     v.op(W.drop);
-    if (plan.top !== known.topInMemory) this.storeField(state.top, () => this.pushPhysical(known.topInMemory));
-    // Such that the tags are as they are once those of `retagged` have changed.
-    this.changeTags(known.retagged ^ plan.retagged);
+    this.formula(RESUME);
+    for (const r of plan.written) this.loadRegister(r);
   }
 }

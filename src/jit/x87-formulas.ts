@@ -179,5 +179,10 @@ export const PUSH_FLAGS = f('up  z 6 shl |');
 export const ROTATE_TAGS = f('t t 8 shl | base shr 255 & =tags');
 /** Pushes the tags in x as memory has them. */
 export const PUSH_TAGS = f('x x 8 shl | base shl 8 shr 255 &');
-/** Pushes what is not as foreseen: t is TOP, e the TOP foreseen; x is the mask of tags known, z which are set. */
-export const PUSH_SURPRISE = f('t e ^  tags x & z ^  |');
+/** tags, fsw, c1, inexact, bad := as x87Resume (in t) says. */
+export const RESUME = f(`
+  t 255 & =tags
+  t 8 shr 65535 & =fsw
+  fsw 9 shr 1 & =c1
+  0 =inexact
+  t 1 shl 63 sar =bad`);

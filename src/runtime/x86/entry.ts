@@ -44,3 +44,4 @@ export { updateMode } from './mode';
 export { debugLeaf, debugPageMask, debugTranslate } from './paging';
 export { handleRequests, raiseSmi } from './requests';
 export { initProcessor, resetCpu, setA20, startProcessor } from './reset';
+export { x87Resume, x87Store } from './x87-region';
