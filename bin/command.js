@@ -22,7 +22,9 @@ function compile(name) {
     process.exit(1);
   }
   // V8 takes code only under the flags under which it was made.
-  require(join(folder, 'engine-flags.cjs')).tuneEngine();
+  const flags = require(join(folder, 'engine-flags.cjs'));
+  flags.tuneEngine();
+  flags.growYoungHeap();
   const cachedData = existsSync(code) ? readFileSync(code) : undefined;
   return new Script(`(function (exports, require, module) {${readFileSync(file, 'latin1')}\n})`, {
     filename: file,

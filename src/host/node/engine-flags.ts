@@ -22,6 +22,15 @@ export function tuneEngine(): void {
   setFlagsFromString(`--wasm-num-compilation-tasks=${Math.min(MAX_WASM_TASKS, availableParallelism())}`);
 }
 
+/**
+ * Lets the heap's young part, which begins with 1 MiB, grow to its whole size when it is full, not twice as large each time: at
+ * start almost all of what is in it lives on, and was copied each time. For a process of our own. In Node.js 20 to 26.
+ */
+export function growYoungHeap(): void {
+  const major = Number(versions.node.split('.')[0]);
+  if (major >= 20 && major <= 26) setFlagsFromString('--semi-space-growth-factor=16');
+}
+
 const BACKGROUND_NICENESS = 10;
 
 /**
