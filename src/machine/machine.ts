@@ -127,14 +127,17 @@ export class Machine {
     return find(this.root);
   }
 
-  /** Power-on and system reset: devices first, then the processors, then whoever boots without firmware. */
-  reset(): void {
+  /**
+   * Power-on and system reset: devices first, then the processors, then whoever boots without firmware, unless a saved state is
+   * loaded next.
+   */
+  reset(stateFollows = false): void {
     this.memory.transaction(() => {
       for (const { node } of this.devices()) node.device.reset();
     });
     this.processors.setA20(true);
     for (const vcpu of this.processors.vcpus) vcpu.reset();
-    this.afterReset.fire();
+    if (!stateFollows) this.afterReset.fire();
   }
 
   /** Monitor command `nmi`. */

@@ -357,12 +357,15 @@ function withDescription(file: Uint8Array, change: (description: Record<string, 
 test('a processor with anything in its registers does no harm', { timeout: 200_000 }, async () => {
   const good = await savedFile(join(folder, 'processor'));
   const random = randomNumbers(31);
+  // What has done harm, and then what chance makes of the rest.
+  const known = ['inSmm'];
   for (let round = 0; round < 60; round++) {
     const changed: string[] = [];
     const hostile = withDescription(good, ({ machine }) => {
       const { state: parts } = machine as { state: { vcpus: { fields: Record<string, Uint8Array>; rip: bigint }[] } };
       const [vcpu] = parts.vcpus;
       const names = Object.keys(vcpu!.fields);
+      for (const name of known.slice(round, round + 1)) vcpu!.fields[name]!.fill(0xfe);
       for (let i = 0; i < 1 + (round % 8); i++) {
         const name = names[random() % names.length]!;
         const bytes = vcpu!.fields[name]!;

@@ -87,7 +87,7 @@ export class Saving implements SavingControl {
       // From here on there is no way back.
       try {
         for (const drive of drives) drive.abandon();
-        if (!fresh) machine.reset();
+        if (!fresh) machine.reset(true);
         await settleDrives(this.m);
         for (const { snapshots } of images) await snapshots.apply(tag);
         await installMachine(this.m, received, source, fresh);

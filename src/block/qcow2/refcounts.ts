@@ -122,6 +122,14 @@ export class Refcounts {
     return this.cache.has(offset);
   }
 
+  /** The count of a cluster whose block is in memory, or that has none; else undefined. */
+  getNow(cluster: number): number | undefined {
+    const offset = this.#table[Math.floor(cluster / this.#perBlock)] ?? 0;
+    if (offset === 0) return 0;
+    const block = this.cache.peek(offset);
+    return block && readRefcount(block.bytes, this.#order, cluster % this.#perBlock);
+  }
+
   async get(cluster: number): Promise<number> {
     const block = await this.#block(cluster);
     return block ? readRefcount(block.bytes, this.#order, cluster % this.#perBlock) : 0;
@@ -219,7 +227,7 @@ export class Refcounts {
       if (!discard) continue;
       for (let i = 0; i < clusters; i++) {
         let n = 0;
-        while (i + n < clusters && (await this.get(cluster + i + n)) === 0) n++;
+        while (i + n < clusters && (this.getNow(cluster + i + n) ?? (await this.get(cluster + i + n))) === 0) n++;
         if (n > 0) await this.#file.discard((cluster + i) * this.#clusterSize, n * this.#clusterSize);
         i += n;
       }

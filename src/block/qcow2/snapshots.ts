@@ -125,7 +125,8 @@ export function createSnapshot(node: Qcow2Node, facts: SnapshotFacts): Promise<v
     const limit = maxRefcount(image.refcounts.order);
     await eachReference(image, image.l1, async (cluster, clusters) => {
       for (let i = 0; i < clusters; i++) {
-        if ((await image.refcounts.get(cluster + i)) >= limit) {
+        const now = image.refcounts.getNow(cluster + i);
+        if ((now ?? (await image.refcounts.get(cluster + i))) >= limit) {
           throw new BlockError(
             'EFBIG',
             `the reference count of cluster ${cluster + i} cannot grow: the image has ${2 ** image.refcounts.order} bits for it`,
@@ -363,7 +364,8 @@ async function updateCopied(image: Image): Promise<void> {
       if (entryHigh & COMPRESSED) continue;
       const host = entryOffset(entryHigh, table.view.getUint32(at + 4));
       if (host === 0) continue;
-      const single = (await image.refcounts.get(host / clusterSize)) === 1;
+      const count = image.refcounts.getNow(host / clusterSize);
+      const single = (count ?? (await image.refcounts.get(host / clusterSize))) === 1;
       if (single === ((entryHigh & COPIED) !== 0)) continue;
       table.view.setUint32(at, (single ? entryHigh | COPIED : entryHigh & ~COPIED) >>> 0);
       image.l2.change(table, at, at + 4);

@@ -26,7 +26,14 @@ const TIMER_MASKED = 1 << 16;
 /** Of the fields that a saved processor has. */
 const VERSION = 1;
 /** Fields of which the runtime takes for granted that nothing else is in them. */
-const IN_RANGE: Readonly<Record<string, number>> = { fpTop: 7, fpTags: 0xff, inhibitInterrupts: 3, sipiVector: 0xff };
+const IN_RANGE: Readonly<Record<string, number>> = {
+  fpTop: 7,
+  fpTags: 0xff,
+  inhibitInterrupts: 3,
+  sipiVector: 0xff,
+  // The number of an address space.
+  inSmm: 1,
+};
 
 export interface VcpuState {
   readonly version: number;

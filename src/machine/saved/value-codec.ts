@@ -33,6 +33,8 @@ const Tag = {
 const MOST_VALUES = 1 << 20;
 const DEEPEST = 64;
 const FIRST_ROOM = 1 << 16;
+const LAST_ASCII = 0x7f;
+const SHORT_TEXT = 64;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -114,6 +116,24 @@ class Writer {
   }
 
   #text(v: string): void {
+    const { length } = v;
+    this.#count(length);
+    this.#room(length);
+    const start = this.#at;
+    for (let i = 0; i < length; i++) {
+      const code = v.charCodeAt(i);
+      if (code > LAST_ASCII) {
+        this.#at = start - 4;
+        this.#encoded(v);
+        return;
+      }
+      this.#bytes[start + i] = code;
+    }
+    this.#at = start + length;
+  }
+
+  /** A text that is not ASCII, as almost all are. */
+  #encoded(v: string): void {
     const bytes = encoder.encode(v);
     this.#count(bytes.length);
     this.#append(bytes);
@@ -215,11 +235,24 @@ class Reader {
   #text(): string {
     const length = this.#count();
     const at = this.#take(length);
+    const ascii = length <= SHORT_TEXT ? this.#ascii(at, length) : undefined;
+    if (ascii !== undefined) return ascii;
     try {
       return decoder.decode(this.bytes.subarray(at, at + length));
     } catch {
       return broken('a text is not UTF-8');
     }
+  }
+
+  /** A call of the decoder takes longer than most names. Undefined for what is not ASCII. */
+  #ascii(at: number, length: number): string | undefined {
+    let text = '';
+    for (let i = at; i < at + length; i++) {
+      const code = this.bytes[i]!;
+      if (code > LAST_ASCII) return undefined;
+      text += String.fromCharCode(code);
+    }
+    return text;
   }
 
   #elements(size: number): Uint8Array {
