@@ -4,14 +4,17 @@
 export const rgb = (r: number, g: number, b: number): number => (0xff00_0000 | (b << 16) | (g << 8) | r) >>> 0;
 
 export class Surface {
-  /** One word a pixel, rows from the top, no gaps between rows. */
-  readonly pixels: Uint32Array;
+  #pixels: Uint32Array | undefined;
 
   constructor(
     readonly width: number,
     readonly height: number,
-  ) {
-    this.pixels = new Uint32Array(width * height).fill(rgb(0, 0, 0));
+  ) {}
+
+  /** One word a pixel, rows from the top, no gaps between rows. Made when someone wants to see them: most machines have no screen. */
+  get pixels(): Uint32Array {
+    this.#pixels ??= new Uint32Array(this.width * this.height).fill(rgb(0, 0, 0));
+    return this.#pixels;
   }
 
   /** The same pixels as bytes R, G, B, A. */

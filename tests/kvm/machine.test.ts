@@ -75,8 +75,11 @@ test('interrupt and timer chips in the kernel are saved and loaded as the device
     while (machine.lifecycle.state !== 'paused') await pause(5);
     const chips = (): string => {
       const saved = Object.entries(machine.saveDevices()).filter(([path]) => /i8259|ioapic|isa-pit/.test(path));
-      // Time goes on for the counters while nobody looks.
-      return JSON.stringify(saved, (key, value) => (key === 'start' || key === 'edge' ? 0 : value));
+      // Time goes on for the kernel's counters while nobody looks, and their interrupt (0, or pin 2) comes.
+      return JSON.stringify(saved, (key, value) => {
+        if (key === 'start' || key === 'edge') return 0;
+        return key === 'irr' ? value & ~0b101 : value;
+      });
     };
     const before = chips();
     assert.match(before, /"vectorBase":112/);

@@ -83,6 +83,8 @@ const IOAPIC_PINS = 24;
 const DOORBELL_BYTES = 2;
 /** Coalesced writes are looked at so often, when nothing else makes us. */
 const COALESCED_NS = 20e6;
+/** And less and less often while there are none: an idle guest is to leave the host alone. */
+const LONGEST_COALESCED_NS = 320e6;
 /** Of memory: with and without system management mode. */
 const SMM_SPACES = 2;
 /** KVM maps RAM in pages of this size where the guest's address and the host's have the same place in one. */
@@ -123,6 +125,9 @@ export class KvmAccelerator implements Accelerator {
   /** A processor ended the slice while all were made to stop. */
   #late: SliceEnd | undefined;
   #coalescing = false;
+  #coalescedNs = COALESCED_NS;
+  /** A processor has asked something since this was cleared. */
+  #asked = false;
 
   constructor(private readonly options: KvmOptions) {
     const { kvm, shared } = options;
@@ -232,7 +237,7 @@ export class KvmAccelerator implements Accelerator {
   /** The local APICs' timers are KVM's unless they are in the records. Someone must look at coalesced writes now and then. */
   nextDeadline(): number {
     const timers = this.#apics?.nextDeadline() ?? Number.POSITIVE_INFINITY;
-    return this.#coalescing ? Math.min(timers, this.#connected().virtualNow() + COALESCED_NS) : timers;
+    return this.#coalescing ? Math.min(timers, this.#connected().virtualNow() + this.#coalescedNs) : timers;
   }
 
   kick(): void {
@@ -247,18 +252,21 @@ export class KvmAccelerator implements Accelerator {
     this.#late = undefined;
     if (late) return late;
     this.#kicked = false;
+    this.#coalescedNs = Math.min(2 * this.#coalescedNs, LONGEST_COALESCED_NS);
     this.pciPresence.watched = tracing();
     this.#resume();
     const end = this.options.monotonic() + maxNs;
     for (;;) {
       const seen = this.#threads.bell.read();
+      this.#asked = false;
       const stop = this.#answerAll() ?? this.#startUp();
       if (stop) return stop;
       this.#runTimers();
-      if (this.#threads.bell.spin(seen)) continue;
+      // Who has just asked asks again soon, more often than not.
+      if (this.#asked && this.#threads.bell.spin(seen)) continue;
       const left = (Math.min(end, this.#timerEnd()) - this.options.monotonic()) / 1e6;
       if (this.#kicked || left <= 0) return { reason: 'running' };
-      if (this.#threads.bell.linger(seen, left)) continue;
+      if (this.#asked && this.#threads.bell.linger(seen, left)) continue;
       this.#threads.bell.wake(seen, () => {
         if (!this.#disposed) this.#connected().wake();
       });
@@ -504,6 +512,7 @@ export class KvmAccelerator implements Accelerator {
   #takeCoalesced(): void {
     const { kvm } = this.#processors[0]!;
     if (!this.#coalescing || !kvm.hasCoalesced) return;
+    this.#coalescedNs = COALESCED_NS;
     this.pciPresence.whileChanging(() =>
       kvm.takeCoalesced((space, address, data) => this.#access.coalesced(space, address, data)),
     );
@@ -522,6 +531,7 @@ export class KvmAccelerator implements Accelerator {
       }
       if (KVM_TRACE.kvm_entry.enabled) KVM_TRACE.kvm_entry.emit(index, hexOf(p.kvm.regs().rip));
       this.#threads.release(p);
+      this.#asked = true;
     }
     return undefined;
   }
