@@ -119,7 +119,7 @@ export class SlotAnalysis {
     const { region, words } = this;
     const { code, state } = this.vectors.x87;
     const isRegister = (slot: number): boolean => (slot * 8 - state.registers) >>> 0 < X87_REGISTER_BYTES;
-    let found = false;
+    let found = 0;
     this.x87Precision = undefined;
     for (let b = 0; b < region.blocks.length; b++) {
       const first = region.firstWord[b] as number;
@@ -131,10 +131,10 @@ export class SlotAnalysis {
         const fields = isVectorCall(op);
         if ((fields || ((EFFECTS[op] as number) & Effect.writesDst) !== 0) && isRegister(word >>> 16)) return;
         if (fields && (isRegister(ab & 0xffff) || isRegister(ab >>> 16))) return;
-        found ||= op === OP.vcallf && code((words[w + 3] as number) >>> 16, words[w + 2] as number) !== undefined;
+        if (op === OP.vcallf && code((words[w + 3] as number) >>> 16, words[w + 2] as number) !== undefined) found++;
       }
     }
-    if (found) this.x87Precision = x87Precision(this.vectors.x87Control());
+    if (found > 0 && found <= MAX_INLINE_X87) this.x87Precision = x87Precision(this.vectors.x87Control());
   }
 
   private declareAll(): void {
@@ -464,6 +464,8 @@ export interface VectorHelpers {
   readonly x87Control: () => number;
 }
 
+/** A region with more x87 instructions calls them all: in line each is some 500 bytes of WebAssembly. */
+const MAX_INLINE_X87 = 1000;
 /** Eight registers of sixteen bytes. */
 const X87_REGISTER_BYTES = 128;
 

@@ -380,6 +380,31 @@ test('random regions with x87 instructions agree with the interpreter', () => {
   assert.ok(usual > 50, `${usual} ran to their end`);
 });
 
+test('a region of nothing but x87 instructions does not become huge', () => {
+  const rig = new Rig();
+  rig.view.setUint32(CPU + (X86.at['fcw'] as number), 0x37f, true);
+  const slot = GPR0;
+  const bytesOf = (blocks: number): number => {
+    let head = 0;
+    for (let i = 0; i < blocks; i++) {
+      const b = new BlockBuilder();
+      b.beginInstruction(0);
+      for (let n = 0; n < 100; n++) b.call('vcallf', helper('fadd').id, slot, slot, slot, 1);
+      b.goto(BLOCK_BYTES, PcMask.m64);
+      const block = rig.place(CODE + i * BLOCK_BYTES, b, BLOCK_BYTES);
+      head ||= block;
+    }
+    const before = rig.jit.stats.bytes;
+    rig.jit.request(head);
+    assert.equal(rig.jit.flushQueue(), 1);
+    return rig.jit.stats.bytes - before;
+  };
+  const few = bytesOf(4);
+  assert.ok(few > 400 * 200, `${few} bytes: in line`);
+  const many = bytesOf(60);
+  assert.ok(many < 6000 * 100, `${many} bytes: calls`);
+});
+
 test('optimised blocks do what they did before', () => {
   const rig = new Rig();
   let removed = 0;
