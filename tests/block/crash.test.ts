@@ -136,7 +136,8 @@ const VARIANTS: readonly (readonly [string, Omit<Qcow2CreateOptions, 'size'>, bo
 ];
 
 for (const [name, options, snapshots] of VARIANTS) {
-  test(`a stop at any moment loses nothing: qcow2, ${name}`, async () => {
+  test(`a stop at any moment loses nothing: qcow2, ${name}`, async (t) => {
+    let stops = 0;
     for (const seed of [1, 2]) {
       const file = new RecordingNode(0);
       await createQcow2(file, null, NODE_BLOCK_HOST, { size: SIZE, ...options });
@@ -149,12 +150,15 @@ for (const [name, options, snapshots] of VARIANTS) {
         // What was written since the last flush that ended, and what the running flush may have brought along.
         const allowed = history[epoch]!;
         const at = `seed ${seed}, after ${end} of ${steps.length} steps`;
+        stops++;
         await inspect(replay(steps.slice(0, end)), promises[epoch]!, allowed, dirty, at);
         if (end % 3 === 0) {
+          stops++;
           await inspect(replay(shuffled(steps, end, random)), promises[epoch]!, allowed, dirty, `${at}, reordered`);
         }
       }
     }
+    t.diagnostic(`${stops} stops`);
   });
 }
 
