@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { DebuggerFlag } from '../../src/guest/x86/state.js';
 import { incompleteKvm } from '../kvm-lab/complete-kvm.js';
 import { firmware, Guest, pause } from './guest.js';
-import { hex, skip } from './rig.js';
+import { hex, skipDebug } from './rig.js';
 
 const BASE = 0xf0000n;
 
@@ -41,7 +41,7 @@ class Debuggee {
 }
 
 test("eight breakpoints stop the machine one after the other, and the code is the guest's own meanwhile", {
-  skip,
+  skip: skipDebug,
   timeout: 60_000,
 }, async () => {
   // xor ax, ax / l: inc ax / nop, six times / jmp l
@@ -69,7 +69,7 @@ test("eight breakpoints stop the machine one after the other, and the code is th
 
 test("a guest's own INT3 is the guest's, also while there are such breakpoints", {
   // One that emulates instructions gives the guest its own INT3 itself then, with the wrong address to return to.
-  skip: incompleteKvm,
+  skip: incompleteKvm || skipDebug,
   timeout: 60_000,
 }, async () => {
   // xor ax, ax / xor bx, bx / mov ds, ax / mov ss, ax / mov sp, 7000h / mov word [0ch], handler / mov word [0eh], f000h
@@ -89,7 +89,10 @@ test("a guest's own INT3 is the guest's, also while there are such breakpoints",
   }
 });
 
-test('a breakpoint where nothing is mapped is left out, and that is said', { skip, timeout: 60_000 }, async () => {
+test('a breakpoint where nothing is mapped is left out, and that is said', {
+  skip: skipDebug,
+  timeout: 60_000,
+}, async () => {
   const debuggee = new Debuggee(new Guest(firmware('40 90 eb fc'), { paused: true }));
   try {
     debuggee.watch(BASE + 0x100n, BASE + 0x101n, BASE + 0x102n, BASE + 1n, 0xe000_0000n);

@@ -10,7 +10,7 @@ import { Doorbells } from '../../src/accel/kvm/doorbells.js';
 import type { KvmVcpu } from '../../src/accel/kvm/vcpu.js';
 import type { FlatRange } from '../../src/memory/flat-view.js';
 import { Memory } from '../../src/memory/memory.js';
-import { BACKENDS, CODE, DATA, type KernelRig, type Rig, run, skip, withRig } from './rig.js';
+import { BACKENDS, CODE, DATA, type KernelRig, type Rig, run, skip, skipDebug, withRig } from './rig.js';
 import type { RunWorkerData } from './run-worker.js';
 
 const options = { skip, timeout: 30_000 };
@@ -82,6 +82,7 @@ test('an irqfd raises an interrupt, an ioeventfd takes a port write', options, (
 
 for (const { name, skip, withRig } of BACKENDS) {
   const options = { skip, timeout: 30_000 };
+  const debugOptions = { ...options, skip: name === 'software' ? skip : skipDebug };
 
   test(`${name}: the dirty log has the pages that were written`, options, () =>
     withRig({ flags: 1 }, (rig) => {
@@ -130,7 +131,7 @@ for (const { name, skip, withRig } of BACKENDS) {
     }),
   );
 
-  test(`${name}: a hardware breakpoint and single steps`, options, () =>
+  test(`${name}: a hardware breakpoint and single steps`, debugOptions, () =>
     withRig({}, (rig) => {
       const vcpu = rig.vcpu('real', '40 40 40 40 f4'); // inc ax, four times
       vcpu.setRegs({ ...vcpu.regs(), rax: 0n });
@@ -149,7 +150,7 @@ for (const { name, skip, withRig } of BACKENDS) {
     }),
   );
 
-  test(`${name}: a software breakpoint stops before INT3`, options, (t) =>
+  test(`${name}: a software breakpoint stops before INT3`, debugOptions, (t) =>
     withRig({}, (rig) => {
       const vcpu = rig.vcpu('long', '90 cc f4');
       vcpu.setGuestDebug({ softwareBreakpoints: true });

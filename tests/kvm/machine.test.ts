@@ -18,7 +18,7 @@ import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { cacheFolder } from '../../tools/guest/cache.js';
 import { biosFile } from '../../tools/guest/guests.js';
 import { firmware, Guest, pause } from './guest.js';
-import { skip as noKvm } from './rig.js';
+import { skip as noKvm, skipDebug } from './rig.js';
 
 const noFirmware = existsSync(join(cacheFolder(), 'seabios'))
   ? false
@@ -307,7 +307,7 @@ test('a trace in a .json file is a bar for each exit', { skip: noKvm }, async ()
 });
 
 test("a debugger's breakpoints and steps, as the record has them, stop the machine", {
-  skip: noKvm,
+  skip: skipDebug,
   timeout: 60_000,
 }, async () => {
   // xor ax, ax / l: inc ax / nop / jmp l; at f000:0000
