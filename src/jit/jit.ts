@@ -286,7 +286,9 @@ export class Jit {
       const block = this.options.lookup(place.host, place.mode);
       // All loops of a function become hot at about the same time, and the first one's region is entered at the others, too.
       if (block === 0 || heads.taken.has(block)) continue;
-      const enclosing = this.enteredAt(block) ?? this.enclosing(block);
+      const around = this.enteredAt(block) ?? this.enclosing(block);
+      // One that this batch compiles already has had its choice.
+      const enclosing = around !== undefined && heads.taken.has(around.head) ? undefined : around;
       let head = enclosing?.head ?? block;
       let origin = enclosing?.origin ?? seen;
       let old = enclosing;

@@ -74,7 +74,7 @@ export interface RegionOptions {
   readonly minRuns?: number;
   /** Whether a member should be an entry beside the head: the more, the higher the number; 0: no. */
   readonly entryWorth?: (block: number) => number;
-  /** Has to be entered in the middle never: the pc of its code may wrap. */
+  /** Entered at its head alone, as the pc of its code may wrap. */
   readonly headOnly?: boolean;
 }
 

@@ -316,6 +316,17 @@ function compare(rig: Rig, what: string): void {
 
 const entryOf = (rig: Rig, block: number): number => rig.words[(block + (BLOCK.at['entry'] as number)) / 4] as number;
 
+/** So many blocks of random ops, one behind the other from CODE on, each with jumps to some of them. */
+function placeRandom(rig: Rig, r: Random, g: Generator, count: number, instructions: number): number[] {
+  return Array.from({ length: count }, (_, i) => {
+    const here = CODE + i * BLOCK_BYTES;
+    const targets = Array.from({ length: 1 + r.next(3) }, () => (r.next(count) - i) * BLOCK_BYTES);
+    if (i + 1 < count) targets[0] = BLOCK_BYTES;
+    g.block(targets, 0x8000 - here, instructions);
+    return rig.place(here, g.b, BLOCK_BYTES);
+  });
+}
+
 test('random regions agree with the interpreter', () => {
   const rig = new Rig();
   let inTheMiddle = 0;
@@ -324,15 +335,7 @@ test('random regions agree with the interpreter', () => {
     rig.reset();
     const count = 1 + r.next(seed % 3 === 0 ? 24 : 6);
     const g = new Generator(r);
-    const blocks: number[] = [];
-    const instructions = 1 + r.next(10);
-    for (let i = 0; i < count; i++) {
-      const here = CODE + i * BLOCK_BYTES;
-      const targets = Array.from({ length: 1 + r.next(3) }, () => (r.next(count) - i) * BLOCK_BYTES);
-      if (i + 1 < count) targets[0] = BLOCK_BYTES;
-      g.block(targets, 0x8000 - here, instructions);
-      blocks.push(rig.place(here, g.b, BLOCK_BYTES));
-    }
+    const blocks = placeRandom(rig, r, g, count, 1 + r.next(10));
     randomState(rig, r);
     rig.view.setBigUint64(CPU + COUNTER * 8, BigInt(20 + r.next(200)), true);
     rig.pc = CODE;
@@ -359,15 +362,7 @@ test('random regions with x87 instructions agree with the interpreter', () => {
     rig.reset();
     const count = 1 + r.next(6);
     const g = new Generator(r, true);
-    const blocks: number[] = [];
-    const instructions = 1 + r.next(6);
-    for (let i = 0; i < count; i++) {
-      const here = CODE + i * BLOCK_BYTES;
-      const targets = Array.from({ length: 1 + r.next(3) }, () => (r.next(count) - i) * BLOCK_BYTES);
-      if (i + 1 < count) targets[0] = BLOCK_BYTES;
-      g.block(targets, 0x8000 - here, instructions);
-      blocks.push(rig.place(here, g.b, BLOCK_BYTES));
-    }
+    const blocks = placeRandom(rig, r, g, count, 1 + r.next(6));
     randomState(rig, r);
     randomX87(rig, r);
     rig.view.setBigUint64(CPU + COUNTER * 8, BigInt(1 + r.next(60)), true);
