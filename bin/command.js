@@ -25,6 +25,7 @@ function compile(name) {
   const flags = require(join(folder, 'engine-flags.cjs'));
   flags.tuneEngine();
   flags.growYoungHeap();
+  if (name === 'img') flags.compileLate();
   const cachedData = existsSync(code) ? readFileSync(code) : undefined;
   return new Script(`(function (exports, require, module) {${readFileSync(file, 'latin1')}\n})`, {
     filename: file,

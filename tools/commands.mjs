@@ -70,6 +70,8 @@ export async function bundleCommands() {
     ['img', ['convert', '-O', 'qcow2', at('raw'), at('qcow2')]],
     ['img', ['convert', '-O', 'raw', at('qcow2'), at('raw')]],
     ['img', ['info', at('qcow2')]],
+    ['img', ['bench', '-c', '100', '-f', 'qcow2', at('qcow2')]],
+    ['img', ['bench', '-w', '-c', '100', '-t', 'unsafe', '-f', 'qcow2', at('qcow2')]],
     ['nbd', ['--help']],
   ]) {
     const done = spawnSync(process.execPath, [join(root, `bin/tinamou-${command}.js`), ...args], {

@@ -281,11 +281,7 @@ export class Image {
     const overlaps = (at: number, bytes: number): boolean => offset < at + bytes && at < offset + length;
     const h = this.header;
     if (overlaps(h.l1Offset, this.l1.length) || overlaps(h.snapshotsOffset, h.snapshotCount > 0 ? 1 : 0)) return true;
-    const start = offset - (offset % this.clusterSize);
-    for (let at = start; at < offset + length; at += this.clusterSize) {
-      if (this.l2.has(at) || this.refcounts.owns(at)) return true;
-    }
-    return false;
+    return this.l2.overlaps(offset, length) || this.refcounts.owns(offset, length);
   }
 
   /** Writes a table of entries of 64 bits to new clusters; gives their offset. Everything on disk when it returns. */

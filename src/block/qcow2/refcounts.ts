@@ -115,11 +115,10 @@ export class Refcounts {
     return this.#pending.length > 0;
   }
 
-  /** Whether a host offset is in the refcount table or in a block that is cached. */
-  owns(offset: number): boolean {
+  /** Whether host bytes are in the refcount table or in a block that is cached. */
+  owns(offset: number, length: number): boolean {
     const start = this.#header.refcountTableOffset;
-    if (offset >= start && offset < start + this.#table.length * 8) return true;
-    return this.cache.has(offset);
+    return (offset < start + this.#table.length * 8 && start < offset + length) || this.cache.overlaps(offset, length);
   }
 
   /** The count of a cluster whose block is in memory, or that has none; else undefined. */
@@ -177,10 +176,13 @@ export class Refcounts {
     while (n < clusters) {
       const block = await this.#block(start + n);
       if (!block) break;
-      const index = (start + n) % this.#perBlock;
-      if (readRefcount(block.bytes, this.#order, index) !== 0) break;
-      this.#put(block, index, 1);
-      n++;
+      const first = (start + n) % this.#perBlock;
+      const last = Math.min(this.#perBlock, first + clusters - n);
+      const used = this.#firstUsed(block, first, last);
+      for (let i = first; i < used; i++) writeRefcount(block.bytes, this.#order, i, 1);
+      if (used > first) this.#changed(block, first, used);
+      n += used - first;
+      if (used < last) break;
     }
     if (start === this.#hint || !exact || clusters === 1) this.#hint = Math.max(this.#hint, start + n);
     return { offset: start * this.#clusterSize, clusters: n };
@@ -267,33 +269,41 @@ export class Refcounts {
 
   #put(block: Table, index: number, count: number): void {
     writeRefcount(block.bytes, this.#order, index, count);
-    const at = (index * (1 << this.#order)) / 8;
-    this.cache.change(block, Math.floor(at), Math.ceil(at + (1 << this.#order) / 8));
+    this.#changed(block, index, index + 1);
+  }
+
+  #changed(block: Table, from: number, to: number): void {
+    const bits = 1 << this.#order;
+    this.cache.change(block, Math.floor((from * bits) / 8), Math.ceil((to * bits) / 8));
+  }
+
+  /** The first count from `from` on that is not 0, or `to`. */
+  #firstUsed(block: Table, from: number, to: number): number {
+    while (from < to && readRefcount(block.bytes, this.#order, from) === 0) from++;
+    return from;
   }
 
   /** The first of free clusters that have blocks: at least one, or `clusters` with `exact`. */
   async #find(clusters: number, exact: boolean): Promise<number> {
     let run = 0;
-    for (let c = this.#hint; ; c++) {
+    for (let c = this.#hint; ; ) {
       if (c * this.#clusterSize >= MAX_OFFSET) throw new BlockError('EFBIG', 'the image is full');
-      const block = await this.#blockNow(c);
+      const block = await this.#block(c);
       if (!block) {
-        if (run > 0 && !exact) return c - run;
-        c = (await this.#makeBlocks(c, clusters)) - 1;
+        c = await this.#makeBlocks(c, clusters);
         run = 0;
         continue;
       }
-      if (readRefcount(block.bytes, this.#order, c % this.#perBlock) === 0) run++;
-      else run = 0;
-      if (run === clusters || (run > 0 && !exact && (c + 1) % this.#perBlock === 0)) return c - run + 1;
+      const start = c - (c % this.#perBlock);
+      for (const end = start + this.#perBlock; c < end; c++) {
+        const used = this.#firstUsed(block, c - start, Math.min(this.#perBlock, c - start + clusters - run));
+        run += start + used - c;
+        c = start + used;
+        if (run === clusters || (run > 0 && !exact && c === end)) return c - run;
+        if (c === end) break;
+        run = 0;
+      }
     }
-  }
-
-  #blockNow(cluster: number): Table | undefined | Promise<Table | undefined> {
-    const index = Math.floor(cluster / this.#perBlock);
-    const offset = index < this.#table.length ? this.#table[index]! : 0;
-    if (offset === 0) return undefined;
-    return this.cache.peek(offset) ?? this.#block(cluster);
   }
 
   /**

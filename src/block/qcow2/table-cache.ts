@@ -58,8 +58,16 @@ export class TableCache {
     return this.#dirty.size > this.#most / 2;
   }
 
-  has(offset: number): boolean {
-    return this.#tables.has(offset);
+  /** Whether some of the bytes are in a table that is here. */
+  overlaps(offset: number, length: number): boolean {
+    const size = this.#tableBytes;
+    const end = offset + length;
+    if (this.#tables.size * size < length) {
+      for (const at of this.#tables.keys()) if (at < end && offset < at + size) return true;
+      return false;
+    }
+    for (let at = offset - (offset % size); at < end; at += size) if (this.#tables.has(at)) return true;
+    return false;
   }
 
   /** The table, when it is here. */

@@ -5,29 +5,19 @@ import { UserError } from '../../base/errors.js';
 import type { CharBackend, CharFrontend } from '../../char/backend.js';
 import { InputQueue } from '../../char/input-queue.js';
 import { hostReason } from './host-error.js';
+import { loadKoffi } from './koffi.js';
 
 /** open(2): read and write, not as controlling terminal. */
 const O_RDWR_NOCTTY = fs.constants.O_RDWR | fs.constants.O_NOCTTY;
 
-interface Koffi {
-  load(library: null): { func(prototype: string): (...args: readonly number[]) => unknown };
-}
-
-async function loadKoffi(): Promise<Koffi> {
-  // A name that is not a literal: type checking must not need an optional package.
-  const name = 'koffi';
-  try {
-    return ((await import(name)) as { default: Koffi }).default;
-  } catch {
+/** `link`: where to put a symbolic link to the terminal. */
+export async function openPty(link?: string): Promise<CharBackend> {
+  const libc = loadKoffi()?.load(null);
+  if (!libc) {
     throw new UserError(
       'a pty needs the optional package koffi: run npm install without --omit=optional, or use a unix socket',
     );
   }
-}
-
-/** `link`: where to put a symbolic link to the terminal. */
-export async function openPty(link?: string): Promise<CharBackend> {
-  const libc = (await loadKoffi()).load(null);
   const fd = Number(libc.func('int posix_openpt(int)')(O_RDWR_NOCTTY));
   if (fd < 0) throw new UserError('cannot open a pseudo-terminal: all are in use, or /dev/pts is not mounted');
   libc.func('int grantpt(int)')(fd);

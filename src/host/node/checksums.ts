@@ -1,7 +1,7 @@
 /** CRC-32 by Node.js; of much at a time in the host's other threads, through koffi and what Node.js itself is linked with. */
-import { createRequire } from 'node:module';
 import zlib from 'node:zlib';
 import type { Checksums } from '../../machine/saved/layout.js';
+import { loadKoffi } from './koffi.js';
 
 /** Below that the way to another thread takes longer. */
 const LEAST_BESIDE = 128 << 10;
@@ -15,8 +15,8 @@ let loaded: Crc32 | null | undefined;
 /** Null without koffi, or where Node.js has a zlib of another name. */
 function besideCrc32(): Crc32 | null {
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-    return koffi.load(null).func('uint32_t Cr_z_crc32_z(uint32_t seed, const void *bytes, size_t length)') as Crc32;
+    const node = loadKoffi()?.load(null);
+    return (node?.func('uint32_t Cr_z_crc32_z(uint32_t seed, const void *bytes, size_t length)') as Crc32) ?? null;
   } catch {
     return null;
   }

@@ -1,7 +1,7 @@
 // hot path
 /** System calls on files that Node.js lacks, through koffi; all of it is optional and Linux only. */
-import { createRequire } from 'node:module';
 import { constants } from 'node:os';
+import { loadKoffi } from './koffi.js';
 
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
@@ -59,8 +59,9 @@ export function fileCalls(): FileCalls | null {
 
 function load(): FileCalls | null {
   if (process.platform !== 'linux') return null;
+  const koffi = loadKoffi();
+  if (!koffi) return null;
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
     const libc = koffi.load('libc.so.6');
     const fcntl = libc.func('int fcntl(int, int, ...)') as (
       fd: number,

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { adviseHugePages } from './huge-pages.js';
+import { loadKoffi } from './koffi.js';
 
 const MIB = 2 ** 20;
 
@@ -15,22 +15,13 @@ function setting(): string {
   }
 }
 
-function hasKoffi(): boolean {
-  try {
-    createRequire(import.meta.url).resolve('koffi');
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 const hugeKib = (): number =>
   readFileSync('/proc/self/smaps', 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('AnonHugePages:'))
     .reduce((sum, line) => sum + Number(/\d+/.exec(line)?.[0]), 0);
 
-const skip = !hasKoffi()
+const skip = !loadKoffi()
   ? 'koffi is not installed'
   : setting().includes('[never]') && 'this kernel gives no huge pages';
 

@@ -1,5 +1,5 @@
 /** Huge pages for a machine's memory, where the host gives them only to who asks (madvise(2), as QEMU does for guest RAM). */
-import { createRequire } from 'node:module';
+import { loadKoffi } from './koffi.js';
 
 const MADV_HUGEPAGE = 14;
 /** What a 32-bit WebAssembly.Memory can grow to: V8 reserves all of it at once. */
@@ -11,8 +11,9 @@ const RESERVED = 2 ** 32;
  */
 export function adviseHugePages(memory: WebAssembly.Memory): void {
   if (process.platform !== 'linux' || process.arch === 'ia32' || process.arch === 'arm') return;
+  const koffi = loadKoffi();
+  if (!koffi) return;
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
     const madvise = koffi.load(null).func('int madvise(intptr_t address, intptr_t length, int advice)');
     madvise(koffi.address(new Uint8Array(memory.buffer)), RESERVED, MADV_HUGEPAGE);
   } catch {

@@ -1,12 +1,10 @@
 /** The system calls behind `HostCalls`, through koffi, which is loaded on the first use. */
 import { close as closeInBackground } from 'node:fs';
-import { createRequire } from 'node:module';
 import { constants as osConstants } from 'node:os';
 import { KvmError } from '../../../accel/kvm/error.js';
 import type { HostCalls, Mapping } from '../../../accel/kvm/host-calls.js';
 import { UserError } from '../../../base/errors.js';
-
-type Koffi = typeof import('koffi');
+import { loadKoffi } from '../koffi.js';
 
 const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
@@ -30,12 +28,8 @@ export function linuxCalls(): HostCalls {
 
 function load(): HostCalls {
   if (process.platform !== 'linux') throw new UserError('KVM is a part of Linux: use -accel tcg here');
-  let koffi: Koffi;
-  try {
-    koffi = createRequire(import.meta.url)('koffi') as Koffi;
-  } catch {
-    throw new UserError("could not load the package koffi, which KVM needs: run 'npm ci', or use -accel tcg");
-  }
+  const koffi = loadKoffi();
+  if (!koffi) throw new UserError("could not load the package koffi, which KVM needs: run 'npm ci', or use -accel tcg");
   const libc = koffi.load('libc.so.6');
   const open: (path: string, flags: number) => number = libc.func('int open(const char *, int)');
   const close: (fd: number) => number = libc.func('int close(int)');
