@@ -145,7 +145,7 @@ export interface SnapshotFacts {
   /** Seconds since 1970. */
   readonly time: number;
   readonly vmClockNs?: number;
-  /** Of the machine's state that `writeState` wrote: it belongs to this snapshot from then on. */
+  /** Of the machine's state that `beginState` wrote: it belongs to this snapshot from then on. */
   readonly vmStateBytes?: number;
   /** Instructions executed; null: nobody counts them. */
   readonly icount?: number | null;
@@ -157,13 +157,16 @@ export interface SnapshotState {
 }
 
 /** Internal snapshots of a format. */
+/** Writes parts of a machine's state, several at a time; the bytes stay as they are until it is done. */
+export type StateWriter = (position: number, views: readonly Uint8Array[]) => Completion;
+
 export interface SnapshotSupport {
   list(): Promise<readonly SnapshotInfo[]>;
   create(facts: SnapshotFacts): Promise<void>;
   apply(idOrName: string): Promise<void>;
   delete(idOrName: string): Promise<void>;
-  /** Writes a part of a machine's state, for the snapshot that is created next. */
-  writeState(position: number, bytes: Uint8Array): Promise<void>;
+  /** Makes room for a machine's state of so many bytes, for the snapshot that is created next. */
+  beginState(bytes: number): Promise<StateWriter>;
   /** The machine's state that belongs to a snapshot. */
   openState(idOrName: string): Promise<SnapshotState>;
   /** A read-only node of a snapshot's disk; closing it closes nothing else. */

@@ -76,6 +76,8 @@ export interface BlockNode {
   read(offset: number, into: Uint8Array): Completion;
   /** `from` must not change until the operation is done. Beyond the end, a protocol node grows where it can. */
   write(offset: number, from: Uint8Array): Completion;
+  /** The same of bytes that lie in several places; `writeViews` is for nodes without it. */
+  writeViews?(offset: number, from: readonly Uint8Array[]): Completion;
   /** Makes what was written so far survive a crash of the host. */
   flush(): Completion;
   /** The bytes are not needed any more: a hint. What they read as afterwards is anybody's guess. */
@@ -90,6 +92,18 @@ export interface BlockNode {
   allocatedBytes?(): number | undefined;
   /** Writes back what is cached; closes this node and those below. */
   close(): Completion;
+}
+
+/** Writes bytes that lie in several places. */
+export function writeViews(node: BlockNode, offset: number, from: readonly Uint8Array[]): Completion {
+  if (node.writeViews) return node.writeViews(offset, from);
+  const pending: Promise<void>[] = [];
+  for (const view of from) {
+    const part = node.write(offset, view);
+    if (part) pending.push(part);
+    offset += view.length;
+  }
+  return settled(pending);
 }
 
 /** As many zeroes as are written at a time. */

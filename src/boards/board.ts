@@ -13,6 +13,7 @@ import type { PlatformDescription } from '../firmware/platform.js';
 import type { LifecycleOptions } from '../machine/lifecycle.js';
 import type { Machine } from '../machine/machine.js';
 import type { MachineClocks } from '../machine/machine-clocks.js';
+import type { MadeBlock } from '../memory/memory.js';
 
 /** A device that the user asked for with `-device`. */
 export interface DeviceRequest {
@@ -116,6 +117,8 @@ export interface BoardHost extends DeviceResources {
   random(): number;
   /** Something happened that a sleeping machine thread must see. */
   wake(): void;
+  /** RAM or ROM of the machine is there; the rest of the machine is not yet. */
+  readonly ramMade?: (block: MadeBlock) => void;
 }
 
 /** What monitors show of the interrupt controllers and buses. */

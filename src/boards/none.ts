@@ -13,8 +13,8 @@ export const none: BoardType = {
   create: createNone,
 };
 
-function createNone(options: MachineOptions, { accelerator, clocks, random, wake }: BoardHost): BuiltBoard {
-  const memory = new Memory(accelerator);
+function createNone(options: MachineOptions, { accelerator, clocks, random, wake, ramMade }: BoardHost): BuiltBoard {
+  const memory = new Memory(accelerator, ramMade);
   const systemRoot = memory.container('system');
   if (options.ramBytes > 0) systemRoot.add(memory.ram('ram', options.ramBytes), 0);
   const system = memory.addressSpace('memory', systemRoot);

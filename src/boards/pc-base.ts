@@ -112,7 +112,7 @@ export function node(type: string, device: Device, more: Partial<DeviceNode> = {
 export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: BoardHost): PcBase {
   const { accelerator, clocks } = host;
   if (options.ramBytes < SMALLEST_RAM) throw new UserError(`a PC needs at least 1 MiB of RAM: raise -m`);
-  const memory = new Memory(accelerator);
+  const memory = new Memory(accelerator, host.ramMade);
   // Until the machine is whole (`finish`): a view of each state in between costs more than all devices.
   memory.begin();
   const systemRoot = memory.container('system');

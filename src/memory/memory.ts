@@ -19,22 +19,29 @@ const PAGE = 4096;
 /** Guest physical address spaces end here: 52 bits, the most that x86-64 has. */
 export const PHYSICAL_BYTES = 2 ** 52;
 
+/** RAM or ROM of a machine. */
+export interface MadeBlock {
+  readonly name: string;
+  readonly host: number;
+  readonly bytes: Uint8Array;
+  /** Filled by whoever made the machine; others are zero until a guest or a device writes to them. */
+  readonly filled: boolean;
+}
+
 export class Memory {
   /** I/O regions by number; 0 stands for nothing. */
   readonly ioRegions: (MemoryRegion | undefined)[] = [undefined];
   /** All RAM and ROM, in the order in which it was made: what a machine's state has besides its devices'. */
-  readonly ramBlocks: {
-    readonly name: string;
-    readonly host: number;
-    readonly bytes: Uint8Array;
-    /** Filled by whoever made the machine; others are zero until a guest or a device writes to them. */
-    readonly filled: boolean;
-  }[] = [];
+  readonly ramBlocks: MadeBlock[] = [];
   readonly #spaces: AddressSpace[] = [];
   #depth = 0;
   #dirty = false;
 
-  constructor(readonly source: RamSource) {}
+  /** `made`: told of each block. */
+  constructor(
+    readonly source: RamSource,
+    private readonly made: (block: MadeBlock) => void = () => {},
+  ) {}
 
   /** Pure container: only what is put in answers. */
   container(name: string, size = PHYSICAL_BYTES): MemoryRegion {
@@ -114,7 +121,9 @@ export class Memory {
     if (size % PAGE !== 0) throw new Bug(`RAM of ${size} bytes is not whole pages`);
     const host = this.source.allocateRam(size, PAGE);
     const bytes = new Uint8Array(this.source.memory.buffer, host, size);
-    this.ramBlocks.push({ name, host, bytes, filled });
+    const block = { name, host, bytes, filled };
+    this.ramBlocks.push(block);
+    this.made(block);
     return { host, bytes };
   }
 

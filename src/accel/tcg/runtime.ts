@@ -14,6 +14,8 @@ export interface Runtime {
   clearJumpCaches(machine: number): void;
   /** The first page from `page` to `end` that is used (1) or all zero (0); `end` when there is none. Linear addresses. */
   findPage(page: number, end: number, used: number): number;
+  /** The checksum of the pages from `page` to `end`, going on from `sum`. */
+  checksumPages(page: number, end: number, sum: number): number;
   flatViewChanged(): void;
   tlbFlush(cpu: number): void;
   watchWrites(machine: number, first: number, last: number): void;

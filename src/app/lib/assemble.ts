@@ -31,6 +31,7 @@ import { chooseAccelerator } from './kvm.js';
 import { applyLogItems } from './logging.js';
 import { NbdExports } from './nbd-exports.js';
 import { Saving } from './saving.js';
+import { StateAhead } from './state-ahead.js';
 
 export interface Assembled extends Composed {
   readonly wishes: Wishes;
@@ -39,6 +40,8 @@ export interface Assembled extends Composed {
   readonly drives: readonly Drive[];
   readonly images: Images;
   readonly saving: Saving;
+  /** A saved machine in a file that this one is to become. */
+  readonly stateAhead?: StateAhead;
   readonly nbd: NbdExports;
   /** Writes back what images have cached, and closes them, for the end; gives what went wrong. */
   closeDrives(): Promise<string[]>;
@@ -93,6 +96,8 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     { icount: w.icount !== undefined, irqchip: w.irqchip, smm: w.smm === 'on' },
     options.note ?? (() => {}),
   );
+  const stateAhead = StateAhead.of(w.incoming);
+  if (stateAhead) store.add(stateAhead);
   const cpu = within(w.cpu === undefined ? '' : `-cpu ${w.cpu}`, () => parseCpu(cpuText(w), host));
   const kernel = kernelOptions(w, cpu);
   const firmware = kernel ? undefined : firmwareImage(w);
@@ -172,6 +177,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
       return request ? within(request.origin, () => openFolder(request)) : noFolders.folder(id);
     },
     firmwareImage: (name) => findDataFile(name, w.dataFolders),
+    ramMade: (block, { runtime }) => stateAhead?.ramMade(block, runtime),
     created: (made) => applyLogItems(made, w.logItems),
     cpu,
     topology: w.topology,
@@ -203,6 +209,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     },
     images,
     monitorPorts,
+    ...(stateAhead && { stateAhead }),
     roms: firmware
       ? [{ address: 2 ** 32 - firmware.length, size: firmware.length, name: w.bios ?? defaultFirmware(w)! }]
       : [],

@@ -23,6 +23,7 @@ import { monotonicNs, NODE_TIME } from '../../host/node/time-source.js';
 import { type HostFolder, noFolders } from '../../machine/host-folder.js';
 import type { Shutdown } from '../../machine/lifecycle.js';
 import { MachineClocks } from '../../machine/machine-clocks.js';
+import type { MadeBlock } from '../../memory/memory.js';
 import type { AcceleratorName } from '../options/wishes.js';
 import { applyBootState } from './apply-boot-state.js';
 import { kvmAccelerator } from './kvm.js';
@@ -58,6 +59,8 @@ export interface Composition {
   readonly irqchip?: IrqchipMode;
   /** Whether the chipset may use system management mode, where the accelerator has it; yes when nothing is said. */
   readonly smm?: boolean;
+  /** RAM or ROM is there; the devices are not yet. */
+  ramMade?(block: MadeBlock, accelerator: TcgAccelerator): void;
   /** The processors are there; nothing has been reset yet. */
   created?(made: Logged): void;
   /** Tells the user what an accelerator has to say. */
@@ -131,6 +134,7 @@ export function compose(c: Composition): Composed {
     enter: (state) => applyBootState(registers[0]!, state),
     random: () => getRandomValues(entropy)[0]!,
     wake: () => events.wake(),
+    ramMade: (block) => c.ramMade?.(block, accelerator),
   });
   const { lifecycle } = built.machine;
   let ended: Shutdown | undefined;

@@ -2,11 +2,17 @@
 import { UserError } from '../../base/errors.js';
 import type { SnapshotInfo } from '../../block/format.js';
 import type { MigrationReport, SavingControl } from '../../control/hmp/saving.js';
-import { type OpenSink, openStateSink, openStateSource, type PendingSource } from '../../host/node/state-streams.js';
+import {
+  type OpenSink,
+  type OpenSource,
+  openStateSink,
+  openStateSource,
+  type PendingSource,
+} from '../../host/node/state-streams.js';
 import type { RunState } from '../../machine/lifecycle.js';
 import type { SavedParts } from './assemble.js';
 import { named, type SnapshotImage, SnapshotSink, SnapshotSource, snapshotImages } from './snapshots.js';
-import { installMachine, receiveMachine, sendMachine, settleDrives } from './state-transfer.js';
+import { installMachine, receiveDescription, receiveMachine, sendMachine, settleDrives } from './state-transfer.js';
 
 class Cancelled extends UserError {}
 
@@ -49,7 +55,6 @@ export class Saving implements SavingControl {
       await deleteFrom(images, tag);
       const sink = new SnapshotSink(images[0]!.snapshots);
       const { total } = await sendMachine(this.m, before, sink);
-      await sink.finish();
       const facts = {
         name: tag,
         time: Date.now() / 1000,
@@ -82,7 +87,7 @@ export class Saving implements SavingControl {
     await this.#held('restore-vm', async (before) => {
       const { machine, drives } = this.m;
       const source = new SnapshotSource(await first!.snapshots.openState(tag), vmStateBytes);
-      const received = await receiveMachine(this.m, source);
+      const received = receiveMachine(this.m, await receiveDescription(source));
       const fresh = before === 'prelaunch';
       // From here on there is no way back.
       try {
@@ -185,18 +190,20 @@ export class Saving implements SavingControl {
   async receive(uri: string): Promise<void> {
     const { lifecycle } = this.m.machine;
     if (this.#pending || this.#arrived) throw new UserError('The incoming migration has already been started');
-    let source: Awaited<PendingSource['opened']> | undefined;
+    const ahead = this.m.stateAhead?.take(uri);
+    let source: OpenSource | undefined;
     try {
-      this.#pending = openStateSource(uri);
+      this.#pending = ahead?.pending ?? openStateSource(uri);
       source = await this.#pending.opened;
-      const received = await receiveMachine(this.m, source);
+      const received = receiveMachine(this.m, await (ahead?.description ?? receiveDescription(source)));
       this.#arrived = true;
-      await installMachine(this.m, received, source, true);
+      await installMachine(this.m, received, source, true, ahead?.filled);
       // Only now does the other machine surely not need them any more.
       await this.m.images.takeBack();
       lifecycle.release(received.run === 'running' && this.m.wishes.paused ? 'paused' : received.run);
     } finally {
       this.#pending = undefined;
+      await ahead?.settled();
       source?.close();
     }
   }

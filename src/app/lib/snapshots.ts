@@ -2,7 +2,7 @@
 import { UserError } from '../../base/errors.js';
 import type { Drive } from '../../block/drive.js';
 import { FilterNode } from '../../block/filters/filter.js';
-import type { FormatNode, SnapshotInfo, SnapshotState, SnapshotSupport } from '../../block/format.js';
+import type { FormatNode, SnapshotInfo, SnapshotState, SnapshotSupport, StateWriter } from '../../block/format.js';
 import type { BlockNode } from '../../block/node.js';
 import type { StateSink, StateSource } from '../../machine/saved/layout.js';
 
@@ -35,50 +35,21 @@ export function snapshotImages(drives: readonly Drive[]): SnapshotImage[] {
 export const named = (list: readonly SnapshotInfo[], tag: string): SnapshotInfo | undefined =>
   list.find((s) => s.name === tag);
 
-/** Pieces in which the state goes into an image: whole clusters of it. */
-const PIECE = 2 << 20;
-
 /** The machine's state on its way into an image. */
 export class SnapshotSink implements StateSink {
-  #piece: Uint8Array = new Uint8Array(PIECE);
-  /** Pieces that have been written, to be used again. */
-  readonly #spare: Uint8Array[] = [];
-  #filled = 0;
+  #write: StateWriter | undefined;
   #position = 0;
-  #last: Promise<void> = Promise.resolve();
 
   constructor(private readonly snapshots: SnapshotSupport) {}
 
+  async expect(bytes: number): Promise<void> {
+    this.#write = await this.snapshots.beginState(bytes);
+  }
+
   async write(views: readonly Uint8Array[]): Promise<void> {
-    for (const view of views) {
-      for (let at = 0; at < view.length; ) {
-        const n = Math.min(PIECE - this.#filled, view.length - at);
-        this.#piece.set(view.subarray(at, at + n), this.#filled);
-        this.#filled += n;
-        at += n;
-        if (this.#filled === PIECE) this.#send();
-      }
-    }
-    return this.#last;
-  }
-
-  async finish(): Promise<void> {
-    if (this.#filled > 0) this.#send();
-    await this.#last;
-  }
-
-  #send(): void {
-    const whole = this.#piece;
-    const piece = whole.subarray(0, this.#filled);
     const position = this.#position;
-    this.#position += piece.length;
-    this.#piece = this.#spare.pop() ?? new Uint8Array(PIECE);
-    this.#filled = 0;
-    this.#last = this.#last.then(async () => {
-      await this.snapshots.writeState(position, piece);
-      this.#spare.push(whole);
-    });
-    this.#last.catch(() => {});
+    this.#position += views.reduce((sum, v) => sum + v.length, 0);
+    await this.#write!(position, views);
   }
 }
 

@@ -1,9 +1,11 @@
 /** A machine that stands still to a stream of bytes, and back. */
+import { crc32 } from 'node:zlib';
+import type { Runtime } from '../../accel/tcg/runtime.js';
 import { UserError } from '../../base/errors.js';
-import { CHECKSUMS } from '../../host/node/checksums.js';
 import type { RunState } from '../../machine/lifecycle.js';
 import {
   type Description,
+  type Filled,
   type Progress,
   readDescription,
   readRam,
@@ -13,6 +15,7 @@ import {
 } from '../../machine/saved/layout.js';
 import { PAGE, type RamBlock } from '../../machine/saved/ram-pages.js';
 import { asFields, type DeviceState, type StateValue } from '../../machine/state.js';
+import type { MadeBlock } from '../../memory/memory.js';
 import type { SavedParts } from './assemble.js';
 import { asMachineFacts, difference, differentMemory, machineFacts } from './machine-facts.js';
 import { loadParts, type ProcessorAndDeviceState, saveParts } from './machine-state.js';
@@ -33,15 +36,15 @@ export async function settleDrives({ drives }: SavedParts): Promise<void> {
   for (const { node } of drives) if (node && !node.readOnly) await node.flush();
 }
 
-/** Memory, searched for pages in use by the runtime, which is there anyway and fast. */
-function ramBlocks({ machine, accelerator: { runtime } }: SavedParts): (RamBlock & { readonly filled: boolean })[] {
-  return machine.memory.ramBlocks.map(({ name, bytes, host, filled }) => ({
+/** Memory, looked through by the runtime, which is there anyway and fast. */
+export function ramBlock({ name, bytes, host }: MadeBlock, runtime: Runtime): RamBlock {
+  return {
     name,
     bytes,
-    filled,
     findPage: (from, end, used) =>
       ((runtime.findPage(host + from * PAGE, host + end * PAGE, Number(used)) >>> 0) - host) / PAGE,
-  }));
+    checksum: (from, end, sum) => runtime.checksumPages(host + from * PAGE, host + end * PAGE, sum),
+  };
 }
 
 /** `run`: what the machine did before it was made to stand still. Gives the bytes that were written. */
@@ -58,7 +61,8 @@ export function sendMachine(
     caches: Object.fromEntries(drives.map((drive) => [drive.id, drive.writeCache])),
     state: saveParts(m),
   };
-  return writeState(sink, value as unknown as StateValue, ramBlocks(m), CHECKSUMS, progress);
+  const blocks = m.machine.memory.ramBlocks.map((block) => ramBlock(block, m.accelerator.runtime));
+  return writeState(sink, value as unknown as StateValue, blocks, crc32, progress);
 }
 
 /** A saved machine of which all but RAM was read, and which this machine can go on with. */
@@ -69,9 +73,10 @@ export interface ReceivedMachine {
   readonly description: Description;
 }
 
+export const receiveDescription = (source: StateSource): Promise<Description> => readDescription(source, crc32);
+
 /** Changes nothing yet. Throws UserError for what is broken, or does not fit the machine. */
-export async function receiveMachine(m: SavedParts, source: StateSource): Promise<ReceivedMachine> {
-  const description = await readDescription(source, CHECKSUMS);
+export function receiveMachine(m: SavedParts, description: Description): ReceivedMachine {
   const { facts, run, caches, state } = asFields(description.machine, 'the machine');
   const own = m.machine.memory.ramBlocks.map(({ name, bytes }) => ({ name, bytes: bytes.length }));
   const differs = difference(asMachineFacts(facts), machineFacts(m)) ?? differentMemory(description.ram, own);
@@ -99,16 +104,23 @@ function asState(value: StateValue | undefined): ProcessorAndDeviceState {
   };
 }
 
-/** `fresh`: the machine has not run. Throws UserError; the machine is of no use then before a reset. */
+/**
+ * `fresh`: the machine has not run. `ahead`: blocks of memory that are being filled already. Throws UserError; the machine is of
+ * no use then before a reset.
+ */
 export async function installMachine(
   m: SavedParts,
   { state, caches, description }: ReceivedMachine,
   source: StateSource,
   fresh: boolean,
+  ahead: readonly Filled[] = [],
 ): Promise<void> {
   const { machine, accelerator, drives } = m;
-  const blocks = ramBlocks(m).map((block) => ({ ...block, untouched: fresh && !block.filled }));
-  await readRam(source, description, blocks, CHECKSUMS);
+  const blocks = machine.memory.ramBlocks.map((block) => ({
+    ...ramBlock(block, accelerator.runtime),
+    untouched: fresh && !block.filled,
+  }));
+  await readRam(source, description, blocks, crc32, ahead);
   for (const { host, bytes } of machine.memory.ramBlocks) accelerator.notifyWrite(host, bytes.length);
   loadParts(m, state);
   for (const drive of drives) {

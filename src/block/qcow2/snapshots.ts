@@ -11,6 +11,7 @@ import { l1EntriesFor, MAX_L1_BYTES, MAX_SNAPSHOTS } from './header.js';
 import { Image } from './image.js';
 import type { Qcow2Node } from './node.js';
 import { maxRefcount } from './refcounts.js';
+import { beginVmState, readVmState, vmStateOffset } from './vm-state.js';
 
 export interface Snapshot {
   readonly id: string;
@@ -243,7 +244,7 @@ export function snapshotSupport(node: Qcow2Node, open: (image: Image) => Qcow2No
     create: (facts) => createSnapshot(node, facts),
     apply: (idOrName) => applySnapshot(node, idOrName),
     delete: (idOrName) => deleteSnapshot(node, idOrName),
-    writeState: (position, bytes) => writeVmState(node, position, bytes),
+    beginState: (bytes) => beginVmState(node, bytes),
     openState: async (idOrName) => {
       const view = open(await openSnapshot(node.image, idOrName));
       return { read: (position, into) => readVmState(view, position, into) };
@@ -255,25 +256,6 @@ export function snapshotSupport(node: Qcow2Node, open: (image: Image) => Qcow2No
       return view;
     },
   };
-}
-
-/** Where the state of a saved machine begins: behind the last L2 table of the disk. */
-export const vmStateOffset = (image: Image): number => l1EntriesFor(image.header, image.header.size) * image.l2Span;
-
-/** Writes a part of a machine's state, to be taken into a snapshot that is created next. */
-export function writeVmState(node: Qcow2Node, position: number, bytes: Uint8Array): Promise<void> {
-  return node.alone(async () => {
-    const start = vmStateOffset(node.image) + position;
-    await node.image.growL1(start + bytes.length);
-    await node.writeAlone(start, bytes);
-  });
-}
-
-/** Reads a part of the state that belongs to the snapshot which `node` shows. */
-export function readVmState(node: Qcow2Node, position: number, into: Uint8Array): Promise<void> {
-  return node.alone(async () => {
-    await node.readAlone(vmStateOffset(node.image) + position, into);
-  });
 }
 
 async function readL1(image: Image, snapshot: Snapshot): Promise<Uint8Array> {

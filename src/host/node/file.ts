@@ -15,9 +15,11 @@ import {
 import { type FileCalls, fileCalls } from './file-calls.js';
 import { hostReason } from './host-error.js';
 import { StallGuard } from './stall-guard.js';
+import { viewsBehind } from './views.js';
 
 const readAsync = promisify(fs.read);
 const writeAsync = promisify(fs.write);
+const writevAsync = promisify(fs.writev);
 const fdatasync = promisify(fs.fdatasync);
 
 const SECTOR = 512;
@@ -162,6 +164,22 @@ export class FileNode extends BaseNode {
       return this.#guard.run(() => this.#writeNow(offset, from));
     }
     return this.#beside(() => this.#writeLong(offset, from));
+  }
+
+  writeViews(offset: number, from: readonly Uint8Array[]): Completion {
+    return this.#beside(async () => {
+      try {
+        let at = offset;
+        for (let left = from; left.length > 0; ) {
+          const { bytesWritten } = await writevAsync(this.#fd, left, at);
+          at += bytesWritten;
+          if (at > this.#length) this.#length = at;
+          left = viewsBehind(left, bytesWritten);
+        }
+      } catch (error) {
+        throw this.#failure('writing', error);
+      }
+    });
   }
 
   #writeNow(offset: number, from: Uint8Array): Completion {

@@ -7,6 +7,7 @@ import { UserError } from '../../base/errors.js';
 import type { StateSink, StateSource } from '../../machine/saved/layout.js';
 import { SocketStream } from './byte-stream.js';
 import { hostReason } from './host-error.js';
+import { bytesOf, viewsBehind } from './views.js';
 
 const readvAsync = promisify(fs.readv);
 const writevAsync = promisify(fs.writev);
@@ -77,21 +78,6 @@ export function openStateSource(uri: string): PendingSource {
   return listen(place.address);
 }
 
-const bytesOf = (views: readonly Uint8Array[]): number => views.reduce((sum, v) => sum + v.length, 0);
-
-/** What is left of the views once so many bytes of them are done. */
-function rest(views: readonly Uint8Array[], done: number): Uint8Array[] {
-  const left: Uint8Array[] = [];
-  for (const view of views) {
-    if (done >= view.length) done -= view.length;
-    else {
-      left.push(done > 0 ? view.subarray(done) : view);
-      done = 0;
-    }
-  }
-  return left;
-}
-
 class FileSink implements OpenSink {
   readonly #fd: number;
   readonly #seekable: boolean;
@@ -128,7 +114,7 @@ class FileSink implements OpenSink {
       for (let left = views; left.length > 0; ) {
         const { bytesWritten } = await writevAsync(this.#fd, left, this.#seekable ? this.#at : undefined);
         this.#at += bytesWritten;
-        left = rest(left, bytesWritten);
+        left = viewsBehind(left, bytesWritten);
       }
     } catch (error) {
       throw new UserError(`writing '${this.path}' failed: ${hostReason(error)}`);
@@ -169,7 +155,7 @@ function openFile(path: string, offset: number): OpenSource {
         const { bytesRead } = await readvAsync(fd, left, position);
         if (bytesRead === 0) throw new UserError(`the saved state is broken: '${path}' is cut off`);
         if (position !== undefined) position += bytesRead;
-        left = rest(left, bytesRead);
+        left = viewsBehind(left, bytesRead);
       }
     } catch (error) {
       if (error instanceof UserError) throw error;
@@ -187,7 +173,7 @@ function openFile(path: string, offset: number): OpenSource {
       }
       if (bytesRead === 0) throw new UserError(`the saved state is broken: '${path}' is cut off`);
       at += bytesRead;
-      left = rest(left, bytesRead);
+      left = viewsBehind(left, bytesRead);
     }
   };
   const read = (views: readonly Uint8Array[]): Promise<void> => {

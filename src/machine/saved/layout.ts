@@ -9,35 +9,46 @@
  *     24      the description: a value (value-codec.ts)
  *             zeroes up to a multiple of 4096
  *             pages of RAM: those that the description names, in its order
+ *             a checksum of each chunk of them (512 pages of a block, or what is left of it), 4 bytes each; the CRC-32 of these
+ *             zeroes up to a multiple of 4096
  *
- * The description says all but the contents of RAM: which machine, every device, every processor, which pages follow and the
- * CRC-32 of each mebibyte of them. So a reader can tell whether the machine fits before it changes anything, and pages lie in a
- * file as they lie in memory.
+ * The description says all but the contents of RAM: which machine, every device, every processor, and which pages follow. So a
+ * reader can tell whether the machine fits and all is there before it changes anything, and pages lie in a file as they lie in
+ * memory. The checksums come last so that they are found while the pages are on their way.
  */
 import { getU32, putU32 } from '../../base/bytes.js';
 import { UserError } from '../../base/errors.js';
 import type { StateValue } from '../state.js';
-import { areRuns, CHUNK_PAGES, chunks, PAGE, pagesIn, type RamBlock, usedRuns, zeroOutside } from './ram-pages.js';
+import {
+  areRuns,
+  type Chunk,
+  checksumOf,
+  chunkCount,
+  chunks,
+  PAGE,
+  pagesIn,
+  type RamBlock,
+  usedRuns,
+  viewsOf,
+  zeroOutside,
+} from './ram-pages.js';
 import { decodeValue, encodeValue } from './value-codec.js';
 
 const MAGIC = 'TNMSTATE';
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 const PROLOGUE_BYTES = 24;
 /** What a description is at most: devices with large buffers have some hundred kilobytes. */
 const MOST_DESCRIPTION = 64 << 20;
 /** Chunks that are under way at a time. */
-const WINDOW = 4;
+const WINDOW = 8;
 
 /** CRC-32 (of PNG, zlib). */
-export interface Checksums {
-  /** `seed`: that of what came before. */
-  of(bytes: Uint8Array, seed?: number): number;
-  /** The same, in another thread where that can be had; the bytes stay as they are until it settles. */
-  beside(bytes: Uint8Array): Promise<number>;
-}
+export type Crc32 = (bytes: Uint8Array) => number;
 
 /** Where a saved machine goes. Both fail with UserError. */
 export interface StateSink {
+  /** So many bytes will come. */
+  expect?(bytes: number): Promise<void>;
   /** Appends; the bytes stay as they are until it settles. May be called before the call before has settled. */
   write(views: readonly Uint8Array[]): Promise<void>;
 }
@@ -62,10 +73,14 @@ export interface RamMap {
 export interface Description {
   readonly machine: StateValue;
   readonly ram: readonly RamMap[];
-  readonly checksums: Uint32Array;
 }
 
-const padding = (description: number): number => (PAGE - ((PROLOGUE_BYTES + description) % PAGE)) % PAGE;
+const wholePages = (bytes: number): number => Math.ceil(bytes / PAGE) * PAGE;
+const padding = (description: number): number =>
+  wholePages(PROLOGUE_BYTES + description) - PROLOGUE_BYTES - description;
+/** Bytes of the checksums. */
+const trailerBytes = (ram: readonly RamMap[]): number =>
+  wholePages(4 * (1 + ram.reduce((sum, { runs }) => sum + chunkCount(runs), 0)));
 
 const broken = (what: string): UserError => new UserError(`the saved state is broken: ${what}`);
 
@@ -77,47 +92,53 @@ export async function writeState(
   sink: StateSink,
   machine: StateValue,
   blocks: readonly RamBlock[],
-  crc: Checksums,
+  crc: Crc32,
   progress: Progress = () => {},
 ): Promise<{ readonly total: number; readonly ram: number }> {
-  const used = blocks.map((block) => ({ name: block.name, bytes: block.bytes, runs: usedRuns(block) }));
-  const checksums: number[] = [];
-  const pieces = new Pieces();
-  await inWindow(chunks(used), async (views, index) => {
-    const whole = pieces.joined(views);
-    checksums[index] = await crc.beside(whole);
-    pieces.done(whole, views);
-    return views;
-  });
-  const ram = used.map(({ name, bytes, runs }): RamMap => ({ name, bytes: bytes.length, runs }));
-  const description = encodeValue({
-    machine,
-    ram: ram as unknown as StateValue,
-    checksums: Uint32Array.from(checksums),
-  });
+  const ram = blocks.map((block): RamMap => ({ name: block.name, bytes: block.bytes.length, runs: usedRuns(block) }));
+  const description = encodeValue({ machine, ram: ram as unknown as StateValue });
   const head = new Uint8Array(PROLOGUE_BYTES + description.length + padding(description.length));
   for (let i = 0; i < MAGIC.length; i++) head[i] = MAGIC.charCodeAt(i);
   putU32(head, 8, LAYOUT_VERSION);
   putU32(head, 12, description.length);
-  putU32(head, 16, crc.of(description));
-  putU32(head, 20, crc.of(head.subarray(0, 20)));
+  putU32(head, 16, crc(description));
+  putU32(head, 20, crc(head.subarray(0, 20)));
   head.set(description, PROLOGUE_BYTES);
   const pages = ramBytes(ram);
+  const total = head.length + pages + trailerBytes(ram);
+  await sink.expect?.(total);
   progress(0, pages);
   await sink.write([head]);
-  await inWindow(
-    chunks(used),
-    async (views, _index) => {
-      await sink.write(views);
-      return views;
-    },
-    (views, done) => progress(done + bytesOf(views), pages),
-  );
-  return { total: head.length + pages, ram: pages };
+  const sums: number[] = [];
+  let done = 0;
+  for (const [i, block] of blocks.entries()) {
+    await inWindow(
+      chunks(ram[i]!.runs),
+      async (chunk) => {
+        const written = sink.write(viewsOf(block, chunk));
+        sums.push(checksumOf(block, chunk));
+        await written;
+        return chunk.bytes;
+      },
+      (bytes) => {
+        done += bytes;
+        progress(done, pages);
+      },
+    );
+  }
+  await sink.write([trailer(sums, ram, crc)]);
+  return { total, ram: pages };
+}
+
+function trailer(sums: readonly number[], ram: readonly RamMap[], crc: Crc32): Uint8Array {
+  const bytes = new Uint8Array(trailerBytes(ram));
+  for (const [i, sum] of sums.entries()) putU32(bytes, 4 * i, sum);
+  putU32(bytes, 4 * sums.length, crc(bytes.subarray(0, 4 * sums.length)));
+  return bytes;
 }
 
 /** Reads everything but RAM. Throws UserError for what is no saved machine, or a broken one, or one that is too new. */
-export async function readDescription(source: StateSource, crc: Checksums): Promise<Description> {
+export async function readDescription(source: StateSource, crc: Crc32): Promise<Description> {
   const prologue = new Uint8Array(PROLOGUE_BYTES);
   await source.read([prologue]);
   if (String.fromCharCode(...prologue.subarray(0, 8)) !== MAGIC) {
@@ -129,16 +150,20 @@ export async function readDescription(source: StateSource, crc: Checksums): Prom
       `the saved state has format ${version}, newer than ${LAYOUT_VERSION}, the newest known here: use a newer Tinamou`,
     );
   }
-  if (crc.of(prologue.subarray(0, 20)) !== getU32(prologue, 20)) throw broken('checksum of its first bytes');
-  if (version !== LAYOUT_VERSION) throw broken(`format ${version}`);
+  if (crc(prologue.subarray(0, 20)) !== getU32(prologue, 20)) throw broken('checksum of its first bytes');
+  if (version < LAYOUT_VERSION) {
+    throw new UserError(
+      `the saved state has format ${version}, older than ${LAYOUT_VERSION}, the only one known here: save the machine anew`,
+    );
+  }
   const length = getU32(prologue, 12);
   if (length > MOST_DESCRIPTION) throw broken(`a description of ${length} bytes`);
   if (source.length !== undefined && length > source.length) throw broken('it is cut off');
   const description = new Uint8Array(length);
   await source.read([description, new Uint8Array(padding(length))]);
-  if (crc.of(description) !== getU32(prologue, 16)) throw broken('checksum of its description');
+  if (crc(description) !== getU32(prologue, 16)) throw broken('checksum of its description');
   const read = asDescription(decodeValue(description));
-  const total = PROLOGUE_BYTES + length + padding(length) + ramBytes(read.ram);
+  const total = PROLOGUE_BYTES + length + padding(length) + ramBytes(read.ram) + trailerBytes(read.ram);
   if (source.length !== undefined && source.length < total) {
     throw broken(`it is cut off: it has ${source.length} of ${total} bytes`);
   }
@@ -146,9 +171,8 @@ export async function readDescription(source: StateSource, crc: Checksums): Prom
 }
 
 function asDescription(value: StateValue): Description {
-  const { machine, ram, checksums } = value as unknown as Partial<Description>;
-  if (machine === undefined || !Array.isArray(ram) || !(checksums instanceof Uint32Array))
-    throw broken('no description');
+  const { machine, ram } = value as unknown as Partial<Description>;
+  if (machine === undefined || !Array.isArray(ram)) throw broken('no description');
   for (const block of ram as readonly Partial<RamMap>[]) {
     const { name, bytes, runs } = block;
     const right =
@@ -159,99 +183,72 @@ function asDescription(value: StateValue): Description {
       areRuns(runs, bytes / PAGE);
     if (!right) throw broken('pages of RAM');
   }
-  const description = { machine, ram: ram as readonly RamMap[], checksums };
-  if (checksums.length !== Math.ceil(ramBytes(description.ram) / (CHUNK_PAGES * PAGE))) throw broken('pages of RAM');
-  return description;
+  return { machine, ram: ram as readonly RamMap[] };
+}
+
+/** The checksums of a block's chunks, once it is filled. */
+export type Filled = Promise<readonly number[]>;
+
+/**
+ * Reads what comes next into the pages of a block that holds nothing else. All is asked for at once when the length of the source
+ * is known. Fails with UserError; what the block holds is undefined then.
+ */
+export async function fillBlock(source: StateSource, { runs }: RamMap, block: RamBlock): Promise<readonly number[]> {
+  const sums: number[] = [];
+  const fill = async (chunk: Chunk): Promise<number> => {
+    const index = sums.push(0) - 1;
+    await source.read(viewsOf(block, chunk));
+    sums[index] = checksumOf(block, chunk);
+    return chunk.bytes;
+  };
+  await inWindow(chunks(runs), fill, () => {}, source.length === undefined ? WINDOW : Number.POSITIVE_INFINITY);
+  return sums;
 }
 
 /**
  * Fills the machine's memory, whose blocks are those of the description. `untouched`: nothing has been written to the block
- * since it was made. Throws UserError when a page is not what was saved; memory is undefined then.
+ * since it was made. `ahead`: of the first blocks, which are filled already or about to be. Throws UserError when a page is not
+ * what was saved; memory is undefined then.
  */
 export async function readRam(
   source: StateSource,
-  { ram, checksums }: Description,
+  { ram }: Description,
   blocks: readonly (RamBlock & { readonly untouched: boolean })[],
-  crc: Checksums,
+  crc: Crc32,
+  ahead: readonly Filled[] = [],
 ): Promise<void> {
-  const used = blocks.map(({ bytes }, i) => ({ bytes, runs: ram[i]!.runs }));
-  blocks.forEach((block, i) => {
-    if (!block.untouched) zeroOutside(block, ram[i]!.runs);
-  });
-  const pieces = new Pieces();
-  await inWindow(chunks(used), async (views, index) => {
-    const whole = pieces.whole(views);
-    await source.read([whole]);
-    if ((await crc.beside(whole)) !== checksums[index]) throw broken('checksum of its RAM');
-    pieces.spread(whole, views);
-    pieces.done(whole, views);
-    return views;
-  });
+  const sums: number[] = [];
+  for (const [i, block] of blocks.entries()) {
+    const map = ram[i]!;
+    if (!block.untouched && !ahead[i]) zeroOutside(block, map.runs);
+    for (const sum of await (ahead[i] ?? fillBlock(source, map, block))) sums.push(sum);
+  }
+  const expected = new Uint8Array(trailerBytes(ram));
+  await source.read([expected]);
+  const own = trailer(sums, ram, crc);
+  if (own.some((byte, i) => byte !== expected[i])) throw broken('checksum of its RAM');
 }
 
-/** Chunks in one piece: a call of the host costs much for each piece, so those in many have a buffer meanwhile. */
-class Pieces {
-  readonly #spare: Uint8Array[] = [];
-
-  /** Where the chunk is, or room for it. */
-  whole(views: readonly Uint8Array[]): Uint8Array {
-    if (views.length === 1) return views[0]!;
-    return (this.#spare.pop() ?? new Uint8Array(CHUNK_PAGES * PAGE)).subarray(0, bytesOf(views));
-  }
-
-  /** The chunk's bytes. */
-  joined(views: readonly Uint8Array[]): Uint8Array {
-    const whole = this.whole(views);
-    if (views.length === 1) return whole;
-    let at = 0;
-    for (const view of views) {
-      whole.set(view, at);
-      at += view.length;
-    }
-    return whole;
-  }
-
-  /** Puts what is in the buffer in its place. */
-  spread(whole: Uint8Array, views: readonly Uint8Array[]): void {
-    if (views.length === 1) return;
-    let at = 0;
-    for (const view of views) {
-      view.set(whole.subarray(at, at + view.length));
-      at += view.length;
-    }
-  }
-
-  /** The buffer, if it was one, is for the next. */
-  done(whole: Uint8Array, views: readonly Uint8Array[]): void {
-    if (views.length > 1) this.#spare.push(new Uint8Array(whole.buffer));
-  }
-}
-
-const bytesOf = (views: readonly Uint8Array[]): number => views.reduce((sum, v) => sum + v.length, 0);
-
-/** Works on each chunk, on some at a time; `after` each, in order, with the bytes that went before. Waits for all, also when one fails. */
-async function inWindow(
-  all: Iterable<readonly Uint8Array[]>,
-  work: (views: readonly Uint8Array[], index: number) => Promise<readonly Uint8Array[]>,
-  after: (views: readonly Uint8Array[], done: number) => void = () => {},
+/**
+ * Works on each of `all`, on `window` of them at a time; `after` each, in order, with what the work gave. Waits for all that was
+ * begun, also when some of it fails.
+ */
+async function inWindow<T, R>(
+  all: Iterable<T>,
+  work: (item: T) => Promise<R>,
+  after: (result: R) => void,
+  window = WINDOW,
 ): Promise<void> {
-  const running: Promise<readonly Uint8Array[]>[] = [];
-  let done = 0;
-  const oldest = async (): Promise<void> => {
-    const views = await running.shift()!;
-    after(views, done);
-    done += bytesOf(views);
-  };
+  const running: Promise<R>[] = [];
   try {
-    let index = 0;
-    for (const views of all) {
-      if (running.length >= WINDOW) await oldest();
-      const started = work(views, index++);
+    for (const item of all) {
+      if (running.length >= window) after(await running.shift()!);
+      const started = work(item);
       // Its failure is seen when its turn comes.
       started.catch(() => {});
       running.push(started);
     }
-    while (running.length > 0) await oldest();
+    while (running.length > 0) after(await running.shift()!);
   } finally {
     await Promise.allSettled(running);
   }

@@ -3,7 +3,7 @@
 
 export const PAGE = 4096;
 /** Pages that are stored, read and checked together. */
-export const CHUNK_PAGES = 256;
+export const CHUNK_PAGES = 512;
 
 /** A part of a machine's memory. */
 export interface RamBlock {
@@ -12,6 +12,8 @@ export interface RamBlock {
   readonly bytes: Uint8Array;
   /** The first page from `from` on, before `end`, that holds something, or (`used` false) is all zero; `end`: none. */
   findPage(from: number, end: number, used: boolean): number;
+  /** A checksum of the pages from `from` on, before `end`; `sum`: of those before them. */
+  checksum(from: number, end: number, sum: number): number;
 }
 
 /** The pages of a block that are not zero, as pairs: first page, how many. */
@@ -60,28 +62,49 @@ export function pagesIn(runs: Uint32Array): number {
   return sum;
 }
 
-/** What is stored of the blocks, in its order, cut into chunks: views of their bytes. */
-export function* chunks(
-  blocks: readonly { readonly bytes: Uint8Array; readonly runs: Uint32Array }[],
-): Generator<readonly Uint8Array[]> {
-  let views: Uint8Array[] = [];
+/** Some pages of a block, stored one after the other. */
+export interface Chunk {
+  /** Pairs: first page, how many. */
+  readonly runs: readonly number[];
+  readonly bytes: number;
+}
+
+/** What is stored of a block, in its order, cut into chunks. */
+export function* chunks(runs: Uint32Array): Generator<Chunk> {
+  let some: number[] = [];
   let room = CHUNK_PAGES;
-  for (const { bytes, runs } of blocks) {
-    for (let i = 0; i < runs.length; i += 2) {
-      let page = runs[i]!;
-      let left = runs[i + 1]!;
-      while (left > 0) {
-        const count = Math.min(left, room);
-        views.push(bytes.subarray(page * PAGE, (page + count) * PAGE));
-        page += count;
-        left -= count;
-        room -= count;
-        if (room > 0) continue;
-        yield views;
-        views = [];
-        room = CHUNK_PAGES;
-      }
+  const chunk = (): Chunk => ({ runs: some, bytes: (CHUNK_PAGES - room) * PAGE });
+  for (let i = 0; i < runs.length; i += 2) {
+    let page = runs[i]!;
+    let left = runs[i + 1]!;
+    while (left > 0) {
+      const count = Math.min(left, room);
+      some.push(page, count);
+      page += count;
+      left -= count;
+      room -= count;
+      if (room > 0) continue;
+      yield chunk();
+      some = [];
+      room = CHUNK_PAGES;
     }
   }
-  if (views.length > 0) yield views;
+  if (some.length > 0) yield chunk();
+}
+
+export const chunkCount = (runs: Uint32Array): number => Math.ceil(pagesIn(runs) / CHUNK_PAGES);
+
+/** A chunk's pages in memory. */
+export function viewsOf({ bytes }: RamBlock, { runs }: Chunk): Uint8Array[] {
+  const views: Uint8Array[] = [];
+  for (let i = 0; i < runs.length; i += 2) {
+    views.push(bytes.subarray(runs[i]! * PAGE, (runs[i]! + runs[i + 1]!) * PAGE));
+  }
+  return views;
+}
+
+export function checksumOf(block: RamBlock, { runs }: Chunk): number {
+  let sum = 0;
+  for (let i = 0; i < runs.length; i += 2) sum = block.checksum(runs[i]!, runs[i]! + runs[i + 1]!, sum);
+  return sum >>> 0;
 }

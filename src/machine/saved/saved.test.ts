@@ -1,9 +1,9 @@
 /** The form of saved machines: what is written is read, and nothing else gets through. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import { putU32 } from '../../base/bytes.js';
 import { UserError } from '../../base/errors.js';
-import { CHECKSUMS } from '../../host/node/checksums.js';
 import type { StateValue } from '../state.js';
 import { randomNumbers } from '../testing/conformance.js';
 import { readDescription, readRam, type StateSource, writeState } from './layout.js';
@@ -75,7 +75,8 @@ function block(name: string, bytes: Uint8Array): RamBlock & { untouched: boolean
     for (let page = from; page < end; page++) if (isUsed(page) === used) return page;
     return end;
   };
-  return { name, bytes, findPage, untouched: false };
+  const checksum: RamBlock['checksum'] = (from, end, sum) => crc32(bytes.subarray(from * PAGE, end * PAGE), sum);
+  return { name, bytes, findPage, checksum, untouched: false };
 }
 
 const contents = (blocks: readonly RamBlock[]): unknown => blocks.map(({ name, bytes }) => ({ name, bytes }));
@@ -96,7 +97,7 @@ async function saved(): Promise<Uint8Array> {
     for (const view of views) parts.push(view.slice());
   };
   const progress: number[] = [];
-  const { total, ram } = await writeState({ write }, VALUES, memory(), CHECKSUMS, (done) => progress.push(done));
+  const { total, ram } = await writeState({ write }, VALUES, memory(), crc32, (done) => progress.push(done));
   const bytes = Buffer.concat(parts);
   assert.equal(bytes.length, total);
   assert.equal(progress.at(-1), ram);
@@ -123,10 +124,10 @@ async function load(
   known = true,
 ): Promise<{ machine: StateValue; blocks: ReturnType<typeof memory> }> {
   const from = source(bytes, known);
-  const description = await readDescription(from, CHECKSUMS);
+  const description = await readDescription(from, crc32);
   const blocks = memory();
   for (const { bytes: own } of blocks) own.fill(0xaa, own.length / 2);
-  await readRam(from, description, blocks, CHECKSUMS);
+  await readRam(from, description, blocks, crc32);
   return { machine: description.machine, blocks };
 }
 
@@ -143,14 +144,14 @@ test('pages lie in a file at multiples of their size', async () => {
   const bytes = await saved();
   assert.equal(bytes.length % PAGE, 0);
   const ram = memory()[0]!.bytes;
-  const first = bytes.length - 288 * PAGE;
+  const first = bytes.length - 289 * PAGE;
   assert.deepEqual(Buffer.from(bytes.subarray(first, first + 3 * PAGE)), Buffer.from(ram.subarray(0, 3 * PAGE)));
 });
 
 test('what is cut off is refused before anything is read into memory, where the length is known', async () => {
   const bytes = await saved();
   for (let length = 0; length < bytes.length; length += 509) {
-    await assert.rejects(readDescription(source(bytes.subarray(0, length), true), CHECKSUMS), UserError, `${length}`);
+    await assert.rejects(readDescription(source(bytes.subarray(0, length), true), crc32), UserError, `${length}`);
   }
   for (let length = 0; length < bytes.length; length += 20_011) {
     await assert.rejects(load(bytes.subarray(0, length), false), UserError, `${length}`);
@@ -160,7 +161,7 @@ test('what is cut off is refused before anything is read into memory, where the 
 test('every flipped bit is found', async () => {
   const bytes = await saved();
   const random = randomNumbers(3);
-  const head = bytes.length - 288 * PAGE;
+  const head = bytes.length - 289 * PAGE;
   const places = [
     ...Array.from({ length: 24 * 8 }, (_, bit) => bit),
     ...Array.from({ length: 600 }, () => random() % (24 * 8 + 700 * 8)),
@@ -184,11 +185,14 @@ test('every flipped bit is found', async () => {
   assert.ok(found > 700, `${found} of ${places.length}`);
 });
 
-test('a newer format, and something else altogether, are named', async () => {
+test('a newer format, an older one, and something else altogether, are named', async () => {
   const newer = await saved();
-  putU32(newer, 8, 2);
-  putU32(newer, 20, CHECKSUMS.of(newer.subarray(0, 20)));
-  await assert.rejects(load(newer), /format 2, newer than 1, the newest known here: use a newer Tinamou/);
+  putU32(newer, 8, 3);
+  putU32(newer, 20, crc32(newer.subarray(0, 20)));
+  await assert.rejects(load(newer), /format 3, newer than 2, the newest known here: use a newer Tinamou/);
+  putU32(newer, 8, 1);
+  putU32(newer, 20, crc32(newer.subarray(0, 20)));
+  await assert.rejects(load(newer), /format 1, older than 2, the only one known here: save the machine anew/);
   await assert.rejects(load(new Uint8Array(5000).fill(0x51)), /not a saved machine/);
 });
 

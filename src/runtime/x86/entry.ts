@@ -21,7 +21,7 @@ export {
   watchWrites,
 } from '../core/memory';
 export { callGuest, resumeGuest, run, tierAtPc } from '../core/run';
-export { findPage } from '../core/used-pages';
+export { checksumPages, findPage } from '../core/used-pages';
 export { interpret } from '../generated/interpreter';
 export * from '../generated/x86-exports';
 export { flushAll as tlbFlush } from './address-spaces';
