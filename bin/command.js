@@ -21,11 +21,6 @@ function compile(name) {
     console.error('tinamou: not built yet: run npm run build');
     process.exit(1);
   }
-  // V8 takes code only under the flags under which it was made.
-  const flags = require(join(folder, 'engine-flags.cjs'));
-  flags.tuneEngine();
-  flags.growYoungHeap();
-  if (name === 'img') flags.compileLate();
   const cachedData = existsSync(code) ? readFileSync(code) : undefined;
   return new Script(`(function (exports, require, module) {${readFileSync(file, 'latin1')}\n})`, {
     filename: file,
@@ -33,13 +28,22 @@ function compile(name) {
   });
 }
 
-/** Gives what the command's main module exports. */
+/**
+ * Gives what the command's main module exports. V8 takes code only under the flags under which it was made, and Node.js's own modules
+ * come with such code: commands set flags once their modules are there.
+ */
 function load(name) {
   const script = compile(name);
   // For the build: what has been compiled by the end of a run.
   if (process.env.TINAMOU_KEEP_CODE) process.on('exit', () => writeFileSync(codeOf(name), script.createCachedData()));
   const command = { exports: {}, filename: fileOf(name) };
   script.runInThisContext()(command.exports, createRequire(command.filename), command);
+  // The emulator does it itself, when it knows what it is to run.
+  if (name !== 'system') {
+    const flags = require(join(folder, 'engine-flags.cjs'));
+    flags.growYoungHeap();
+    if (name === 'img') flags.compileLate();
+  }
   return command.exports;
 }
 

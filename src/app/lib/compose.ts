@@ -94,7 +94,7 @@ export function compose(c: Composition): Composed {
   });
   const accelerator = new TcgAccelerator({
     guest: c.guest,
-    runtime: runtimeModule(),
+    runtime: runtimeModule(c.accelerator !== 'kvm'),
     vcpus: c.machine.cpus,
     hotThreshold: c.icount ? Number.POSITIVE_INFINITY : (c.hotThreshold ?? DEFAULT_HOT_THRESHOLD),
     ...(c.stress !== undefined && { stress: c.stress }),

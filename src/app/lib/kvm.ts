@@ -12,7 +12,7 @@ import { UserError } from '../../base/errors.js';
 import type { HostProcessor } from '../../guest/x86/cpu-models.js';
 import { openKvm } from '../../host/node/kvm/availability.js';
 import { linuxCalls } from '../../host/node/kvm/linux.js';
-import { startVcpuThread, whenChanged } from '../../host/node/kvm/vcpu-thread.js';
+import { prepareVcpuThread, startVcpuThread, whenChanged } from '../../host/node/kvm/vcpu-thread.js';
 import { monotonicNs } from '../../host/node/time-source.js';
 import type { AcceleratorName } from '../options/wishes.js';
 
@@ -73,6 +73,7 @@ export function chooseAccelerator(
       const host = hostProcessor(usableCpuid(kvm.supportedCpuid(), irqchip));
       const missing = missingModes(kvm);
       kvm.close();
+      if (missing === undefined || next === undefined) prepareVcpuThread();
       if (missing === undefined) return { name, host };
       if (next === undefined) {
         note(`${missing}: firmware runs, most operating systems do not`);

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { DisposableStore } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Monitor } from '../../control/hmp/monitor.js';
-import { yieldToMachineThread } from '../../host/node/engine-flags.js';
+import { growYoungHeap, yieldToMachineThread } from '../../host/node/engine-flags.js';
 import { writePidFile } from '../../host/node/pid-file.js';
 import { inSources } from '../../host/node/source-places.js';
 import { assemble } from '../lib/assemble.js';
@@ -67,7 +67,10 @@ export async function main(
       return console;
     };
     owned.add(openLog(wishes));
+    // The thread of a vCPU starts meanwhile, which V8's flags would make slower.
+    if (wishes.accelerators[0] !== 'kvm') growYoungHeap();
     const machine = owned.add(await assemble(wishes, { note: complain, virtualConsole }));
+    growYoungHeap();
     closeImages = async () => {
       for (const failure of await machine.closeDrives()) complain(failure);
     };

@@ -174,8 +174,9 @@ export class PciFunction<N extends string = never> implements PciConfigSpace, St
     return this.registers.read(offset, size);
   }
 
+  /** What several registers in one write change in the memory map is one change. */
   configWrite(offset: number, size: 1 | 2 | 4, value: number): void {
-    this.registers.write(offset, size, value);
+    this.slot.memory.transaction(() => this.registers.write(offset, size, value));
   }
 
   reset(): void {

@@ -62,6 +62,45 @@ test('BARs answer sizing and are mapped only while placed and enabled', () => {
   assert.equal(bus.system.readValue(0x1_8000_0000, 1), 0xff);
 });
 
+test('one write changes the memory map once, however many registers it is for', () => {
+  const bus = new ProbeBus();
+  const regions = ['a', 'b'].map((name) => bus.memory.io(name, 0x1000, nothing));
+  regions.forEach((region, i) => {
+    region.enabled = false;
+    bus.memorySpace.add(region, 0x1000 * i);
+  });
+  const pci = new PciFunction<'A' | 'B'>(
+    bus.slot,
+    {
+      vendorId: 0x1234,
+      deviceId: 0x5678,
+      classCode: 0x060000,
+      registers: [
+        { name: 'A', at: 0x40, size: 1 },
+        { name: 'B', at: 0x42, size: 1 },
+      ],
+    },
+    {
+      written: {
+        A: (value) => {
+          regions[0]!.enabled = value !== 0;
+        },
+        B: (value) => {
+          regions[1]!.enabled = value !== 0;
+        },
+      },
+    },
+  );
+  let changes = 0;
+  bus.system.changed.subscribe(() => changes++);
+  pci.configWrite(0x40, 4, 0x0001_0001);
+  assert.equal(changes, 1);
+  assert.deepEqual(
+    regions.map(({ enabled }) => enabled),
+    [true, true],
+  );
+});
+
 test('capabilities are linked, and unwritable fields stay', () => {
   const { pci } = setUp(() => []);
   assert.equal(pci.configRead(6, 2) & 0x10, 0x10);

@@ -8,16 +8,24 @@ import { setFlagsFromString } from 'node:v8';
 const MAX_WASM_TASKS = 3;
 
 /**
- * Sets V8's flags; again changes nothing. V8 reports a flag that it does not know on standard error, so releases of Node.js that have
- * not been tried are left alone.
+ * V8 takes code that was kept, ours and that of Node.js's own modules, only under the flags under which it was made: flags are set
+ * once modules are there, and by nobody in a run whose code is kept (bin/command.js).
+ */
+const keepsCode = process.env['TINAMOU_KEEP_CODE'] !== undefined;
+
+const MAJOR = Number(versions.node.split('.')[0]);
+/** V8 reports a flag that it does not know on standard error: releases of Node.js that have not been tried are left alone. */
+const triedUpTo = (newest: number): boolean => !keepsCode && MAJOR >= 20 && MAJOR <= newest;
+
+/**
+ * Sets V8's flags; again changes nothing.
  *
  * Branch hints keep what a TLB miss needs out of the way of hits (docs/performance.md). And of V8's threads some are left to its
  * JavaScript compiler: region functions that wait for the optimising WebAssembly compiler took all of them for seconds while a guest
  * boots, and the translator ran in baseline code for as long.
  */
 export function tuneEngine(): void {
-  const major = Number(versions.node.split('.')[0]);
-  if (major < 20 || major > 25) return;
+  if (!triedUpTo(25)) return;
   setFlagsFromString('--experimental-wasm-branch-hinting');
   setFlagsFromString(`--wasm-num-compilation-tasks=${Math.min(MAX_WASM_TASKS, availableParallelism())}`);
 }
@@ -27,8 +35,7 @@ export function tuneEngine(): void {
  * start almost all of what is in it lives on, and was copied each time. For a process of our own. In Node.js 20 to 26.
  */
 export function growYoungHeap(): void {
-  const major = Number(versions.node.split('.')[0]);
-  if (major >= 20 && major <= 26) setFlagsFromString('--semi-space-growth-factor=16');
+  if (triedUpTo(26)) setFlagsFromString('--semi-space-growth-factor=16');
 }
 
 /** Some five times V8's own: bytes of code, and in later releases how often. */
@@ -40,10 +47,9 @@ const PATIENT_INVOCATIONS = 15_000;
  * the optimizing compiler has earned what it costs. For a process of our own. In Node.js 20 to 26.
  */
 export function compileLate(): void {
-  const major = Number(versions.node.split('.')[0]);
-  if (major < 20 || major > 26) return;
+  if (!triedUpTo(26)) return;
   setFlagsFromString(
-    major < 22 ? `--interrupt-budget=${PATIENT_BUDGET}` : `--invocation-count-for-turbofan=${PATIENT_INVOCATIONS}`,
+    MAJOR < 22 ? `--interrupt-budget=${PATIENT_BUDGET}` : `--invocation-count-for-turbofan=${PATIENT_INVOCATIONS}`,
   );
 }
 

@@ -6,7 +6,9 @@ import { packageFile } from './package-files.js';
 
 let loaded: WebAssembly.Module | undefined;
 
-export function runtimeModule(): WebAssembly.Module {
+/** `translates`: it is to run code that is made while the guest runs, too. */
+export function runtimeModule(translates = true): WebAssembly.Module {
+  if (translates) tuneEngine();
   if (loaded === undefined) {
     let bytes: Uint8Array;
     try {
@@ -14,7 +16,6 @@ export function runtimeModule(): WebAssembly.Module {
     } catch {
       throw new UserError('the runtime module is missing: run `npm run build`');
     }
-    tuneEngine();
     loaded = new WebAssembly.Module(bytes);
   }
   return loaded;

@@ -13,14 +13,29 @@ interface WaitAsync {
   ): { readonly async: false; readonly value: string } | { readonly async: true; readonly value: Promise<string> };
 }
 
-export function startVcpuThread(data: VcpuThreadData): VcpuThread {
+/** Waits for a vCPU. */
+let ready: Worker | undefined;
+
+function newThread(): Worker {
   // What the program was started with (`-e`, loaders) is not meant for this thread.
-  const worker = new Worker(packageFile('dist/commands/vcpu-worker.cjs'), { workerData: data, execArgv: [] });
+  const worker = new Worker(packageFile('dist/commands/vcpu-worker.cjs'), { execArgv: [] });
   worker.unref();
+  return worker;
+}
+
+/** A thread takes about as long to start as a machine to be put together: the first can be there when it is. */
+export function prepareVcpuThread(): void {
+  ready ??= newThread();
+}
+
+export function startVcpuThread(data: VcpuThreadData): VcpuThread {
+  const worker = ready ?? newThread();
+  ready = undefined;
   worker.on('error', (error) => {
     process.stderr.write(`tinamou: processor ${data.index}: ${error.message}\n`);
     markEnded(data);
   });
+  worker.postMessage(data);
   return { terminate: () => void worker.terminate() };
 }
 

@@ -1,11 +1,16 @@
-/** A vCPU's thread. */
-import { workerData } from 'node:worker_threads';
+/** A vCPU's thread, from when it is told which. */
+import { parentPort } from 'node:worker_threads';
 import { attach, markEnded, type VcpuThreadData } from '../../../accel/kvm/control.js';
 import { vcpuLoop } from '../../../accel/kvm/vcpu-loop.js';
 import { linuxCalls } from './linux.js';
 
-const data = workerData as VcpuThreadData;
-if (attach(data)) {
+try {
+  linuxCalls();
+} catch {
+  // Said below, of a processor.
+}
+parentPort!.once('message', (data: VcpuThreadData) => {
+  if (!attach(data)) return;
   try {
     vcpuLoop(linuxCalls(), data);
   } catch (error) {
@@ -15,4 +20,4 @@ if (attach(data)) {
   } finally {
     markEnded(data);
   }
-}
+});
