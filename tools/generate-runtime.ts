@@ -8,10 +8,11 @@ import { HELPER_TABLES, HELPERS } from '../src/guest/x86/helpers/index.js';
 import { ClockRate, DebuggerFlag, IntReq, LAPIC, Mode, SEG, X86 } from '../src/guest/x86/state.js';
 import { Vendor } from '../src/guest/x86/vendor.js';
 import { XsaveArea } from '../src/guest/x86/xsave-layout.js';
+import { codeOf } from '../src/ir/fusion.js';
 import * as L from '../src/ir/layout.js';
 import { ExitReason, GotoKind, JumpKind, OP, PcMask } from '../src/ir/ops.js';
 import { cryptoTables } from './crypto-tables.js';
-import { INTERPRETER_CASES } from './interpreter-ops.js';
+import { codeCases, numberCases } from './interpreter-ops.js';
 import { simdHelpers } from './simd-helpers.js';
 
 const root = process.argv[2] ?? '.';
@@ -41,6 +42,7 @@ const fieldConsts = (l: L.Layout, prefix: string): string =>
 write(
   'ops.ts',
   consts('OP_', OP, 'u32') +
+    consts('CODE_', Object.fromEntries((['goto', 'jmp', 'leave', 'exit'] as const).map((n) => [n, codeOf(n)])), 'u32') +
     consts('EXIT_', ExitReason, 'u32') +
     consts('PC_', PcMask, 'u32') +
     consts('GOTO_', GotoKind, 'u32') +
@@ -135,15 +137,19 @@ function interpreter(): string {
   const template = readFileSync(join(root, 'src/runtime/core/interpreter.ts'), 'utf8')
     .replaceAll("'../generated/", "'./")
     .replaceAll(/'\.\/(env|memory|jump-cache)'/g, "'../core/$1'");
-  const bodies = [...INTERPRETER_CASES].map(([name, body]) => `case ${OP[name]}: ${body} break; // ${name}`);
   const imports = [
     "import { callHelper, callVectorHelper } from './helpers';",
     "import { TLB_READ, TLB_WRITE } from './layout';",
     "import { entryIn, hostIn, ldU8, ldU16, ldU32, probeModify, stU8, stU16, stU32, tagOf } from '../core/memory';",
     "import { raiseMisaligned } from '../x86/hooks';",
   ];
-  const marker = /^ *\/\/ INTERPRETER_CASES.*$/m;
-  if (!marker.test(template)) throw new Bug('core/interpreter.ts lacks the line INTERPRETER_CASES');
-  return `${imports.join('\n')}\n${template.replace(marker, () => bodies.join('\n'))}`;
+  const cases = { CODE_CASES: codeCases(), NUMBER_CASES: numberCases() };
+  let text = template;
+  for (const [name, bodies] of Object.entries(cases)) {
+    const marker = new RegExp(`^ *// ${name}.*$`, 'm');
+    if (!marker.test(text)) throw new Bug(`core/interpreter.ts lacks the line ${name}`);
+    text = text.replace(marker, () => bodies.join('\n'));
+  }
+  return `${imports.join('\n')}\n${text}`;
 }
 write('interpreter.ts', interpreter());

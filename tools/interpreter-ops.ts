@@ -1,9 +1,10 @@
 /**
  * What the interpreter does for the ops that compute a value or touch memory: one line of AssemblyScript each, by families
- * as in src/ir/ops.ts. `generate-runtime.ts` puts them into the switch of src/runtime/core/interpreter.ts; ops that steer the
- * loop (goto, jmp, leave, exit) are written out there.
+ * as in src/ir/ops.ts, and the sequences of src/ir/fusion.ts put together from them. `generate-runtime.ts` puts them into the
+ * switches of src/runtime/core/interpreter.ts; ops that steer the loop (goto, jmp, leave, exit) are written out there.
  */
-import { CONDS, type Cond, type OpName } from '../src/ir/ops.js';
+import { codeOf, SEQUENCES, SINGLES, type Step } from '../src/ir/fusion.js';
+import { CONDS, type Cond, OP, type OpName } from '../src/ir/ops.js';
 
 const A = 'a(cpu, ip)';
 const B = 'b(cpu, ip)';
@@ -89,6 +90,11 @@ function condition(c: Cond, bits: 32 | 64, immediate: boolean): string {
   const right = immediate ? `<${sign}${bits}>load<i32>(ip, 8)` : `<${sign}${bits}>${B}`;
   return `<${sign}${bits}>${A} ${operator} ${right}`;
 }
+const ifs = new Map<OpName, { readonly test: string; readonly skip: string }>();
+function branch(name: OpName, test: string, skip: string): void {
+  ifs.set(name, { test, skip });
+  op(name, `if (!(${test})) ip += <usize>${skip} << 4;`);
+}
 for (const c of CONDS) {
   for (const [bits, suffix] of [
     [64, ''],
@@ -96,8 +102,8 @@ for (const c of CONDS) {
   ] as const) {
     sets(`set_${c}${suffix}`, `<u64>(${condition(c, bits, false)})`);
     sets(`set_${c}i${suffix}`, `<u64>(${condition(c, bits, true)})`);
-    op(`if_${c}${suffix}`, `if (!(${condition(c, bits, false)})) ip += <usize>${IMM32} << 4;`);
-    op(`if_${c}i${suffix}`, `if (!(${condition(c, bits, true)})) ip += <usize>${AUX} << 4;`);
+    branch(`if_${c}${suffix}`, condition(c, bits, false), IMM32);
+    branch(`if_${c}i${suffix}`, condition(c, bits, true), AUX);
   }
 }
 sets('sel', `${A} !== 0 ? ${B} : load<u64>(cpu + (<usize>${IMM32} << 3))`);
@@ -152,5 +158,31 @@ op('callf', `{ const value = callHelper(${HELPER}, cpu, ${A}, ${B}, ${IMM32}); $
 op('vcall', vectors);
 op('vcallf', `${vectors} ${CHECK}`);
 
-/** Body by op name. */
-export const INTERPRETER_CASES: ReadonlyMap<OpName, string> = cases;
+/** What a sequence does, with `ip` going along. Ops that end a block are done behind the switch, whose `break` leads there. */
+function sequence(steps: readonly Step[]): string {
+  const bodies = steps.map(({ name, manner }) => {
+    if (manner === 'plain') return name === 'goto' || name === 'jmp' ? 'break;' : (cases.get(name) as string);
+    const { test, skip } = ifs.get(name) as { readonly test: string; readonly skip: string };
+    // A goto each way.
+    if (manner === 'ways') return `ip += select<usize>(16, 32, ${test}); break;`;
+    return `if (${test}) continue; ip += <usize>${skip} << 4;`;
+  });
+  const text = bodies.join(' ip += 16; ');
+  return text.endsWith('break;') ? text : `${text} continue;`;
+}
+
+/** Cases of the switch over the interpreter's codes (src/ir/fusion.ts): of sequences and of single ops. */
+export function codeCases(): string[] {
+  return [
+    ...SEQUENCES.map((steps, i) => `case ${i + 1}: { ${sequence(steps)} } // ${steps.map((s) => s.name).join(' ')}`),
+    ...SINGLES.filter((name) => cases.has(name)).map(
+      (name) => `case ${codeOf(name)}: ${cases.get(name)} continue; // ${name}`,
+    ),
+  ];
+}
+/** Cases of the switch over the numbers of ops that have no code. */
+export function numberCases(): string[] {
+  return [...cases.keys()]
+    .filter((name) => codeOf(name) === 0)
+    .map((name) => `case ${OP[name]}: ${cases.get(name)} continue; // ${name}`);
+}

@@ -6,6 +6,8 @@
  *     0      2      4      6      8          12
  *     | op   | dst  | a    | b    | imm(i32) | aux(u32) |      ("movi" uses bytes 8..15 as one i64 immediate)
  *
+ * The op's number is byte 0. Byte 1 is the interpreter's (fusion.ts), 0 until a block is stored.
+ *
  * `dst`, `a`, `b` are *slots*: 64-bit cells of the vCPU state, numbered from the state's start (byte offset / 8).
  * Guest registers and temporaries are slots alike; every value is 64 bits wide. Ops whose name ends in `32` work on the
  * low halves and leave a zero-extended result. Vector ops take the slot number of a 16-byte aligned state field.
@@ -217,6 +219,8 @@ export const OP: Readonly<Record<OpName, number>> = Object.fromEntries(rows.map(
 >;
 
 export const OP_BYTES = 16;
+/** Of an op's first word: its number. */
+export const OP_MASK = 0xff;
 /** What a pc is cut to after an addition: 16-bit ip, 32-bit eip, full 64 bits. */
 export const PcMask = { m16: 0, m32: 1, m64: 2 } as const;
 /** `goto` hints for the region former. For `call` the return address is the block's end. */

@@ -8,7 +8,7 @@
 // hot path
 import { FLAG_OP, FLAG_RES, FLAG_SRC } from '../ir/builder.js';
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
-import { OP } from '../ir/ops.js';
+import { OP, OP_MASK } from '../ir/ops.js';
 import type { Edge } from './flow.js';
 import { KIND, Kind } from './lower-alu.js';
 import { SIZE, WRITES } from './lower-memory.js';
@@ -176,7 +176,7 @@ export class AccessGroups {
         if (b >= region.flow.blockCount) continue;
         const first = region.firstWord[b] as number;
         for (let i = 0; i < (region.opCount[b] as number); i++) {
-          if ((KIND[(words[first + i * 4] as number) & 0xffff] as number) >= Kind.load && this.of(b, i) === 0)
+          if ((KIND[(words[first + i * 4] as number) & OP_MASK] as number) >= Kind.load && this.of(b, i) === 0)
             sites.push((this.firstOp[b] as number) + i);
         }
       }
@@ -209,7 +209,7 @@ export class AccessGroups {
     const end = first + (this.region.opCount[b] as number) * 4;
     for (let w = first; w < end; w += 4) {
       const word = words[w] as number;
-      const op = word & 0xffff;
+      const op = word & OP_MASK;
       if (op === OP.callf || isCall(word, words[w + 2] as number)) return false;
       if (((EFFECTS[op] as number) & Effect.writesDst) !== 0 || op === OP.vcall || op === OP.vcallf) {
         written.add(word >>> 16);
@@ -242,7 +242,7 @@ export class AccessGroups {
     for (let i = from; i < to; i++) {
       const w = first + i * 4;
       const word = words[w] as number;
-      const op = word & 0xffff;
+      const op = word & OP_MASK;
       const dst = word >>> 16;
       const ab = words[w + 1] as number;
       const a = ab & 0xffff;

@@ -88,7 +88,6 @@ interface Heads {
   readonly hot: ReadonlySet<number>;
   readonly taken: Set<number>;
 }
-const NO_HEADS: Heads = { hot: new Set(), taken: new Set() };
 
 /** A block's key: linear-memory address of its code, and mode. */
 interface Place {
@@ -332,8 +331,8 @@ export class Jit {
     return regions.length;
   }
 
-  /** The region that a block heads, as it would be now. */
-  private form(head: number, origin: Origin, heads: Heads = NO_HEADS): Region {
+  /** The region that a block heads, as it would be now; without `heads` only to see what it covers. */
+  private form(head: number, origin: Origin, heads?: Heads): Region {
     const { words } = this;
     const w = head / 4;
     const mode = words[w + MODE] as number;
@@ -347,9 +346,10 @@ export class Jit {
       maxOps: old?.room ?? roomOf(words[w + REGION] as number),
       minRuns,
       headOnly: this.options.hasCodeBase(mode),
+      survey: heads === undefined,
       entryWorth: (block) => {
-        if (heads.taken.has(block)) return 0;
-        if (heads.hot.has(block) || old?.entries.includes(block)) return Number.POSITIVE_INFINITY;
+        if (heads?.taken.has(block)) return 0;
+        if (heads?.hot.has(block) || old?.entries.includes(block)) return Number.POSITIVE_INFINITY;
         const heat = words[block / 4 + HEAT] as number;
         return words[block / 4 + ENTRY] === 0 && heat >= entryHeat ? heat : 0;
       },

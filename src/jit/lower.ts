@@ -16,7 +16,7 @@
 import { Bug } from '../base/errors.js';
 import { FLAG_OP } from '../ir/builder.js';
 import { SKIP_WORD } from '../ir/effects.js';
-import { JumpKind, OP, PcMask } from '../ir/ops.js';
+import { JumpKind, OP, OP_MASK, PcMask } from '../ir/ops.js';
 import type { Edge } from './flow.js';
 import { AccessGroups } from './groups.js';
 import * as alu from './lower-alu.js';
@@ -261,7 +261,7 @@ export class Lowering {
     const delta = this.f.region.delta[b] as number;
     for (let i = from; i < to; i++) {
       const w = first + i * 4;
-      const op = (words[w] as number) & 0xffff;
+      const op = (words[w] as number) & OP_MASK;
       const dst = (words[w] as number) >>> 16;
       const a = (words[w + 1] as number) & 0xffff;
       const second = (words[w + 1] as number) >>> 16;
@@ -487,7 +487,7 @@ export class Lowering {
     const { v, groups, memoryAccess } = this;
     const { words } = this.f;
     const w = (this.f.region.firstWord[b] as number) + i * 4;
-    memoryAccess.op = (words[w] as number) & 0xffff;
+    memoryAccess.op = (words[w] as number) & OP_MASK;
     memoryAccess.a = (words[w + 1] as number) & 0xffff;
     memoryAccess.imm = words[w + 2] as number;
     const { region } = this.f;
@@ -517,7 +517,7 @@ export class Lowering {
     const { words } = this.f;
     const first = this.f.region.firstWord[b] as number;
     const w = first + i * 4;
-    const op = (words[w] as number) & 0xffff;
+    const op = (words[w] as number) & OP_MASK;
     const bodyEnd = i + 1 + (words[w + (SKIP_WORD[op] as number)] as number);
     const falls = !terminates(words, first, i + 1, bodyEnd);
     if (falls) {
@@ -539,7 +539,7 @@ export class Lowering {
         alu.compareImm32(v, op, a, words[w + 2] as number);
     }
     const body = words[w + 4] as number;
-    if (bodyEnd === i + 2 && (body & 0xffff) === OP.goto && !this.f.mayBeStale && !this.x87.pending) {
+    if (bodyEnd === i + 2 && (body & OP_MASK) === OP.goto && !this.f.mayBeStale && !this.x87.pending) {
       const e = this.f.region.flow.edges[this.f.edge] as Edge;
       const label = e.to >= 0 && e.label < 0 && e.guard === 0 && !e.call ? this.labelOf(e) : 0;
       if (label !== 0) {

@@ -5,7 +5,7 @@
  */
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import { BLOCK, MANY_SIDE_EXITS, SIDE_EXITS_PER_OP } from '../ir/layout.js';
-import { GotoKind, JumpKind, OP, PcMask } from '../ir/ops.js';
+import { GotoKind, JumpKind, OP, OP_MASK, PcMask } from '../ir/ops.js';
 import { Flow, OUTSIDE, UNSEEN } from './flow.js';
 
 const PAGE_MASK = ~0xfff;
@@ -76,6 +76,8 @@ export interface RegionOptions {
   readonly entryWorth?: (block: number) => number;
   /** Entered at its head alone, as the pc of its code may wrap. */
   readonly headOnly?: boolean;
+  /** Only to see what it covers: its flow stays as it is. */
+  readonly survey?: boolean;
 }
 
 /** An edge before the flow graph exists. */
@@ -158,7 +160,7 @@ export class Region {
       const first = this.firstWord[b] as number;
       const end = first + (this.opCount[b] as number) * 4;
       for (let w = first; w < end; w += 4) {
-        const op = (words[w] as number) & 0xffff;
+        const op = (words[w] as number) & OP_MASK;
         const call = isCall(words[w] as number, words[w + 2] as number);
         const inline = this.inlined[b];
         if (inline !== undefined && isReturn(words[w] as number, words[w + 2] as number)) {
@@ -183,6 +185,7 @@ export class Region {
     if (this.blocks.length === 0) return;
     for (const { from, to, call, indirect } of this.flow.edges)
       if (to >= 0 && !call && !indirect) this.findCovering(from, to);
+    if (options.survey === true) return;
     this.flow.analyse();
     if (options.entryWorth === undefined || options.headOnly === true || this.narrow) return;
     this.chooseEntries(options.entryWorth);
@@ -251,7 +254,7 @@ export class Region {
   /** Makes the callee of member b's call at word w part of the region, if it is small and calls nothing itself. */
   private inlineCall(b: number, w: number): Omit<Target, 'indirect'> | undefined {
     const { words } = this;
-    if (((words[w] as number) & 0xffff) !== OP.goto || (words[w] as number) >>> 20 === PcMask.m16) return undefined;
+    if (((words[w] as number) & OP_MASK) !== OP.goto || (words[w] as number) >>> 20 === PcMask.m16) return undefined;
     if (this.inlined[b] !== undefined || this.locate === undefined) return undefined;
     const host = words[(this.blocks[b] as number) / 4 + HOST] as number;
     const back = this.seen(host, this.bytes[b] as number);
@@ -293,7 +296,7 @@ export class Region {
       for (let w = first; w < first + count * 4; w += 4) {
         const word = words[w] as number;
         const imm = words[w + 2] as number;
-        const op = word & 0xffff;
+        const op = word & OP_MASK;
         if (isCall(word, imm) || isIndirect(word, imm) || op === OP.leave || op === OP.exit) return false;
         if (isReturn(word, imm)) returns = true;
         if (op !== OP.goto) continue;
@@ -331,7 +334,7 @@ export class Region {
   private target(b: number, w: number, isCall: boolean): { to: number; guard: number; call: boolean } {
     const { words } = this;
     const host = words[(this.blocks[b] as number) / 4 + HOST] as number;
-    const goto = ((words[w] as number) & 0xffff) === OP.goto;
+    const goto = ((words[w] as number) & OP_MASK) === OP.goto;
     let call = isCall;
     let distance = call ? (this.bytes[b] as number) : (words[w + 2] as number);
     if (call && goto && this.seen(host, distance) === 0 && this.seen(host, words[w + 2] as number) !== 0) {
@@ -447,7 +450,7 @@ export class Region {
     if (ops > LEAF_OPS) return false;
     const first = (block + BLOCK.size) / 4;
     for (let w = first; w < first + ops * 4; w += 4) {
-      if (((words[w] as number) & 0xffff) === OP.goto || isCall(words[w] as number, words[w + 2] as number))
+      if (((words[w] as number) & OP_MASK) === OP.goto || isCall(words[w] as number, words[w + 2] as number))
         return false;
     }
     return true;
@@ -456,25 +459,25 @@ export class Region {
 
 /** Whether an op (its first word and immediate) is a guest call. */
 export function isCall(word: number, imm: number): boolean {
-  const op = word & 0xffff;
+  const op = word & OP_MASK;
   if (op === OP.goto) return ((word >>> 16) & 15) === GotoKind.call;
   return op === OP.jmp && imm === JumpKind.call;
 }
 
 /** Whether an op (its first word and immediate) is an indirect jump, neither call nor return. */
 export function isIndirect(word: number, imm: number): boolean {
-  return (word & 0xffff) === OP.jmp && imm === JumpKind.jump;
+  return (word & OP_MASK) === OP.jmp && imm === JumpKind.jump;
 }
 
 /** Whether an op (its first word and immediate) is a return. */
 export function isReturn(word: number, imm: number): boolean {
-  return (word & 0xffff) === OP.jmp && imm === JumpKind.ret;
+  return (word & OP_MASK) === OP.jmp && imm === JumpKind.ret;
 }
 
 /** Blocks that leave the run loop itself are the interpreter's; everything else can be compiled. */
 function compilable(words: Int32Array, first: number, ops: number): boolean {
   if (ops === 0) return false;
-  for (let w = first; w < first + ops * 4; w += 4) if (((words[w] as number) & 0xffff) === OP.exit) return false;
+  for (let w = first; w < first + ops * 4; w += 4) if (((words[w] as number) & OP_MASK) === OP.exit) return false;
   return true;
 }
 
@@ -482,7 +485,7 @@ function compilable(words: Int32Array, first: number, ops: number): boolean {
 export function terminates(words: Int32Array, first: number, from: number, to: number): boolean {
   for (let i = from; i < to; ) {
     const w = first + i * 4;
-    const op = (words[w] as number) & 0xffff;
+    const op = (words[w] as number) & OP_MASK;
     if (((EFFECTS[op] as number) & Effect.end) !== 0) return true;
     const skip = SKIP_WORD[op] as number;
     i += skip === 0 ? 1 : 1 + (words[w + skip] as number);

@@ -8,7 +8,7 @@
 import { FLAG_OP, FLAG_RES, FLAG_SRC, FLAG_SRC2 } from '../ir/builder.js';
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import type { FloatCode } from '../ir/float-code.js';
-import { OP } from '../ir/ops.js';
+import { OP, OP_MASK } from '../ir/ops.js';
 import type { VectorCode } from '../ir/vector-code.js';
 import { type X87Code, type X87Inlining, type X87Precision, x87Precision } from '../ir/x87-code.js';
 import type { Edge } from './flow.js';
@@ -107,7 +107,7 @@ export class SlotAnalysis {
 
   /** What to put in place of the op at word w, if it is an x87 instruction that can be put in line. */
   x87Code(w: number): X87Code | undefined {
-    if (this.x87Precision === undefined || ((this.words[w] as number) & 0xffff) !== OP.vcallf) return undefined;
+    if (this.x87Precision === undefined || ((this.words[w] as number) & OP_MASK) !== OP.vcallf) return undefined;
     return this.vectors.x87.code((this.words[w + 3] as number) >>> 16, this.words[w + 2] as number);
   }
 
@@ -126,7 +126,7 @@ export class SlotAnalysis {
       const end = first + (region.opCount[b] as number) * 4;
       for (let w = first; w < end; w += 4) {
         const word = words[w] as number;
-        const op = word & 0xffff;
+        const op = word & OP_MASK;
         const ab = words[w + 1] as number;
         const fields = isVectorCall(op);
         if ((fields || ((EFFECTS[op] as number) & Effect.writesDst) !== 0) && isRegister(word >>> 16)) return;
@@ -147,7 +147,7 @@ export class SlotAnalysis {
       const first = region.firstWord[b] as number;
       const end = first + (region.opCount[b] as number) * 4;
       for (let w = first; w < end; w += 4) {
-        const op = (words[w] as number) & 0xffff;
+        const op = (words[w] as number) & OP_MASK;
         const ab = words[w + 1] as number;
         const effects = EFFECTS[op] as number;
         if ((KIND[op] as number) >= Kind.load || op === OP.probew) this.hasMemoryOps = true;
@@ -180,7 +180,7 @@ export class SlotAnalysis {
       const end = first + (region.opCount[b] as number) * 4;
       for (let w = first; w < end; w += 4) {
         const slot = (words[w + 2] as number) >>> 3;
-        if (isPartialWrite((words[w] as number) & 0xffff) && v.local(slot) !== 0) v.declare(slot, true);
+        if (isPartialWrite((words[w] as number) & OP_MASK) && v.local(slot) !== 0) v.declare(slot, true);
       }
     }
   }
@@ -193,7 +193,7 @@ export class SlotAnalysis {
       const end = first + (region.opCount[b] as number) * 4;
       for (let w = first; w < end; w += 4) {
         const word = words[w] as number;
-        const op = word & 0xffff;
+        const op = word & OP_MASK;
         const ab = words[w + 1] as number;
         if (isVectorCall(op)) {
           const helper = (words[w + 3] as number) >>> 16;
@@ -308,7 +308,7 @@ export class SlotAnalysis {
     for (let i = from; i < to; i++) {
       const w = first + i * 4;
       const word = words[w] as number;
-      const op = word & 0xffff;
+      const op = word & OP_MASK;
       const ab = words[w + 1] as number;
       const effects = EFFECTS[op] as number;
       if ((effects & Effect.readsA) !== 0) this.read(ab & 0xffff);
@@ -388,7 +388,7 @@ export class SlotAnalysis {
       }
       return;
     }
-    if ((word & 0xffff) !== OP.goto && !isCall(word, imm)) {
+    if ((word & OP_MASK) !== OP.goto && !isCall(word, imm)) {
       this.observe();
       return;
     }
@@ -487,13 +487,13 @@ function writesHalf(vectors: VectorHelpers, op: number, helper: number, imm: num
 /** Is the op at word w a load to the low half of a cell whose upper half the next op clears? They are lowered as one. */
 export function fillsCell(words: Int32Array, w: number, end: number): boolean {
   const word = words[w] as number;
-  const op = word & 0xffff;
+  const op = word & OP_MASK;
   if ((op !== OP.ld64 && op !== OP.ld32u) || w + 4 >= end) return false;
   const next = words[w + 4] as number;
   const upper = (word >>> 16) + 1;
   return (
     (upper & 1) === 1 &&
-    (next & 0xffff) === OP.movi &&
+    (next & OP_MASK) === OP.movi &&
     next >>> 16 === upper &&
     words[w + 6] === 0 &&
     words[w + 7] === 0

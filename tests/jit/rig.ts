@@ -4,6 +4,7 @@ import { HELPERS } from '../../src/guest/x86/helpers/index.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { type BlockBuilder, TEMP0 } from '../../src/ir/builder.js';
+import { fuse } from '../../src/ir/fusion.js';
 import {
   BLOCK,
   ENTRY_SHIFT,
@@ -169,6 +170,7 @@ export class Rig {
     this.words[head + at(BLOCK, 'ops') / 4] = words.length / 4;
     this.words[head + at(BLOCK, 'valid') / 4] = 1;
     this.words.set(words, head + BLOCK.size / 4);
+    fuse(this.words, head + BLOCK.size / 4, words.length / 4);
     return block;
   }
 

@@ -7,6 +7,7 @@ import { LinearMemory } from '../../src/accel/tcg/linear-memory.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { X86Translator } from '../../src/guest/x86/translate.js';
+import { fuse } from '../../src/ir/fusion.js';
 import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, VCPU } from '../../src/ir/layout.js';
 import { optimise } from '../../src/ir/passes.js';
 import { Jit } from '../../src/jit/jit.js';
@@ -280,6 +281,7 @@ export class IntegerBench {
     this.#words[head + (BLOCK.at['ops'] as number) / 4] = builder.count;
     this.#words[head + (BLOCK.at['valid'] as number) / 4] = 1;
     this.#words.set(builder.words.subarray(0, builder.count * 4), head + BLOCK.size / 4);
+    fuse(this.#words, head + BLOCK.size / 4, builder.count);
     this.#blocks.set(host, block);
     return block;
   }

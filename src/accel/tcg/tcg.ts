@@ -2,6 +2,7 @@
 import { Bug, UserError } from '../../base/errors.js';
 import type { GuestArchitecture, GuestTranslator } from '../../guest/guest.js';
 import { MAX_BLOCK_OPS } from '../../ir/builder.js';
+import { fuse } from '../../ir/fusion.js';
 import { BLOCK, BlockFlag, FLAT_RANGE, MACHINE, TraceBit, VCPU } from '../../ir/layout.js';
 import { ExitReason } from '../../ir/ops.js';
 import { optimise } from '../../ir/passes.js';
@@ -583,6 +584,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     const head = block >>> 2;
     this.#words.fill(0, head, head + BLOCK.size / 4);
     this.#words.set(words.subarray(0, count * 4), head + BLOCK.size / 4);
+    fuse(this.#words, head + BLOCK.size / 4, count);
     const straddles = (host & 0xfff) + translator.bytes > 4096;
     this.#words[head + at(BLOCK, 'host') / 4] = host;
     this.#words[head + at(BLOCK, 'mode') / 4] = mode;

@@ -3,8 +3,8 @@
  *
  * An op's operands are slots of the vCPU state, so the state in memory is exact after every op.
  *
- * The build puts the cases of all ops that compute values or touch memory (tools/interpreter-ops.ts) in place of the line
- * INTERPRETER_CASES below and compiles the result, src/runtime/generated/interpreter.ts.
+ * The build puts the cases of all ops that compute values or touch memory, and of sequences of ops (tools/interpreter-ops.ts), in
+ * place of the lines CODE_CASES and NUMBER_CASES below and compiles the result, src/runtime/generated/interpreter.ts.
  */
 // hot path
 
@@ -41,7 +41,7 @@ import {
   VCPU_PC,
   VCPU_STAT_COLD_BLOCKS,
 } from '../generated/layout';
-import { EXIT_YIELD, JUMP_JUMP, OP_EXIT, OP_GOTO, OP_JMP, OP_LEAVE } from '../generated/ops';
+import { CODE_EXIT, CODE_GOTO, CODE_JMP, CODE_LEAVE, EXIT_YIELD, JUMP_JUMP, OP_GOTO } from '../generated/ops';
 import { MODE_BREAKPOINTS, MODE_CS_BASE, MODE_SINGLE } from '../generated/x86';
 import { flagCondition } from '../x86/flags';
 import { hot } from './env';
@@ -183,88 +183,98 @@ export function store256(cpu: usize, from: usize, at: u64, mmu: u32): void {
   store128(cpu, from + 16, at + 16, mmu);
 }
 
+/** Under -icount: takes a block's instructions out of the budget of the slice; false: there is none left. */
+function spend(cpu: usize, block: usize): bool {
+  const left = load<u64>(cpu, VCPU_INSTRUCTION_BUDGET);
+  if (<i64>left <= 0) return false;
+  store<u64>(cpu, left - <u64>load<u16>(block, BLOCK_INSTRUCTIONS), VCPU_INSTRUCTION_BUDGET);
+  return true;
+}
+
 /**
  * Runs `block`, entered at the pc in the header, and what it chains to; returns RUN_DISPATCH, RUN_FAULT or an exit. `start`
  * is the address of the op to go on with where compiled code left the block (a side exit), 0: all of it. Comes back when the
  * guest jumps to `stop` (by chance perhaps not, when two blocks of a page jump there).
  */
 export function interpret(cpu: usize, block: usize, start: usize, stop: u64): u32 {
-  const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
-  const mmu = load<u32>(cpu + VCPU_MMU_INDEX);
+  const machine = <usize>load<u32>(cpu, VCPU_MACHINE);
+  const mmu = load<u32>(cpu, VCPU_MMU_INDEX);
   const tlb = tlbOf(cpu, mmu);
-  const icount = load<u32>(machine + MACHINE_ICOUNT);
+  const icount = load<u32>(machine, MACHINE_ICOUNT);
   // Elsewhere the dispatcher has more to do between blocks.
   const plain: bool =
-    !(load<u32>(block + BLOCK_MODE) & (MODE_CS_BASE | MODE_BREAKPOINTS | MODE_SINGLE)) &&
-    !load<u32>(machine + MACHINE_TRACE_MASK);
+    !(load<u32>(block, BLOCK_MODE) & (MODE_CS_BASE | MODE_BREAKPOINTS | MODE_SINGLE)) &&
+    !load<u32>(machine, MACHINE_TRACE_MASK);
+  let blockPc = load<u64>(cpu, VCPU_PC);
   for (;;) {
-    const blockPc = load<u64>(cpu + VCPU_PC);
-    // What is left of a block was counted when the block was entered.
-    const count = start ? 0 : <u64>load<u16>(block + BLOCK_INSTRUCTIONS);
-    if (icount && !start) {
-      const left = load<u64>(cpu + VCPU_INSTRUCTION_BUDGET);
-      if (<i64>left <= 0) return RUN_EXIT + EXIT_YIELD;
-      store<u64>(cpu + VCPU_INSTRUCTION_BUDGET, left - count);
+    let ip = start;
+    if (start) start = 0;
+    else {
+      // What is left of a block was counted when the block was entered.
+      if (icount && !spend(cpu, block)) return RUN_EXIT + EXIT_YIELD;
+      const count = load<u64>(cpu, VCPU_INSTRUCTION_COUNT) + <u64>load<u16>(block, BLOCK_INSTRUCTIONS);
+      store<u64>(cpu, count, VCPU_INSTRUCTION_COUNT);
+      ip = block + BLOCK_SIZE;
     }
-    store<u64>(cpu + VCPU_INSTRUCTION_COUNT, load<u64>(cpu + VCPU_INSTRUCTION_COUNT) + count);
-    store<u64>(cpu + VCPU_STAT_COLD_BLOCKS, load<u64>(cpu + VCPU_STAT_COLD_BLOCKS) + 1);
-    store<u64>(cpu + VCPU_BLOCK_PC, blockPc);
-    store<u32>(block + BLOCK_RUNS, load<u32>(block + BLOCK_RUNS) + 1);
+    store<u64>(cpu, load<u64>(cpu, VCPU_STAT_COLD_BLOCKS) + 1, VCPU_STAT_COLD_BLOCKS);
+    store<u64>(cpu, blockPc, VCPU_BLOCK_PC);
+    store<u32>(block, load<u32>(block, BLOCK_RUNS) + 1, BLOCK_RUNS);
     currentBlock = block;
-    let next: usize = 0;
-    let ip = block + BLOCK_SIZE;
-    if (start) {
-      ip = start;
-      start = 0;
-    }
     for (; ; ip += 16) {
-      switch (<u32>load<u16>(ip)) {
-        // INTERPRETER_CASES: the ops that compute values or touch memory
-        case OP_GOTO: {
-          const hint = <u32>load<u16>(ip, 2);
-          const offset = load<i32>(ip, 8);
-          store<u64>(cpu + VCPU_PC, maskPc(blockPc + <u64>(<i64>offset), hint >> 4));
-          const backward: bool = offset < <i32>load<u16>(block + BLOCK_BYTES);
-          if (backward && load<u32>(cpu + VCPU_EXIT_REQUEST)) return RUN_DISPATCH;
-          next = <usize>load<u32>(ip, 4);
-          if (!next || !load<u32>(next + BLOCK_VALID)) {
-            const pc = load<u64>(cpu + VCPU_PC);
-            next = plain && pc !== stop && !load<u64>(cpu + VCPU_EXIT_REQUEST) ? nextBlock(cpu, pc) : 0;
-            if (!next) {
-              chainFrom = ip;
-              return RUN_DISPATCH;
-            }
-            if (mayChain(block, next)) store<u32>(ip, <u32>next, 4);
-            countHead(cpu, machine, next);
-            break;
-          }
-          if (load<u32>(next + BLOCK_ENTRY)) return RUN_DISPATCH;
-          if (backward) countHead(cpu, machine, next);
+      // `continue` goes on with the next op; `break` where the block ends.
+      switch (<u32>load<u8>(ip, 1)) {
+        // CODE_CASES: sequences of ops, and ops that compute values or touch memory
+        case CODE_GOTO:
+        case CODE_JMP:
           break;
-        }
-        case OP_JMP: {
-          const pc = a(cpu, ip);
-          store<u64>(cpu + VCPU_PC, pc);
-          if (load<u32>(ip, 8) === JUMP_JUMP) {
-            store<u32>(cpu + VCPU_JUMPED, <u32>blockPc | 1);
-            return RUN_DISPATCH;
-          }
-          // With its neighbour interruptRequest.
-          next = plain && pc !== stop && !load<u64>(cpu + VCPU_EXIT_REQUEST) ? nextBlock(cpu, pc) : 0;
-          if (!next) return RUN_DISPATCH;
-          countHead(cpu, machine, next);
-          break;
-        }
-        case OP_LEAVE:
+        case CODE_LEAVE:
           return RUN_DISPATCH;
-        case OP_EXIT:
+        case CODE_EXIT:
           return RUN_EXIT + load<u32>(ip, 8);
         default:
-          unreachable();
+          switch (<u32>load<u8>(ip)) {
+            // NUMBER_CASES: rare ops
+            default:
+              unreachable();
+          }
       }
-      if (next) break;
+      let next: usize = 0;
+      if (<u32>load<u8>(ip) === OP_GOTO) {
+        const hint = <u32>load<u16>(ip, 2);
+        const offset = load<i32>(ip, 8);
+        blockPc = maskPc(blockPc + <u64>(<i64>offset), hint >> 4);
+        store<u64>(cpu, blockPc, VCPU_PC);
+        const backward: bool = offset < <i32>load<u16>(block, BLOCK_BYTES);
+        if (backward && load<u32>(cpu, VCPU_EXIT_REQUEST)) return RUN_DISPATCH;
+        next = <usize>load<u32>(ip, 4);
+        if (!next || !load<u32>(next, BLOCK_VALID)) {
+          next = plain && blockPc !== stop && !load<u64>(cpu, VCPU_EXIT_REQUEST) ? nextBlock(cpu, blockPc) : 0;
+          if (!next) {
+            chainFrom = ip;
+            return RUN_DISPATCH;
+          }
+          if (mayChain(block, next)) store<u32>(ip, <u32>next, 4);
+          countHead(cpu, machine, next);
+        } else {
+          if (load<u32>(next, BLOCK_ENTRY)) return RUN_DISPATCH;
+          if (backward) countHead(cpu, machine, next);
+        }
+      } else {
+        const from = blockPc;
+        blockPc = a(cpu, ip);
+        store<u64>(cpu, blockPc, VCPU_PC);
+        if (load<u32>(ip, 8) === JUMP_JUMP) {
+          store<u32>(cpu, <u32>from | 1, VCPU_JUMPED);
+          return RUN_DISPATCH;
+        }
+        // With its neighbour interruptRequest.
+        next = plain && blockPc !== stop && !load<u64>(cpu, VCPU_EXIT_REQUEST) ? nextBlock(cpu, blockPc) : 0;
+        if (!next) return RUN_DISPATCH;
+        countHead(cpu, machine, next);
+      }
+      block = next;
+      break;
     }
-    block = next;
   }
   return RUN_DISPATCH;
 }

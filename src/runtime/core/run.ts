@@ -213,7 +213,7 @@ function sideExit(cpu: usize): void {
   cold = true;
   const op = load<u32>(cpu + VCPU_SIDE_OP);
   const block = <usize>load<u32>(cpu + VCPU_SIDE_BLOCK);
-  const reason: usize = op === WHOLE_BLOCK ? 255 : load<u16>(block + BLOCK_SIZE + <usize>(op << 4));
+  const reason: usize = op === WHOLE_BLOCK ? 255 : load<u8>(block + BLOCK_SIZE + <usize>(op << 4));
   const ops = <usize>load<u32>(cpu + VCPU_MACHINE) + MACHINE_SIDE_EXIT_OPS + (reason << 2);
   store<u32>(ops, load<u32>(ops) + 1);
 }
