@@ -58,6 +58,8 @@ export interface Accelerator extends RamSource {
   readonly smm: boolean;
   /** Interrupt and timer chips that the accelerator has itself; without them, the board's devices are the chips. */
   readonly chips?: AcceleratorChips | undefined;
+  /** Guest-physical addresses that it needs for itself. */
+  readonly reserved?: { readonly start: number; readonly length: number };
   readonly memory: WebAssembly.Memory;
   readonly vcpus: readonly Vcpu[];
   connect(services: MachineServices): void;

@@ -382,7 +382,11 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
   if (options.bootOnce !== undefined) machine.lifecycle.resetDone.subscribe(() => tellBootOrder(options.bootOrder));
   const platform: PlatformDescription = {
     ...options.identity,
-    ram: { below4g: base.below4g, above4g: base.above4g },
+    ram: {
+      below4g: base.below4g,
+      above4g: base.above4g,
+      ...(host.accelerator.reserved && { reserved: host.accelerator.reserved }),
+    },
     apicIds: options.apicIds ?? Array.from({ length: options.cpus }, (_, i) => i),
     ioApicId: 0,
     ...describePorts(plugs),

@@ -5,7 +5,7 @@
 
 import { loaderScript } from './acpi/table-set.js';
 import { acpiTables } from './acpi/tables.js';
-import { e820, MemoryType } from './boot/memory-map.js';
+import { e820, type MemoryRange, MemoryType } from './boot/memory-map.js';
 import { ByteWriter } from './bytes.js';
 import { FOUR_GIB, hasAcpi, type PlatformDescription } from './platform.js';
 import { smbiosFiles } from './smbios/smbios.js';
@@ -78,9 +78,10 @@ export function pcFwCfg(p: PlatformDescription, o: FirmwareOptions): FwCfgConten
 
   const files = new Map<string, FwCfgFile>();
   const add = (name: string, bytes: Uint8Array): void => void files.set(name, { bytes });
-  const ram = [{ start: 0, length: below4g, type: MemoryType.ram }];
-  if (above4g > 0) ram.push({ start: FOUR_GIB, length: above4g, type: MemoryType.ram });
-  add('etc/e820', e820(ram));
+  const map: MemoryRange[] = p.ram.reserved ? [{ ...p.ram.reserved, type: MemoryType.reserved }] : [];
+  map.push({ start: 0, length: below4g, type: MemoryType.ram });
+  if (above4g > 0) map.push({ start: FOUR_GIB, length: above4g, type: MemoryType.ram });
+  add('etc/e820', e820(map));
   add('etc/system-states', SYSTEM_STATES);
   add('etc/boot-fail-wait', u32(o.bootFailWait ?? 0xffffffff));
   if (o.bootMenuWait !== undefined) add('etc/boot-menu-wait', u16(o.bootMenuWait));

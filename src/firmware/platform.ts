@@ -15,6 +15,8 @@ export interface PortIo {
 export interface RamLayout {
   readonly below4g: number;
   readonly above4g: number;
+  /** Addresses behind the RAM below 4 GiB that guests must leave alone. */
+  readonly reserved?: { readonly start: number; readonly length: number };
 }
 
 export const FOUR_GIB = 0x1_0000_0000;

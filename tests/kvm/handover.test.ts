@@ -39,6 +39,27 @@ async function listen(guest: Guest, last: number | undefined): Promise<number> {
   return last!;
 }
 
+test("the timer stands still with its machine, also when it is the kernel's", { skip, timeout: 60_000 }, async () => {
+  const guest = new Guest(firmware(COUNTER));
+  const { machine } = guest.composed;
+  try {
+    await listen(guest, undefined);
+    await guest.stop();
+    guest.hear();
+    await pause(700);
+    const before = machine.clocks.virtual.now();
+    machine.lifecycle.start();
+    await pause(200);
+    await guest.stop();
+    const ms = (machine.clocks.virtual.now() - before) / 1e6;
+    const ticks = guest.hear().length;
+    // One may have been on its way.
+    assert.ok(ticks > 0 && ticks <= ms / 10 + 2, `${ticks} ticks in ${ms} ms`);
+  } finally {
+    await guest.dispose();
+  }
+});
+
 for (const irqchip of IRQCHIP_MODES) {
   test(`interrupts on their way to a processor that is parked come once, kernel_irqchip=${irqchip}`, {
     skip,

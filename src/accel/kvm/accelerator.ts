@@ -77,8 +77,8 @@ interface Processor extends Controlled {
   begun: boolean;
 }
 
-/** Pages for KVM itself, below all firmware. */
-const RESERVED_PAGES = 0xfeffc000n;
+/** Pages for KVM itself, below all firmware: page tables for real mode, and three for the task state segment. */
+const RESERVED = { start: 0xfeffc000, length: 0x4000 } as const;
 const IOAPIC_PINS = 24;
 const DOORBELL_BYTES = 2;
 /** Coalesced writes are looked at so often, when nothing else makes us. */
@@ -96,6 +96,7 @@ const MSI_ADDRESS = 0xfee00000;
 export class KvmAccelerator implements Accelerator {
   readonly name = 'kvm';
   readonly smm: boolean;
+  readonly reserved = RESERVED;
   readonly chips: KernelChips | undefined;
   readonly pciPresence = PciPresence.create();
   onDispose: () => void = () => {};
@@ -136,7 +137,7 @@ export class KvmAccelerator implements Accelerator {
     this.#memoryBase = Number(address % BigInt(HUGE_PAGE));
     this.#supported = usableCpuid(kvm.supportedCpuid(), options.irqchip);
     this.#vm = kvm.createVm();
-    this.#vm.reservePages(RESERVED_PAGES);
+    this.#vm.reservePages(BigInt(RESERVED.start));
     if (options.irqchip === 'on') this.chips = new KernelChips(this.#vm, () => options.monotonic());
     else if (options.irqchip === 'split') this.#vm.enableCapability('SPLIT_IRQCHIP', BigInt(IOAPIC_PINS));
     this.#routes = new MessageRoutes(this.#vm, options.calls, this.chips ? PC_ROUTES : []);
@@ -312,6 +313,7 @@ export class KvmAccelerator implements Accelerator {
     this.#takeCoalesced();
     this.#doorbells.drain();
     this.#clock.park();
+    this.chips?.park();
   }
 
   /** Brings the records up to date; the next slice loads them back. */
@@ -463,6 +465,7 @@ export class KvmAccelerator implements Accelerator {
   /** Loads what the records have and lets the threads run. */
   #resume(): void {
     const stoodStill = this.#clock.resume();
+    this.chips?.resume(stoodStill);
     this.#updateSlots();
     const going = this.#processors.filter((p) => this.#threads.get(p, Control.command) !== Command.run || p.held);
     for (const p of going) {

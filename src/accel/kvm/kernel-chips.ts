@@ -35,6 +35,9 @@ export const PC_ROUTES: readonly GsiRoute[] = Array.from({ length: IOAPIC_PINS }
 }).flat();
 
 export class KernelChips implements AcceleratorChips {
+  /** The 8254 when the processors were parked. */
+  #parked: PitRegisters | undefined;
+
   /** `monotonic`: the clock that the kernel counts the 8254's time by, in ns. */
   constructor(
     private readonly vm: KvmMachine,
@@ -110,7 +113,23 @@ export class KernelChips implements AcceleratorChips {
     this.vm.setIoapic(state);
   }
 
+  /** The processors stand still. Says nothing new when they did already. */
+  park(): void {
+    this.#parked ??= this.pit();
+  }
+
+  /**
+   * The processors go on. When the machine stood still, so did its 8254: the kernel's did not, and has ticks to make up for. A period
+   * begins again then.
+   */
+  resume(stoodStill: boolean): void {
+    const parked = this.#parked;
+    this.#parked = undefined;
+    if (parked && stoodStill) this.setPit(parked);
+  }
+
   pit(): PitRegisters {
+    if (this.#parked) return this.#parked;
     const { channels, flags } = this.vm.pit();
     const now = this.monotonic();
     return {
@@ -134,7 +153,9 @@ export class KernelChips implements AcceleratorChips {
     };
   }
 
-  setPit({ speaker, counters }: PitRegisters): void {
+  setPit(registers: PitRegisters): void {
+    if (this.#parked) this.#parked = registers;
+    const { speaker, counters } = registers;
     const now = this.monotonic();
     const { flags } = this.vm.pit();
     this.vm.setPit({

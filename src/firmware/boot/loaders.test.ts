@@ -6,7 +6,7 @@ import { FlatMemory } from '../../machine/testing/flat-memory.js';
 import { loadBzImage } from './bzimage.js';
 import { kernelKind } from './direct.js';
 import type { LoadRequest } from './image.js';
-import { Low, tablesBase } from './memory-map.js';
+import { Low, MemoryType, memoryMap, tablesBase } from './memory-map.js';
 import { loadMultiboot } from './multiboot.js';
 import { loadPvh } from './pvh.js';
 
@@ -77,6 +77,15 @@ test('a bzImage is entered at its 64-bit entry with paging on', () => {
   const pdpt = getU32(bytes, state.cr3) & ~0xfff;
   const directory = getU32(bytes, pdpt) & ~0xfff;
   assert.equal(getU32(bytes, directory + 8 * 8), (16 * MIB) | 0x83);
+});
+
+test('what an accelerator keeps for itself is in the memory map', () => {
+  const reserved = { start: 0xfeff_c000, length: 0x4000 };
+  const map = memoryMap({ below4g: 256 * MIB, above4g: 0, reserved });
+  assert.deepEqual(
+    map.filter(({ start }) => start === reserved.start),
+    [{ ...reserved, type: MemoryType.reserved }],
+  );
 });
 
 test('without long mode, or without a 64-bit kernel, it is entered in protected mode without paging', () => {

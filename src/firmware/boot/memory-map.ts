@@ -44,6 +44,7 @@ export function memoryMap(ram: RamLayout): MemoryRange[] {
   add(0xf0000, 0x100000, MemoryType.reserved);
   add(0x100000, tables, MemoryType.ram);
   add(tables, ram.below4g, MemoryType.reserved);
+  if (ram.reserved) out.push({ ...ram.reserved, type: MemoryType.reserved });
   add(0xfffc0000, FOUR_GIB, MemoryType.reserved); // the flash
   add(FOUR_GIB, FOUR_GIB + ram.above4g, MemoryType.ram);
   return out;
