@@ -77,6 +77,30 @@ test('compiled code that writes into a page with code', () => {
   assert.ok(m.accelerator.jit.stats.compiled > 0);
 });
 
+test('compiled code that writes into itself by a string instruction and calls itself next', () => {
+  const m = new BareMachine({ mode: 'long64', hotThreshold: 10 });
+  m.load(0x20000, [
+    ...[0xb8, 1, 0, 0, 0], // f: mov eax, 1
+    ...[0x01, 0xc2], // add edx, eax
+    ...[0xff, 0xcd, 0x74, 0x10], // dec ebp; jz out
+    ...[0x89, 0xe8, 0x89, 0xf7], // mov eax, ebp; mov edi, esi
+    ...[0xb9, 1, 0, 0, 0, 0xf3, 0xab], // mov ecx, 1; rep stosd
+    ...[0xe8, 0xe5, 0xff, 0xff, 0xff], // call f
+    0xc3, // out: ret
+  ]);
+  // mov ebp, 100; xor edx, edx; mov ebx, 0x20000; call rbx; hlt
+  m.load(0x10000, [0xbd, 100, 0, 0, 0, 0x31, 0xd2, 0xbb, 0, 0, 2, 0, 0xff, 0xd3, 0xf4]);
+  m.registers.set('rsi', 0x30000n);
+  for (let i = 0; i < 4; i++) {
+    run(m, 0x10000);
+    assert.equal(m.registers.get('rdx'), 100n);
+  }
+  assert.ok(m.accelerator.jit.stats.compiled > 0);
+  m.registers.set('rsi', 0x20001n);
+  run(m, 0x10000);
+  assert.equal(m.registers.get('rdx'), 1n + 4950n);
+});
+
 test('a page that moved is seen to have when the TLB generations have come round', () => {
   const m = new BareMachine({ mode: 'long64', hotThreshold: Number.POSITIVE_INFINITY });
   const entry = (at: number, value: number): void => m.view.setBigUint64(at, BigInt(value), true);
