@@ -4,7 +4,16 @@
  */
 // hot path
 import { Bug } from '../../base/errors.js';
-import { type Encoding, ImmKind, type Operand, parseAssembly, parseEncoding, parseOpcode } from './insn/parse.js';
+import {
+  type Encoding,
+  ImmKind,
+  mnemonicsOf,
+  type Operand,
+  parseEncoding,
+  parseOpcode,
+  parseOperands,
+} from './insn/parse.js';
+import { type Prepared, packRow, unpackRow } from './insn/prepare.js';
 import type { Meaning, Row } from './insn/row.js';
 import { Mode } from './state.js';
 
@@ -103,7 +112,7 @@ export class Decoder {
   private readonly dims = new Uint8Array(MAPS * 256);
   private readonly start = new Uint32Array(MAPS * 256);
   /** Row number + 1, or 0. The first stands for no cell. */
-  private readonly cells: number[] = [0];
+  private cells: number[] = [0];
   /** Does the opcode take a ModRM byte? (All rows of one opcode agree; the byte is needed before the row is known.) */
   private readonly modrmByOpcode = new Uint8Array(MAPS * 256);
   /** Does VEX.W choose the size of a general register here? Then it counts in 64-bit mode only. */
@@ -114,8 +123,20 @@ export class Decoder {
   private limit = 0;
   private short = false;
 
-  constructor(private readonly rows: readonly Row[]) {
+  /** `prepared`: what `prepare` gave for these rows. */
+  constructor(
+    private readonly rows: readonly Row[],
+    private readonly prepared?: Prepared,
+  ) {
     this.compiled = new Array(rows.length).fill(undefined);
+    if (prepared !== undefined) {
+      this.start.set(prepared.start);
+      this.dims.set(prepared.dims);
+      this.modrmByOpcode.set(prepared.modrm);
+      this.generalW.set(prepared.generalW);
+      this.cells = prepared.cells as number[];
+      return;
+    }
     for (const [index, [encoding]] of rows.entries()) {
       const { map, opcode, opReg } = parseOpcode(encoding);
       for (let key = map * 256 + opcode, last = key + (opReg ? 7 : 0); key <= last; key++) {
@@ -129,11 +150,26 @@ export class Decoder {
   /** All rows, compiled. Throws `Bug` when two of them overlap. */
   get forms(): readonly Form[] {
     for (const key of this.waiting.keys()) this.tabulate(key);
-    return this.compiled as Form[];
+    return this.rows.map((_, index) => this.form(index));
+  }
+
+  /** What has been found out about the rows, for decoders to come. */
+  prepare(): Prepared {
+    const operands: Operand[] = [];
+    const rows = this.forms.map((form) => packRow(form.encoding, form.operands, operands)).join('');
+    const { start, dims, modrmByOpcode, generalW, cells } = this;
+    return {
+      ...{ start: [...start], dims: [...dims], modrm: [...modrmByOpcode], generalW: [...generalW] },
+      ...{ cells, operands, rows },
+    };
   }
 
   private form(index: number): Form {
-    const form = this.compiled[index] ?? compile(this.rows[index] as Row, index);
+    const known = this.compiled[index];
+    if (known !== undefined) return known;
+    const row = this.rows[index] as Row;
+    const { encoding, operands } = this.prepared ? unpackRow(this.prepared, index) : parseRow(row);
+    const form = formOf(row, index, encoding, operands);
     this.compiled[index] = form;
     return form;
   }
@@ -329,7 +365,7 @@ export class Decoder {
       if (this.modrmByOpcode[key] === 1) this.address(i, long, rexX, rexB);
       return this.finish(i, at, Decoded.undefined);
     }
-    const form = this.compiled[found - 1] as Form;
+    const form = this.compiled[found - 1] ?? this.form(found - 1);
     i.form = form;
     const e = form.encoding;
     if (e.modreg) i.mod = 3;
@@ -480,17 +516,20 @@ function pick(list: readonly Form[], dims: number, cell: number): number {
   return best === undefined ? 0 : best.index + 1;
 }
 
-function compile(row: Row, index: number): Form {
-  const [encodingText, assembly, feature, meaning] = row;
-  const { mnemonics, operands } = parseAssembly(assembly);
-  const encoding = parseEncoding(encodingText, operands);
+function parseRow([encoding, assembly]: Row): { encoding: Encoding; operands: readonly Operand[] } {
+  const operands = parseOperands(assembly);
+  return { encoding: parseEncoding(encoding, operands), operands };
+}
+
+function formOf(row: Row, index: number, encoding: Encoding, operands: readonly Operand[]): Form {
+  const [, assembly, feature, meaning] = row;
   const has = (letters: string): boolean => operands.some((o) => letters.includes(o.kind));
   const x87 = encoding.map === 0 && encoding.opcode >= 0xd8 && encoding.opcode <= 0xdf;
   return {
     index,
     row,
     encoding,
-    mnemonics,
+    mnemonics: mnemonicsOf(assembly),
     operands,
     meaning,
     feature,

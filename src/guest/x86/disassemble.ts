@@ -2,6 +2,7 @@
 import { Decoded, Decoder, Insn } from './decode.js';
 import { ROWS } from './insn/index.js';
 import type { Operand } from './insn/parse.js';
+import { PREPARED } from './insn/prepared.js';
 import { Mode } from './state.js';
 
 const R64 = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'] as const;
@@ -25,7 +26,7 @@ export interface Disassembled {
 }
 
 export class Disassembler {
-  readonly #decoder = new Decoder(ROWS);
+  readonly #decoder = new Decoder(ROWS, PREPARED);
   readonly #i = new Insn();
   #long = false;
 

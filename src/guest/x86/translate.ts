@@ -5,6 +5,7 @@ import { GotoKind } from '../../ir/ops.js';
 import type { GuestTranslator, IsBlock } from '../guest.js';
 import { Decoded, Decoder } from './decode.js';
 import { ROWS } from './insn/index.js';
+import { PREPARED } from './insn/prepared.js';
 import { ONE_INSTRUCTION, Translator, Vector } from './translator.js';
 
 const PAGE = 4096;
@@ -16,7 +17,7 @@ export class X86Translator implements GuestTranslator {
   bytes = 0;
   instructions = 0;
   private readonly t: Translator;
-  private readonly decoder = new Decoder(ROWS);
+  private readonly decoder = new Decoder(ROWS, PREPARED);
   /** An instruction that straddles two pages, put together. */
   private readonly joined = new Uint8Array(32);
 

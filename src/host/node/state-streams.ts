@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
+import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
 import { UserError } from '../../base/errors.js';
 import type { StateSink, StateSource } from '../../machine/saved/layout.js';
@@ -11,6 +12,9 @@ import { bytesOf, viewsBehind } from './views.js';
 
 const readvAsync = promisify(fs.readv);
 const writevAsync = promisify(fs.writev);
+
+/** Copying out of the page cache takes a processor each, and one has other things to do. */
+const LANES = Math.min(4, Math.max(1, availableParallelism() - 1));
 
 /** What is read of a file without another thread, to which the way is longer. */
 const AT_ONCE = 512 << 10;
@@ -187,7 +191,11 @@ function openFile(path: string, offset: number): OpenSource {
     last.catch(() => {});
     return last;
   };
-  return { ...(length !== undefined && { length }), read, close: () => fs.closeSync(fd) };
+  return {
+    ...(length !== undefined && { length, lanes: LANES }),
+    read,
+    close: () => fs.closeSync(fd),
+  };
 }
 
 /** Sends over a pipe or a socket. */

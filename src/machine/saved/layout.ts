@@ -57,6 +57,8 @@ export interface StateSink {
 export interface StateSource {
   /** Of all there is, when that is known. */
   readonly length?: number;
+  /** Reads that are best under way at a time; without it, some chunks are. */
+  readonly lanes?: number;
   /** Fills the views with what comes next. May be called before the call before has settled. */
   read(views: readonly Uint8Array[]): Promise<void>;
 }
@@ -190,19 +192,44 @@ function asDescription(value: StateValue): Description {
 export type Filled = Promise<readonly number[]>;
 
 /**
- * Reads what comes next into the pages of a block that holds nothing else. All is asked for at once when the length of the source
- * is known. Fails with UserError; what the block holds is undefined then.
+ * Reads what comes next into the pages of a block that holds nothing else. Of a source with lanes all is asked for at once. Fails
+ * with UserError; what the block holds is undefined then.
  */
 export async function fillBlock(source: StateSource, { runs }: RamMap, block: RamBlock): Promise<readonly number[]> {
   const sums: number[] = [];
-  const fill = async (chunk: Chunk): Promise<number> => {
-    const index = sums.push(0) - 1;
-    await source.read(viewsOf(block, chunk));
-    sums[index] = checksumOf(block, chunk);
-    return chunk.bytes;
+  const fill = async (some: readonly Chunk[]): Promise<readonly Chunk[]> => {
+    await source.read(some.flatMap((chunk) => viewsOf(block, chunk)));
+    return some;
   };
-  await inWindow(chunks(runs), fill, () => {}, source.length === undefined ? WINDOW : Number.POSITIVE_INFINITY);
+  const { lanes } = source;
+  await inWindow(
+    batches(chunks(runs), lanes === undefined ? 1 : Math.ceil(chunkCount(runs) / lanes)),
+    fill,
+    (some) => {
+      for (const chunk of some) sums.push(checksumOf(block, chunk));
+    },
+    lanes === undefined ? WINDOW : Number.POSITIVE_INFINITY,
+  );
   return sums;
+}
+
+/** What the host takes in one call. */
+const MOST_PIECES = 1000;
+
+function* batches(all: Iterable<Chunk>, size: number): Generator<readonly Chunk[]> {
+  let some: Chunk[] = [];
+  let pieces = 0;
+  for (const chunk of all) {
+    const own = chunk.runs.length / 2;
+    if (some.length === size || (some.length > 0 && pieces + own > MOST_PIECES)) {
+      yield some;
+      some = [];
+      pieces = 0;
+    }
+    some.push(chunk);
+    pieces += own;
+  }
+  if (some.length > 0) yield some;
 }
 
 /**

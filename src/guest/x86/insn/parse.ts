@@ -66,17 +66,19 @@ const IMMEDIATE: Readonly<Record<string, ImmKind>> = {
   Ap: ImmKind.far,
 };
 
-export function parseAssembly(text: string): { mnemonics: readonly string[]; operands: readonly Operand[] } {
-  const space = text.indexOf(' ');
-  const mnemonics = (space < 0 ? text : text.slice(0, space)).split('|');
-  const operands =
-    space < 0
-      ? []
-      : text
-          .slice(space + 1)
-          .split(',')
-          .map(parseOperand);
-  return { mnemonics, operands };
+/** Of an assembly text: its names at operand sizes 16, 32 and 64, or the one for all. */
+export function mnemonicsOf(assembly: string): readonly string[] {
+  const space = assembly.indexOf(' ');
+  return (space < 0 ? assembly : assembly.slice(0, space)).split('|');
+}
+
+export function parseOperands(assembly: string): readonly Operand[] {
+  const space = assembly.indexOf(' ');
+  if (space < 0) return [];
+  return assembly
+    .slice(space + 1)
+    .split(',')
+    .map(parseOperand);
 }
 
 function parseOperand(text: string): Operand {
