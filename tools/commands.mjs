@@ -43,12 +43,12 @@ const VARIETY = [
   [0x0f, 0xa2, 0x0f, 0x31, 0x90], // cpuid, rdtsc, nop
 ];
 
-/** Firmware that runs VARIETY, prints a character, waits for one, and resets. */
-function shortFirmware(path) {
+/** Firmware that runs this code, prints a character, waits for one, and resets. */
+function shortFirmware(path, code) {
   const rom = new Uint8Array(65536);
   rom.set(
     [
-      ...VARIETY.flat(),
+      ...code,
       // mov dx,3f8h; mov al,'!'; out dx,al; add dl,5; wait: in al,dx; test al,1; jz wait; mov al,0feh; out 64h,al; hlt
       ...[0xba, 0xf8, 0x03, 0xb0, 0x21, 0xee, 0x80, 0xc2, 0x05, 0xec, 0xa8, 0x01, 0x74, 0xfb],
       ...[0xb0, 0xfe, 0xe6, 0x64, 0xf4],
@@ -109,7 +109,8 @@ export async function bundleCommands() {
   const scratch = mkdtempSync(join(tmpdir(), 'tinamou-'));
   const at = (name) => join(scratch, name);
   writeFileSync(at('raw'), new Uint8Array(3 << 20).fill(1, 0, 1 << 20));
-  const machine = ['-display', 'none', '-no-reboot', '-bios', shortFirmware(at('short.bin'))];
+  const common = ['-display', 'none', '-no-reboot', '-bios'];
+  const machine = [...common, shortFirmware(at('various.bin'), VARIETY.flat())];
   const run = (command, args, input) =>
     spawnSync(process.execPath, [join(root, `bin/tinamou-${command}.js`), ...args], {
       input: input ?? '',
@@ -141,6 +142,6 @@ export async function bundleCommands() {
     if (status !== 0) throw new Error(`tinamou-${command} does not run: status ${status ?? signal}\n${stderr}`);
   }
   // Where this host cannot, there is nothing to keep.
-  run('system-x86_64', [...machine, '-nographic', '-accel', 'kvm'], 'x');
+  run('system-x86_64', [...common, shortFirmware(at('short.bin'), []), '-nographic', '-accel', 'kvm'], 'x');
   rmSync(scratch, { recursive: true });
 }

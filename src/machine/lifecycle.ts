@@ -89,20 +89,20 @@ export class Lifecycle implements SystemRequests {
 
   /** Whether `service` has something to do. */
   get pending(): boolean {
-    if (this.#held) return this.#shutdownFromHost;
+    if (this.held) return this.#shutdownFromHost;
     return this.#reset !== undefined || this.#shutdown !== undefined || this.#stop !== undefined;
   }
 
   /** Runs on, or for the first time. After a shutdown only a reset helps. */
   start(): void {
     if (this.#state === 'shutdown' || this.#state === 'suspended') return;
-    if (this.#held || this.#holding) this.#wanted = true;
+    if (this.held || this.#holding) this.#wanted = true;
     else this.#enter('running');
   }
 
   /** Stops between slices. */
   pause(state: RunState = 'paused'): void {
-    if (this.#held || this.#holding) {
+    if (this.held || this.#holding) {
       this.#wanted = false;
       return;
     }
@@ -116,7 +116,7 @@ export class Lifecycle implements SystemRequests {
    * does, or with undefined when it has ended or somebody else holds it.
    */
   async hold(state: 'save-vm' | 'restore-vm' | 'finish-migrate'): Promise<RunState | undefined> {
-    if (this.#held || this.#holding) return undefined;
+    if (this.held || this.#holding) return undefined;
     const ran = this.running && this.#stop === undefined;
     if (this.running) {
       this.#holding = true;
@@ -179,7 +179,7 @@ export class Lifecycle implements SystemRequests {
 
   /** Does what was asked for. Call between slices. While the state is being worked on, all but the end waits. */
   service(): void {
-    if (this.#held && !this.#shutdownFromHost) return;
+    if (this.held && !this.#shutdownFromHost) return;
     const cause = this.#reset;
     if (cause) {
       this.#reset = undefined;
@@ -206,10 +206,10 @@ export class Lifecycle implements SystemRequests {
   /** A request from outside while nothing runs takes effect at once. */
   #requested(): void {
     this.hooks.kick();
-    if (!this.running && !this.#held) this.service();
+    if (!this.running && !this.held) this.service();
   }
 
-  get #held(): boolean {
+  get held(): boolean {
     return BUSY.includes(this.#state);
   }
 

@@ -124,6 +124,32 @@ test("a device that was plugged in while the machine ran is one of the next mach
   }
 });
 
+test('what is typed before the state is there comes in afterwards', { timeout: 60_000 }, async () => {
+  // mov dx, 3fdh / wait: in al, dx / test al, 1 / jz wait / mov dx, 3f8h / in al, dx / out dx, al / jmp
+  const rom = Buffer.alloc(0x10000);
+  Buffer.from('bafd03eca80174fbbaf803eceeebf1', 'hex').copy(rom);
+  Buffer.from('ea000000f0', 'hex').copy(rom, 0xfff0);
+  const echo = join(folder, 'echo');
+  writeFileSync(echo, rom);
+  const state = join(folder, 'echo-state');
+  const from = await make({ bios: echo });
+  from.start();
+  await from.serial.run('first', 'first');
+  await from.monitorAsync(`migrate file:${state}`);
+  await from.dispose();
+  const to = await make({ bios: echo }, '-incoming', 'defer');
+  try {
+    to.start();
+    to.serial.write('early');
+    await pause(50);
+    await to.monitorAsync(`migrate_incoming file:${state}`);
+    to.start();
+    await to.serial.waitFor('early');
+  } finally {
+    await to.dispose();
+  }
+});
+
 test('a machine that was stopped stays so; the calendar goes on', { timeout: 60_000 }, async () => {
   const state = join(folder, 'stopped');
   const rtc = ['-rtc', 'base=2001-02-03T04:05:06,clock=rt'];

@@ -11,6 +11,7 @@ import {
   type MachineOptions,
 } from '../../boards/index.js';
 import type { CharBackend } from '../../char/backend.js';
+import { GatedBackend } from '../../char/gated.js';
 import { NullBackend } from '../../char/null.js';
 import type { GuestArchitecture } from '../../guest/guest.js';
 import { type CpuConfig, hasFeature, parseCpu } from '../../guest/x86/cpu-models.js';
@@ -158,11 +159,24 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   };
   const asked = [...w.serials, ...w.parallels, ...w.drives];
   const blameFor = (id: string): string => originOf(asked, id);
+  // What comes in before a state is there would be lost with the state that the devices have now.
+  const gated: GatedBackend[] = [];
+  const getsState = (): boolean => {
+    const { state, held } = built?.machine.lifecycle ?? { state: 'prelaunch', held: false };
+    return held || (state === 'prelaunch' && machine.awaitsState === true);
+  };
   const composed = compose({
     guest: X86_64,
     board: w.board,
     machine,
-    chardev: (id) => within(blameFor(id), () => backends.take(id)),
+    chardev: (id) => {
+      const backend = new GatedBackend(
+        within(blameFor(id), () => backends.take(id)),
+        getsState,
+      );
+      gated.push(backend);
+      return backend;
+    },
     drive: (id) => {
       const drive = id === '' ? new Drive(null, { id: '' }) : drives.get(id);
       if (!drive) throw new UserError(`drive '${id}' not found: define it with -drive`);
@@ -196,6 +210,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   });
   composed.machine.lifecycle.stateChanged.subscribe((state) => {
     if (state === 'running') for (const drive of drives.values()) drive.resume();
+    if (!getsState()) for (const backend of gated) backend.acceptInput();
   });
   const nbd = new NbdExports(() => [...drives.values()]);
   const assembled: SavedParts = {
