@@ -26,6 +26,11 @@ sub flags if_eq? | sub flags if_ne? | sub flags if_ltu? | sub flags if_geu? | su
 subi flags if_eqi? | subi flags if_nei? | subi32 flags if_eqi32? | subi32 flags if_nei32? | sub32 flags if_eq32? | sub32 flags if_ne32?
 andi32 flags if_tsteqi32? | andi32 flags if_tstnei32? | ld8u andi32 flags if_tsteqi32? | ld8u andi32 flags if_tstnei32?
 ld64 flags if_eqi? | ld64 flags if_nei? | if_eqi? | if_nei? | if_eqi32? | if_nei32?
+addi32 ld32u | addi32 ld32u addi32 | addi32 ld32u addi32 jmp | addi32 ld32u addi32 addi32 ld32u addi32
+addi32 ld32u addi32 addi32 ld32u addi32 jmp | addi32 ld32u addi32 addi32 ld32u addi32 addi32 ld32u addi32 | addi32 ld8u
+addi32 st32 | addi32 st32 addi32 | ext32u addi32 st32 addi32 | ext32u addi32 st32 addi32 ext32u addi32 st32 addi32
+pcrel addi32 st32 addi32 goto | ext32u pcrel addi32 st32 addi32 goto
+add32 flags | addi32 flags | xor32 flags | add32 flags mov | sub32 flags mov | subi32 flags mov
 ext32u ext16u shri32 dep16 | set_ltu32 sub32 sub32 mov | flags dep8 ld8u or32`;
 
 /** How an op stands in a sequence: alone, `if_…~`, `if_…?`. */
