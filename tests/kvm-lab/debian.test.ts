@@ -12,7 +12,7 @@ import type { VirtualMachine } from '../../src/app/lib/index.js';
 import type { LinuxOptions } from '../systems/linux.js';
 import { PROMPT, powerOff, run } from '../systems/linux.js';
 import { incompleteKvm } from './complete-kvm.js';
-import { BOOT_SECONDS, boot, COMMAND_SECONDS, WITHOUT_VGA } from './machines.js';
+import { BOOT_SECONDS, boot, COMMAND_SECONDS, WITHOUT_VGA, WITHOUT_WATCHDOG } from './machines.js';
 
 const skip = incompleteKvm;
 
@@ -47,7 +47,7 @@ function toShellAndOff(irqchip: IrqchipMode, smp: number, name: string, options:
 }
 
 // As everybody starts it.
-toShellAndOff('on', 1, ' and all that a PC has', { append: 'console=ttyS0 quiet', args: [] });
+toShellAndOff('on', 1, ' and all that a PC has', { append: `console=ttyS0 quiet ${WITHOUT_WATCHDOG}`, args: [] });
 for (const irqchip of IRQCHIP_MODES) {
   for (const smp of [1, 2]) if (irqchip !== 'on' || smp !== 1) toShellAndOff(irqchip, smp, '');
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { VirtualMachine } from '../../src/app/lib/index.js';
 import { type LinuxOptions, linuxMachine, run } from '../systems/linux.js';
 import { incompleteKvm } from './complete-kvm.js';
-import { BOOT_SECONDS, boot, COMMAND_SECONDS, type Says, stateOf, WITHOUT_EARLY_PCI, WITHOUT_VGA } from './machines.js';
+import { APPEND, BOOT_SECONDS, boot, COMMAND_SECONDS, type Says, stateOf, WITHOUT_VGA } from './machines.js';
 
 /** What prints the same wherever it runs: integers, strings, floating point, processes, what the kernel found. */
 const WORK = [
@@ -20,7 +20,7 @@ const BOTH: Partial<LinuxOptions> = {
   linux: 'linux-amd64',
   cpu: 'qemu64,kvm=off',
   memory: '128M',
-  append: `console=ttyS0 quiet clocksource=acpi_pm tsc=unstable ${WITHOUT_EARLY_PCI}`,
+  append: `${APPEND} clocksource=acpi_pm tsc=unstable`,
 };
 const KVM = ['-accel', 'kvm'];
 /**

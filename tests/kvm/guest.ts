@@ -63,7 +63,7 @@ export class Guest {
     this.ended = this.composed.run();
   }
 
-  async expect(text: string, times = 1): Promise<void> {
+  async expect(text: string | RegExp, times = 1): Promise<void> {
     for (;;) {
       this.said += new TextDecoder('latin1').decode(this.#console.read());
       if (this.said.split(text).length > times) return;

@@ -526,6 +526,8 @@ export class KvmAccelerator implements Accelerator {
     for (const [index, p] of this.#processors.entries()) {
       const state = this.#threads.state(p);
       if (p.held || (state !== State.asking && state !== State.ended)) continue;
+      // What it wrote before it asked: it may have come here since the look above.
+      this.#takeCoalesced();
       const stop: SliceEnd | undefined =
         state === State.ended ? { reason: 'internalError', vcpu: index } : this.#answer(p, index);
       if (stop) {
