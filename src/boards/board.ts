@@ -100,7 +100,7 @@ export const DEFAULT_OPTIONS: MachineOptions = {
   floppies: [],
   vga: 'none',
   hpet: true,
-  fwCfg: { noGraphic: false, bootMenu: false, bootOrder: [], optionRoms: {}, files: {} },
+  fwCfg: { noGraphic: false, bootMenu: false, optionRoms: {}, files: {} },
   identity: {},
   globals: [],
   devices: [],

@@ -13,7 +13,11 @@ const PCI_NAMES: Readonly<Record<string, string>> = {
   'pcie-root-port': 'pci-bridge',
 };
 /** What is behind a device that has its medium itself. */
-const BELOW: Readonly<Record<string, string>> = { 'virtio-blk-pci': '/disk@0,0', nvme: '/namespace@1,0' };
+const BELOW: Readonly<Record<string, string>> = {
+  'virtio-blk-pci': '/disk@0,0',
+  'virtio-blk-device': '/disk@0,0',
+  nvme: '/namespace@1,0',
+};
 /** Properties with an index, and what of the device they are about. */
 const INDEXES = { bootindex: '', bootindexA: '/floppy@0', bootindexB: '/floppy@1' } as const;
 
@@ -32,12 +36,20 @@ export function firmwarePlace(
   values: Readonly<Record<string, unknown>>,
 ): Pick<DeviceNode, 'firmwareName' | 'boot'> {
   const firmwareName = nameOf(name, bus, slot as Place);
-  if (firmwareName === undefined) return {};
   const boot = Object.entries(INDEXES).flatMap(([property, part]) => {
     const index = values[property];
     return typeof index === 'number' && index >= 0 ? [{ index, below: part + (BELOW[name] ?? '') }] : [];
   });
-  return { firmwareName, boot };
+  return { ...(firmwareName !== undefined && { firmwareName }), boot };
+}
+
+/** Throws UserError when one of the indexes is that of another device. */
+export function refuseUsedIndexes(boot: DeviceNode['boot'], others: readonly DeviceNode[]): void {
+  const used = new Set(others.flatMap((other) => (other.boot ?? []).map(({ index }) => index)));
+  for (const { index } of boot ?? []) {
+    if (used.has(index)) throw new UserError(`The bootindex ${index} has already been used`);
+    used.add(index);
+  }
 }
 
 function nameOf(type: string, bus: string, place: Place): string | undefined {
@@ -55,16 +67,13 @@ function nameOf(type: string, bus: string, place: Place): string | undefined {
   }
 }
 
-/** Paths of the devices with an index, the lowest first. Throws UserError when two have the same. */
+/** Paths of the devices with an index, the lowest first. */
 export function bootOrder(root: BusNode): string[] {
   const paths = new Map<number, string>();
   const visit = (bus: BusNode, above: string): void => {
     for (const { firmwareName, boot, buses } of bus.devices) {
       const path = firmwareName === undefined ? above : `${above}/${firmwareName}`;
-      for (const { index, below } of boot ?? []) {
-        if (paths.has(index)) throw new UserError(`The bootindex ${index} has already been used`);
-        paths.set(index, path + below);
-      }
+      for (const { index, below } of boot ?? []) paths.set(index, path + below);
       for (const [i, each] of buses.entries()) visit(each, each.type === 'IDE' ? `${path}/drive@${i}` : path);
     }
   };

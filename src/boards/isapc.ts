@@ -24,9 +24,11 @@ function createIsaPc(options: MachineOptions, host: BoardHost): BuiltBoard {
   for (const index of [0, 1] as const) {
     const ide = new IsaIde(isa, index);
     const ideNode = { name: `ide.${index}`, type: 'IDE', devices: [] };
-    isaNode.devices.push(node('isa-ide', ide, { buses: [ideNode] }));
+    isaNode.devices.push(
+      node('isa-ide', ide, { buses: [ideNode], firmwareName: `ide@${index === 0 ? '01f0' : '0170'}` }),
+    );
     plugs.addIde(ideNode, ide.channel, index);
   }
-  machine.root.devices.push(node('isabus-bridge', new IsaBusBridge(), { buses: [isaNode] }));
+  machine.root.devices.push(node('isabus-bridge', new IsaBusBridge(), { buses: [isaNode], firmwareName: 'isa' }));
   return finish(base, { vgaType: 'isa-vga' }, options, host);
 }

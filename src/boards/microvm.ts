@@ -54,8 +54,9 @@ function createMicrovm(options: MachineOptions, host: BoardHost): BuiltBoard {
     const transport = new VirtioMmio(machine.system, base.gsis[irq]!, host.clocks);
     other.add(memory.io('virtio-mmio', VIRTIO_MMIO_BYTES, transport), at, 1);
     const buses = transport.buses.map((bus, i) => plugs.offer(bus, '', i));
-    machine.root.devices.push(node('virtio-mmio', transport, { buses }));
+    const firmwareName = `virtio-mmio@${at.toString(16).padStart(16, '0')}`;
+    machine.root.devices.push(node('virtio-mmio', transport, { buses, firmwareName }));
   }
-  machine.root.devices.push(node('isabus-bridge', new IsaBusBridge(), { buses: [isaNode] }));
+  machine.root.devices.push(node('isabus-bridge', new IsaBusBridge(), { buses: [isaNode], firmwareName: 'isa' }));
   return finish(base, { vgaType: 'isa-vga', virtioMmio: places }, options, host);
 }

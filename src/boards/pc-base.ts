@@ -20,7 +20,7 @@ import { I8254 } from '../devices/timer/i8254.js';
 import { Mc146818 } from '../devices/timer/mc146818.js';
 import type { GraphicConsole } from '../display/console.js';
 import { directBoot } from '../firmware/boot/direct.js';
-import { pcFwCfg } from '../firmware/fw-cfg-contents.js';
+import { BOOT_ORDER, bootOrderFile, pcFwCfg } from '../firmware/fw-cfg-contents.js';
 import type { PlatformDescription, PortIo } from '../firmware/platform.js';
 import type { Clock } from '../machine/clock.js';
 import type { Device } from '../machine/device.js';
@@ -399,12 +399,9 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     pci: extra.bus !== undefined,
     ...(extra.chipset && { chipset: extra.chipset }),
   };
-  const fwCfg = new FwCfg(
-    isa,
-    machine.system,
-    pcFwCfg(platform, { ...options.fwCfg, bootOrder: bootOrder(machine.root) }),
-  );
+  const fwCfg = new FwCfg(isa, machine.system, pcFwCfg(platform, options.fwCfg));
   machine.root.devices.push(node('fw_cfg_io', fwCfg));
+  machine.afterReset.subscribe(() => fwCfg.setFile(BOOT_ORDER, bootOrderFile(bootOrder(machine.root))));
 
   const { kernel } = options;
   if (kernel) {

@@ -15,7 +15,7 @@ import type { BusNode, DeviceNode } from '../machine/machine.js';
 import type { PciSlot } from '../machine/pci-slot.js';
 import { describeProperties, type PropertySpecs, parseProperties, prop } from '../machine/property.js';
 import type { DeviceRequest, GlobalProperty } from './board.js';
-import { firmwarePlace } from './boot-order.js';
+import { firmwarePlace, refuseUsedIndexes } from './boot-order.js';
 
 /** A bus that takes devices, and its place in the tree. */
 interface Plug extends Omit<OfferedBus, 'name'> {
@@ -186,6 +186,11 @@ export class Plugs {
     Object.assign(all, given);
     const values = parseProperties(type.name, { ...type.properties, ...plug.place }, all);
     const slot = plug.slot(type.name, pick(values, plug.place));
+    const place = firmwarePlace(type, slot, values);
+    refuseUsedIndexes(
+      place.boot,
+      this.#nodes().map(({ node }) => node),
+    );
     const device = create(type, slot, pick(values, type.properties), this.context);
     plug.made?.(device);
     this.#plugged.push({ type: type.name, values });
@@ -198,7 +203,7 @@ export class Plugs {
       properties,
       buses: offersBuses(device) ? device.buses.map((bus, i) => this.offer(bus, request.id, i)) : [],
       ...(plug.details && { details: plug.details() }),
-      ...firmwarePlace(type, slot, values),
+      ...place,
     });
     return device;
   }

@@ -45,13 +45,18 @@ export interface FirmwareOptions {
   readonly bootMenuWait?: number;
   /** `-boot reboot-timeout`: ms after which firmware that found nothing starts over. */
   readonly bootFailWait?: number;
-  /** OpenFirmware paths of boot devices, first choice first; empty leaves the order to the CMOS. */
-  readonly bootOrder: readonly string[];
   /** Option ROMs by file name, run after those of PCI devices. */
   readonly optionRoms: Readonly<Record<string, Uint8Array>>;
   /** Files that the user gave (`-fw_cfg name=...`), and what else a board wants to say. */
   readonly files: Readonly<Record<string, Uint8Array>>;
 }
+
+/** The file of OpenFirmware paths of boot devices: it is told anew at each reset, for devices come and go. */
+export const BOOT_ORDER = 'bootorder';
+
+/** Its contents, first choice first; nothing leaves the order to the CMOS. */
+export const bootOrderFile = (paths: readonly string[]): Uint8Array =>
+  new ByteWriter().text(paths.length === 0 ? '' : `${paths.join('\n')}\0`).finish();
 
 const u16 = (value: number): Uint8Array => new ByteWriter().u16(value).finish();
 const u32 = (value: number): Uint8Array => new ByteWriter().u32(value).finish();
@@ -85,7 +90,7 @@ export function pcFwCfg(p: PlatformDescription, o: FirmwareOptions): FwCfgConten
   add('etc/system-states', SYSTEM_STATES);
   add('etc/boot-fail-wait', u32(o.bootFailWait ?? 0xffffffff));
   if (o.bootMenuWait !== undefined) add('etc/boot-menu-wait', u16(o.bootMenuWait));
-  if (o.bootOrder.length > 0) add('bootorder', new ByteWriter().text(`${o.bootOrder.join('\n')}\0`).finish());
+  add(BOOT_ORDER, new Uint8Array(0));
   for (const [name, bytes] of Object.entries(o.optionRoms)) add(`genroms/${name}`, bytes);
   if (hasAcpi(p)) {
     const acpi = acpiTables(p);

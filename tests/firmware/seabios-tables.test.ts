@@ -30,7 +30,7 @@ test('SeaBIOS loads our ACPI tables from fw_cfg', { skip }, async () => {
         vga: false,
         pci: true,
       },
-      { noGraphic: true, bootMenu: false, bootOrder: [], optionRoms: {}, files: {} },
+      { noGraphic: true, bootMenu: false, optionRoms: {}, files: {} },
     );
     const console = new ConsoleFile(join(folder, 'console'));
     const args = ['-accel', 'tcg', '-machine', 'pc,acpi=off', '-m', '256', '-nodefaults', '-display', 'none'];

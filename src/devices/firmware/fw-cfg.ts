@@ -57,7 +57,7 @@ function layOut({ keys, files }: FwCfgContents): Map<number, FwCfgFile> {
 
 export class FwCfg implements Device {
   readonly type = 'fw_cfg_io';
-  private readonly items: ReadonlyMap<number, FwCfgFile>;
+  private items: ReadonlyMap<number, FwCfgFile>;
   key = NO_KEY;
   offset = 0;
   dmaHigh = 0;
@@ -66,7 +66,7 @@ export class FwCfg implements Device {
   constructor(
     bus: Pick<IsaBus, 'mapPorts'>,
     private readonly dma: Dma,
-    contents: FwCfgContents,
+    private contents: FwCfgContents,
   ) {
     this.items = layOut(contents);
     const registers: IoHandler = {
@@ -82,6 +82,13 @@ export class FwCfg implements Device {
       read: (offset, size) => this.readSignature(offset, size),
       write: (offset, size, value) => this.writeAddress(offset, size, value),
     });
+  }
+
+  /** Other contents of a file. */
+  setFile(name: string, bytes: Uint8Array): void {
+    const { keys, files } = this.contents;
+    this.contents = { keys, files: new Map([...files, [name, { bytes }]]) };
+    this.items = layOut(this.contents);
   }
 
   reset(): void {

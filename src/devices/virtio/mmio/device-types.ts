@@ -5,7 +5,7 @@ import type { Device } from '../../../machine/device.js';
 import type { OfferedBus, OffersBuses } from '../../../machine/device-bus.js';
 import type { BusDeviceType } from '../../../machine/device-type.js';
 import type { FolderContext } from '../../../machine/host-folder.js';
-import { type PropertySpecs, prop } from '../../../machine/property.js';
+import { BOOT_INDEX, type PropertySpecs, prop } from '../../../machine/property.js';
 import type { DeviceState } from '../../../machine/state.js';
 import { VirtioBalloon } from '../balloon/virtio-balloon.js';
 import { BLK_PROPERTIES, makeVirtioBlk } from '../blk/virtio-blk-pci.js';
@@ -54,7 +54,7 @@ function plugged(slot: VirtioBusSlot, type: string, device: VirtioDevice, buses:
   return new VirtioBusDevice(type, device, buses);
 }
 
-const blkProperties = { ...VIRTIO_CORE_PROPERTIES, ...BLK_PROPERTIES };
+const blkProperties = { ...VIRTIO_CORE_PROPERTIES, ...BLK_PROPERTIES, bootindex: BOOT_INDEX };
 export const virtioBlkDevice: VirtioBusDeviceType<typeof blkProperties, DriveContext> = {
   name: 'virtio-blk-device',
   description: 'virtio disk without PCI',
