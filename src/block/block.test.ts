@@ -197,3 +197,22 @@ test('operations under an exclusive lock run in order, one at a time, whether or
   assert.deepEqual(seen, ['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
   assert.equal(lock.busy, false);
 });
+
+test('a raw image whose format was guessed cannot be made to look like another by its guest', async () => {
+  const warnings: string[] = [];
+  const bytes = new Uint8Array(4096);
+  const host = (content: Uint8Array): BlockHost => ({ openFile: () => MemoryNode.of(content) });
+  const guessed = await openImage(host(bytes), { file: 'a', warn: (text) => warnings.push(text) });
+  assert.match(warnings.join(), /format was not specified for 'a' and probing guessed raw/);
+  const header = new Uint8Array(512);
+  header.set([0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3]);
+  assert.throws(() => guessed.write(0, header), /would name another format/);
+  assert.throws(() => guessed.write(0, header.subarray(0, 8)), /would name another format/);
+  await guessed.write(512, header);
+  await guessed.write(0, new Uint8Array(1024).fill(7));
+  await guessed.close();
+  const named = await openImage(host(bytes), { file: 'a', format: 'raw', warn: (text) => warnings.push(text) });
+  await named.write(0, header);
+  await named.close();
+  assert.equal(warnings.length, 1);
+});

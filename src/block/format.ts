@@ -76,6 +76,11 @@ export interface OpenContext {
   secret(id: string): Uint8Array;
   /** Opens another file of the image: by a name relative to it (an extent), or as it is (an external data file). */
   openFile(name: string, relative: boolean): Promise<BlockNode>;
+  /**
+   * Where the format was guessed from the first bytes: whether a first sector would speak for another, which a guest must not write.
+   * Else null.
+   */
+  readonly otherFormat: ((sector: Uint8Array) => boolean) | null;
   /** The image is only to be looked at: a check or repair may find it broken. */
   readonly forCheck: boolean;
 }
@@ -107,6 +112,15 @@ export interface CreateContext {
   openBacking(): Promise<BlockNode | null>;
 }
 
+/** What `amend` is given beside its options. */
+export interface AmendContext {
+  readonly host: BlockHost;
+  /** What destroys the data is done too. */
+  readonly force: boolean;
+  /** The bytes of a `secret` object. Throws UserError. */
+  secret(id: string): Uint8Array;
+}
+
 export interface Format {
   readonly name: string;
   /** How sure it is of being meant: 0 not, 100 very. */
@@ -115,6 +129,8 @@ export interface Format {
   /** In the order in which `create` prints them. Without, images cannot be made. */
   readonly createOptions?: readonly CreateOption[];
   create?(context: CreateContext): Promise<void>;
+  /** What `FormatNode.amend` takes. Without, images stay as they were made. */
+  readonly amendOptions?: readonly CreateOption[];
 }
 
 /** What `info` tells beside sizes. Names are those of QEMU's JSON. */
@@ -190,6 +206,8 @@ export interface FormatNode extends BlockNode {
   readonly compressedUnit?: number;
   /** All that is written must be compressed. */
   readonly onlyCompressed?: boolean;
+  /** Changes options of the image; sizes are in bytes. Throws UserError. */
+  amend?(values: ReadonlyMap<string, string>, context: AmendContext): Promise<void>;
   /** Drops all that is allocated: the backing image shows through. */
   makeEmpty?(): Promise<void>;
 }

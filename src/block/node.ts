@@ -140,7 +140,7 @@ export abstract class BaseNode implements BlockNode {
   }
 
   truncate(_length: number, _preallocation?: Preallocation): Completion {
-    throw new BlockError('ENOTSUP', `Image format driver '${this.driver}' does not support resize`);
+    throw new BlockError('ENOTSUP', 'Image format driver does not support resize');
   }
 
   allocatedBytes(): number | undefined {

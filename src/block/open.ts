@@ -31,6 +31,8 @@ export interface OpenOptions {
   readonly options?: Readonly<Record<string, string>>;
   readonly secrets?: ReadonlyMap<string, Uint8Array>;
   readonly forCheck?: boolean;
+  /** Is told what the user should know. */
+  readonly warn?: (text: string) => void;
 }
 
 /** Longer backing chains are taken for a loop. */
@@ -74,6 +76,11 @@ async function openChain(host: BlockHost, options: OpenOptions, above: readonly 
     await file.close();
     throw error;
   }
+  if (format.name === 'raw' && options.format === undefined && !readOnly) {
+    options.warn?.(
+      `WARNING: Image format was not specified for '${filename}' and probing guessed raw.\n         Automatically detecting the format is dangerous for raw images, write operations on block 0 will be restricted.\n         Specify the 'raw' format explicitly to remove the restrictions.`,
+    );
+  }
   return openFormat(host, format, file, options, [...above, filename]);
 }
 
@@ -87,7 +94,7 @@ export async function openFormat(
 ): Promise<BlockNode> {
   let node: FormatNode | undefined;
   try {
-    node = await format.open(file, contextFor(host, options));
+    node = await format.open(file, contextFor(host, options, format, file));
     const name = node.backingFile;
     if (options.backing !== undefined) {
       if (options.backing && !node.setBacking) throw new UserError(`Driver '${format.name}' has no backing images`);
@@ -131,12 +138,13 @@ async function openBacking(
   }
 }
 
-function contextFor(host: BlockHost, options: OpenOptions): OpenContext {
+function contextFor(host: BlockHost, options: OpenOptions, format: Format, file: BlockNode): OpenContext {
   return {
     host,
     readOnly: options.readOnly ?? false,
     filename: options.file,
     forCheck: options.forCheck ?? false,
+    otherFormat: options.format === undefined ? (sector) => spokenFor(sector, file) !== format : null,
     option: (name) => options.options?.[name],
     secret: (id) => {
       const secret = options.secrets?.get(id);
@@ -157,10 +165,16 @@ export async function openDrive(host: BlockHost, options: OpenOptions & DriveOpt
   return new Drive(await openImage(host, options), options);
 }
 
+const HEAD_BYTES = 2048;
+
 /** The format that the first bytes speak for; raw when none does. */
 export async function probe(file: BlockNode): Promise<Format> {
-  const head = new Uint8Array(2048);
+  const head = new Uint8Array(HEAD_BYTES);
   await file.read(0, head);
+  return spokenFor(head, file);
+}
+
+function spokenFor(head: Uint8Array, file: BlockNode): Format {
   let best = formatNamed('raw')!;
   let most = 0;
   for (const format of FORMATS) {

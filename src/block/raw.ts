@@ -9,6 +9,7 @@ import {
   type Completion,
   type Eventually,
   type Preallocation,
+  sequence,
 } from './node.js';
 
 const SECTOR = 512;
@@ -17,6 +18,8 @@ export interface RawOptions {
   /** Where the disk starts in the file, and how long it is: default the whole file. */
   readonly offset?: number;
   readonly size?: number;
+  /** Refuses to write a first sector of which this is true. */
+  readonly otherFormat?: ((sector: Uint8Array) => boolean) | null;
 }
 
 /** The raw format: the file's bytes are the disk's. A length that is no multiple of 512 is rounded up, with zeroes. */
@@ -25,12 +28,14 @@ export class RawNode extends BaseNode {
   readonly #file: BlockNode;
   readonly #offset: number;
   readonly #size: number | undefined;
+  readonly #otherFormat: ((sector: Uint8Array) => boolean) | null;
 
   constructor(file: BlockNode, options: RawOptions = {}) {
     super();
     this.#file = file;
     this.#offset = options.offset ?? 0;
     this.#size = options.size;
+    this.#otherFormat = options.otherFormat ?? null;
     this.children = [{ role: 'file', node: file }];
     if (this.#offset + (this.#size ?? 0) > file.length)
       throw new UserError(
@@ -55,7 +60,25 @@ export class RawNode extends BaseNode {
   }
 
   override write(offset: number, from: Uint8Array): Completion {
+    if (offset < SECTOR && this.#otherFormat) return this.#writeFirst(offset, from, this.#otherFormat);
     return this.#file.write(this.#offset + offset, from);
+  }
+
+  #writeFirst(offset: number, from: Uint8Array, otherFormat: (sector: Uint8Array) => boolean): Completion {
+    const write = (sector: Uint8Array): Completion => {
+      if (otherFormat(sector))
+        throw new BlockError(
+          'EPERM',
+          `'${this.filename}': the first sector would name another format; give format=raw`,
+        );
+      return this.#file.write(this.#offset + offset, from);
+    };
+    if (offset === 0 && from.length >= SECTOR) return write(from.subarray(0, SECTOR));
+    const sector = new Uint8Array(SECTOR);
+    return sequence(this.#file.read(this.#offset, sector), () => {
+      sector.set(from.subarray(0, SECTOR - offset), offset);
+      return write(sector);
+    });
   }
 
   override flush(): Completion {
@@ -93,7 +116,7 @@ export const RAW: Format = {
   async create({ file, size, text }) {
     const mode = text('preallocation') ?? 'off';
     if (mode !== 'off' && mode !== 'falloc' && mode !== 'full') {
-      throw new UserError(`Invalid parameter '${mode}'`);
+      throw new UserError(`Parameter 'preallocation' does not accept value '${mode}'`);
     }
     await file.truncate(roundUp(size, SECTOR), mode);
   },
@@ -105,7 +128,11 @@ export const RAW: Format = {
     const offset = number('offset');
     const size = number('size');
     return Promise.resolve(
-      new RawNode(file, { ...(offset !== undefined && { offset }), ...(size !== undefined && { size }) }),
+      new RawNode(file, {
+        ...(offset !== undefined && { offset }),
+        ...(size !== undefined && { size }),
+        otherFormat: context.otherFormat,
+      }),
     );
   },
 };

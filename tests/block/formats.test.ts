@@ -251,6 +251,30 @@ for (const [format, prefix, options] of ENCRYPTED) {
             open(file, { format, secrets: wrong, options: { [`${prefix}key-secret`]: 's' } }),
             /Invalid password/,
           );
+          // Another passphrase in another slot, and the first one gone: changed by one program, opened by the other.
+          const both = [...secret, '--object', 'secret,id=n,data=emu'];
+          const amend = (id: string, ...values: string[]): string[] => [
+            'amend',
+            ...both,
+            '--image-opts',
+            `driver=${format},${prefix}key-secret=${id},file.filename=${file}`,
+            '-o',
+            values.map((v) => prefix + v).join(','),
+          ];
+          const add = amend('s', 'state=active', 'new-secret=n', 'keyslot=6', 'iter-time=10');
+          const erase = amend('n', 'state=inactive', 'old-secret=s');
+          if (maker === 'ours') {
+            await img(...add);
+            qemuImg(...erase);
+          } else {
+            patiently(() => qemuImg(...add));
+            await img(...erase);
+          }
+          const renewed = `driver=${format},${prefix}key-secret=n,file.filename=${file}`;
+          qemuImg('compare', ...both, '--image-opts', renewed, `driver=raw,file.filename=${now}`);
+          await img('compare', ...both, '--image-opts', renewed, `driver=raw,file.filename=${now}`);
+          await assert.rejects(img('compare', ...both, '--image-opts', opts(file), asRaw), /Invalid password/);
+          assert.match(await img('info', file), /\[0\]:\n *active: false/);
         }
       }
     }),

@@ -1,36 +1,42 @@
 /** `bench`: how fast requests on an image are done. */
 import { performance } from 'node:perf_hooks';
 import { UserError } from '../../base/errors.js';
+import { CACHE_MODES } from '../../block/format.js';
 import type { BlockNode, Completion } from '../../block/node.js';
 import { type Command, using } from './context.js';
-import { numberOption, parseSize } from './getopt.js';
+import { sizeOption } from './getopt.js';
 
 const MAX_BUFFER = 1 << 30;
+const MAX_INT = 2 ** 31 - 1;
 
 export async function bench(c: Command): Promise<number> {
   const { options } = c;
-  const count = options.has('c') ? numberOption('request count', options.get('c')!, 1, 2 ** 31 - 1) : 75000;
-  const depth = options.has('d') ? numberOption('queue depth', options.get('d')!, 1, 2 ** 31 - 1) : 64;
-  const size = (name: string, otherwise: number): number => {
+  const number = (name: string, what: string, most: number, otherwise: number): number => {
     const text = options.get(name);
-    const value = text === undefined ? otherwise : parseSize(text);
-    if (value === undefined)
-      throw new UserError(`Invalid ${name === 's' ? 'buffer size' : name === 'S' ? 'step size' : 'offset'} specified`);
+    if (text === undefined) return otherwise;
+    const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
+    if (!(value <= most)) throw new UserError(`Invalid ${what} specified`);
     return value;
   };
-  const bytes = size('s', 4096);
-  const step = size('S', 0) || bytes;
-  const offset = size('o', 0);
+  const size = (name: string, what: string, otherwise: number): number =>
+    options.has(name) ? sizeOption(what, options.get(name)!) : otherwise;
+  const count = number('c', 'request count', MAX_INT, 75000);
+  const depth = number('d', 'queue depth', MAX_INT, 64);
+  if (depth === 0) throw new UserError('Invalid queue depth specified');
+  const bytes = size('s', 'buffer size', 4096);
+  const step = size('S', 'step_size', 0) || bytes;
+  const offset = size('o', 'offset', 0);
+  if (options.has('t') && !(CACHE_MODES as readonly string[]).includes(options.get('t')!))
+    throw new UserError('Invalid cache mode');
+  checkAio(options.get('i'), options.get('t'), c.image());
   const write = options.has('w');
-  const flushEvery = options.has('flush-interval')
-    ? numberOption('flush interval', options.get('flush-interval')!, 0, 2 ** 31 - 1)
-    : 0;
-  const pattern = options.has('pattern') ? numberOption('pattern byte', options.get('pattern')!, 0, 0xff) : 0;
+  const flushEvery = number('flush-interval', 'flush interval', MAX_INT, 0);
+  const pattern = number('pattern', 'pattern byte', 0xff, 0);
   if (!write && flushEvery > 0) throw new UserError('--flush-interval is only available in write tests');
   if (flushEvery > 0 && flushEvery < depth) throw new UserError("Flush interval can't be smaller than depth");
-  if (bytes === 0 || bytes > MAX_BUFFER) throw new UserError('Invalid buffer size specified');
+  if (bytes > MAX_BUFFER) throw new UserError('Invalid buffer size specified');
   const format = options.get('f');
-  const node = await c.open(c.operand(0), {
+  const node = await c.open(c.image(), {
     readOnly: !write,
     cache: c.cache('t', 'writeback'),
     ...(format !== undefined && { format }),
@@ -46,6 +52,16 @@ export async function bench(c: Command): Promise<number> {
     c.print(`Run completed in ${((performance.now() - started) / 1000).toFixed(3)} seconds.\n`);
     return 0;
   });
+}
+
+/** How requests reach the host is our own business; what QEMU would refuse is refused. */
+function checkAio(aio: string | undefined, cache: string | undefined, name: string): void {
+  if (aio === undefined || aio === 'threads' || aio === 'io_uring') return;
+  if (aio !== 'native') throw new UserError(`Invalid aio option: ${aio}`);
+  if (cache !== 'none' && cache !== 'directsync')
+    throw new UserError(
+      `Could not open '${name}': aio=native was specified, but it requires cache.direct=on, which was not specified.`,
+    );
 }
 
 interface Load {

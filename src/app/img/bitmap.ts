@@ -1,6 +1,6 @@
 /** `bitmap`: persistent dirty bitmaps of an image. */
 import { UserError } from '../../base/errors.js';
-import { Bitmap } from '../../block/qcow2/bitmaps.js';
+import { Bitmap, loadBitmaps } from '../../block/qcow2/bitmaps.js';
 import { Qcow2Node } from '../../block/qcow2/node.js';
 import { type Command, using } from './context.js';
 import { sizeOption } from './getopt.js';
@@ -12,22 +12,34 @@ const ACTIONS = ['add', 'remove', 'clear', 'enable', 'disable', 'merge'];
 export async function bitmap(c: Command): Promise<number> {
   const { options } = c;
   const actions = options.given.filter(([name]) => ACTIONS.includes(name));
-  if (options.operands.length !== 2) throw new UserError('Expecting filename and bitmap name');
   if (actions.length === 0)
     throw new UserError('Need at least one of --add, --remove, --clear, --enable, --disable, or --merge');
+  if (options.operands.length !== 2) throw new UserError('Expecting filename and bitmap name');
   const [filename, name] = options.operands as [string, string];
   const adds = options.has('add');
   if (options.has('g') && !adds) throw new UserError('granularity only supported with --add');
   const sourceFile = options.get('b');
   if (sourceFile !== undefined && !options.has('merge'))
     throw new UserError('Merge bitmap source file only supported with --merge');
+  const sourceFormat = options.get('F');
+  if (sourceFormat !== undefined && sourceFile === undefined) throw new UserError('-F only supported with -b');
   const format = options.get('f');
+  const sources =
+    sourceFile === undefined
+      ? null
+      : await using(
+          await c.open(
+            sourceFile,
+            { readOnly: true, noBacking: true, ...(sourceFormat !== undefined && { format: sourceFormat }) },
+            false,
+          ),
+          async (source) => (source instanceof Qcow2Node ? loadBitmaps(source.image) : []),
+        );
   const node = await c.open(filename, { ...(format !== undefined && { format }) });
   return using(node, async () => {
-    const image = withBitmaps(node, filename);
     for (const [action, value] of actions) {
       try {
-        await act(c, image, action, name, value, sourceFile);
+        act(c, withBitmaps(node, filename), action, name, value, sources);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         throw new UserError(`Operation ${action} on bitmap ${name} failed: ${error.message}`);
@@ -38,7 +50,8 @@ export async function bitmap(c: Command): Promise<number> {
 }
 
 function withBitmaps(node: unknown, filename: string): Qcow2Node {
-  if (!(node instanceof Qcow2Node)) throw new UserError(`Bitmaps of '${filename}': the format does not support them`);
+  if (!(node instanceof Qcow2Node))
+    throw new UserError(`Can't store persistent bitmaps to '${filename}': Operation not supported`);
   if (node.image.header.version < 3) {
     throw new UserError('Cannot store dirty bitmaps in qcow2 v2 files');
   }
@@ -46,14 +59,14 @@ function withBitmaps(node: unknown, filename: string): Qcow2Node {
   return node;
 }
 
-async function act(
+function act(
   c: Command,
   node: Qcow2Node,
   action: string,
   name: string,
   value: string,
-  sourceFile: string | undefined,
-): Promise<void> {
+  sources: readonly Bitmap[] | null,
+): void {
   const bitmaps = node.bitmaps!;
   const found = bitmaps.find((b) => b.name === name);
   node.bitmapsChanged = true;
@@ -79,25 +92,13 @@ async function act(
     );
   }
   if (action === 'clear') found.bits.fill(0);
-  else if (action === 'merge') await merge(c, node, found, value, sourceFile);
+  else if (action === 'merge') merge(node, found, value, sources ?? bitmaps);
   else found.enabled = action === 'enable';
 }
 
-async function merge(c: Command, node: Qcow2Node, into: Bitmap, name: string, file: string | undefined): Promise<void> {
-  const take = (from: readonly Bitmap[]): void => {
-    const source = from.find((b) => b.name === name);
-    if (!source) throw new UserError(`Dirty bitmap '${name}' not found`);
-    const step = 2 ** source.granularityBits;
-    for (let at = 0; at < node.length; at += step) if (source.has(at)) into.mark(at, Math.min(step, node.length - at));
-  };
-  if (file === undefined) {
-    take(node.bitmaps!);
-    return;
-  }
-  const format = c.options.get('F');
-  const source = await c.open(file, { readOnly: true, noBacking: true, ...(format !== undefined && { format }) });
-  await using(source, async () => {
-    const { loadBitmaps } = await import('../../block/qcow2/bitmaps.js');
-    take(source instanceof Qcow2Node ? await loadBitmaps(source.image) : []);
-  });
+function merge(node: Qcow2Node, into: Bitmap, name: string, from: readonly Bitmap[]): void {
+  const source = from.find((b) => b.name === name);
+  if (!source) throw new UserError(`Dirty bitmap '${name}' not found`);
+  const step = 2 ** source.granularityBits;
+  for (let at = 0; at < node.length; at += step) if (source.has(at)) into.mark(at, Math.min(step, node.length - at));
 }

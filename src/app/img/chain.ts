@@ -3,16 +3,18 @@ import { UserError } from '../../base/errors.js';
 import { backingOf, chainOf, chainStatus } from '../../block/chain.js';
 import { relativeTo } from '../../block/filename.js';
 import type { FormatNode } from '../../block/format.js';
+import { formatNamed } from '../../block/formats.js';
 import { type BlockNode, isZero } from '../../block/node.js';
 import { type Command, using } from './context.js';
-import { Progress } from './output.js';
+import { UsageError } from './getopt.js';
+import type { Progress } from './output.js';
 import { Pace } from './pace.js';
 
 const BUFFER = 2 << 20;
 
 export async function commit(c: Command): Promise<number> {
   const { options } = c;
-  const filename = c.operand(0);
+  const filename = c.image();
   const format = options.get('f');
   const baseName = options.get('b');
   const pace = new Pace(options);
@@ -31,7 +33,7 @@ export async function commit(c: Command): Promise<number> {
   const node = await c.open(filename, { ...chosen, writableBackings: depth, cache: c.cache('t', 'writeback') });
   return using(node, async () => {
     const base = chainOf(node)[depth]!;
-    const progress = new Progress(options.has('p'), c.io.out);
+    const progress = c.progress();
     if (base.length < node.length) await base.truncate(node.length);
     const buffer = new Uint8Array(BUFFER);
     for (let at = 0; at < node.length; ) {
@@ -61,32 +63,43 @@ export async function commit(c: Command): Promise<number> {
 
 export async function rebase(c: Command): Promise<number> {
   const { options } = c;
-  const filename = c.operand(0);
+  const filename = c.image();
   const backing = options.get('b');
-  if (backing === undefined) throw new UserError('Missing required option: -b');
+  const unsafe = options.has('u');
+  if (backing === undefined && !unsafe) throw new UsageError('Must specify backing file (-b) or use unsafe mode (-u)');
   const format = options.get('f');
   const backingFormat = options.get('F');
-  const unsafe = options.has('u');
+  if (backingFormat !== undefined && !formatNamed(backingFormat))
+    throw new UserError(`Invalid format name: '${backingFormat}'`);
   const node = await c.open(filename, {
     noBacking: unsafe,
     cache: c.cache('t', 'writeback'),
     ...(format !== undefined && { format }),
   });
   return using(node, async () => {
-    if (!node.changeBacking)
-      throw new UserError(`Could not change the backing file to '${backing}': Operation not supported`);
-    let probed = backingFormat ?? '';
+    const fail = (reason: string): never => {
+      throw new UserError(`Could not change the backing file to '${backing ?? ''}': ${reason}`);
+    };
+    if (!node.changeBacking) return fail('Operation not supported');
+    if (backing && backingFormat === undefined) fail('backing format must be specified');
     if (!unsafe) {
-      const progress = new Progress(options.has('p'), c.io.out);
+      const progress = c.progress();
       const target =
         backing === ''
           ? null
-          : await c.open(relativeTo(filename, backing), {
-              readOnly: true,
-              cache: c.cache('T', 'writeback'),
-              ...(backingFormat !== undefined && { format: backingFormat }),
-            });
-      probed = backingFormat ?? target?.driver ?? '';
+          : await c
+              .open(
+                relativeTo(filename, backing!),
+                {
+                  readOnly: true,
+                  cache: c.cache('T', 'writeback'),
+                  ...(backingFormat !== undefined && { format: backingFormat }),
+                },
+                false,
+              )
+              .catch((error: Error) => {
+                throw new UserError(error.message.replace('Could not open', 'Could not open new backing file'));
+              });
       try {
         await copyDifferences(node, target, progress);
       } finally {
@@ -95,7 +108,7 @@ export async function rebase(c: Command): Promise<number> {
       progress.end();
     }
     await node.flush();
-    await node.changeBacking(backing, probed);
+    await node.changeBacking(backing ?? '', backingFormat ?? '');
     return 0;
   });
 }

@@ -3,7 +3,7 @@ import { UserError } from '../../base/errors.js';
 import { chainStatus } from '../../block/chain.js';
 import { type BlockNode, isZero } from '../../block/node.js';
 import { type Command, using } from './context.js';
-import { Progress } from './output.js';
+import { UsageError } from './getopt.js';
 
 const BUFFER = 2 << 20;
 const DIFFERENT = 1;
@@ -11,7 +11,7 @@ const FAILED = 2;
 
 export async function compare(c: Command): Promise<number> {
   const { options } = c;
-  if (options.operands.length !== 2) throw new UserError('Expecting two image file names');
+  if (options.operands.length !== 2) throw new UsageError('Expecting two image file names');
   const [name1, name2] = options.operands as [string, string];
   const cache = c.cache('T', 'writeback');
   const openOne = (name: string, letter: string): Promise<BlockNode> => {
@@ -35,7 +35,7 @@ async function compareNodes(c: Command, a: BlockNode, b: BlockNode, name1: strin
     c.say('Strict mode: Image size mismatch!\n');
     return DIFFERENT;
   }
-  const progress = new Progress(c.options.has('p'), c.io.out);
+  const progress = c.progress();
   const shorter = Math.min(a.length, b.length);
   const total = Math.max(a.length, b.length);
   const buffers = [new Uint8Array(BUFFER), new Uint8Array(BUFFER)] as const;
@@ -79,10 +79,11 @@ async function compareNodes(c: Command, a: BlockNode, b: BlockNode, name1: strin
         }
       }
       at += length;
+      progress.at(at / total);
     }
   }
-  progress.end();
   c.say('Images are identical.\n');
+  progress.newline();
   return 0;
 }
 

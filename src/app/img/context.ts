@@ -6,15 +6,13 @@ import { type OpenOptions, openImage } from '../../block/open.js';
 import { fromPairs } from '../../block/options-name.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { secretBytes } from '../../host/node/secret.js';
-import { keyValues, type Options } from './getopt.js';
+import { keyValues, type Options, PROGRAM, UsageError } from './getopt.js';
+import { Progress } from './output.js';
 
 export interface Io {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
 }
-
-/** The name that messages begin with. */
-export const PROGRAM = 'tinamou-img';
 
 export class Command {
   readonly secrets: ReadonlyMap<string, Uint8Array>;
@@ -41,10 +39,16 @@ export class Command {
     this.io.err(`${PROGRAM}: ${text}\n`);
   }
 
-  operand(index: number, missing = 'Expecting one image file name'): string {
-    const value = this.options.operands[index];
-    if (value === undefined) throw new UserError(missing);
-    return value;
+  /** The only operand. */
+  image(): string {
+    const [name, ...more] = this.options.operands;
+    if (name === undefined || more.length > 0) throw new UsageError('Expecting one image file name');
+    return name;
+  }
+
+  /** For -p, which -q overrules. */
+  progress(): Progress {
+    return new Progress(this.options.has('p') && !this.quiet, this.io.out);
   }
 
   cache(letter: string, otherwise: CacheMode): CacheMode {
@@ -59,6 +63,11 @@ export class Command {
     more: Partial<OpenOptions> = {},
     byOptions = this.options.has('image-opts'),
   ): Promise<FormatNode> {
+    if (byOptions && this.options.has('image-opts') && this.options.has('f'))
+      throw new UserError('--image-opts and --format are mutually exclusive');
+    if (byOptions && !name.includes('=')) {
+      throw new UserError(`Could not open '${name}': Cannot find device='${name}' nor node-name='${name}'`);
+    }
     const imageOptions = byOptions ? fromPairs(keyValues(name), name) : { file: name };
     const { format, ...rest } = more;
     const chosen = format ?? (imageOptions as OpenOptions).format;
@@ -70,6 +79,7 @@ export class Command {
         ...(chosen !== undefined && { format: chosen }),
         share: this.options.has('U'),
         secrets: this.secrets,
+        warn: (text) => this.io.err(`${text}\n`),
       });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -77,6 +87,11 @@ export class Command {
     }
   }
 }
+
+export const noSnapshots = (node: FormatNode): UserError =>
+  new UserError(
+    `Failed to load snapshot: Block format '${node.driver}' used by device '' does not support temporarily loading internal snapshots`,
+  );
 
 /** Runs with an open image, and closes it however that ends. */
 export async function using<N extends BlockNode, T>(node: N, run: (node: N) => Promise<T>): Promise<T> {
@@ -103,7 +118,8 @@ function secretsOf(objects: readonly string[]): ReadonlyMap<string, Uint8Array> 
     const [, type = '', rest = ''] = /^([^,]*),?(.*)$/s.exec(text) ?? [];
     const pairs = keyValues(rest);
     const id = pairs.get('id');
-    if (type.replace(/^qom-type=/, '') !== 'secret') throw new UserError(`invalid object type: ${type}`);
+    if (type.replace(/^qom-type=/, '') !== 'secret')
+      throw new UserError(`Parameter 'qom-type' does not accept value '${type}'`);
     if (id === undefined) throw new UserError("Parameter 'id' is missing");
     secrets.set(id, secretBytes(pairs));
   }

@@ -3,18 +3,20 @@ import { UserError } from '../../base/errors.js';
 import { chainStatus } from '../../block/chain.js';
 import { relativeTo } from '../../block/filename.js';
 import type { FormatNode } from '../../block/format.js';
+import { formatNamed } from '../../block/formats.js';
 import { type BlockNode, isZero } from '../../block/node.js';
-import { Bitmap } from '../../block/qcow2/bitmaps.js';
+import { Bitmap, loadBitmaps } from '../../block/qcow2/bitmaps.js';
 import { Qcow2Node } from '../../block/qcow2/node.js';
-import { type Command, using } from './context.js';
-import { keyValues, numberOption, parseSize, sizeOption } from './getopt.js';
+import { type Command, noSnapshots, using } from './context.js';
+import { keyValues, sizeOption } from './getopt.js';
 import { creatable, makeImage, optionsHelp } from './make.js';
-import { Progress } from './output.js';
 import { Pace } from './pace.js';
 
 const SECTOR = 512;
 const BUFFER = 2 << 20;
 const DEFAULT_SPARSE = 4096;
+const MAX_SPARSE = 16 << 20;
+const MAX_COROUTINES = 16;
 
 interface Source {
   readonly node: BlockNode;
@@ -26,25 +28,35 @@ export async function convert(c: Command): Promise<number> {
   const targetFormat = options.get('O') ?? 'raw';
   const target = options.operands.at(-1);
   if (options.all('o').includes('help')) {
-    c.print(optionsHelp(creatable(targetFormat, '')));
+    c.print(optionsHelp(creatable(targetFormat, ''), target));
     return 0;
   }
   const names = options.operands.slice(0, -1);
   if (target === undefined || names.length < 1) throw new UserError('Must specify image file name');
-  if (options.has('n') && (options.has('B') || options.has('F')))
-    throw new UserError('-B and -F cannot be used with -n');
   if (options.has('target-image-opts') && !options.has('n'))
     throw new UserError('--target-image-opts requires use of -n flag');
+  if (options.has('target-is-zero') && !options.has('n'))
+    throw new UserError('--target-is-zero requires use of -n flag');
+  if (options.has('B') && !options.has('F') && !options.has('n'))
+    throw new UserError('Use of backing file requires explicit backing format');
   if (options.has('skip-broken-bitmaps') && !options.has('bitmaps'))
     throw new UserError('Use of --skip-broken-bitmaps requires --bitmaps');
   const sparse = options.has('S') ? sizeOption('sparse size', options.get('S')!) : DEFAULT_SPARSE;
-  if (sparse % SECTOR !== 0)
+  if (sparse % SECTOR !== 0 || sparse > MAX_SPARSE)
     throw new UserError(
-      `Invalid buffer size for sparse output specified. Valid sizes are multiples of ${SECTOR} up to 2147483136. Select 0 to disable sparse detection (fully allocates output).`,
+      `Invalid buffer size for sparse output specified. Valid sizes are multiples of ${SECTOR} up to ${MAX_SPARSE}. Select 0 to disable sparse detection (fully allocates output).`,
     );
-  if (options.has('m')) numberOption('number of coroutines', options.get('m')!, 1, 16);
+  const coroutines = Number(options.get('m') ?? 1);
+  if (!(coroutines >= 1 && coroutines <= MAX_COROUTINES))
+    throw new UserError(
+      `Invalid number of coroutines. Allowed number of coroutines is between 1 and ${MAX_COROUTINES}`,
+    );
   const pace = new Pace(options);
-  if (options.has('c') && options.has('C')) throw new UserError('Cannot enable copy offloading when -c is used');
+  if (options.has('C')) {
+    if (options.has('S')) throw new UserError('Cannot enable copy offloading when -S is used');
+    if (options.has('c')) throw new UserError('Cannot enable copy offloading when -c is used');
+    if (options.has('salvage')) throw new UserError('Cannot use copy offloading in salvaging mode');
+  }
   const snapshot = options.get('l');
   if (snapshot !== undefined && names.length > 1) throw new UserError('No support for concatenating multiple snapshot');
   const format = options.get('f');
@@ -77,7 +89,7 @@ export async function convert(c: Command): Promise<number> {
 async function snapshotOf(node: FormatNode, text: string): Promise<BlockNode> {
   const pairs = text.startsWith('snapshot.') ? keyValues(text) : null;
   const name = pairs ? (pairs.get('snapshot.id') ?? pairs.get('snapshot.name') ?? '') : text;
-  if (!node.snapshots) throw new UserError(`Failed to load snapshot: Device '' does not support internal snapshots`);
+  if (!node.snapshots) throw noSnapshots(node);
   return node.snapshots.open(name);
 }
 
@@ -93,6 +105,7 @@ async function copyTo(
 ): Promise<number> {
   const { options } = c;
   const backing = options.get('B');
+  if (options.has('bitmaps') && !(first instanceof Qcow2Node)) throw new UserError('Source lacks bitmap support');
   if (!options.has('n')) {
     await makeImage({
       filename: target,
@@ -102,6 +115,7 @@ async function copyTo(
       backingFile: backing,
       backingFormat: options.get('F'),
       secrets: c.secrets,
+      purpose: `error while converting ${targetFormat}`,
     });
   }
   // What the target was encrypted with opens it too.
@@ -125,7 +139,7 @@ async function copyTo(
       !options.has('n') && backing === undefined && targetFormat !== 'host_device'
         ? true
         : options.has('target-is-zero');
-    const progress = new Progress(options.has('p'), c.io.out);
+    const progress = c.progress();
     await copy(sources, node, {
       compress,
       sparse,
@@ -136,7 +150,7 @@ async function copyTo(
       note: (text) => c.error(text),
       progress: (done) => progress.at(total === 0 ? 1 : done / total),
     });
-    if (options.has('bitmaps')) await copyBitmaps(c, first, node);
+    if (options.has('bitmaps') && first instanceof Qcow2Node) await copyBitmaps(c, first, node);
     await node.flush();
     progress.end();
     return 0;
@@ -349,11 +363,9 @@ async function writeDifferent(base: BlockNode, target: BlockNode, at: number, da
   }
 }
 
-async function copyBitmaps(c: Command, from: FormatNode, to: FormatNode): Promise<void> {
-  if (!(from instanceof Qcow2Node))
-    throw new UserError('This will continue to be invalid: source does not support bitmaps');
-  if (!(to instanceof Qcow2Node)) throw new UserError('Format driver does not support persistent bitmaps');
-  const { loadBitmaps } = await import('../../block/qcow2/bitmaps.js');
+async function copyBitmaps(c: Command, from: Qcow2Node, to: FormatNode): Promise<void> {
+  if (!(to instanceof Qcow2Node) || to.image.header.version < 3)
+    throw new UserError(`Format driver '${to.driver}' does not support bitmaps`);
   to.bitmaps ??= [];
   for (const b of await loadBitmaps(from.image)) {
     if (b.inconsistent) {
@@ -368,25 +380,30 @@ async function copyBitmaps(c: Command, from: FormatNode, to: FormatNode): Promis
   }
 }
 
+/** Most bytes of dd's bs. */
+const MAX_BLOCK = 2 ** 31 - 1;
+
 export async function dd(c: Command): Promise<number> {
   const values = new Map<string, string>();
   for (const operand of c.options.operands) {
-    const [, name = '', value = ''] = /^([^=]*)=(.*)$/s.exec(operand) ?? [];
-    if (!['bs', 'count', 'if', 'of', 'skip'].includes(name)) throw new UserError(`unrecognized operand ${operand}`);
+    const [, name = operand, value = ''] = /^([^=]*)=(.*)$/s.exec(operand) ?? [];
+    if (!operand.includes('=')) throw new UserError(`unrecognized operand ${operand}`);
+    if (!['bs', 'count', 'if', 'of', 'skip'].includes(name)) throw new UserError(`unrecognized operand ${name}`);
     values.set(name, value);
   }
   const from = values.get('if');
   const to = values.get('of');
-  if (from === undefined || to === undefined) throw new UserError('Must specify both input and output file names');
+  if (from === undefined || to === undefined) throw new UserError('Must specify both input and output files');
   const number = (name: string, otherwise: number): number => {
     const text = values.get(name);
     if (text === undefined) return otherwise;
-    const size = parseSize(text);
-    if (size === undefined || (name === 'bs' && (size === 0 || size > 2 ** 31 - 1))) {
-      throw new UserError(`invalid number: '${text}'`);
-    }
+    const size = sizeOption(name, text);
+    if (name === 'bs' && (size === 0 || size > MAX_BLOCK))
+      throw new UserError(`Invalid bs specified. Must be between 1 and ${MAX_BLOCK}.`);
     return size;
   };
+  const targetFormat = c.options.get('O') ?? 'raw';
+  if (!formatNamed(targetFormat)) throw new UserError('Unknown file format');
   const block = number('bs', SECTOR);
   const skip = number('skip', 0) * block;
   const format = c.options.get('f');
@@ -394,8 +411,15 @@ export async function dd(c: Command): Promise<number> {
   return using(source, async () => {
     const limit = values.has('count') ? number('count', 0) * block : Number.POSITIVE_INFINITY;
     const size = Math.max(0, Math.min(source.length, skip + limit) - skip);
-    const targetFormat = c.options.get('O') ?? 'raw';
-    await makeImage({ filename: to, format: targetFormat, options: [], size, secrets: c.secrets });
+    if (skip > source.length) c.error(`${from}: cannot skip to specified offset`);
+    await makeImage({
+      filename: to,
+      format: targetFormat,
+      options: [],
+      size,
+      secrets: c.secrets,
+      purpose: 'error while creating output image',
+    });
     const target = await c.open(to, { format: targetFormat, cache: 'unsafe' });
     return using(target, async () => {
       const buffer = new Uint8Array(BUFFER);

@@ -1,18 +1,19 @@
 /** `create`, `resize`, `amend` and `measure`: making images and changing what they are. */
 import { UserError } from '../../base/errors.js';
 import { chainStatus } from '../../block/chain.js';
-import type { FormatNode, InfoValue } from '../../block/format.js';
+import type { CreateOption, FormatNode, InfoValue } from '../../block/format.js';
+import { formatNamed } from '../../block/formats.js';
 import { luksChoices, luksPayloadOffset } from '../../block/luks/header.js';
 import { PREALLOCATIONS, type Preallocation } from '../../block/node.js';
-import { amendQcow2 } from '../../block/qcow2/amend.js';
 import { loadBitmaps } from '../../block/qcow2/bitmaps.js';
 import { qcow2Options } from '../../block/qcow2/index.js';
 import { bitmapsSize, measureQcow2 } from '../../block/qcow2/measure.js';
 import { Qcow2Node } from '../../block/qcow2/node.js';
-import { type Command, using } from './context.js';
-import { sizeOption } from './getopt.js';
-import { creatable, makeImage, optionsHelp, optionValues } from './make.js';
-import { Progress, toJson } from './output.js';
+import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
+import { type Command, noSnapshots, using } from './context.js';
+import { PROGRAM, parseSize, sizeOption, UsageError } from './getopt.js';
+import { creatable, makeImage, notSize, optionRows, optionsHelp, optionValues, secretOf } from './make.js';
+import { toJson } from './output.js';
 
 const SECTOR = 512;
 
@@ -20,11 +21,12 @@ export async function create(c: Command): Promise<number> {
   const { options } = c;
   const format = options.get('f') ?? 'raw';
   if (options.all('o').includes('help') || options.all('o').includes('?')) {
-    c.print(optionsHelp(creatable(format, options.operands[0] ?? '')));
+    c.print(optionsHelp(creatable(format, options.operands[0] ?? ''), options.operands[0]));
     return 0;
   }
-  const filename = c.operand(0, 'Expecting image file name');
-  if (options.operands.length > 2) throw new UserError(`Unexpected argument: ${options.operands.at(-1)}`);
+  const [filename, , unexpected] = options.operands;
+  if (filename === undefined) throw new UsageError('Expecting image file name');
+  if (unexpected !== undefined) throw new UsageError(`Unexpected argument: ${unexpected}`);
   const sizeText = options.operands[1];
   await makeImage({
     filename,
@@ -44,14 +46,15 @@ export async function resize(c: Command): Promise<number> {
   const { options } = c;
   // A size such as -1M looks like an option to getopt; main.ts has put it behind the file.
   const text = options.operands.at(-1);
-  if (options.operands.length < 2 || text === undefined) throw new UserError('Expecting image file name and size');
+  if (options.operands.length < 2 || text === undefined) throw new UsageError('Not enough arguments');
   const relative = text.startsWith('+') ? 1 : text.startsWith('-') ? -1 : 0;
-  const number = sizeOption('image size', relative === 0 ? text : text.slice(1));
+  const number = parseSize(relative === 0 ? text : text.slice(1));
+  if (number === undefined) throw new UserError(notSize('size'));
   const mode = options.get('preallocation') ?? 'off';
   if (!(PREALLOCATIONS as readonly string[]).includes(mode))
     throw new UserError(`Invalid preallocation mode '${mode}'`);
   const format = options.get('f');
-  const node = await c.open(c.operand(0), { ...(format !== undefined && { format }) });
+  const node = await c.open(options.operands[0]!, { ...(format !== undefined && { format }) });
   return using(node, async () => {
     const old = node.length;
     const size = Math.ceil((relative === 0 ? number : old + relative * number) / SECTOR) * SECTOR;
@@ -72,25 +75,44 @@ export async function resize(c: Command): Promise<number> {
 
 export async function amend(c: Command): Promise<number> {
   const { options } = c;
-  if (options.all('o').length === 0) throw new UserError('Must specify options (-o)');
+  if (options.all('o').length === 0) throw new UsageError('Must specify options (-o)');
+  const format = options.get('f');
+  const isHelp = options.all('o').some((o) => o === 'help' || o === '?');
+  if (isHelp && format !== undefined) {
+    c.print(amendHelp(format));
+    return 0;
+  }
   const filename = options.operands.at(-1);
   if (filename === undefined) throw new UserError('Expecting one image file name');
-  const format = options.get('f');
-  const progress = new Progress(options.has('p'), c.io.out);
+  const progress = c.progress();
   const node = await c.open(filename, {
     noBacking: false,
     cache: c.cache('t', 'writeback'),
     ...(format !== undefined && { format }),
   });
   return using(node, async () => {
-    if (!(node instanceof Qcow2Node)) {
-      throw new UserError(`Format driver '${node.driver}' does not support option amendment`);
+    const amendable = amendableOptions(node.driver);
+    if (isHelp) c.print(amendHelp(node.driver));
+    else {
+      const values = optionValues(amendable, options.all('o'), formatNamed(node.driver)?.createOptions);
+      await node.amend?.(values, {
+        host: NODE_BLOCK_HOST,
+        force: options.has('force'),
+        secret: (id) => secretOf(c.secrets, id),
+      });
+      progress.end();
     }
-    await amendQcow2(node, optionValues(creatable('qcow2', filename), options.all('o')));
-    progress.end();
     return 0;
   });
 }
+
+function amendableOptions(format: string): readonly CreateOption[] {
+  const options = formatNamed(format)?.amendOptions;
+  if (!options) throw new UserError(`Format driver '${format}' does not support option amendment`);
+  return options;
+}
+
+const amendHelp = (format: string): string => `Amend options for '${format}':\n${optionRows(amendableOptions(format))}`;
 
 export async function measure(c: Command): Promise<number> {
   const { options } = c;
@@ -102,7 +124,13 @@ export async function measure(c: Command): Promise<number> {
   if (sizeText === undefined && filename === undefined)
     throw new UserError('Either --size N or one filename must be specified.');
   const target = creatable(options.get('O') ?? 'raw', '');
-  const values = optionValues(target, options.all('o'));
+  let values: Map<string, string>;
+  try {
+    values = optionValues(target.createOptions ?? [], options.all('o'));
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${error.message}\n${PROGRAM}: Invalid options for file format '${target.name}'`);
+  }
   let size = sizeText === undefined ? 0 : sizeOption('image size', sizeText);
   const clusterSize = Number(values.get('cluster_size') ?? 65536);
   let allocated = 0;
@@ -144,7 +172,7 @@ export async function measure(c: Command): Promise<number> {
   } else if (target.name !== 'raw')
     throw new UserError(`Block driver '${target.name}' does not support size measurement`);
   const facts: Record<string, InfoValue> = {};
-  if (target.name === 'qcow2' && bitmaps !== undefined && bitmaps > 0) facts['bitmaps'] = bitmaps;
+  if (target.name === 'qcow2' && bitmaps !== undefined) facts['bitmaps'] = bitmaps;
   if (output === 'json') c.print(`${toJson({ ...facts, required, 'fully-allocated': full })}\n`);
   else {
     c.print(`required size: ${required}\nfully allocated size: ${full}\n`);
@@ -154,6 +182,6 @@ export async function measure(c: Command): Promise<number> {
 }
 
 async function snapshotNode(node: FormatNode, name: string): Promise<FormatNode> {
-  if (!node.snapshots) throw new UserError('Failed to load snapshot');
+  if (!node.snapshots) throw noSnapshots(node);
   return node.snapshots.open(name.replace(/^snapshot\.(id|name)=/, ''));
 }

@@ -1,6 +1,11 @@
 /** Options of the commands, taken apart as getopt_long does: letters may be joined, and files may stand between options. */
 import { UserError } from '../../base/errors.js';
 
+/** The name that messages begin with. */
+export const PROGRAM = 'tinamou-img';
+
+export const TRY_HELP = `Try '${PROGRAM} --help' for more information`;
+
 /** A command line that cannot be understood; the user is sent to the help. */
 export class UsageError extends UserError {}
 
@@ -97,15 +102,8 @@ export function sizeOption(what: string, text: string): number {
   const size = parseSize(text);
   if (size !== undefined) return size;
   throw new UserError(
-    `Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for\nkilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.`,
+    `Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for\n${PROGRAM}: kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.`,
   );
-}
-
-export function numberOption(what: string, text: string, least: number, most: number): number {
-  const n = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
-  if (!(n >= least && n <= most))
-    throw new UserError(`Invalid ${what} specified. Must be between ${least} and ${most}.`);
-  return n;
 }
 
 /** `a=1,b=2,,3`: pairs; a doubled comma is one. A word without `=` is `on`, with `no` in front `off`. */

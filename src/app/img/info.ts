@@ -1,13 +1,14 @@
 /** `info`, `check`, `map` and `snapshot`: what an image is, and whether it is in order. */
 import { UserError } from '../../base/errors.js';
 import { humanSize } from '../../base/format.js';
-import { backingOf, chainStatus } from '../../block/chain.js';
+import { chainStatus } from '../../block/chain.js';
 import type { CheckResult } from '../../block/check.js';
 import { relativeTo } from '../../block/filename.js';
 import type { FormatNode, InfoValue } from '../../block/format.js';
+import { isJsonName } from '../../block/options-name.js';
 import { snapshotTable } from '../../block/snapshot-table.js';
 import { type Command, using } from './context.js';
-import { parseSize } from './getopt.js';
+import { sizeOption, UsageError } from './getopt.js';
 import { toJson, toText } from './output.js';
 
 function outputFormat(c: Command): 'human' | 'json' {
@@ -19,25 +20,30 @@ function outputFormat(c: Command): 'human' | 'json' {
 
 export async function info(c: Command): Promise<number> {
   const json = outputFormat(c) === 'json';
-  const format = c.options.get('f');
-  const node = await c.open(c.operand(0), {
-    readOnly: true,
-    noBacking: !c.options.has('backing-chain'),
-    forCheck: true,
-    ...(format !== undefined && { format }),
-  });
-  await using(node, async () => {
-    const chain: FormatNode[] = [node];
-    while (c.options.has('backing-chain') && backingOf(chain.at(-1)!)) chain.push(backingOf(chain.at(-1)!)!);
-    const names = [c.operand(0)];
-    for (const n of chain.slice(0, -1)) names.push(relativeTo(names.at(-1)!, n.backingFile ?? ''));
-    const parts: InfoValue[] = [];
-    for (const [i, n] of chain.entries()) {
-      if (json) parts.push(await infoJson(n, names[i]!));
-      else c.print(`${i > 0 ? '\n' : ''}${await infoText(n, names[i]!)}`);
-    }
-    if (json) c.print(`${toJson(c.options.has('backing-chain') ? parts : parts[0]!)}\n`);
-  });
+  const whole = c.options.has('backing-chain');
+  const parts: InfoValue[] = [];
+  const texts: string[] = [];
+  const seen = new Set<string>();
+  let format = c.options.get('f');
+  // Each image is opened by itself: one that cannot be opened is named.
+  for (let name: string | undefined = c.image(); name !== undefined; ) {
+    if (seen.has(name)) throw new UserError(`Backing file '${name}' creates an infinite loop.`);
+    seen.add(name);
+    const first = seen.size === 1;
+    const node = await c.open(
+      name,
+      { readOnly: true, noBacking: true, forCheck: true, ...(format !== undefined && { format }) },
+      first && c.options.has('image-opts'),
+    );
+    await using(node, async () => {
+      const shown = isJsonName(name!) || (first && c.options.has('image-opts')) ? node.filename : name!;
+      if (json) parts.push(await infoJson(node, shown));
+      else texts.push(await infoText(node, shown));
+      name = whole && node.backingFile ? relativeTo(shown, node.backingFile) : undefined;
+      format = node.backingFormat || undefined;
+    });
+  }
+  c.print(json ? `${toJson(whole ? parts : parts[0]!)}\n` : texts.join('\n'));
   return 0;
 }
 
@@ -97,10 +103,10 @@ async function infoText(node: FormatNode, filename: string): Promise<string> {
 
 export async function snapshot(c: Command): Promise<number> {
   const actions = ['l', 'a', 'c', 'd'].filter((a) => c.options.has(a));
-  if (actions.length > 1) throw new UserError("Cannot mix '-l', '-a', '-c', '-d'");
+  if (actions.length > 1) throw new UsageError("Cannot mix '-l', '-a', '-c', '-d'");
   const action = actions[0] ?? 'l';
   const name = c.options.get(action) ?? '';
-  const node = await c.open(c.operand(0), { readOnly: action === 'l', noBacking: action === 'l' });
+  const node = await c.open(c.image(), { readOnly: action === 'l', noBacking: action === 'l' });
   await using(node, async () => {
     const { snapshots } = node;
     if (action === 'l') {
@@ -112,9 +118,13 @@ export async function snapshot(c: Command): Promise<number> {
     const fail = (reason: string): never => {
       throw new UserError(`Could not ${doing} snapshot '${name}': ${reason}`);
     };
-    if (!snapshots) return fail('Operation not supported');
+    if (!snapshots) {
+      const reasons = { a: 'Block driver does not support snapshots', d: 'snapshot not found' };
+      return fail(reasons[action as 'a' | 'd'] ?? '-95 (Operation not supported)');
+    }
     const known = (await snapshots.list()).some((s) => s.id === name || s.name === name);
-    if (action !== 'c' && !known) fail(action === 'd' ? 'snapshot not found' : 'No such file or directory');
+    if (action !== 'c' && !known)
+      fail(action === 'd' ? 'snapshot not found' : 'Failed to load snapshot: No such file or directory');
     try {
       if (action === 'c') await snapshots.create({ name, time: Date.now() / 1000 });
       else if (action === 'a') await snapshots.apply(name);
@@ -136,14 +146,13 @@ export async function check(c: Command): Promise<number> {
   const json = outputFormat(c) === 'json';
   const what = c.options.get('r');
   if (what !== undefined && what !== 'leaks' && what !== 'all') {
-    throw new UserError(`--repair/-r expects a valid argument: 'leaks' or 'all'`);
+    throw new UsageError(`Unknown option value for -r (expecting 'leaks' or 'all'): ${what}`);
   }
   const format = c.options.get('f');
-  const filename = c.operand(0);
+  const filename = c.image();
   const node = await c.open(filename, {
     readOnly: what === undefined,
     forCheck: true,
-    noBacking: true,
     cache: c.cache('T', 'writeback'),
     ...(format !== undefined && { format }),
   });
@@ -224,16 +233,9 @@ const MAP_STEP = 1 << 30;
 export async function map(c: Command): Promise<number> {
   const json = outputFormat(c) === 'json';
   const format = c.options.get('f');
-  const number = (name: string): number | undefined => {
-    const text = c.options.get(name);
-    if (text === undefined) return undefined;
-    const size = parseSize(text);
-    if (size === undefined) throw new UserError(`Invalid ${name} specified.`);
-    return size;
-  };
-  const start = number('start-offset') ?? 0;
-  const longest = number('max-length');
-  const node = await c.open(c.operand(0), { readOnly: true, ...(format !== undefined && { format }) });
+  const start = c.options.has('s') ? sizeOption('start offset', c.options.get('s')!) : 0;
+  const longest = c.options.has('l') ? sizeOption('max length', c.options.get('l')!) : undefined;
+  const node = await c.open(c.image(), { readOnly: true, ...(format !== undefined && { format }) });
   await using(node, async () => {
     const end = Math.min(node.length, longest === undefined ? node.length : start + longest);
     let current: MapEntry | undefined;

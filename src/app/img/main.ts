@@ -5,10 +5,10 @@ import { bench } from './bench.js';
 import { bitmap } from './bitmap.js';
 import { commit, rebase } from './chain.js';
 import { compare } from './compare.js';
-import { Command, type Io, PROGRAM } from './context.js';
+import { Command, type Io } from './context.js';
 import { convert, dd } from './convert.js';
 import { amend, create, measure, resize } from './create.js';
-import { Options, type Syntax, UsageError } from './getopt.js';
+import { Options, PROGRAM, type Syntax, TRY_HELP, UsageError } from './getopt.js';
 import { check, info, map, snapshot } from './info.js';
 
 interface Row extends Syntax {
@@ -119,7 +119,7 @@ const COMMANDS: readonly Row[] = [
     usage:
       '[--object objectdef] [--image-opts] [-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename',
     short: 'f:s:l:U',
-    long: { 'format=': 'f', 'start-offset=': undefined, 'max-length=': undefined, ...OUTPUT, ...SHARE },
+    long: { 'format=': 'f', 'start-offset=': 's', 'max-length=': 'l', ...OUTPUT, ...SHARE },
     run: map,
   },
   {
@@ -155,12 +155,11 @@ const COMMANDS: readonly Row[] = [
   },
 ];
 
-const TRY_HELP = `Try '${PROGRAM} --help' for more information`;
-
 /** Runs the command and gives its exit status. */
 export async function main(args: readonly string[], io: Io, version: string): Promise<number> {
+  // Lines after the first are hints.
   const fail = (message: string): number => {
-    for (const line of message.split('\n')) io.err(`${PROGRAM}: ${line}\n`);
+    io.err(`${PROGRAM}: ${message}\n`);
     return 1;
   };
   const [first, ...rest] = args;

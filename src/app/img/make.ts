@@ -22,28 +22,41 @@ export interface MakeRequest {
   readonly secrets: ReadonlyMap<string, Uint8Array>;
   /** Is given the line that tells of the image. */
   readonly say?: (line: string) => void;
+  /** What the image is made for, as messages say it: `error while converting qcow2`. */
+  readonly purpose?: string;
 }
 
 /** A format that can make images. Throws UserError. */
 export function creatable(name: string, filename: string): Format & { create: NonNullable<Format['create']> } {
   const format = formatNamed(name);
-  if (!format) throw new UserError(`${filename}: Unknown file format '${name}'`);
-  if (!format.create) throw new UserError(`${filename}: Format driver '${name}' does not support image creation`);
+  const where = filename === '' ? '' : `${filename}: `;
+  if (!format) throw new UserError(`${where}Unknown file format '${name}'`);
+  if (!format.create) throw new UserError(`${where}Format driver '${name}' does not support image creation`);
   return { ...format, create: format.create };
 }
 
-/** The options of `-o`, checked against what the format has; sizes in bytes. */
-export function optionValues(format: Format, texts: readonly string[]): Map<string, string> {
+/** The options of `-o`, checked against those that there are; sizes in bytes. `others`: those that there are elsewhere. */
+export function optionValues(
+  known: readonly CreateOption[],
+  texts: readonly string[],
+  others: readonly CreateOption[] = [],
+): Map<string, string> {
   const values = new Map<string, string>();
   for (const text of texts) {
     for (const [name, value] of keyValues(text)) {
-      const option = format.createOptions?.find((o) => o.name === name);
-      if (!option) throw new UserError(`Invalid parameter '${name}'`);
+      const option = known.find((o) => o.name === name);
+      if (!option) {
+        const hint = others.some((o) => o.name === name) ? '\nThis option is only supported for image creation' : '';
+        throw new UserError(`Invalid parameter '${name}'${hint}`);
+      }
       values.set(name, normalized(option, value));
     }
   }
   return values;
 }
+
+export const notSize = (name: string): string =>
+  `Parameter '${name}' expects a non-negative number below 2^64\nOptional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.`;
 
 function normalized(option: CreateOption, value: string): string {
   switch (option.type) {
@@ -54,9 +67,7 @@ function normalized(option: CreateOption, value: string): string {
     case 'size': {
       const size = parseSize(value);
       if (size === undefined) {
-        throw new UserError(
-          `Parameter '${option.name}' expects a non-negative number below 2^64\nOptional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.`,
-        );
+        throw new UserError(notSize(option.name));
       }
       return String(size);
     }
@@ -68,28 +79,39 @@ function normalized(option: CreateOption, value: string): string {
   }
 }
 
-export function optionsHelp(format: Format): string {
-  const rows = [...(format.createOptions ?? [])]
+export function optionRows(options: readonly CreateOption[]): string {
+  return [...options]
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map(
       ({ name, type, help }) => `  ${`${name}=<${type === 'bool' ? 'bool (on/off)' : type}>`.padEnd(22)} - ${help}\n`,
-    );
-  return `Supported ${format.name} options:\n${rows.join('')}\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n`;
+    )
+    .join('');
+}
+
+/** With a file's name, what its protocol has is listed too. */
+export function optionsHelp(format: Format, filename: string | undefined): string {
+  const options = format.createOptions ?? [];
+  if (filename !== undefined) return `Supported options:\n${optionRows(options)}`;
+  const own = format.name === 'raw' ? options.filter((o) => o.name === 'size') : options;
+  return `Supported ${format.name} options:\n${optionRows(own)}\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n`;
 }
 
 /** Throws UserError. */
 export async function makeImage(r: MakeRequest): Promise<void> {
-  const format = creatable(r.format, r.filename);
+  const format = creatable(r.format, r.purpose === undefined ? r.filename : '');
   const fail = (error: unknown): never => {
     if (!(error instanceof UserError)) throw error;
-    throw new UserError(`${r.filename}: ${error.message}`);
+    throw new UserError(`${r.filename}: ${r.purpose === undefined ? '' : `${r.purpose}: `}${error.message}`);
   };
   let values = new Map<string, string>();
   try {
-    values = optionValues(format, r.options);
+    values = optionValues(format.createOptions ?? [], r.options);
   } catch (error) {
+    if (r.purpose !== undefined) throw error;
     fail(error);
   }
+  if (r.size !== undefined && r.purpose === undefined && values.has('size'))
+    fail(new UserError('The image size must be specified only once'));
   const supports = (name: string): boolean => format.createOptions?.some((o) => o.name === name) ?? false;
   if (r.backingFile !== undefined) {
     if (!supports('backing_file')) fail(new UserError(`Backing file not supported for file format '${r.format}'`));
@@ -106,7 +128,7 @@ export async function makeImage(r: MakeRequest): Promise<void> {
     await probed.close();
     fail(new UserError(`Backing file specified without backing format\nDetected format of ${driver}.`));
   }
-  if (backing && !(r.unsafe && values.has('size'))) {
+  if (backing && !r.unsafe) {
     const node = await openBacking(r, backing, values.get('backing_fmt')).catch(fail);
     if (!values.has('size')) values.set('size', String((node as BlockNode).length));
     await (node as BlockNode).close();
@@ -120,14 +142,15 @@ export async function makeImage(r: MakeRequest): Promise<void> {
     .filter((o) => values.has(o.name))
     .map((o) => `${o.name}=${quoted(values.get(o.name)!)}`);
   r.say?.(`Formatting '${r.filename}', fmt=${r.format} ${shown.join(' ')}\n`);
-  const file = NODE_BLOCK_HOST.createFile!(r.filename);
+  let file: BlockNode | undefined;
   try {
+    file = NODE_BLOCK_HOST.createFile!(r.filename);
     await format.create(createContext(r, file, values));
     await file.flush();
   } catch (error) {
     fail(error);
   } finally {
-    await file.close();
+    await file?.close();
   }
 }
 
@@ -144,10 +167,15 @@ async function openBacking(r: MakeRequest, name: string, format: string | undefi
     });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    throw new UserError(
-      `Could not open '${relativeTo(r.filename, name)}': ${error.message}\nCould not open backing image.`,
-    );
+    throw new UserError(`${error.message}\nCould not open backing image.`);
   }
+}
+
+/** Throws UserError. */
+export function secretOf(secrets: ReadonlyMap<string, Uint8Array>, id: string): Uint8Array {
+  const secret = secrets.get(id);
+  if (!secret) throw new UserError(`No secret with id '${id}'`);
+  return secret;
 }
 
 function createContext(r: MakeRequest, file: BlockNode, values: ReadonlyMap<string, string>): CreateContext {
@@ -159,11 +187,7 @@ function createContext(r: MakeRequest, file: BlockNode, values: ReadonlyMap<stri
     text: (name) => values.get(name),
     flag: (name) => (values.has(name) ? values.get(name) === 'on' : undefined),
     number: (name) => (values.has(name) ? Number(values.get(name)) : undefined),
-    secret: (id) => {
-      const secret = r.secrets.get(id);
-      if (!secret) throw new UserError(`No secret with id '${id}'`);
-      return secret;
-    },
+    secret: (id) => secretOf(r.secrets, id),
     createFile: (name, relative) => NODE_BLOCK_HOST.createFile!(relative ? relativeTo(r.filename, name) : name),
     openBacking: async () => {
       const backing = values.get('backing_file');

@@ -54,6 +54,10 @@ export class Progress {
     if (!this.enabled) return;
     this.#last = -1;
     this.at(1);
-    this.print('\n');
+    this.newline();
+  }
+
+  newline(): void {
+    if (this.enabled) this.print('\n');
   }
 }

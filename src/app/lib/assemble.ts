@@ -116,7 +116,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   });
   // Before the devices: of a multiplexer's users, the one that comes last has the focus.
   const monitorPorts = w.monitors.map(({ chardev, origin }) => within(origin, () => backends.take(chardev)));
-  const images = store.add(await Images.open(w));
+  const images = store.add(await Images.open(w, options.note ?? (() => {})));
   const { drives } = images;
   const debugcons = w.debugcons.map(
     ({ chardev, origin }): DeviceRequest => ({ type: 'isa-debugcon', id: '', properties: { chardev }, origin }),

@@ -31,7 +31,10 @@ export class Images {
 
   #adopted: (drive: Drive) => void = () => {};
 
-  private constructor(private readonly wishes: Wishes) {}
+  private constructor(
+    private readonly wishes: Wishes,
+    private readonly warn: (text: string) => void,
+  ) {}
 
   /** `use` is shown every drive, now and when one comes. */
   adopt(use: (drive: Drive) => void): void {
@@ -52,7 +55,7 @@ export class Images {
       if (this.drives.has(id)) throw new UserError(`Duplicate ID '${id}' for drive`);
     };
     refuseTwice();
-    const { node, options } = await openOne(this.wishes, request, false);
+    const { node, options } = await openOne(this.wishes, request, false, this.warn);
     try {
       // Two may have been asked for at a time.
       refuseTwice();
@@ -79,12 +82,15 @@ export class Images {
     await drive.close();
   }
 
-  /** A machine that waits for its state leaves the images to the one that sends it. Throws UserError. */
-  static async open(wishes: Wishes): Promise<Images> {
-    const images = new Images(wishes);
+  /**
+   * A machine that waits for its state leaves the images to the one that sends it. `warn` is told what the user should know. Throws
+   * UserError.
+   */
+  static async open(wishes: Wishes, warn: (text: string) => void): Promise<Images> {
+    const images = new Images(wishes, warn);
     const look = wishes.incoming !== undefined;
     try {
-      for await (const { node, options, readOnly } of openAll(wishes, look)) {
+      for await (const { node, options, readOnly } of openAll(wishes, look, warn)) {
         const { id } = options;
         const lent = look && node && !(node instanceof OverlayNode);
         const drive = new Drive(lent ? null : node, {
@@ -114,7 +120,12 @@ export class Images {
   async takeBack(): Promise<void> {
     const lent = [...this.drives.values()].filter((drive) => drive.lent);
     if (lent.length === 0) return;
-    for await (const { node, options } of openAll(this.wishes, false, (id) => this.drives.get(id)?.lent ?? false)) {
+    for await (const { node, options } of openAll(
+      this.wishes,
+      false,
+      () => {},
+      (id) => this.drives.get(id)?.lent ?? false,
+    )) {
       if (!node) continue;
       this.drives.get(options.id)!.takeBack(node);
       this.#nodes.set(options.id, node);
@@ -142,6 +153,7 @@ export class Images {
 async function* openAll(
   w: Wishes,
   look: boolean,
+  warn: (text: string) => void,
   wanted: (id: string) => boolean = () => true,
 ): AsyncGenerator<Opened> {
   const ids = new Set<string>();
@@ -150,7 +162,7 @@ async function* openAll(
     if (ids.has(id)) throw blamed(request.origin, new UserError(`Duplicate ID '${id}' for drive`));
     ids.add(id);
     if (!wanted(id)) continue;
-    yield await openOne(w, request, look).catch((error: unknown) => {
+    yield await openOne(w, request, look, warn).catch((error: unknown) => {
       throw blamed(request.origin, error);
     });
   }
@@ -174,7 +186,7 @@ function driveOptions(id: string, options: NodeOptions): DriveOptions {
   return { id, discard: discard === 'unmap', detectZeroes, unsafe };
 }
 
-async function openOne(w: Wishes, r: DriveRequest, look: boolean): Promise<Opened> {
+async function openOne(w: Wishes, r: DriveRequest, look: boolean, warn: (text: string) => void): Promise<Opened> {
   const { details } = r;
   const options = {
     id: r.id!,
@@ -199,6 +211,7 @@ async function openOne(w: Wishes, r: DriveRequest, look: boolean): Promise<Opene
     ...(details && { options: details.format }),
     secrets: w.secrets,
     beside: true,
+    warn,
   });
   if (details?.copyOnRead && !look) node = new CopyOnReadNode(node);
   if (details && Object.keys(details.limits).length > 0) node = throttled(NODE_BLOCK_HOST, node, details.limits);

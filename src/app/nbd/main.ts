@@ -81,6 +81,7 @@ export async function startServer(o: Options): Promise<Server> {
     file,
     readOnly,
     snapshot: o.has('s'),
+    warn: (text) => process.stderr.write(`${text}\n`),
     ...(format !== undefined && { format }),
     ...(cache !== undefined && { cache: cache as CacheMode }),
   });

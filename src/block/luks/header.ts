@@ -9,23 +9,25 @@ import { BlockError, type BlockNode } from '../node.js';
 import { HASHES, parseMode, SectorCipher } from './sector-cipher.js';
 
 export const MAGIC = [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe];
-const HEADER_BYTES = 592;
+export const HEADER_BYTES = 592;
 const SLOTS = 8;
-const SLOT_AT = 208;
-const SLOT_BYTES = 48;
+export const SLOT_AT = 208;
+export const SLOT_BYTES = 48;
 const ENABLED = 0x00ac71f3;
 const DISABLED = 0x0000dead;
 const STRIPES = 4000;
 const DIGEST_BYTES = 20;
-const SALT_BYTES = 32;
-const SECTOR = 512;
+export const SALT_BYTES = 32;
+export const SECTOR = 512;
 const ALIGN = 4096;
 /** More would keep the host busy for minutes. */
 const MAX_ITERATIONS = 20_000_000;
 const MAX_KEY = 64;
 const MIN_ITERATIONS = 1000;
+/** That a passphrase takes by itself. */
+export const ITERATION_MS = 2000;
 
-interface Slot {
+export interface Slot {
   readonly active: boolean;
   readonly iterations: number;
   readonly salt: Uint8Array;
@@ -96,16 +98,68 @@ export async function unlock(
 ): Promise<SectorCipher> {
   const spec = parseMode(h.cipher, h.mode);
   for (const slot of h.slots) {
-    if (!slot.active) continue;
-    const key = crypto.pbkdf2(h.hash, password, slot.salt, Math.max(1, slot.iterations), h.keyBytes);
-    const material = new Uint8Array(roundUp(h.keyBytes * slot.stripes, SECTOR));
-    await file.read(offset + slot.offset, material);
-    new SectorCipher(crypto, spec, key).decrypt(0, material);
-    const master = merge(crypto, h.hash, material, h.keyBytes, slot.stripes);
-    const digest = crypto.pbkdf2(h.hash, master, h.digestSalt, Math.max(1, h.digestIterations), DIGEST_BYTES);
-    if (digest.every((d, i) => d === h.digest[i])) return new SectorCipher(crypto, spec, master);
+    const master = await masterKey(file, offset, h, slot, password, crypto);
+    if (master) return new SectorCipher(crypto, spec, master);
   }
   throw new UserError('Invalid password, cannot unlock any keyslot');
+}
+
+/** What a slot holds; null when it is not in use or the passphrase is not its own. */
+export async function masterKey(
+  file: BlockNode,
+  offset: number,
+  h: LuksHeader,
+  slot: Slot,
+  password: Uint8Array,
+  crypto: Crypto,
+): Promise<Uint8Array | null> {
+  if (!slot.active) return null;
+  const key = crypto.pbkdf2(h.hash, password, slot.salt, Math.max(1, slot.iterations), h.keyBytes);
+  const material = new Uint8Array(materialBytes(h.keyBytes));
+  await file.read(offset + slot.offset, material);
+  new SectorCipher(crypto, parseMode(h.cipher, h.mode), key).decrypt(0, material);
+  const master = merge(crypto, h.hash, material, h.keyBytes, slot.stripes);
+  const digest = crypto.pbkdf2(h.hash, master, h.digestSalt, Math.max(1, h.digestIterations), DIGEST_BYTES);
+  return digest.every((d, i) => d === h.digest[i]) ? master : null;
+}
+
+/** Of a slot, in the file. */
+export const materialBytes = (keyBytes: number): number => roundUp(keyBytes * STRIPES, SECTOR);
+
+export interface Sealed {
+  readonly iterations: number;
+  readonly salt: Uint8Array;
+  readonly material: Uint8Array;
+}
+
+/** Locks the master key with a passphrase. */
+export function seal(
+  h: Pick<LuksHeader, 'cipher' | 'mode' | 'hash'>,
+  master: Uint8Array,
+  password: Uint8Array,
+  iterations: number,
+  crypto: Crypto,
+): Sealed {
+  const salt = crypto.random(SALT_BYTES);
+  const key = crypto.pbkdf2(h.hash, password, salt, iterations, master.length);
+  const material = split(crypto, h.hash, master, STRIPES);
+  return {
+    iterations,
+    salt,
+    material: new SectorCipher(crypto, parseMode(h.cipher, h.mode), key).encrypt(0, material),
+  };
+}
+
+/** Writes a slot's entry; without `sealed` it is not in use. */
+export function putSlot(header: Uint8Array, at: number, offset: number, sealed: Sealed | null): void {
+  header.fill(0, at, at + SLOT_BYTES);
+  putU32be(header, at, sealed ? ENABLED : DISABLED);
+  if (sealed) {
+    putU32be(header, at + 4, sealed.iterations);
+    header.set(sealed.salt, at + 8);
+  }
+  putU32be(header, at + 8 + SALT_BYTES, offset / SECTOR);
+  putU32be(header, at + 12 + SALT_BYTES, STRIPES);
 }
 
 /** The anti-forensic splitter's diffusion: each digest-sized piece is hashed with its number. */
@@ -165,7 +219,7 @@ export function luksChoices(option: (name: string) => string | undefined): LuksC
     algorithm,
     mode: `${mode}-${ivgen}${ivgen === 'essiv' ? `:${ivHash}` : ''}`,
     hash: hash as HashName,
-    iterationTime: Number(option('iter-time') ?? 2000),
+    iterationTime: Number(option('iter-time') ?? ITERATION_MS),
   };
 }
 
@@ -183,7 +237,6 @@ export function makeLuks(
   crypto: Crypto,
   now: () => number,
 ): { readonly bytes: Uint8Array; readonly cipher: SectorCipher } {
-  const spec = parseMode('aes', choices.mode);
   const keyBytes = keyBytesOf(choices);
   const master = crypto.random(keyBytes);
   const slotBytes = roundUp(keyBytes * STRIPES, ALIGN);
@@ -197,37 +250,28 @@ export function makeLuks(
   put(72, choices.hash);
   putU32be(bytes, 104, payload / SECTOR);
   putU32be(bytes, 108, keyBytes);
-  const iterations = iterationsFor(choices, keyBytes, crypto, now);
+  const iterations = iterationsFor(choices.hash, choices.iterationTime, keyBytes, crypto, now);
   const digestSalt = crypto.random(SALT_BYTES);
   const digestIterations = Math.max(MIN_ITERATIONS, Math.floor(iterations / 8));
   bytes.set(crypto.pbkdf2(choices.hash, master, digestSalt, digestIterations, DIGEST_BYTES), 112);
   bytes.set(digestSalt, 132);
   putU32be(bytes, 164, digestIterations);
   put(168, uuid(crypto.random(16)));
+  const sealed = seal({ cipher: 'aes', mode: choices.mode, hash: choices.hash }, master, password, iterations, crypto);
   for (let i = 0; i < SLOTS; i++) {
-    const at = SLOT_AT + SLOT_BYTES * i;
-    putU32be(bytes, at, i === 0 ? ENABLED : DISABLED);
-    putU32be(bytes, at + 40, (ALIGN + i * slotBytes) / SECTOR);
-    putU32be(bytes, at + 44, STRIPES);
+    putSlot(bytes, SLOT_AT + SLOT_BYTES * i, ALIGN + i * slotBytes, i === 0 ? sealed : null);
   }
-  const salt = crypto.random(SALT_BYTES);
-  putU32be(bytes, SLOT_AT + 4, iterations);
-  bytes.set(salt, SLOT_AT + 8);
-  const key = crypto.pbkdf2(choices.hash, password, salt, iterations, keyBytes);
-  const material = split(crypto, choices.hash, master, STRIPES);
-  bytes.set(new SectorCipher(crypto, spec, key).encrypt(0, material), ALIGN);
-  return { bytes, cipher: new SectorCipher(crypto, spec, master) };
+  bytes.set(sealed.material, ALIGN);
+  return { bytes, cipher: new SectorCipher(crypto, parseMode('aes', choices.mode), master) };
 }
 
-function iterationsFor(choices: LuksChoices, keyBytes: number, crypto: Crypto, now: () => number): number {
+/** How often a passphrase is to be hashed so that trying it takes so many ms here. */
+export function iterationsFor(hash: HashName, ms: number, keyBytes: number, crypto: Crypto, now: () => number): number {
   const sample = 20_000;
   const started = now();
-  crypto.pbkdf2(choices.hash, new Uint8Array(16), new Uint8Array(SALT_BYTES), sample, keyBytes);
+  crypto.pbkdf2(hash, new Uint8Array(16), new Uint8Array(SALT_BYTES), sample, keyBytes);
   const seconds = Math.max(1e-4, now() - started);
-  return Math.min(
-    MAX_ITERATIONS,
-    Math.max(MIN_ITERATIONS, Math.round(((sample / seconds) * choices.iterationTime) / 1000)),
-  );
+  return Math.min(MAX_ITERATIONS, Math.max(MIN_ITERATIONS, Math.round(((sample / seconds) * ms) / 1000)));
 }
 
 function uuid(bytes: Uint8Array): string {

@@ -1,7 +1,16 @@
 /** LUKS volumes as images: the header, and behind it the disk, encrypted. */
 import { UserError } from '../../base/errors.js';
 import { roundUp } from '../big-endian.js';
-import type { BlockHost, CreateContext, Crypto, Format, FormatInfo, FormatNode, OpenContext } from '../format.js';
+import type {
+  AmendContext,
+  BlockHost,
+  CreateContext,
+  Crypto,
+  Format,
+  FormatInfo,
+  FormatNode,
+  OpenContext,
+} from '../format.js';
 import {
   BaseNode,
   BlockError,
@@ -12,6 +21,7 @@ import {
   type Preallocation,
 } from '../node.js';
 import { type LuksHeader, luksChoices, luksInfo, MAGIC, makeLuks, readLuksHeader, unlock } from './header.js';
+import { amendKeySlots, KEY_SLOT_OPTIONS } from './key-slots.js';
 import type { SectorCipher } from './sector-cipher.js';
 
 const SECTOR = 512;
@@ -92,6 +102,12 @@ class LuksNode extends BaseNode implements FormatNode {
     return this.file.truncate(this.header.payloadOffset + length, preallocation);
   }
 
+  async amend(values: ReadonlyMap<string, string>, context: AmendContext): Promise<void> {
+    const { key: master, crypto } = this.#key();
+    const { file, header } = this;
+    await amendKeySlots({ file, offset: 0, header, master, crypto }, (name) => values.get(name), context);
+  }
+
   info(): FormatInfo {
     return { encrypted: true, specific: { type: 'luks', data: luksInfo(this.header, false) } };
   }
@@ -146,4 +162,5 @@ export const LUKS: Format = {
     ...CIPHER_OPTIONS.map(([name, type, help]) => ({ name, type, help })),
   ],
   create: createLuks,
+  amendOptions: KEY_SLOT_OPTIONS,
 };

@@ -1,23 +1,34 @@
 /** Changing the options of an image that is there (`amend -o`). */
 import { UserError } from '../../base/errors.js';
+import type { AmendContext } from '../format.js';
 import { BlockError } from '../node.js';
 import { changeRefcountWidth } from './check.js';
 import { COMPRESSED, entryOffset, ZERO } from './entries.js';
-import { Compatible } from './header.js';
+import { Autoclear, Compatible } from './header.js';
 import type { Qcow2Node } from './node.js';
 import { resize } from './resize.js';
 
-const AMENDABLE = ['compat', 'lazy_refcounts', 'refcount_bits', 'size', 'backing_file', 'backing_fmt', 'data_file'];
+/** Of the options of `create -o`, those that `amend -o` has too. */
+export const AMENDABLE: readonly string[] = [
+  'size',
+  'compat',
+  'backing_file',
+  'backing_fmt',
+  'data_file',
+  'data_file_raw',
+  'lazy_refcounts',
+  'refcount_bits',
+];
+const ENCRYPT = 'encrypt.';
 
-/** Values are those of `create -o`. Throws UserError. */
-export function amendQcow2(node: Qcow2Node, values: ReadonlyMap<string, string>): Promise<void> {
+/** Throws UserError. */
+export async function amendQcow2(
+  node: Qcow2Node,
+  values: ReadonlyMap<string, string>,
+  context: AmendContext,
+): Promise<void> {
   const { image } = node;
   const { header } = image;
-  for (const [name, value] of values) {
-    if (AMENDABLE.includes(name)) continue;
-    if (name === 'cluster_size' && Number(value) === image.clusterSize) continue;
-    throw new UserError(`Cannot change the option '${name}' of an existing image`);
-  }
   const level = values.get('compat');
   const version = level === undefined ? header.version : level === '0.10' || level === 'v2' ? 2 : 3;
   if (level !== undefined && !['0.10', 'v2', '1.1', 'v3'].includes(level)) {
@@ -39,8 +50,22 @@ export function amendQcow2(node: Qcow2Node, values: ReadonlyMap<string, string>)
       'Refcount widths other than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
     );
   }
+  for (const [name, now] of [
+    ['backing_file', header.backingFile],
+    ['backing_fmt', header.backingFormat],
+  ] as const) {
+    const wanted = values.get(name);
+    if (wanted !== undefined && wanted !== now)
+      throw new UserError("Cannot amend the backing file\nYou can use 'tinamou-img rebase' instead.");
+  }
+  const encrypted = [...values.keys()].some((n) => n.startsWith(ENCRYPT));
+  if (encrypted && !node.cipher) throw new UserError("Can't amend encryption options - encryption not present");
+  const rawData = (header.autoclear & Autoclear.RAW_EXTERNAL_DATA) !== 0;
+  if (values.get('data_file_raw') === 'on' && !rawData)
+    throw new UserError('data-file-raw cannot be set on existing images');
   return node.alone(async () => {
     await image.flush();
+    if (encrypted) await node.cipher!.amend((n) => values.get(ENCRYPT + n), context);
     if (version > header.version) {
       await image.changeHeader((h) => {
         h.version = 3;
@@ -54,19 +79,16 @@ export function amendQcow2(node: Qcow2Node, values: ReadonlyMap<string, string>)
           lazy === 'on' ? h.compatible | Compatible.LAZY_REFCOUNTS : h.compatible & ~Compatible.LAZY_REFCOUNTS;
       });
     }
-    const backing = values.get('backing_file');
-    const format = values.get('backing_fmt');
-    if (backing !== undefined || format !== undefined) {
-      await image.changeHeader((h) => {
-        h.backingFile = backing ?? h.backingFile;
-        h.backingFormat = h.backingFile === '' ? '' : (format ?? h.backingFormat);
-      });
-    }
     const dataFile = values.get('data_file');
     if (dataFile !== undefined) {
       if (!image.external) throw new UserError('data-file can only be set for images that use an external data file');
       await image.changeHeader((h) => {
         h.dataFile = dataFile;
+      });
+    }
+    if (values.get('data_file_raw') === 'off' && rawData) {
+      await image.changeHeader((h) => {
+        h.autoclear &= ~Autoclear.RAW_EXTERNAL_DATA;
       });
     }
     const size = values.get('size');

@@ -1,8 +1,9 @@
 /** Encrypted qcow2 images: LUKS, with sectors numbered as in the file, and the old AES with a bare passphrase. */
 import { UserError } from '../../base/errors.js';
-import type { CreateContext, InfoValue, OpenContext } from '../format.js';
+import type { AmendContext, CreateContext, InfoValue, OpenContext } from '../format.js';
 import { luksChoices, luksInfo, makeLuks, readLuksHeader, unlock } from '../luks/header.js';
 import { cryptoOf } from '../luks/index.js';
+import { amendKeySlots, type LuksVolume } from '../luks/key-slots.js';
 import { SectorCipher } from '../luks/sector-cipher.js';
 import { BlockError, type BlockNode } from '../node.js';
 import type { ClusterCipher } from './cipher.js';
@@ -16,6 +17,7 @@ class Cipher implements ClusterCipher {
     readonly byHostOffset: boolean,
     readonly cipher: SectorCipher | null,
     readonly facts: InfoValue,
+    readonly volume: Omit<LuksVolume, 'master' | 'crypto'> | null,
   ) {}
 
   #key(): SectorCipher {
@@ -33,6 +35,12 @@ class Cipher implements ClusterCipher {
 
   info(): InfoValue {
     return this.facts;
+  }
+
+  async amend(option: (name: string) => string | undefined, context: AmendContext): Promise<void> {
+    if (!this.volume) throw new UserError('Only LUKS encryption options can be amended');
+    const { key: master, crypto } = this.#key();
+    await amendKeySlots({ ...this.volume, master, crypto }, option, context);
   }
 }
 
@@ -52,7 +60,7 @@ export async function openCipher(file: BlockNode, header: Header, context: OpenC
   if (header.cryptMethod === CRYPT_AES) {
     const spec = { algorithm: 'aes', mode: 'cbc', ivgen: 'plain64' } as const;
     const cipher = id === undefined ? null : new SectorCipher(cryptoOf(context.host), spec, aesKey(context.secret(id)));
-    return new Cipher(false, cipher, { format: 'aes' });
+    return new Cipher(false, cipher, { format: 'aes' }, null);
   }
   const { encryption } = header;
   if (header.cryptMethod !== CRYPT_LUKS || !encryption)
@@ -60,7 +68,7 @@ export async function openCipher(file: BlockNode, header: Header, context: OpenC
   const luks = await readLuksHeader(file, encryption.offset);
   const cipher =
     id === undefined ? null : await unlock(file, encryption.offset, luks, context.secret(id), cryptoOf(context.host));
-  return new Cipher(true, cipher, luksInfo(luks, true));
+  return new Cipher(true, cipher, luksInfo(luks, true), { file, offset: encryption.offset, header: luks });
 }
 
 export interface NewEncryption {
@@ -72,11 +80,12 @@ export interface NewEncryption {
 export function newEncryption(c: CreateContext): NewEncryption | null {
   const format = c.text('encrypt.format') ?? (c.flag('encryption') ? 'aes' : undefined);
   if (format === undefined) return null;
+  if (format !== 'aes' && format !== 'luks')
+    throw new UserError(`Parameter 'format' does not accept value '${format}'`);
   const id = c.text('encrypt.key-secret');
   if (id === undefined) throw new UserError("Parameter 'encrypt.key-secret' is required for cipher");
   const password = c.secret(id);
   if (format === 'aes') return { method: CRYPT_AES, bytes: null };
-  if (format !== 'luks') throw new UserError(`Unknown encryption format ${format}`);
   const choices = luksChoices((n) => c.text(`encrypt.${n}`));
   return { method: CRYPT_LUKS, bytes: makeLuks(choices, password, cryptoOf(c.host), () => c.host.now?.() ?? 0).bytes };
 }

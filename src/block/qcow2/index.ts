@@ -1,8 +1,10 @@
 /** The format qcow2: opening. */
 import { UserError } from '../../base/errors.js';
 import { getU32be } from '../big-endian.js';
-import type { CreateContext, Format, OpenContext } from '../format.js';
+import type { CreateContext, CreateOption, Format, OpenContext } from '../format.js';
+import { KEY_SLOT_OPTIONS } from '../luks/key-slots.js';
 import { type BlockNode, PREALLOCATIONS } from '../node.js';
+import { AMENDABLE } from './amend.js';
 import { loadBitmaps, markInUse } from './bitmaps.js';
 import { repair } from './check.js';
 import { compressorFor } from './compression.js';
@@ -13,44 +15,52 @@ import { Image } from './image.js';
 import { Qcow2Node } from './node.js';
 
 const MAX_CLUSTER = 2 << 20;
+/** Subclusters have a sector at least. */
+const MIN_EXTENDED_CLUSTER = 32 * 512;
+
+const CREATE_OPTIONS: readonly CreateOption[] = [
+  {
+    name: 'encryption',
+    type: 'bool',
+    help: "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)",
+  },
+  { name: 'encrypt.format', type: 'str', help: "Encrypt the image, format choices: 'aes', 'luks'" },
+  { name: 'encrypt.key-secret', type: 'str', help: 'ID of secret providing qcow AES key or LUKS passphrase' },
+  { name: 'encrypt.cipher-alg', type: 'str', help: 'Name of encryption cipher algorithm' },
+  { name: 'encrypt.cipher-mode', type: 'str', help: 'Name of encryption cipher mode' },
+  { name: 'encrypt.ivgen-alg', type: 'str', help: 'Name of IV generator algorithm' },
+  { name: 'encrypt.ivgen-hash-alg', type: 'str', help: 'Name of IV generator hash algorithm' },
+  { name: 'encrypt.hash-alg', type: 'str', help: 'Name of encryption hash algorithm' },
+  { name: 'encrypt.iter-time', type: 'num', help: 'Time to spend in PBKDF in milliseconds' },
+  { name: 'cluster_size', type: 'size', help: 'qcow2 cluster size', initial: '65536' },
+  { name: 'extended_l2', type: 'bool', help: 'Extended L2 tables', initial: 'off' },
+  { name: 'preallocation', type: 'str', help: 'Preallocation mode (allowed values: off, metadata, falloc, full)' },
+  {
+    name: 'compression_type',
+    type: 'str',
+    help: 'Compression method used for image cluster compression',
+    initial: 'zlib',
+  },
+  { name: 'size', type: 'size', help: 'Virtual disk size' },
+  { name: 'compat', type: 'str', help: 'Compatibility level (v2 [0.10] or v3 [1.1])' },
+  { name: 'backing_file', type: 'str', help: 'File name of a base image' },
+  { name: 'backing_fmt', type: 'str', help: 'Image format of the base image' },
+  { name: 'data_file', type: 'str', help: 'File name of an external data file' },
+  { name: 'data_file_raw', type: 'bool', help: 'The external data file must stay valid as a raw image' },
+  { name: 'lazy_refcounts', type: 'bool', help: 'Postpone refcount updates', initial: 'off' },
+  { name: 'refcount_bits', type: 'num', help: 'Width of a reference count entry in bits', initial: '16' },
+];
 
 export const QCOW2: Format = {
   name: 'qcow2',
   probe: (head) => (getU32be(head, 0) === MAGIC && getU32be(head, 4) >= 2 ? 100 : 0),
   open: openQcow2,
-  createOptions: [
-    {
-      name: 'encryption',
-      type: 'bool',
-      help: "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)",
-    },
-    { name: 'encrypt.format', type: 'str', help: "Encrypt the image, format choices: 'aes', 'luks'" },
-    { name: 'encrypt.key-secret', type: 'str', help: 'ID of secret providing qcow AES key or LUKS passphrase' },
-    { name: 'encrypt.cipher-alg', type: 'str', help: 'Name of encryption cipher algorithm' },
-    { name: 'encrypt.cipher-mode', type: 'str', help: 'Name of encryption cipher mode' },
-    { name: 'encrypt.ivgen-alg', type: 'str', help: 'Name of IV generator algorithm' },
-    { name: 'encrypt.ivgen-hash-alg', type: 'str', help: 'Name of IV generator hash algorithm' },
-    { name: 'encrypt.hash-alg', type: 'str', help: 'Name of encryption hash algorithm' },
-    { name: 'encrypt.iter-time', type: 'num', help: 'Time to spend in PBKDF in milliseconds' },
-    { name: 'cluster_size', type: 'size', help: 'qcow2 cluster size', initial: '65536' },
-    { name: 'extended_l2', type: 'bool', help: 'Extended L2 tables', initial: 'off' },
-    { name: 'preallocation', type: 'str', help: 'Preallocation mode (allowed values: off, metadata, falloc, full)' },
-    {
-      name: 'compression_type',
-      type: 'str',
-      help: 'Compression method used for image cluster compression',
-      initial: 'zlib',
-    },
-    { name: 'size', type: 'size', help: 'Virtual disk size' },
-    { name: 'compat', type: 'str', help: 'Compatibility level (v2 [0.10] or v3 [1.1])' },
-    { name: 'backing_file', type: 'str', help: 'File name of a base image' },
-    { name: 'backing_fmt', type: 'str', help: 'Image format of the base image' },
-    { name: 'data_file', type: 'str', help: 'File name of an external data file' },
-    { name: 'data_file_raw', type: 'bool', help: 'The external data file must stay valid as a raw image' },
-    { name: 'lazy_refcounts', type: 'bool', help: 'Postpone refcount updates', initial: 'off' },
-    { name: 'refcount_bits', type: 'num', help: 'Width of a reference count entry in bits', initial: '16' },
-  ],
+  createOptions: CREATE_OPTIONS,
   create: (context) => createFromOptions(context),
+  amendOptions: [
+    ...CREATE_OPTIONS.filter((o) => AMENDABLE.includes(o.name)),
+    ...KEY_SLOT_OPTIONS.map((o) => ({ ...o, name: `encrypt.${o.name}` })),
+  ],
 };
 
 /** The options of `create -o` as the writer of images wants them. Throws UserError. */
@@ -58,11 +68,11 @@ export function qcow2Options(c: Pick<CreateContext, 'size' | 'text' | 'flag' | '
   const oneOf = <T extends string>(name: string, values: readonly T[]): T | undefined => {
     const text = c.text(name);
     if (text === undefined || values.includes(text as T)) return text as T | undefined;
-    throw new UserError(`Invalid parameter '${text}'`);
+    throw new UserError(`Parameter '${name.replace('_', '-')}' does not accept value '${text}'`);
   };
   const compat = { '0.10': '0.10', v2: '0.10', '1.1': '1.1', v3: '1.1' } as const;
   const level = c.text('compat') ?? '1.1';
-  if (!(level in compat)) throw new UserError(`Invalid parameter '${level}'`);
+  if (!(level in compat)) throw new UserError(`Parameter 'version' does not accept value '${level}'`);
   const v3 = compat[level as keyof typeof compat] === '1.1';
   const refcountBits = c.number('refcount_bits');
   const lazyRefcounts = c.flag('lazy_refcounts') ?? false;
@@ -79,6 +89,10 @@ export function qcow2Options(c: Pick<CreateContext, 'size' | 'text' | 'flag' | '
       'Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)',
     );
   }
+  if (extendedL2 && clusterSize !== undefined && clusterSize < MIN_EXTENDED_CLUSTER)
+    throw new UserError(
+      `Extended L2 entries are only supported with cluster sizes of at least ${MIN_EXTENDED_CLUSTER} bytes`,
+    );
   if (!v3 && extendedL2) throw new UserError(`Extended L2 entries are only supported with ${old}`);
   if (!v3 && dataFile !== undefined) throw new UserError(`External data files are only supported with ${old}`);
   if (!v3 && compression === 'zstd') throw new UserError(`Non-zlib compression type is only supported with ${old}`);

@@ -3,7 +3,7 @@
 import { Bug } from '../../base/errors.js';
 import { roundDown, roundUp } from '../big-endian.js';
 import type { CheckResult, Repair } from '../check.js';
-import type { FormatInfo, FormatNode, SnapshotSupport } from '../format.js';
+import type { AmendContext, FormatInfo, FormatNode, SnapshotSupport } from '../format.js';
 import {
   BaseNode,
   BlockError,
@@ -19,6 +19,7 @@ import {
   readWithin,
   settled,
 } from '../node.js';
+import { amendQcow2 } from './amend.js';
 import { type Bitmap, saveBitmaps } from './bitmaps.js';
 import { checkQcow2 } from './check.js';
 import type { ClusterCipher } from './cipher.js';
@@ -112,6 +113,11 @@ export class Qcow2Node extends BaseNode implements FormatNode {
         h.backingFormat = file === '' ? '' : format;
       }),
     );
+  }
+
+  amend(values: ReadonlyMap<string, string>, context: AmendContext): Promise<void> {
+    this.#checkWritable();
+    return amendQcow2(this, values, context);
   }
 
   async makeEmpty(): Promise<void> {

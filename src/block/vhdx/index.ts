@@ -250,10 +250,12 @@ async function createVhdx(c: CreateContext): Promise<void> {
   const size = roundUp(c.size, SECTOR);
   if (size > MAX_DISK) throw new UserError('Image size too large; max of 64TB');
   const kind = c.text('subformat') ?? 'dynamic';
-  if (kind !== 'dynamic' && kind !== 'fixed') throw new UserError(`Invalid subformat '${kind}'`);
+  if (kind !== 'dynamic' && kind !== 'fixed')
+    throw new UserError(`Parameter 'subformat' does not accept value '${kind}'`);
   const blockSize = c.number('block_size') || defaultBlockSize(size);
-  if (blockSize % MIB !== 0 || blockSize > 256 * MIB || !Number.isInteger(Math.log2(blockSize)))
-    throw new UserError('Block size must be a multiple of 1 MB');
+  if (blockSize % MIB !== 0) throw new UserError('Block size must be a multiple of 1 MB');
+  if (!Number.isInteger(Math.log2(blockSize))) throw new UserError('Block size must be a power of two');
+  if (blockSize > 256 * MIB) throw new UserError('Block size must not exceed 256 MB');
   const logBytes = roundUp(c.number('log_size') || MIB, MIB);
   const random = (bytes: Uint8Array): void => c.host.random?.(bytes);
   const metadataOffset = MIB + logBytes;

@@ -144,8 +144,10 @@ class VmdkNode extends BaseNode implements FormatNode {
 
   async writeCompressed(offset: number, data: Uint8Array): Promise<void> {
     const e = this.#extent(offset);
+    // Only stream-optimized images have compressed grains; others take what is asked for plainly.
     if (!(e.node instanceof SparseExtent) || !e.node.compressed) {
-      throw new BlockError('ENOTSUP', 'only stream-optimized images have compressed grains');
+      await this.write(offset, data);
+      return;
     }
     this.#written = true;
     await e.node.writeCompressed(offset - e.start, data);
@@ -258,9 +260,10 @@ async function openMonolithic(file: BlockNode, context: OpenContext): Promise<Vm
 
 async function createVmdk(c: CreateContext): Promise<void> {
   const subformat = c.text('subformat') ?? 'monolithicSparse';
-  if (!(SUBFORMATS as readonly string[]).includes(subformat)) throw new UserError(`Invalid parameter '${subformat}'`);
+  if (!(SUBFORMATS as readonly string[]).includes(subformat))
+    throw new UserError(`invalid parameter value: ${subformat}`);
   const adapter = c.text('adapter_type') ?? 'ide';
-  if (!ADAPTERS.includes(adapter)) throw new UserError(`Unknown adapter type: ${adapter}`);
+  if (!ADAPTERS.includes(adapter)) throw new UserError(`invalid parameter value: ${adapter}`);
   const parent = c.text('backing_file') ?? '';
   const flat = subformat.endsWith('Flat');
   const split = subformat.startsWith('twoGb');

@@ -201,7 +201,8 @@ const isFooter = (bytes: Uint8Array): boolean => String.fromCharCode(...bytes.su
 
 async function createVpc({ file, size, text, flag, host }: CreateContext): Promise<void> {
   const kind = text('subformat') ?? 'dynamic';
-  if (kind !== 'dynamic' && kind !== 'fixed') throw new UserError(`Invalid parameter '${kind}'`);
+  if (kind !== 'dynamic' && kind !== 'fixed')
+    throw new UserError(`Parameter 'subformat' does not accept value '${kind}'`);
   const forced = flag('force_size') ?? false;
   const geometry = fittingGeometry(Math.ceil(size / SECTOR));
   const chs = geometry.cylinders * geometry.heads * geometry.sectors * SECTOR;

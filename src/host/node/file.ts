@@ -337,9 +337,7 @@ export class FileNode extends BaseNode {
     for (const bit of have) calls.lockShared(fd, HAVE + bit);
     for (const bit of unshared) calls.lockShared(fd, UNSHARED + bit);
     const fail = (what: string): never => {
-      throw new UserError(
-        `Could not open '${this.filename}': Failed to get ${what} lock\nIs another process using the image [${this.filename}]?`,
-      );
+      throw new UserError(`Failed to get ${what} lock\nIs another process using the image [${this.filename}]?`);
     };
     for (const bit of have) if (calls.isLocked(fd, UNSHARED + bit)) fail(`"${PERMISSIONS[bit]}"`);
     for (const bit of unshared) if (calls.isLocked(fd, HAVE + bit)) fail(`shared "${PERMISSIONS[bit]}"`);

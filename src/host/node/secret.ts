@@ -15,6 +15,6 @@ export function secretBytes(pairs: ReadonlyMap<string, string>): Uint8Array {
       throw new UserError(`Failed to open file “${file}”: ${hostReason(error)}`);
     }
   } else if (data !== undefined) bytes = Buffer.from(data);
-  else throw new UserError("Must provide 'file' or 'data'");
+  else throw new UserError("Either 'file' or 'data' must be provided");
   return pairs.get('format') === 'base64' ? Buffer.from(Buffer.from(bytes).toString('latin1'), 'base64') : bytes;
 }
