@@ -2,7 +2,7 @@
 import type { CheckResult, Repair } from './check.js';
 import type { FetchRange } from './http.js';
 import type { NbdAddress } from './nbd/address.js';
-import type { ByteStream } from './nbd/protocol.js';
+import type { ByteStream, ClientTls } from './nbd/protocol.js';
 import type { BlockNode, Completion, Eventually } from './node.js';
 
 /** Compression and ciphers of the host; synchronous, so that only small pieces (clusters) go through them. */
@@ -59,6 +59,8 @@ export interface FileAccess {
   readonly cache?: CacheMode;
   /** Long reads and writes are not to hold up the caller. */
   readonly beside?: boolean;
+  /** For an NBD server. */
+  readonly tls?: ClientTls;
 }
 
 export const CACHE_MODES = ['none', 'writeback', 'writethrough', 'directsync', 'unsafe'] as const;

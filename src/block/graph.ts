@@ -6,8 +6,10 @@ import { LIMITS, type Limit, ThrottleNode } from './filters/throttle.js';
 import { type BlockHost, CACHE_MODES, type CacheMode } from './format.js';
 import { formatNamed } from './formats.js';
 import { MemoryNode } from './memory.js';
+import { nbdUri } from './nbd/address.js';
+import { DEFAULT_PORT } from './nbd/protocol.js';
 import type { BlockErrno, BlockNode } from './node.js';
-import { openFormat } from './open.js';
+import { type NamedObjects, openFormat, tlsOf } from './open.js';
 import { openProtocol } from './protocols.js';
 
 /** Options as JSON has them; numbers and flags are texts. */
@@ -82,7 +84,7 @@ export class NodeGraph {
 
   constructor(
     readonly host: BlockHost,
-    readonly secrets: ReadonlyMap<string, Uint8Array>,
+    private readonly objects: NamedObjects,
     /** Nothing is to be written, whatever options say. */
     private readonly onlyLook = false,
   ) {}
@@ -129,6 +131,7 @@ export class NodeGraph {
         beside: true,
         ...(flag(options, 'force-share') && { share: true }),
         ...(cache && { cache }),
+        ...tlsOf((option) => text(options, option), this.objects.credentials),
       };
       const name = protocolName(driver, options);
       try {
@@ -152,7 +155,7 @@ export class NodeGraph {
       file: file.filename,
       readOnly,
       options: own,
-      secrets: this.secrets,
+      secrets: this.objects.secrets,
       ...('backing' in options && { backing: below ?? null }),
     });
   }
@@ -205,10 +208,13 @@ function protocolName(driver: string, options: NodeOptions): string {
   if (driver === 'nbd') {
     const server = options['server'];
     if (typeof server !== 'object') throw new UserError("Parameter 'server' is missing");
-    const name = encodeURIComponent(text(options, 'export') ?? '');
-    const type = text(server, 'type') ?? 'inet';
-    if (type === 'unix') return `nbd+unix:///${name}?socket=${encodeURIComponent(text(server, 'path') ?? '')}`;
-    return `nbd://${text(server, 'host') ?? 'localhost'}:${text(server, 'port') ?? '10809'}/${name}`;
+    const exportName = text(options, 'export') ?? '';
+    if (text(server, 'type') === 'unix') return nbdUri({ path: text(server, 'path') ?? '', exportName });
+    return nbdUri({
+      host: text(server, 'host') ?? 'localhost',
+      port: Number(text(server, 'port') ?? DEFAULT_PORT),
+      exportName,
+    });
   }
   const key = driver.startsWith('http') ? 'url' : 'filename';
   const name = text(options, key);

@@ -5,12 +5,31 @@ import { relativeTo } from './filename.js';
 import type { BlockHost, CacheMode, Format, FormatNode, OpenContext } from './format.js';
 import { FORMATS, formatNamed } from './formats.js';
 import { MemoryNode } from './memory.js';
+import { type ClientTls, type Credentials, credentialsFor } from './nbd/protocol.js';
 import type { BlockNode } from './node.js';
 import { fromJsonName, isJsonName } from './options-name.js';
 import { OverlayNode } from './overlay.js';
 import { openProtocol } from './protocols.js';
 
 export type { BlockHost } from './format.js';
+
+/** What options name by an id. */
+export interface NamedObjects {
+  readonly secrets: ReadonlyMap<string, Uint8Array>;
+  readonly credentials: ReadonlyMap<string, Credentials>;
+}
+
+/** The option `tls-creds` with what belongs to it, for a protocol. Throws UserError. */
+export function tlsOf(
+  option: (name: string) => string | undefined,
+  credentials: NamedObjects['credentials'] | undefined,
+): { readonly tls?: ClientTls } {
+  const id = option('tls-creds');
+  if (id === undefined) return {};
+  return {
+    tls: { credentials: credentialsFor(credentials ?? new Map(), id, 'client'), hostname: option('tls-hostname') },
+  };
+}
 
 export interface OpenOptions {
   readonly file: string;
@@ -29,7 +48,8 @@ export interface OpenOptions {
   readonly writableBackings?: number;
   /** Options of the format. */
   readonly options?: Readonly<Record<string, string>>;
-  readonly secrets?: ReadonlyMap<string, Uint8Array>;
+  readonly secrets?: NamedObjects['secrets'];
+  readonly credentials?: NamedObjects['credentials'];
   readonly forCheck?: boolean;
   /** Is told what the user should know. */
   readonly warn?: (text: string) => void;
@@ -68,6 +88,7 @@ async function openChain(host: BlockHost, options: OpenOptions, above: readonly 
     ...(options.share && { share: true }),
     ...(options.cache && { cache: options.cache }),
     ...(options.beside && { beside: true }),
+    ...tlsOf((name) => options.options?.[name], options.credentials),
   });
   let format: Format;
   try {

@@ -15,7 +15,13 @@ export async function openProtocol(host: BlockHost, filename: string, access: Fi
     case 'nbd+tcp':
     case 'nbd+unix': {
       if (!host.connect) throw new UserError(`Could not open '${filename}': this host has no sockets`);
-      return NbdNode.open(filename, parseNbd(filename), (address) => host.connect!(address), access.readOnly);
+      return NbdNode.open(
+        filename,
+        parseNbd(filename),
+        (address) => host.connect!(address),
+        access.readOnly,
+        access.tls,
+      );
     }
     case 'http':
     case 'https': {

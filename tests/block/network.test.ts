@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Options } from '../../src/app/img/getopt.js';
+import { main as img } from '../../src/app/img/main.js';
 import { SYNTAX, startServer } from '../../src/app/nbd/main.js';
 import { exercise, inScratch, makeQcow2, needsQemu, open, qemuImg, qemuIo, randomizer } from './support.js';
 
@@ -105,6 +106,122 @@ test('nbd: our server, libnbd as the client', { skip: !hasLibnbd && 'nbdinfo is 
     });
   }),
 );
+
+const hasOpenssl = spawnSync('openssl', ['version']).error === undefined;
+
+/** A folder of certificates: an authority, a server named localhost, and a client. */
+function certificates(folder: string): string {
+  const openssl = (...args: string[]): void => {
+    const { status, stderr } = spawnSync('openssl', args, { cwd: folder, encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+  };
+  const [curve, days] = [
+    ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
+    ['-days', '2'],
+  ];
+  fs.mkdirSync(folder);
+  openssl('req', '-x509', ...curve!, '-keyout', 'ca-key.pem', '-out', 'ca-cert.pem', '-subj', '/CN=ca', ...days!);
+  for (const who of ['server', 'client']) {
+    fs.writeFileSync(
+      path.join(folder, 'ext'),
+      `subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=${who}Auth\nkeyUsage=digitalSignature\n`,
+    );
+    openssl('req', ...curve!, '-keyout', `${who}-key.pem`, '-out', 'csr', '-subj', `/CN=${who}`);
+    const signed = ['-CA', 'ca-cert.pem', '-CAkey', 'ca-key.pem', '-CAcreateserial', '-extfile', 'ext', ...days!];
+    openssl('x509', '-req', '-in', 'csr', '-out', `${who}-cert.pem`, ...signed);
+  }
+  return folder;
+}
+
+/** A port that is free now. */
+async function freePort(): Promise<string> {
+  const server = http.createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return String(port);
+}
+
+const needsBoth = { skip: needsQemu.skip || (!hasOpenssl && 'openssl is not installed') };
+
+for (const kind of ['x509', 'psk'] as const) {
+  test(`nbd: with TLS (${kind}), both sides, against QEMU's`, needsBoth, () =>
+    inScratch(async (folder) => {
+      const good = path.join(folder, 'good');
+      const bad = path.join(folder, 'bad');
+      for (const dir of [good, bad]) {
+        if (kind === 'x509') certificates(dir);
+        else {
+          fs.mkdirSync(dir);
+          fs.writeFileSync(path.join(dir, 'keys.psk'), `qemu:${dir === good ? 'a1'.repeat(32) : 'b2'.repeat(32)}\n`);
+        }
+      }
+      const object = (dir: string, endpoint: string): string[] => [
+        '--object',
+        `tls-creds-${kind},id=t,dir=${dir},endpoint=${endpoint}`,
+      ];
+      const file = path.join(folder, 'a');
+      const bytes = new Uint8Array(SIZE).map((_, i) => i >> 9);
+      fs.writeFileSync(file, bytes);
+      const port = await freePort();
+      const remote = `driver=nbd,host=localhost,port=${port},export=x,tls-creds=t`;
+      const same = path.join(folder, 'same');
+      fs.writeFileSync(same, bytes);
+      const local = `driver=raw,file.filename=${same}`;
+      const serve = ['-t', '-e', '0', '-b', '127.0.0.1', '-p', port, '-x', 'x', '-f', 'raw', '--tls-creds', 't'];
+      const compare = (dir: string): string[] => ['compare', ...object(dir, 'client'), '--image-opts', remote, local];
+      const plain = ['info', `nbd://localhost:${port}/x`];
+      await serving([...serve, ...object(good, 'server'), file], async () => {
+        await run('qemu-img', compare(good));
+        await ours(compare(good));
+        await assert.rejects(run('qemu-img', compare(bad)));
+        await assert.rejects(ours(compare(bad)), /TLS handshake failed|closed/);
+        await assert.rejects(run('qemu-img', plain), /TLS/);
+        await assert.rejects(ours(plain), /Server requires TLS/);
+        if (kind === 'x509' && hasLibnbd) {
+          const uri = `nbds://localhost:${port}/x?tls-certificates=${good}`;
+          const { stdout } = await run('nbdinfo', ['--json', uri]);
+          assert.equal((JSON.parse(stdout) as { TLS: boolean }).TLS, true);
+          await run('nbdcopy', [uri, path.join(folder, 'copy')]);
+          assert.equal(Buffer.compare(fs.readFileSync(path.join(folder, 'copy')), bytes), 0);
+        }
+      });
+      const server = spawn('qemu-nbd', [...serve, ...object(good, 'server'), file], { stdio: 'ignore' });
+      try {
+        for (let attempt = 1; ; attempt++) {
+          const refused = await ours(compare(good)).then(
+            () => null,
+            (error: Error) => error,
+          );
+          if (!refused) break;
+          if (attempt === 100 || !/ECONNREFUSED|refused/i.test(refused.message)) throw refused;
+          await sleep(100);
+        }
+        await assert.rejects(ours(compare(bad)), /TLS handshake failed|closed/);
+      } finally {
+        const gone = new Promise((resolve) => server.once('exit', resolve));
+        server.kill();
+        await gone;
+      }
+      // A server without TLS.
+      await serving(serve.slice(0, -2).concat(file), () =>
+        assert.rejects(ours(compare(good)), /does not support STARTTLS/),
+      );
+    }),
+  );
+}
+
+/** Runs tinamou-img in this process; fails with what it says. */
+async function ours(args: readonly string[]): Promise<void> {
+  let err = '';
+  const io = {
+    out: () => {},
+    err: (text: string) => {
+      err += text;
+    },
+  };
+  if ((await img(args, io, '0')) !== 0) throw new Error(err);
+}
 
 test('nbd: a read-only export refuses writes', needsQemu, () =>
   inScratch(async (folder) => {

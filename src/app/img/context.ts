@@ -5,7 +5,7 @@ import type { BlockNode } from '../../block/node.js';
 import { type OpenOptions, openImage } from '../../block/open.js';
 import { fromPairs } from '../../block/options-name.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
-import { secretBytes } from '../../host/node/secret.js';
+import { HostObjects } from '../../host/node/host-objects.js';
 import { keyValues, type Options, PROGRAM, UsageError } from './getopt.js';
 import { Progress } from './output.js';
 
@@ -15,15 +15,19 @@ export interface Io {
 }
 
 export class Command {
-  readonly secrets: ReadonlyMap<string, Uint8Array>;
+  readonly objects: HostObjects;
   readonly quiet: boolean;
 
   constructor(
     readonly io: Io,
     readonly options: Options,
   ) {
-    this.secrets = secretsOf(options.all('object'));
+    this.objects = hostObjects(options.all('object'));
     this.quiet = options.has('q');
+  }
+
+  get secrets(): ReadonlyMap<string, Uint8Array> {
+    return this.objects.secrets;
   }
 
   print(text: string): void {
@@ -79,6 +83,7 @@ export class Command {
         ...(chosen !== undefined && { format: chosen }),
         share: this.options.has('U'),
         secrets: this.secrets,
+        credentials: this.objects.credentials,
         warn: (text) => this.io.err(`${text}\n`),
       });
     } catch (error) {
@@ -111,17 +116,12 @@ export async function using<N extends BlockNode, T>(node: N, run: (node: N) => P
   return result;
 }
 
-/** `secret,id=s,data=...` or `file=...`, plain or base64. */
-function secretsOf(objects: readonly string[]): ReadonlyMap<string, Uint8Array> {
-  const secrets = new Map<string, Uint8Array>();
-  for (const text of objects) {
+/** `secret,id=s,data=...` or `file=...`, plain or base64; `tls-creds-x509` and `tls-creds-psk`. */
+export function hostObjects(texts: readonly string[]): HostObjects {
+  const objects = new HostObjects();
+  for (const text of texts) {
     const [, type = '', rest = ''] = /^([^,]*),?(.*)$/s.exec(text) ?? [];
-    const pairs = keyValues(rest);
-    const id = pairs.get('id');
-    if (type.replace(/^qom-type=/, '') !== 'secret')
-      throw new UserError(`Parameter 'qom-type' does not accept value '${type}'`);
-    if (id === undefined) throw new UserError("Parameter 'id' is missing");
-    secrets.set(id, secretBytes(pairs));
+    objects.add(type.replace(/^qom-type=/, ''), keyValues(rest));
   }
-  return secrets;
+  return objects;
 }

@@ -167,7 +167,7 @@ async function* openAll(
     });
   }
   if (w.blockdevs.length === 0) return;
-  const graph = new NodeGraph(look ? LOOKING : NODE_BLOCK_HOST, w.secrets, look);
+  const graph = new NodeGraph(look ? LOOKING : NODE_BLOCK_HOST, w.objects, look);
   for (const { origin, json, pairs } of w.blockdevs) {
     await graph.add(json === undefined ? nested(pairs) : fromJson(json)).catch((error: unknown) => {
       throw blamed(origin, error);
@@ -209,7 +209,7 @@ async function openOne(w: Wishes, r: DriveRequest, look: boolean, warn: (text: s
     readOnly: readOnly || look,
     snapshot: (w.snapshot || r.snapshot) && r.media === 'disk',
     ...(details && { options: details.format }),
-    secrets: w.secrets,
+    secrets: w.objects.secrets,
     beside: true,
     warn,
   });

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { UserError } from '../../base/errors.js';
 import { CACHE_MODES, type CacheMode, type FormatNode } from '../../block/format.js';
-import { DEFAULT_PORT } from '../../block/nbd/protocol.js';
+import { type Credentials, DEFAULT_PORT } from '../../block/nbd/protocol.js';
 import type { Export, ExportBitmap } from '../../block/nbd/server.js';
 import type { BlockNode } from '../../block/node.js';
 import { openImage } from '../../block/open.js';
@@ -10,6 +10,7 @@ import { loadBitmaps } from '../../block/qcow2/bitmaps.js';
 import { Qcow2Node } from '../../block/qcow2/node.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { NbdListener } from '../../host/node/nbd-listener.js';
+import { hostObjects } from '../img/context.js';
 import { Options, UsageError } from '../img/getopt.js';
 
 const PROGRAM = 'tinamou-nbd';
@@ -28,6 +29,8 @@ Connection properties:
   -x, --export-name=NAME    expose export by name (default is empty string)
   -D, --description=TEXT    export a human-readable description
       --pid-file=PATH       store the server's process ID in the given file
+      --object type,id=ID,...  define an object such as tls-creds-x509, tls-creds-psk or secret
+      --tls-creds=ID        use TLS, with the credentials of an object
 
 Image:
   -f, --format=FORMAT       set image format (raw, qcow2, ...)
@@ -55,6 +58,7 @@ const SYNTAX = {
     'load-snapshot=': 'l',
     'bitmap=': 'B',
     'cache=': undefined,
+    'tls-creds=': undefined,
     version: 'V',
     verbose: 'v',
     nocache: 'n',
@@ -74,6 +78,8 @@ export async function startServer(o: Options): Promise<Server> {
   const cache = o.get('cache');
   if (cache !== undefined && !(CACHE_MODES as readonly string[]).includes(cache))
     throw new UserError(`Invalid cache mode \`${cache}'`);
+  const objects = hostObjects(o.all('object'));
+  const tls = o.has('tls-creds') ? objects.tls(o.get('tls-creds')!, 'server') : undefined;
   const snapshot = o.get('l');
   const readOnly = o.has('r') || snapshot !== undefined;
   const format = o.get('f');
@@ -81,6 +87,8 @@ export async function startServer(o: Options): Promise<Server> {
     file,
     readOnly,
     snapshot: o.has('s'),
+    secrets: objects.secrets,
+    credentials: objects.credentials,
     warn: (text) => process.stderr.write(`${text}\n`),
     ...(format !== undefined && { format }),
     ...(cache !== undefined && { cache: cache as CacheMode }),
@@ -96,7 +104,7 @@ export async function startServer(o: Options): Promise<Server> {
       bitmaps: await bitmapsOf(node, o.all('B')),
       shared: shared !== 1,
     };
-    return await listen(o, node, one, shared);
+    return await listen(o, node, one, shared, tls);
   } catch (error) {
     await node.close();
     throw error;
@@ -119,7 +127,13 @@ async function bitmapsOf(node: BlockNode, names: readonly string[]): Promise<Exp
   });
 }
 
-async function listen(o: Options, node: BlockNode, one: Export, shared: number): Promise<Server> {
+async function listen(
+  o: Options,
+  node: BlockNode,
+  one: Export,
+  shared: number,
+  tls: Credentials | undefined,
+): Promise<Server> {
   let finish: () => void = () => {};
   const ended = new Promise<void>((resolve) => {
     finish = resolve;
@@ -128,7 +142,7 @@ async function listen(o: Options, node: BlockNode, one: Export, shared: number):
   const listener = await NbdListener.open(
     path !== undefined ? { path } : { host: o.get('b') ?? '0.0.0.0', port: Number(o.get('p') ?? DEFAULT_PORT) },
     [one],
-    { most: shared, ...(!o.has('t') && { idle: finish }) },
+    { most: shared, ...(!o.has('t') && { idle: finish }), ...(tls && { tls }) },
   );
   const pidFile = o.get('pid-file');
   if (pidFile !== undefined) fs.writeFileSync(pidFile, `${process.pid}\n`);

@@ -1,7 +1,6 @@
 /** Drives on the command line: `-drive`, `-hda` and its like, and the empty ones that every PC has. */
 import { UserError } from '../../base/errors.js';
 import type { ErrorPolicy } from '../../block/drive.js';
-import { secretBytes } from '../../host/node/secret.js';
 import { type Keyval, parseKeyval } from './keyval.js';
 import type { DriveDetails, DriveRequest, Wishes } from './wishes.js';
 
@@ -106,13 +105,6 @@ function details(o: Keyval): DriveDetails {
     if (value !== undefined) format[name] = value;
   }
   return { discard: unmaps, detectZeroes, copyOnRead: o.flag('copy-on-read') ?? false, limits, format };
-}
-
-/** `-object secret,id=...`: for encrypted images. */
-export function addSecret(wishes: Wishes, pairs: ReadonlyMap<string, string>): void {
-  const id = pairs.get('id');
-  if (id === undefined) throw new UserError("Parameter 'id' is missing");
-  wishes.secrets.set(id, secretBytes(pairs));
 }
 
 /** `-blockdev`: what it means is found out when the nodes are made. */

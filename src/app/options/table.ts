@@ -6,8 +6,9 @@ import { UserError } from '../../base/errors.js';
 import { describeDeviceType, describeDeviceTypes } from '../../boards/index.js';
 import { ANY_PROCESSOR, cpuHelp, parseCpu } from '../../guest/x86/cpu-models.js';
 import { dataFolders } from '../../host/node/data-files.js';
+import { OBJECT_TYPES } from '../../host/node/host-objects.js';
 import { addChardev, addShortForm } from './chardev.js';
-import { addBlockdev, addDrive, addDriveFile, addSecret } from './drives.js';
+import { addBlockdev, addDrive, addDriveFile } from './drives.js';
 import { addFsdev, addVirtfs } from './folders.js';
 import { parseKeyval } from './keyval.js';
 import { LOG_HELP, logItems, traceHelp } from './logging.js';
@@ -420,8 +421,8 @@ export const OPTIONS: readonly Option[] = [
   row(
     'Generic object creation',
     'object',
-    'secret,id=id,data=text|file=file',
-    'a secret for encrypted images',
+    'secret,id=id,data=text|file=file | tls-creds-x509,id=id,dir=folder | tls-creds-psk,id=id,dir=folder',
+    'a secret for encrypted images; credentials for NBD',
     addObject,
   ),
 ];
@@ -429,9 +430,9 @@ export const OPTIONS: readonly Option[] = [
 function addObject(w: Wishes, text: string): void {
   const o = parseKeyval(text, 'qom-type');
   const type = o.get('qom-type');
-  if (type !== 'secret')
-    throw new UserError(`Tinamou does not have objects of type '${type ?? ''}' yet: it has secret`);
-  addSecret(w, new Map(o.pairs));
+  if (!OBJECT_TYPES.includes(type ?? ''))
+    throw new UserError(`Tinamou does not have objects of type '${type ?? ''}' yet: it has ${OBJECT_TYPES.join(', ')}`);
+  w.objects.add(type!, new Map(o.pairs));
 }
 
 function networkNone(_w: Wishes, text: string): void {

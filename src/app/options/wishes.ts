@@ -9,6 +9,7 @@ import {
   type RtcOptions,
 } from '../../boards/index.js';
 import type { CpuTopology } from '../../guest/x86/cpuid-leaves.js';
+import { HostObjects } from '../../host/node/host-objects.js';
 
 export const ACCELERATORS = ['tcg', 'kvm'] as const;
 export type AcceleratorName = (typeof ACCELERATORS)[number];
@@ -145,8 +146,8 @@ export interface Wishes {
   readonly drives: DriveRequest[];
   readonly folders: FolderRequest[];
   readonly blockdevs: BlockdevRequest[];
-  /** Values of `-object secret`, by id. */
-  readonly secrets: Map<string, Uint8Array>;
+  /** What `-object` made. */
+  readonly objects: HostObjects;
   readonly devices: (DeviceRequest & Asked)[];
   readonly globals: GlobalProperty[];
   snapshot: boolean;
@@ -204,7 +205,7 @@ export function noWishes(program: string, architecture: 'x86_64' | 'i386'): Wish
     drives: [],
     folders: [],
     blockdevs: [],
-    secrets: new Map(),
+    objects: new HostObjects(),
     devices: [],
     globals: [],
     snapshot: false,

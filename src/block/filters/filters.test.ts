@@ -93,7 +93,7 @@ test('-blockdev: nodes by name and inside one another', async () => {
     now: () => 0,
     sleep: async () => {},
   };
-  const graph = new NodeGraph(host, new Map());
+  const graph = new NodeGraph(host, { secrets: new Map(), credentials: new Map() });
   const pairs = (text: string) => nested(text.split(',').map((p) => p.split('=') as [string, string]));
   await graph.add(pairs('driver=file,node-name=f,filename=/a'));
   await graph.add(pairs('driver=raw,node-name=r,file=f,offset=512'));

@@ -9,6 +9,12 @@ export interface NbdAddress {
   readonly exportName: string;
 }
 
+export function nbdUri({ host, port, path, exportName }: NbdAddress): string {
+  const name = encodeURIComponent(exportName);
+  if (path !== undefined) return `nbd+unix:///${name}?socket=${encodeURIComponent(path)}`;
+  return `nbd://${host?.includes(':') ? `[${host}]` : host}:${port}/${name}`;
+}
+
 export function parseNbd(name: string): NbdAddress {
   const uri = /^nbd(\+tcp|\+unix)?:\/\/([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/.exec(name);
   if (uri) {

@@ -12,6 +12,7 @@ import {
   type ByteStream,
   CHUNK_DONE,
   Chunk,
+  type ClientTls,
   Command,
   CommandFlag,
   Errno,
@@ -82,8 +83,9 @@ export class NbdNode extends BaseNode {
     address: NbdAddress,
     connect: (address: NbdAddress) => Promise<ByteStream>,
     readOnly: boolean,
+    tls?: ClientTls,
   ): Promise<NbdNode> {
-    const make = async (): Promise<Connection> => negotiate(await connect(address), address.exportName);
+    const make = async (): Promise<Connection> => negotiate(await connect(address), address, tls);
     const connection = await make();
     if (connection.flags & Transmission.READ_ONLY && !readOnly) {
       connection.stream.close();
@@ -316,7 +318,8 @@ function requestBytes(type: number, flags: number, handle: number, offset: numbe
   return bytes;
 }
 
-async function negotiate(stream: ByteStream, exportName: string): Promise<Connection> {
+async function negotiate(stream: ByteStream, address: NbdAddress, tls: ClientTls | undefined): Promise<Connection> {
+  const { exportName } = address;
   try {
     const hello = await stream.read(16);
     if (getU32be(hello, 0) !== NBDMAGIC[0] || getU32be(hello, 4) !== NBDMAGIC[1])
@@ -328,6 +331,7 @@ async function negotiate(stream: ByteStream, exportName: string): Promise<Connec
     const answer = new Uint8Array(4);
     putU32be(answer, 0, flags & (Handshake.FIXED_NEWSTYLE | Handshake.NO_ZEROES));
     await stream.write(answer);
+    if (tls) stream = await encrypted(stream, tls, address);
     const structured = (await ask(stream, Option.STRUCTURED_REPLY, new Uint8Array(0), () => {})) === Reply.ACK;
     const name = utf8.encode(exportName);
     let allocationContext: number | null = null;
@@ -353,6 +357,7 @@ async function negotiate(stream: ByteStream, exportName: string): Promise<Connec
       size = getU64be(body, 2);
       transmission = getU16be(body, 10);
     });
+    if (result === Reply.ERR_TLS_REQD) throw new UserError('Server requires TLS: give tls-creds');
     if (result === Reply.ERR_UNKNOWN) throw new UserError(`Requested export not available: '${exportName}'`);
     if (result !== Reply.ACK) throw new UserError(`the server refuses the export '${exportName}'`);
     if (size < 0 || size > 2 ** 53) throw new UserError('the server did not tell how long the export is');
@@ -361,6 +366,14 @@ async function negotiate(stream: ByteStream, exportName: string): Promise<Connec
     stream.close();
     throw error;
   }
+}
+
+async function encrypted(stream: ByteStream, tls: ClientTls, address: NbdAddress): Promise<ByteStream> {
+  const hostname = tls.hostname ?? address.host;
+  const reply = await ask(stream, Option.STARTTLS, new Uint8Array(0), () => {});
+  if (reply !== Reply.ACK || !stream.secure)
+    throw new UserError('Server does not support STARTTLS: leave out tls-creds');
+  return stream.secure(tls.credentials, hostname);
 }
 
 /** Sends an option; gives the type of the last reply. */

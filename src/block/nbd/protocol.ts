@@ -1,4 +1,5 @@
 /** Numbers of the NBD protocol (its doc/proto.md); all fields are big-endian. */
+import { UserError } from '../../base/errors.js';
 
 export const NBDMAGIC = [0x4e42444d, 0x41474943] as const;
 export const IHAVEOPT = [0x49484156, 0x454f5054] as const;
@@ -26,7 +27,9 @@ export const Reply = {
   INFO: 3,
   META_CONTEXT: 4,
   ERR_UNSUP: 0x80000001,
+  ERR_POLICY: 0x80000002,
   ERR_INVALID: 0x80000003,
+  ERR_TLS_REQD: 0x80000005,
   ERR_UNKNOWN: 0x80000006,
   ERR_TOO_BIG: 0x80000009,
 } as const;
@@ -73,11 +76,40 @@ export const MAX_NAME = 4096;
 
 export const Errno = { EPERM: 1, EIO: 5, ENOMEM: 12, EINVAL: 22, ENOSPC: 28, ENOTSUP: 95, ESHUTDOWN: 108 } as const;
 
+/** What one side of an encrypted connection shows and asks for: the host's business. */
+export interface Credentials {
+  readonly endpoint: 'client' | 'server';
+}
+
+/** A client's side of an encrypted connection. */
+export interface ClientTls {
+  readonly credentials: Credentials;
+  /** Whom the server's certificate must name; undefined: as it was called. */
+  readonly hostname: string | undefined;
+}
+
+/** For an id of the user's. Throws UserError. */
+export function credentialsFor(
+  all: ReadonlyMap<string, Credentials>,
+  id: string,
+  endpoint: Credentials['endpoint'],
+): Credentials {
+  const found = all.get(id);
+  if (!found) throw new UserError(`No TLS credentials with id '${id}'`);
+  if (found.endpoint !== endpoint) throw new UserError(`Expecting TLS credentials with a ${endpoint} endpoint`);
+  return found;
+}
+
 /** A connection: bytes in both directions. */
 export interface ByteStream {
   /** Settles with exactly so many bytes; rejects with BlockError when the other side is gone. */
   read(length: number): Promise<Uint8Array>;
   /** Queues; settles when there is room for more. Rejects when the other side is gone. */
   write(bytes: Uint8Array): Promise<void>;
+  /**
+   * Goes on encrypted: this stream is not used any more. `hostname`: of the server, for its client. Rejects with BlockError when the
+   * other side does not show what it should.
+   */
+  secure?(credentials: Credentials, hostname?: string): Promise<ByteStream>;
   close(): void;
 }

@@ -11,6 +11,7 @@ import {
   Chunk,
   Command,
   CommandFlag,
+  type Credentials,
   Errno,
   Handshake,
   IHAVEOPT,
@@ -63,15 +64,16 @@ function errnoOf(errno: BlockErrno): number {
 
 /**
  * Serves a connection to its end, which is also the way out when the client breaks the rules. `chosen` is told which export the
- * client uses.
+ * client uses. With `tls` it must ask for encryption before anything else.
  */
 export async function serve(
   stream: ByteStream,
   exports: readonly Export[],
   chosen: (one: Export) => void = () => {},
+  tls?: Credentials,
 ): Promise<void> {
+  const session = new Session(stream, exports, tls);
   try {
-    const session = new Session(stream, exports);
     const one = await session.negotiate();
     if (!one) return;
     chosen(one);
@@ -79,11 +81,13 @@ export async function serve(
   } catch (error) {
     if (!(error instanceof BlockError)) throw error;
   } finally {
-    stream.close();
+    session.stream.close();
   }
 }
 
 class Session {
+  /** What must come before all else, while it has not. */
+  #tls: Credentials | undefined;
   #structured = false;
   #allocation = false;
   #bitmaps: ExportBitmap[] = [];
@@ -93,9 +97,12 @@ class Session {
   readonly #running = new Set<Promise<void>>();
 
   constructor(
-    readonly stream: ByteStream,
+    public stream: ByteStream,
     readonly exports: readonly Export[],
-  ) {}
+    private readonly credentials: Credentials | undefined,
+  ) {
+    this.#tls = credentials;
+  }
 
   async negotiate(): Promise<Export | null> {
     const hello = new Uint8Array(18);
@@ -118,9 +125,29 @@ class Session {
         await this.#answer(option, Reply.ACK);
         return null;
       }
+      if (option === Option.STARTTLS) {
+        await this.#startTls(data);
+        continue;
+      }
+      if (this.#tls) {
+        if (option === Option.EXPORT_NAME) return null;
+        await this.#answer(option, Reply.ERR_TLS_REQD);
+        continue;
+      }
       if (option === Option.EXPORT_NAME) return this.#oldGo(text.decode(data));
       const chosen = await this.#option(option, data);
       if (chosen) return chosen;
+    }
+  }
+
+  async #startTls(data: Uint8Array): Promise<void> {
+    const { stream, credentials } = this;
+    if (data.length > 0 || (credentials && !this.#tls)) await this.#answer(Option.STARTTLS, Reply.ERR_INVALID);
+    else if (!credentials || !stream.secure) await this.#answer(Option.STARTTLS, Reply.ERR_POLICY);
+    else {
+      await this.#answer(Option.STARTTLS, Reply.ACK);
+      this.stream = await stream.secure(credentials);
+      this.#tls = undefined;
     }
   }
 

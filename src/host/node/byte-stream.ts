@@ -1,10 +1,11 @@
 /** Sockets as streams of bytes that are asked for. */
 import net from 'node:net';
-import { UserError } from '../../base/errors.js';
+import { Bug, UserError } from '../../base/errors.js';
 import type { NbdAddress } from '../../block/nbd/address.js';
-import type { ByteStream } from '../../block/nbd/protocol.js';
+import type { ByteStream, Credentials } from '../../block/nbd/protocol.js';
 import { BlockError } from '../../block/node.js';
 import { hostReason } from './host-error.js';
+import { TlsCredentials } from './tls-credentials.js';
 
 /** More is left with the sender until somebody reads. */
 const HIGH_WATER = 8 << 20;
@@ -51,6 +52,19 @@ export class SocketStream implements ByteStream {
       this.#socket.on('drain', go);
       this.#socket.on('close', go);
     });
+  }
+
+  async secure(credentials: Credentials, hostname = ''): Promise<ByteStream> {
+    if (!(credentials instanceof TlsCredentials)) throw new Bug('credentials of another host');
+    // What came in the clear must not pass for what was encrypted.
+    if (this.#buffered > 0) throw new BlockError('EIO', 'the other side sent more before encryption began');
+    const socket = this.#socket;
+    socket.removeAllListeners('data');
+    socket.pause();
+    const secured = await (credentials.endpoint === 'client'
+      ? credentials.client(socket, hostname)
+      : credentials.server(socket));
+    return new SocketStream(secured);
   }
 
   close(): void {

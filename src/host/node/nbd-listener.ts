@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import { UserError } from '../../base/errors.js';
+import type { Credentials } from '../../block/nbd/protocol.js';
 import { type Export, serve } from '../../block/nbd/server.js';
 import { SocketStream } from './byte-stream.js';
 import { hostReason } from './host-error.js';
@@ -13,6 +14,8 @@ export interface NbdListenerOptions {
   readonly most?: number;
   /** A client has gone, and nobody else is there. */
   idle?(): void;
+  /** Connections must be encrypted. */
+  readonly tls?: Credentials;
 }
 
 export class NbdListener {
@@ -70,11 +73,13 @@ export class NbdListener {
     }
     this.#clients.set(socket, null);
     const chosen = (one: Export): void => void this.#clients.set(socket, one);
-    const session: Promise<void> = serve(new SocketStream(socket), this.exports, chosen).finally(() => {
-      this.#clients.delete(socket);
-      this.#sessions.delete(session);
-      if (this.#clients.size === 0) this.options.idle?.();
-    });
+    const session: Promise<void> = serve(new SocketStream(socket), this.exports, chosen, this.options.tls).finally(
+      () => {
+        this.#clients.delete(socket);
+        this.#sessions.delete(session);
+        if (this.#clients.size === 0) this.options.idle?.();
+      },
+    );
     this.#sessions.add(session);
   }
 }
