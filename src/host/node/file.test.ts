@@ -89,6 +89,16 @@ test('with threads, what is not in the page cache is read beside the caller', {
     assert.equal(node.read(data.length - 4096, end.fill(9)), undefined);
     assert.equal(Buffer.compare(end.subarray(0, 4096), data.subarray(data.length - 4096)), 0);
     assert.ok(end.subarray(4096).every((b) => b === 0));
+    // A part of a page that the host would have to read first; a whole page needs nothing of what was there.
+    const part = node.write((3 << 20) + 512, new Uint8Array(1024).fill(5));
+    assert.ok(part instanceof Promise, 'written beside the caller');
+    await part;
+    assert.equal(node.write((3 << 20) + 512, new Uint8Array(1024).fill(6)), undefined, 'now the page is there');
+    assert.equal(node.write((3 << 20) + (64 << 12), new Uint8Array(4096)), undefined);
+    const around = new Uint8Array(4096);
+    await node.read(3 << 20, around);
+    const expected = Buffer.from(data.subarray(3 << 20, (3 << 20) + 4096)).fill(6, 512, 1536);
+    assert.equal(Buffer.compare(around, expected), 0);
     await node.close();
   } finally {
     fs.rmSync(folder, { recursive: true });

@@ -16,6 +16,7 @@ import { type FileCalls, fileCalls } from './file-calls.js';
 import { hostReason } from './host-error.js';
 import { StallGuard } from './stall-guard.js';
 import { viewsBehind } from './views.js';
+import { readVmstat, WritePressure } from './write-pressure.js';
 
 const readAsync = promisify(fs.read);
 const writeAsync = promisify(fs.write);
@@ -49,13 +50,20 @@ export interface FileOptions {
   readonly synchronous?: boolean;
 }
 
+/** Of the host's page cache. */
+const PAGE = 4096;
+/** For a look at what is in it. */
+const EDGE = new Uint8Array(1);
+const PRESSURE = new WritePressure(readVmstat());
+
 /** From this length on, copying alone takes long enough for the trip through the event loop to be worth it. */
 const LONG = 256 << 10;
 
 /**
  * Reads and writes of no great length complete at once: they mostly hit the page cache, and a trip through the event loop costs
- * more. With `threads`, reads of what is not in the page cache run beside the caller, like flushing and discarding; writes,
- * and reads where the host cannot tell, do so for a while after one took long.
+ * more. With `threads`, reads of what is not in the page cache run beside the caller, like flushing and discarding, and writes that
+ * the host would make wait: with too much unwritten, or of a part of a page that it would have to read. What nobody can tell is
+ * done beside the caller for a while after one took long.
  */
 export class FileNode extends BaseNode {
   readonly driver: string;
@@ -160,7 +168,8 @@ export class FileNode extends BaseNode {
 
   override write(offset: number, from: Uint8Array): Completion {
     if (!this.#threads) return this.#writeNow(offset, from);
-    if (from.length < LONG && !this.#synchronous && this.#guard.mayWait) {
+    const short = from.length < LONG && !this.#synchronous && this.#guard.mayWait;
+    if (short && !PRESSURE.before(from.length) && this.#edgesCached(offset, from.length)) {
       return this.#guard.run(() => this.#writeNow(offset, from));
     }
     return this.#beside(() => this.#writeLong(offset, from));
@@ -180,6 +189,19 @@ export class FileNode extends BaseNode {
         throw this.#failure('writing', error);
       }
     });
+  }
+
+  /** Whether what remains of the pages at both ends is in memory: the host reads it first, and the writer waits. */
+  #edgesCached(offset: number, length: number): boolean {
+    const end = offset + length;
+    if (!this.#tellsCached || (offset % PAGE === 0 && end % PAGE === 0)) return true;
+    for (const at of [offset, end]) {
+      if (at % PAGE === 0 || at >= this.#length) continue;
+      const n = fileCalls()!.readCached(this.#fd, EDGE, at);
+      if (n === 0) return false;
+      if (n < 0) this.#tellsCached = false;
+    }
+    return true;
   }
 
   #writeNow(offset: number, from: Uint8Array): Completion {
