@@ -14,6 +14,11 @@ export interface Codecs {
   /** zlib streams (RFC 1950). */
   inflate(data: Uint8Array, length: number): Uint8Array | null;
   deflate(data: Uint8Array): Uint8Array;
+  /** Raw deflate streams in other threads, where the host has some. */
+  readonly beside?: {
+    inflateRaw(data: Uint8Array, length: number): Promise<Uint8Array | null>;
+    deflateRaw(data: Uint8Array, windowBits: number): Promise<Uint8Array>;
+  };
   readonly crypto?: Crypto;
   zstd?(): Promise<Zstd>;
 }
@@ -205,6 +210,8 @@ export interface FormatNode extends BlockNode {
   readonly snapshots?: SnapshotSupport;
   /** Writes a piece of `compressedUnit` bytes, the last one perhaps shorter. */
   writeCompressed?(offset: number, data: Uint8Array): Promise<void>;
+  /** Several may be under way: they are compressed at a time, and written in the order in which they came. */
+  readonly compressesBeside?: boolean;
   readonly compressedUnit?: number;
   /** All that is written must be compressed. */
   readonly onlyCompressed?: boolean;

@@ -4,7 +4,7 @@ import { chainStatus } from '../../block/chain.js';
 import { relativeTo } from '../../block/filename.js';
 import type { FormatNode } from '../../block/format.js';
 import { formatNamed } from '../../block/formats.js';
-import { type BlockNode, isZero } from '../../block/node.js';
+import { type BlockNode, isZero, settled } from '../../block/node.js';
 import { Bitmap, loadBitmaps } from '../../block/qcow2/bitmaps.js';
 import { Qcow2Node } from '../../block/qcow2/node.js';
 import { type Command, noSnapshots, using } from './context.js';
@@ -177,7 +177,8 @@ interface CopyOptions {
 
 async function copy(sources: readonly Source[], target: FormatNode, o: CopyOptions): Promise<void> {
   const unit = o.compress ? (target.compressedUnit ?? 65536) : SECTOR;
-  const size = Math.max(BUFFER, unit);
+  // Threads that compress have several clusters to choose from.
+  const size = Math.max(BUFFER, o.compress ? 4 * unit : unit);
   const buffers = [new Uint8Array(size), new Uint8Array(size)];
   const pieces = piecesOf(sources, size, unit);
   const begin = ({ value: piece, done }: IteratorResult<Piece, void>): Begun | null => {
@@ -299,11 +300,15 @@ async function writeCompressed(
   unit: number,
   o: CopyOptions,
 ): Promise<void> {
+  const writing: Promise<void>[] = [];
   for (let i = 0; i < data.length; i += unit) {
     const part = data.subarray(i, i + unit);
     if (o.zeroed && isZero(part)) continue;
-    await target.writeCompressed!(at + i, part);
+    const done = target.writeCompressed!(at + i, part);
+    if (target.compressesBeside) writing.push(done);
+    else await done;
   }
+  await settled(writing);
 }
 
 /** Leaves out aligned pieces of zeroes. */

@@ -55,6 +55,11 @@ export class Qcow2Node extends BaseNode implements FormatNode {
   #idle: (() => void)[] = [];
   #backing: BlockNode | null = null;
   #lastCompressed: { offset: number; bytes: Uint8Array } | null = null;
+  /** By offset in the file. */
+  readonly #unpacking = new Map<number, Promise<Uint8Array>>();
+  #compressedEpoch = 0;
+  /** Ends when the last compressed write does. */
+  #compressed: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(image: Image, compressor: Compressor, cipher: ClusterCipher | null) {
@@ -217,16 +222,37 @@ export class Qcow2Node extends BaseNode implements FormatNode {
       into.set(last.bytes.subarray(within, within + into.length));
       return undefined;
     }
+    const take = (bytes: Uint8Array): undefined => {
+      into.set(bytes.subarray(within, within + into.length));
+    };
+    const bytes = this.#unpacking.get(offset) ?? this.#unpack(offset, length);
+    return bytes instanceof Promise ? bytes.then(take) : take(bytes);
+  }
+
+  #unpack(offset: number, length: number): Eventually<Uint8Array> {
     const packed = new Uint8Array(length);
     const done = this.image.file.read(offset, packed);
-    const unpack = (): undefined => {
-      const bytes = this.#compressor.unpack(packed, this.image.clusterSize);
+    const unpack = (): Eventually<Uint8Array | null> => this.#compressor.unpack(packed, this.image.clusterSize);
+    const epoch = this.#compressedEpoch;
+    const keep = (bytes: Uint8Array | null): Uint8Array => {
       if (!bytes) throw new BlockError('EIO', `a compressed cluster at 0x${offset.toString(16)} cannot be unpacked`);
-      this.#lastCompressed = { offset, bytes };
-      into.set(bytes.subarray(within, within + into.length));
-      return undefined;
+      if (epoch === this.#compressedEpoch) this.#lastCompressed = { offset, bytes };
+      return bytes;
     };
-    return done ? done.then(unpack) : unpack();
+    const result = done ? done.then(unpack) : unpack();
+    if (!(result instanceof Promise)) return keep(result);
+    const unpacking: Promise<Uint8Array> = result.then(keep).finally(() => {
+      if (this.#unpacking.get(offset) === unpacking) this.#unpacking.delete(offset);
+    });
+    this.#unpacking.set(offset, unpacking);
+    return unpacking;
+  }
+
+  /** What was unpacked may be out of date. */
+  #forgetCompressed(): void {
+    this.#lastCompressed = null;
+    this.#unpacking.clear();
+    this.#compressedEpoch++;
   }
 
   // Writing
@@ -261,7 +287,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
       image.damaged(`Preventing invalid write on metadata (overlaps at offset 0x${host.toString(16)})`);
     }
     image.dataWritten = true;
-    if (this.#lastCompressed) this.#lastCompressed = null;
+    if (this.#lastCompressed || this.#unpacking.size > 0) this.#forgetCompressed();
     if (!cipher) return image.data.write(host, from);
     const start = cipher.byHostOffset ? host : guest;
     if (host % SECTOR === 0 && from.length % SECTOR === 0) return image.data.write(host, cipher.encrypt(start, from));
@@ -352,7 +378,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     const { offset, length } = compressedExtent(high, low, image.header.clusterBits);
     const first = roundDown(offset, image.clusterSize);
     image.refcounts.release(first, Math.ceil((offset + length - first) / image.clusterSize), false);
-    this.#lastCompressed = null;
+    this.#forgetCompressed();
   }
 
   /** The same with extended L2 entries: within one cluster, whole subclusters. */
@@ -402,6 +428,8 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     return length;
   }
 
+  readonly compressesBeside = true;
+
   /** Writes one whole cluster compressed, or plainly when that would not be shorter. */
   async writeCompressed(offset: number, cluster: Uint8Array): Promise<void> {
     const { image } = this;
@@ -414,7 +442,19 @@ export class Qcow2Node extends BaseNode implements FormatNode {
       whole = new Uint8Array(image.clusterSize);
       whole.set(cluster);
     }
-    const packed = this.#compressor.pack(whole);
+    const packing = this.#compressor.pack(whole);
+    const before = this.#compressed;
+    const writing = (async (): Promise<void> => {
+      const packed = await packing;
+      await before;
+      await this.#writePacked(offset, cluster, packed);
+    })();
+    this.#compressed = writing.catch(() => {});
+    await writing;
+  }
+
+  async #writePacked(offset: number, cluster: Uint8Array, packed: Uint8Array): Promise<void> {
+    const { image } = this;
     if (packed.length >= image.clusterSize) {
       await this.write(offset, cluster);
       return;

@@ -2,12 +2,18 @@
 import { createCipheriv, createDecipheriv, createHash, pbkdf2Sync, randomBytes, randomFillSync } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import type { BlockHost, Codecs, Crypto } from '../../block/format.js';
 import { connectStream } from './byte-stream.js';
 import { fetchRange } from './fetch-range.js';
 import { FileNode, temporaryFile } from './file.js';
 import { loadZstd } from './zstd.js';
+
+type Packer = (data: Uint8Array, options: zlib.ZlibOptions) => Promise<Buffer>;
+
+const inflateRaw = promisify(zlib.inflateRaw) as Packer;
+const deflateRaw = promisify(zlib.deflateRaw) as Packer;
 
 const exactly = (data: Buffer, length: number): Uint8Array | null => (data.length === length ? data : null);
 
@@ -38,6 +44,16 @@ export const NODE_CODECS: Codecs = {
       length,
     ),
   deflateRaw: (data, windowBits) => zlib.deflateRawSync(data, { windowBits }),
+  beside: {
+    inflateRaw: async (data, length) => {
+      const options = { maxOutputLength: length, finishFlush: zlib.constants.Z_SYNC_FLUSH };
+      return inflateRaw(data, options).then(
+        (bytes) => exactly(bytes, length),
+        () => null,
+      );
+    },
+    deflateRaw: (data, windowBits) => deflateRaw(data, { windowBits }),
+  },
   inflate: (data, length) => attempt(() => zlib.inflateSync(data, { maxOutputLength: length }), length),
   deflate: (data) => zlib.deflateSync(data),
   crypto: NODE_CRYPTO,
