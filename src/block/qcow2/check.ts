@@ -3,12 +3,12 @@
  * reference counts and the COPIED flags. Each L2 table is looked at once, however often it is referred to, so the work is
  * bounded by the length of the file.
  */
-import { getU64be, roundUp } from '../big-endian.js';
+import { getU64be, putU64be, roundUp } from '../big-endian.js';
 import { type CheckResult, newCheckResult, type Repair, say } from '../check.js';
 import { BlockError } from '../node.js';
 import { bitmapReferences } from './bitmaps.js';
 import { COMPRESSED, COPIED, compressedExtent, entryOffset, ZERO } from './entries.js';
-import { Incompatible, serializeHeader } from './header.js';
+import { Incompatible, MAX_REFTABLE_BYTES, serializeHeader } from './header.js';
 import type { Image } from './image.js';
 import type { Qcow2Node } from './node.js';
 import { maxRefcount, Refcounts, readRefcount } from './refcounts.js';
@@ -304,7 +304,7 @@ async function compare(survey: Survey, repair: Repair | null): Promise<void> {
     const offset = refcounts.blockOffsets[index] ?? 0;
     const valid = offset !== 0 && offset % image.clusterSize === 0 && offset < image.file.length;
     if ((!valid && references.next(c) >= blockEnd) || (valid && seen.has(offset))) {
-      c = blockEnd;
+      c = index < refcounts.blockOffsets.length ? blockEnd : Math.max(blockEnd, references.next(c));
       continue;
     }
     seen.add(offset);
@@ -365,15 +365,25 @@ async function rebuild(survey: Survey, order = survey.image.header.refcountOrder
   }
   const perBlock = (clusterSize * 8) / (1 << order);
   const start = Math.max(survey.fileClusters, references.end);
-  let blocks = 0;
+  // A file with little in it may be as long as a file can be: only what is referred to has blocks.
+  const indexes = new Set<number>();
+  for (let c = references.next(0); c < references.end; ) {
+    const index = Math.floor(c / perBlock);
+    indexes.add(index);
+    c = references.next((index + 1) * perBlock);
+  }
   let tableClusters = 1;
   for (;;) {
-    const needed = Math.ceil((start + blocks + tableClusters) / perBlock);
-    const table = Math.ceil((needed * 8) / clusterSize);
-    if (needed === blocks && table === tableClusters) break;
-    blocks = needed;
+    const end = start + indexes.size + tableClusters;
+    const last = Math.floor((end - 1) / perBlock);
+    const table = Math.max(tableClusters, Math.ceil(((last + 1) * 8) / clusterSize));
+    if (table * clusterSize > MAX_REFTABLE_BYTES)
+      throw new BlockError('EFBIG', 'the image refers to clusters too far behind its end to be repaired');
+    for (let i = Math.floor(start / perBlock); i <= last; i++) indexes.add(i);
+    if (start + indexes.size + table === end) break;
     tableClusters = table;
   }
+  const blocks = indexes.size;
   for (let i = 0; i < blocks + tableClusters; i++) references.add(start + i, 1);
   const fresh = {
     ...header,
@@ -384,10 +394,10 @@ async function rebuild(survey: Survey, order = survey.image.header.refcountOrder
   const refcounts = Refcounts.fresh(file, fresh);
   const table = new Float64Array((tableClusters * clusterSize) / 8);
   const bytes = new Uint8Array(tableClusters * clusterSize);
-  for (let i = 0; i < blocks; i++) {
-    table[i] = (start + i) * clusterSize;
-    refcounts.cache.create(table[i]!);
-    for (let b = 0; b < 8; b++) bytes[8 * i + 7 - b] = Math.floor(table[i]! / 256 ** b) % 256;
+  for (const [i, index] of [...indexes].entries()) {
+    table[index] = (start + i) * clusterSize;
+    refcounts.cache.create(table[index]!);
+    putU64be(bytes, 8 * index, table[index]!);
   }
   refcounts.replaceTable(table);
   for (let c = references.next(0); c < references.end; c = references.next(c + 1)) {
