@@ -175,12 +175,43 @@ test('a machine that was stopped stays so; the calendar goes on', { timeout: 60_
   }
 });
 
+test('a machine that has not begun gets one state after another', { timeout: 60_000 }, async () => {
+  const drives = [`file=${await image(folder, 'unbegun.qcow2')},format=qcow2`];
+  let vm = await make({ drives });
+  try {
+    await vm.monitorAsync('savevm empty');
+    const listener = new Listener();
+    listener.hear(vm);
+    vm.start();
+    await listener.more(2);
+    await vm.monitorAsync('savevm full');
+    await vm.dispose();
+    vm = await make({ drives });
+    const memory = (): string => vm.monitor('xp /1wx 0x20000');
+    for (const [tag, expected] of [
+      ['full', /: 0x(?!00000000)/],
+      ['empty', /: 0x00000000/],
+      ['full', /: 0x(?!00000000)/],
+    ] as const) {
+      await vm.monitorAsync(`loadvm ${tag}`);
+      assert.equal(vm.state, 'prelaunch');
+      assert.match(memory(), expected);
+    }
+  } finally {
+    await vm.dispose();
+  }
+});
+
 test('savevm without an image for it', async () => {
   const raw = join(folder, 'raw.img');
   writeFileSync(raw, new Uint8Array(1 << 20));
   let vm = await make();
   try {
-    await assert.rejects(vm.monitorAsync('savevm a'), { message: 'No block device can accept snapshots' });
+    const none = 'no block device can store vmstate for snapshot';
+    await assert.rejects(vm.monitorAsync('savevm a'), { message: none });
+    await assert.rejects(vm.monitorAsync('loadvm a'), { message: none });
+    assert.equal(await vm.monitorAsync('delvm a'), '');
+    assert.equal(await vm.monitorAsync('info snapshots'), `${none}\n`);
     await vm.dispose();
     vm = await make({ drives: [`file=${raw},format=raw`] });
     await assert.rejects(vm.monitorAsync('savevm a'), {

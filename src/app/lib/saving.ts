@@ -11,7 +11,15 @@ import {
 } from '../../host/node/state-streams.js';
 import type { RunState } from '../../machine/lifecycle.js';
 import type { SavedParts } from './assemble.js';
-import { named, type SnapshotImage, SnapshotSink, SnapshotSource, snapshotImages } from './snapshots.js';
+import {
+  imagesWithSnapshots,
+  named,
+  type SnapshotImage,
+  SnapshotSink,
+  SnapshotSource,
+  snapshotImages,
+  stateImage,
+} from './snapshots.js';
 import { installMachine, receiveDescription, receiveMachine, sendMachine, settleDrives } from './state-transfer.js';
 
 class Cancelled extends UserError {}
@@ -31,10 +39,20 @@ export class Saving implements SavingControl {
   #cancel = false;
   /** Where the state is awaited from. */
   #pending: PendingSource | undefined;
+  /** Nothing has run, and nothing has been put into memory: no kernel is where a snapshot is to be loaded. */
+  #untouched: boolean;
   /** The state is there, or about to be: there is nothing to wait for any more. */
   #arrived = false;
 
   constructor(private readonly m: SavedParts) {
+    this.#untouched = m.wishes.loadSnapshot !== undefined;
+    const touched = (): void => {
+      this.#untouched = false;
+    };
+    m.machine.lifecycle.resetDone.subscribe(touched);
+    m.machine.lifecycle.stateChanged.subscribe((state) => {
+      if (state === 'running') touched();
+    });
     if (m.wishes.incoming !== undefined) m.machine.lifecycle.awaitState();
   }
 
@@ -50,10 +68,11 @@ export class Saving implements SavingControl {
 
   async saveSnapshot(tag = defaultTag()): Promise<void> {
     const images = snapshotImages(this.m.drives);
+    const first = stateImage(images);
     await this.#held('save-vm', async (before) => {
       await settleDrives(this.m);
       await deleteFrom(images, tag);
-      const sink = new SnapshotSink(images[0]!.snapshots);
+      const sink = new SnapshotSink(first.snapshots);
       const { total } = await sendMachine(this.m, before, sink);
       const facts = {
         name: tag,
@@ -75,7 +94,7 @@ export class Saving implements SavingControl {
 
   async loadSnapshot(tag: string): Promise<void> {
     const images = snapshotImages(this.m.drives);
-    const [first] = images;
+    const first = stateImage(images);
     const lists = await Promise.all(images.map(({ snapshots }) => snapshots.list()));
     if (lists.some((list) => !named(list, tag))) {
       throw new UserError(`Snapshot '${tag}' does not exist in one or more devices`);
@@ -86,9 +105,10 @@ export class Saving implements SavingControl {
     }
     await this.#held('restore-vm', async (before) => {
       const { machine, drives } = this.m;
-      const source = new SnapshotSource(await first!.snapshots.openState(tag), vmStateBytes);
+      const source = new SnapshotSource(await first.snapshots.openState(tag), vmStateBytes);
       const received = receiveMachine(this.m, await receiveDescription(source));
-      const fresh = before === 'prelaunch';
+      const fresh = this.#untouched;
+      this.#untouched = false;
       // From here on there is no way back.
       try {
         for (const drive of drives) drive.abandon();
@@ -101,7 +121,7 @@ export class Saving implements SavingControl {
         throw error;
       }
       if (received.run === 'suspended') return 'suspended';
-      return before === 'running' ? 'running' : 'paused';
+      return before === 'running' || before === 'prelaunch' ? before : 'paused';
     });
   }
 
@@ -110,7 +130,8 @@ export class Saving implements SavingControl {
   }
 
   async listSnapshots(): ReturnType<SavingControl['listSnapshots']> {
-    const images = snapshotImages(this.m.drives);
+    const images = imagesWithSnapshots(this.m.drives);
+    if (images.length === 0) return undefined;
     const lists = await Promise.all(images.map(({ snapshots }) => snapshots.list()));
     const everywhere = ({ name }: SnapshotInfo): boolean => lists.every((list) => named(list, name));
     return {

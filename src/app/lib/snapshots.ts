@@ -19,16 +19,26 @@ function supportOf(node: BlockNode): SnapshotSupport | undefined {
 
 /** The images that a snapshot is in: all that can be written. Throws UserError when one of them can keep none. */
 export function snapshotImages(drives: readonly Drive[]): SnapshotImage[] {
-  const images: SnapshotImage[] = [];
-  for (const drive of drives) {
-    const { node } = drive;
-    if (!node || node.readOnly) continue;
-    const snapshots = supportOf(node);
-    if (!snapshots) throw new UserError(`Device '${drive.id}' is writable but does not support snapshots`);
-    images.push({ drive, snapshots });
+  for (const { id, node } of drives) {
+    if (node && !node.readOnly && !supportOf(node)) {
+      throw new UserError(`Device '${id}' is writable but does not support snapshots`);
+    }
   }
-  if (images.length === 0) throw new UserError('No block device can accept snapshots');
-  return images;
+  return imagesWithSnapshots(drives);
+}
+
+/** Those that can be written and can keep snapshots. */
+export function imagesWithSnapshots(drives: readonly Drive[]): SnapshotImage[] {
+  return drives.flatMap((drive) => {
+    const snapshots = drive.node && !drive.node.readOnly ? supportOf(drive.node) : undefined;
+    return snapshots ? [{ drive, snapshots }] : [];
+  });
+}
+
+/** The image that keeps the machine's state. Throws UserError when there is none. */
+export function stateImage([first]: readonly SnapshotImage[]): SnapshotImage {
+  if (!first) throw new UserError('no block device can store vmstate for snapshot');
+  return first;
 }
 
 /** As QEMU looks for them by name. */

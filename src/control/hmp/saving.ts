@@ -24,10 +24,13 @@ export interface SavingControl {
   loadSnapshot(tag: string): Promise<void>;
   deleteSnapshot(tag: string): Promise<void>;
   /** Snapshots that all images have; those that only some have, by image. Undefined: no image can have any. */
-  listSnapshots(): Promise<{
-    readonly complete: readonly SnapshotInfo[];
-    readonly partial: readonly { readonly drive: string; readonly snapshots: readonly SnapshotInfo[] }[];
-  }>;
+  listSnapshots(): Promise<
+    | {
+        readonly complete: readonly SnapshotInfo[];
+        readonly partial: readonly { readonly drive: string; readonly snapshots: readonly SnapshotInfo[] }[];
+      }
+    | undefined
+  >;
   /** Resolves when the machine has been sent. */
   migrate(uri: string): Promise<void>;
   cancelMigration(): void;
@@ -62,7 +65,12 @@ export function deleteVm(s: Session, text: string): Promise<void> {
 }
 
 export async function infoSnapshots(s: Session): Promise<void> {
-  const { complete, partial } = await s.saving.listSnapshots();
+  const lists = await s.saving.listSnapshots();
+  if (!lists) {
+    s.print('no block device can store vmstate for snapshot\n');
+    return;
+  }
+  const { complete, partial } = lists;
   if (complete.length === 0 && partial.length === 0) {
     s.print('There is no snapshot available.\n');
     return;
