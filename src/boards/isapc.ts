@@ -15,7 +15,7 @@ export const isapc: BoardType = {
 
 function createIsaPc(options: MachineOptions, host: BoardHost): BuiltBoard {
   const base = buildPcBase(
-    { board: 'isapc', ioapic: false, hpet: false, otherMemory: ({ systemRoot }) => systemRoot },
+    { board: 'isapc', ioapic: false, hpet: false, firmwareInRam: true, otherMemory: ({ systemRoot }) => systemRoot },
     options,
     host,
   );

@@ -99,6 +99,8 @@ export interface PcBaseSpec {
   readonly hpet: boolean;
   /** Without keyboard controller, floppy controller and DMA users of old: what starts fast. */
   readonly lean?: boolean;
+  /** Firmware is in RAM, where nothing can shadow it: firmware keeps variables below 1 MiB. */
+  readonly firmwareInRam?: boolean;
   /** Of so much RAM, how much lies below 4 GiB; the rest is above. */
   lowRam?(ramBytes: number): number;
   /** Everything that is not RAM is put here; the system root itself on a board without PCI. */
@@ -144,7 +146,10 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   });
   const requests = machine.lifecycle;
   const otherMemory = spec.otherMemory({ memory, systemRoot });
-  if (options.firmware) mapFirmware(memory, otherMemory, options.firmware);
+  if (options.firmware) {
+    const fill = mapFirmware(memory, otherMemory, options.firmware, spec.firmwareInRam ?? false);
+    if (spec.firmwareInRam) machine.lifecycle.resetDone.subscribe(fill);
+  }
 
   const ioapic = spec.ioapic ? new Ioapic((message) => accelerator.deliverApic(message)) : undefined;
   if (ioapic) otherMemory.add(memory.io('ioapic', IOAPIC_BYTES, ioapic), IOAPIC_BASE, 1);
@@ -481,16 +486,22 @@ function rtcDrift(options: MachineOptions, host: BoardHost): number {
   return (host.clocks.host.now() - rtcClock(options, host).now()) / 1e6;
 }
 
-/** Firmware ends at 4 GiB, and its last 128 KiB are seen below 1 MiB too. */
-function mapFirmware(memory: Memory, space: MemoryRegion, image: Uint8Array): void {
+/** Firmware ends at 4 GiB, and its last 128 KiB are seen below 1 MiB too. What it gives puts the image there again. */
+function mapFirmware(memory: Memory, space: MemoryRegion, image: Uint8Array, writable: boolean): () => void {
   const size = Math.ceil(image.length / FIRMWARE_GRANULE) * FIRMWARE_GRANULE;
   if (image.length === 0 || size > 16 * MIB) {
     throw new UserError('the firmware image must be between 1 byte and 16 MiB long: check -bios');
   }
-  const bios = memory.rom('pc.bios', size);
-  // The reset vector is at the image's end, so a short image is padded in front.
-  bios.ram!.bytes.set(image, size - image.length);
+  const bios = writable ? memory.ram('pc.bios', size) : memory.rom('pc.bios', size);
+  const { bytes, host } = bios.ram!;
+  const fill = (): void => {
+    // The reset vector is at the image's end, so a short image is padded in front.
+    bytes.set(image, size - image.length);
+    memory.source.notifyWrite(host, size);
+  };
+  fill();
   space.add(bios, FOUR_GIB - size, 1);
   const low = Math.min(size, ISA_BIOS_BYTES);
   space.add(memory.alias('isa-bios', bios, size - low, low), MIB - low, 1);
+  return fill;
 }

@@ -57,6 +57,20 @@ test('disks appear on both boards where they were asked for', () => {
   }
 });
 
+test('firmware of a PC without a chipset is in RAM until the next reset', () => {
+  for (const [board, kept] of [
+    [pc, 0x5a],
+    [isapc, 0xa5],
+  ] as const) {
+    const m = new TestMachine(board, { firmware: new Uint8Array(1 << 16).fill(0x5a) });
+    m.machine.system.writeValue(0xf1234, 1, 0xa5);
+    assert.equal(m.machine.system.readValue(0xf1234, 1), kept);
+    m.machine.lifecycle.reset('host-qmp-system-reset');
+    m.machine.lifecycle.service();
+    assert.equal(m.machine.system.readValue(0xf1234, 1), 0x5a);
+  }
+});
+
 test('a second device on one unit is refused', () => {
   const drive = () => new Drive(new MemoryNode(1 << 20), { id: 'disk' });
   const request = { type: 'ide-hd', id: '', properties: { drive: 'd', bus: 'ide.0', unit: '0' } };
