@@ -404,7 +404,7 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
     pci: extra.bus !== undefined,
     ...(extra.chipset && { chipset: extra.chipset }),
   };
-  const fwCfg = new FwCfg(isa, machine.system, pcFwCfg(platform, options.fwCfg));
+  const fwCfg = new FwCfg(isa, machine.system, () => pcFwCfg(platform, options.fwCfg));
   machine.root.devices.push(node('fw_cfg_io', fwCfg));
   machine.afterReset.subscribe(() => fwCfg.setFile(BOOT_ORDER, bootOrderFile(bootOrder(machine.root))));
 

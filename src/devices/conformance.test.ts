@@ -140,4 +140,4 @@ const CONTENTS: FwCfgContents = {
   keys: new Map([[5, new Uint8Array([1, 0])]]),
   files: new Map([['etc/test', { bytes: new Uint8Array(16).fill(0x5a) }]]),
 };
-conformance('fw_cfg_io', () => subject((bus) => new FwCfg(bus.isa, new FlatMemory(4096), CONTENTS)));
+conformance('fw_cfg_io', () => subject((bus) => new FwCfg(bus.isa, new FlatMemory(4096), () => CONTENTS)));

@@ -27,7 +27,7 @@ function fixture() {
       },
     },
     memory,
-    CONTENTS,
+    () => CONTENTS,
   );
   device.reset();
   const select = (key: number) => handlers.get(0x510)!.write(0, 2, key);

@@ -57,18 +57,21 @@ function layOut({ keys, files }: FwCfgContents): Map<number, FwCfgFile> {
 
 export class FwCfg implements Device {
   readonly type = 'fw_cfg_io';
-  private items: ReadonlyMap<number, FwCfgFile>;
+  private made: FwCfgContents | undefined;
+  private laidOut: ReadonlyMap<number, FwCfgFile> | undefined;
+  /** Files with other contents than at first. */
+  private readonly changed = new Map<string, FwCfgFile>();
   key = NO_KEY;
   offset = 0;
   dmaHigh = 0;
   readonly #state = stateOf<FwCfg>(this, 1, ['key', 'offset', 'dmaHigh']);
 
+  /** `contents` are made when the guest asks for something first: many guests have no firmware. */
   constructor(
     bus: Pick<IsaBus, 'mapPorts'>,
     private readonly dma: Dma,
-    private contents: FwCfgContents,
+    private readonly contents: () => FwCfgContents,
   ) {
-    this.items = layOut(contents);
     const registers: IoHandler = {
       sizes: { min: 1, max: 2 },
       read: () => this.nextByte(),
@@ -86,13 +89,20 @@ export class FwCfg implements Device {
 
   /** Other contents of a file. */
   setFile(name: string, bytes: Uint8Array): void {
-    const { keys, files } = this.contents;
-    this.contents = { keys, files: new Map([...files, [name, { bytes }]]) };
-    this.items = layOut(this.contents);
+    this.changed.set(name, { bytes });
+    this.laidOut = undefined;
+  }
+
+  private get items(): ReadonlyMap<number, FwCfgFile> {
+    this.made ??= this.contents();
+    const { keys, files } = this.made;
+    this.laidOut ??= layOut({ keys, files: new Map([...files, ...this.changed]) });
+    return this.laidOut;
   }
 
   reset(): void {
-    this.select(FwCfgKey.signature);
+    this.key = FwCfgKey.signature;
+    this.offset = 0;
     this.dmaHigh = 0;
   }
 
