@@ -13,7 +13,7 @@ import { OP, OP_MASK, OPS, type OpName } from './ops.js';
  * `if_…?`: the block ends with its two ways, a goto each.
  */
 const TEXT = `
-st64 addi | st64 addi mov | st64 addi st64 addi | st64 addi st64 addi st64 addi st64 addi | st64 st64 | movi st64 | st32 addi
+st64 addi | st64 addi mov | st64 addi st64 addi | st64 addi st64 addi st64 addi st64 addi | st64 st64 | movi st64
 ld64 addi | ld64 addi ld64 addi | ld64 addi ld64 addi ld64 addi ld64 addi | ld64 ld64 | ld64 st64 | ld64 mov | ld64 subi
 pcrel st64 addi goto | mov pcrel st64 addi goto | pcrel st64 addi jmp | pcrel ld64 | pcrel ld32u | pcrel add
 ld64 sari addi if_gtui~ | ld64 sari addi if_gtui~ addi jmp | ld64 addi ld64 sari addi if_gtui~ addi jmp
@@ -31,7 +31,10 @@ addi32 ld32u addi32 addi32 ld32u addi32 jmp | addi32 ld32u addi32 addi32 ld32u a
 addi32 st32 | addi32 st32 addi32 | ext32u addi32 st32 addi32 | ext32u addi32 st32 addi32 ext32u addi32 st32 addi32
 pcrel addi32 st32 addi32 goto | ext32u pcrel addi32 st32 addi32 goto
 add32 flags | addi32 flags | xor32 flags | add32 flags mov | sub32 flags mov | subi32 flags mov
-ext32u ext16u shri32 dep16 | set_ltu32 sub32 sub32 mov | flags dep8 ld8u or32`;
+ext32u ext16u shri32 dep16 | set_ltu32 sub32 sub32 mov | flags dep8 ld8u or32
+addi32 st32 addi32 addi32 st32 addi32 | addi32 st32 addi32 st32 | movi addi32 st32 | addi32 ldm32 addi32 st32 | ext32u st32
+addi32 ld32u addi32 ld32u | ext32u addi32 ld32u | lea32 ld32u | movi ld32u | ext32u ld32u | ext32u ld8u | ext32u ext32u
+mov add32 flags | shri32 shri32 flags mov | sub32 flags if_ltu32? | subi32 flags if_gtui32? | subi32 flags if_tsteqi32?`;
 
 /** How an op stands in a sequence: alone, `if_…~`, `if_…?`. */
 export type Manner = 'plain' | 'skipped' | 'ways';
