@@ -122,16 +122,15 @@ export const FLAT_RANGE = layout('FlatRange', [
 ]);
 export const FlatFlag = { ramRead: 1, ramWrite: 2, ioRead: 4, ioWrite: 8, dirtyLog: 16 } as const;
 
-/** Head of a translated block, followed by its ops. */
+/**
+ * Head of a translated block, followed by its ops. What the interpreter reads of each block stands last: it is mostly in one line of
+ * the host's cache with the first ops.
+ */
 export const BLOCK = layout('Block', [
+  ['pad', 'u32'],
   ['host', 'u32'], // linear-memory address of its first guest byte
   ['mode', 'u32'],
-  ['bytes', 'u16'], // guest bytes
-  ['instructions', 'u16'],
   ['ops', 'u32'], // ops that follow this head
-  ['heat', 'u32'],
-  ['entry', 'u32'], // index of the compiled region in the function table, and << ENTRY_SHIFT which of its entries; 0: none
-  ['valid', 'u32'], // 0 once invalidated
   ['hashNext', 'u32'],
   ['pageNext', 'u32'], // next block of the same RAM page
   ['host2', 'u32'], // where the block's second page starts when it straddles two pages, else 0
@@ -139,7 +138,12 @@ export const BLOCK = layout('Block', [
   ['flags', 'u32'], // BlockFlag
   ['region', 'u32'], // non-zero: part of that many compiled regions
   ['sideExits', 'u32'], // of the region that this block heads
+  ['heat', 'u32'],
+  ['bytes', 'u16'], // guest bytes
+  ['instructions', 'u16'],
   ['runs', 'u32'], // how often the interpreter has entered it
+  ['entry', 'u32'], // index of the compiled region in the function table, and << ENTRY_SHIFT which of its entries; 0: none
+  ['valid', 'u32'], // 0 once invalidated
 ]);
 /** The function table has fewer functions than 1 << this. */
 export const ENTRY_SHIFT = 24;
