@@ -24,8 +24,9 @@ import { type Bitmap, saveBitmaps } from './bitmaps.js';
 import { checkQcow2 } from './check.js';
 import type { ClusterCipher } from './cipher.js';
 import { ALL_SUBCLUSTERS, describe, Kind, putEntry, Run, subclusterBits } from './clusters.js';
+import { CompressedClusters } from './compressed-clusters.js';
 import type { Compressor } from './compression.js';
-import { COMPRESSED, COPIED, compressedExtent, compressedHigh, entryOffset, ZERO } from './entries.js';
+import { COMPRESSED, COPIED, entryOffset, ZERO } from './entries.js';
 import { Autoclear } from './header.js';
 import type { Image } from './image.js';
 import { qcow2Info } from './info.js';
@@ -47,26 +48,20 @@ export class Qcow2Node extends BaseNode implements FormatNode {
   /** Discards of the guest reach the file (discard_granularity and so on are the device's business). */
   passDiscards = true;
   readonly cipher: ClusterCipher | null;
-  readonly #compressor: Compressor;
+  readonly #compressed: CompressedClusters;
   readonly #lock = new Exclusive();
   /** Operations that want to be alone: others queue up behind them. */
   #barriers = 0;
   #inFlight = 0;
   #idle: (() => void)[] = [];
   #backing: BlockNode | null = null;
-  #lastCompressed: { offset: number; bytes: Uint8Array } | null = null;
-  /** By offset in the file. */
-  readonly #unpacking = new Map<number, Promise<Uint8Array>>();
-  #compressedEpoch = 0;
-  /** Ends when the last compressed write does. */
-  #compressed: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(image: Image, compressor: Compressor, cipher: ClusterCipher | null) {
     super();
     this.image = image;
     this.cipher = cipher;
-    this.#compressor = compressor;
+    this.#compressed = new CompressedClusters(image, compressor);
     this.#setChildren();
   }
 
@@ -95,7 +90,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
   }
 
   get snapshots(): SnapshotSupport {
-    return snapshotSupport(this, (image) => new Qcow2Node(image, this.#compressor, this.cipher));
+    return snapshotSupport(this, (image) => new Qcow2Node(image, this.#compressed.compressor, this.cipher));
   }
 
   get compressedUnit(): number {
@@ -193,7 +188,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
         into.fill(0);
         return undefined;
       case Kind.COMPRESSED:
-        return this.#readCompressed(run.high, run.low, offset % this.image.clusterSize, into);
+        return this.#compressed.read(run.high, run.low, offset % this.image.clusterSize, into);
       default:
         if (this.#backing && offset < this.image.header.size) return readWithin(this.#backing, offset, into);
         into.fill(0);
@@ -213,46 +208,6 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     await this.image.data.read(host - before, bytes);
     cipher.decrypt((cipher.byHostOffset ? host : guest) - before, bytes);
     into.set(bytes.subarray(before, before + into.length));
-  }
-
-  #readCompressed(high: number, low: number, within: number, into: Uint8Array): Completion {
-    const { offset, length } = compressedExtent(high, low, this.image.header.clusterBits);
-    const last = this.#lastCompressed;
-    if (last?.offset === offset) {
-      into.set(last.bytes.subarray(within, within + into.length));
-      return undefined;
-    }
-    const take = (bytes: Uint8Array): undefined => {
-      into.set(bytes.subarray(within, within + into.length));
-    };
-    const bytes = this.#unpacking.get(offset) ?? this.#unpack(offset, length);
-    return bytes instanceof Promise ? bytes.then(take) : take(bytes);
-  }
-
-  #unpack(offset: number, length: number): Eventually<Uint8Array> {
-    const packed = new Uint8Array(length);
-    const done = this.image.file.read(offset, packed);
-    const unpack = (): Eventually<Uint8Array | null> => this.#compressor.unpack(packed, this.image.clusterSize);
-    const epoch = this.#compressedEpoch;
-    const keep = (bytes: Uint8Array | null): Uint8Array => {
-      if (!bytes) throw new BlockError('EIO', `a compressed cluster at 0x${offset.toString(16)} cannot be unpacked`);
-      if (epoch === this.#compressedEpoch) this.#lastCompressed = { offset, bytes };
-      return bytes;
-    };
-    const result = done ? done.then(unpack) : unpack();
-    if (!(result instanceof Promise)) return keep(result);
-    const unpacking: Promise<Uint8Array> = result.then(keep).finally(() => {
-      if (this.#unpacking.get(offset) === unpacking) this.#unpacking.delete(offset);
-    });
-    this.#unpacking.set(offset, unpacking);
-    return unpacking;
-  }
-
-  /** What was unpacked may be out of date. */
-  #forgetCompressed(): void {
-    this.#lastCompressed = null;
-    this.#unpacking.clear();
-    this.#compressedEpoch++;
   }
 
   // Writing
@@ -287,7 +242,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
       image.damaged(`Preventing invalid write on metadata (overlaps at offset 0x${host.toString(16)})`);
     }
     image.dataWritten = true;
-    if (this.#lastCompressed || this.#unpacking.size > 0) this.#forgetCompressed();
+    this.#compressed.forget();
     if (!cipher) return image.data.write(host, from);
     const start = cipher.byHostOffset ? host : guest;
     if (host % SECTOR === 0 && from.length % SECTOR === 0) return image.data.write(host, cipher.encrypt(start, from));
@@ -357,7 +312,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     const index = Math.floor((first % image.l2Span) / clusterSize);
     for (let i = 0; i < clusters; i++) putEntry(table, 8 * (index + i), host + i * clusterSize);
     image.l2.change(table, 8 * index, 8 * (index + clusters));
-    if (kind === Kind.COMPRESSED) this.#releaseCompressed(high, low);
+    if (kind === Kind.COMPRESSED) this.#compressed.release(high, low);
     else if (oldHost !== 0 && oldHost !== host) image.refcounts.release(oldHost, clusters, false);
     return length;
   }
@@ -371,14 +326,6 @@ export class Qcow2Node extends BaseNode implements FormatNode {
       return undefined;
     }
     return this.#read(guest, into.subarray(0, Math.min(into.length, size - guest)));
-  }
-
-  #releaseCompressed(high: number, low: number): void {
-    const { image } = this;
-    const { offset, length } = compressedExtent(high, low, image.header.clusterBits);
-    const first = roundDown(offset, image.clusterSize);
-    image.refcounts.release(first, Math.ceil((offset + length - first) / image.clusterSize), false);
-    this.#forgetCompressed();
   }
 
   /** The same with extended L2 entries: within one cluster, whole subclusters. */
@@ -423,7 +370,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     table.view.setUint32(16 * index + 8, zero);
     table.view.setUint32(16 * index + 12, allocated);
     image.l2.change(table, 16 * index, 16 * index + 16);
-    if (compressed) this.#releaseCompressed(high, low);
+    if (compressed) this.#compressed.release(high, low);
     else if (oldHost !== 0 && oldHost !== host) image.refcounts.release(oldHost, 1, false);
     return length;
   }
@@ -437,47 +384,9 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     if (image.external) throw new BlockError('ENOTSUP', 'Compression is not supported with external data files');
     if (this.cipher) throw new BlockError('ENOTSUP', 'Compression is not supported for encrypted images');
     if (offset % image.clusterSize !== 0) throw new BlockError('EINVAL', 'compressed writes take whole clusters');
-    let whole = cluster;
-    if (cluster.length < image.clusterSize) {
-      whole = new Uint8Array(image.clusterSize);
-      whole.set(cluster);
-    }
-    const packing = this.#compressor.pack(whole);
-    const before = this.#compressed;
-    const writing = (async (): Promise<void> => {
-      const packed = await packing;
-      await before;
-      await this.#writePacked(offset, cluster, packed);
-    })();
-    this.#compressed = writing.catch(() => {});
-    await writing;
-  }
-
-  async #writePacked(offset: number, cluster: Uint8Array, packed: Uint8Array): Promise<void> {
-    const { image } = this;
-    if (packed.length >= image.clusterSize) {
-      await this.write(offset, cluster);
-      return;
-    }
-    await this.#alone(async () => {
-      const l2Index = Math.floor(offset / image.l2Span);
-      const run = new Run();
-      describe(image, await image.loadL2(l2Index), offset, image.clusterSize, run);
-      const { kind, high, low } = run;
-      const old = entryOffset(high, low);
-      await image.writableL2(l2Index);
-      const at = await image.refcounts.allocateBytes(packed.length);
-      image.dataWritten = true;
-      await image.file.write(at, packed);
-      const table = await image.writableL2(l2Index);
-      const entry = image.entryBytes * Math.floor((offset % image.l2Span) / image.clusterSize);
-      table.view.setUint32(entry, compressedHigh(at, packed.length, image.header.clusterBits));
-      table.view.setUint32(entry + 4, at % 2 ** 32);
-      if (image.extended) table.bytes.fill(0, entry + 8, entry + 16);
-      image.l2.change(table, entry, entry + image.entryBytes);
-      if (kind === Kind.COMPRESSED) this.#releaseCompressed(high, low);
-      else if (run.host !== 0) image.refcounts.release(old, 1, false);
-      if (image.l2.crowded) await image.writeBack();
+    await this.#compressed.pack(cluster, async (packed) => {
+      if (packed.length < image.clusterSize) await this.#alone(() => this.#compressed.put(offset, packed));
+      else await this.write(offset, cluster);
     });
   }
 
@@ -603,7 +512,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
       image.l2.change(table, entry, entry + entryBytes);
       if (this.#rawData && how === 'zero') await image.data.writeZeroes(start, end - start, unmap);
       if (keep) continue;
-      if (compressed) this.#releaseCompressed(high, low);
+      if (compressed) this.#compressed.release(high, low);
       else if (image.external) {
         if (present && this.passDiscards) await image.data.discard(start, clusterSize);
       } else if (host !== 0) image.refcounts.release(host, 1, this.passDiscards);
