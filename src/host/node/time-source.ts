@@ -1,4 +1,6 @@
 /** Node's clocks. */
+// The global of that name is found anew at each use: 70 ns instead of 59, and guests read the time with every system call.
+import { performance } from 'node:perf_hooks';
 import type { TimeSource } from '../../machine/machine-clocks.js';
 
 /** Monotonic ns, as a double. */
