@@ -179,17 +179,24 @@ export interface SnapshotState {
   read(position: number, into: Uint8Array): Promise<void>;
 }
 
-/** Internal snapshots of a format. */
-/** Writes parts of a machine's state, several at a time; the bytes stay as they are until it is done. */
-export type StateWriter = (position: number, views: readonly Uint8Array[]) => Completion;
+/** Writes a machine's state, in parts and in any order. */
+export interface StateWriter {
+  /** Before something up to there is written. */
+  makeRoom(end: number): Promise<void>;
+  /** Begins at once; the bytes stay as they are until it is done. */
+  write(position: number, views: readonly Uint8Array[]): Completion;
+}
 
+/** Internal snapshots of a format. */
 export interface SnapshotSupport {
   list(): Promise<readonly SnapshotInfo[]>;
   create(facts: SnapshotFacts): Promise<void>;
   apply(idOrName: string): Promise<void>;
   delete(idOrName: string): Promise<void>;
-  /** Makes room for a machine's state of so many bytes, for the snapshot that is created next. */
-  beginState(bytes: number): Promise<StateWriter>;
+  /** Begins a machine's state of so many bytes at most, for the snapshot that is created next. */
+  beginState(most: number): Promise<StateWriter>;
+  /** Gives up a state that was begun and that no snapshot has. */
+  dropState(): Promise<void>;
   /** The machine's state that belongs to a snapshot. */
   openState(idOrName: string): Promise<SnapshotState>;
   /** A read-only node of a snapshot's disk; closing it closes nothing else. */

@@ -36,6 +36,23 @@ async function openMemory(file: BlockNode, readOnly = false): Promise<Qcow2Node>
   return node;
 }
 
+/** States of machines: as long as their snapshot's number says, full of it. */
+const stateOf = (i: number): Uint8Array => new Uint8Array(1000 * i + 77).fill(i);
+
+async function writeState(node: Qcow2Node, i: number): Promise<void> {
+  const state = stateOf(i);
+  const writer = await node.snapshots.beginState(state.length + 20_000);
+  // In parts, the first of them last.
+  const middle = Math.floor(state.length / 2);
+  for (const [from, to] of [
+    [middle, state.length],
+    [0, middle],
+  ] as const) {
+    await writer.makeRoom(to);
+    await writer.write(from, [state.subarray(from, from + 10), state.subarray(from + 10, to)]);
+  }
+}
+
 /** Runs operations with flushes between; gives the promises and, for each sector, every content it ever had. */
 async function busy(
   file: RecordingNode,
@@ -76,9 +93,15 @@ async function busy(
       allow(0);
       await node.discard(offset, length);
       await node.read(offset, disk.subarray(offset, offset + length));
-    } else if (operation === 8 && snapshots && i % 3 === 0) {
-      await createSnapshot(node, { name: `s${i}`, time: 1 });
-      if (i % 2 === 0) await deleteSnapshot(node, `s${i}`);
+    } else if (operation === 8 && snapshots && i % 2 === 0) {
+      if (random(4) === 0) {
+        await writeState(node, i);
+        if (random(2) === 0) await node.snapshots.dropState();
+      }
+      const machine = i > 0 && random(3) > 0;
+      if (machine) await writeState(node, i);
+      await createSnapshot(node, { name: `s${i}`, time: 1, vmStateBytes: machine ? stateOf(i).length : 0 });
+      if (random(3) === 0) await deleteSnapshot(node, `s${i}`);
     } else {
       await node.flush();
       promises.push({ steps: file.steps.length, disk: disk.slice() });
@@ -115,6 +138,12 @@ async function inspect(
     await mended.close();
   }
   const reader = await openMemory(file, true);
+  for (const { name, vmStateBytes } of await reader.snapshots.list()) {
+    if (vmStateBytes === 0) continue;
+    const state = new Uint8Array(vmStateBytes);
+    await (await reader.snapshots.openState(name)).read(0, state);
+    assert.deepEqual(state, stateOf(Number(name.slice(1))), `${what}: the machine of ${name}`);
+  }
   const disk = new Uint8Array(promise.disk.length);
   await reader.read(0, disk);
   for (let s = 0; s < disk.length / SECTOR; s++) {
@@ -131,7 +160,9 @@ const VARIANTS: readonly (readonly [string, Omit<Qcow2CreateOptions, 'size'>, bo
   ['clusters of 512 bytes', { clusterSize: 512 }, false],
   ['extended L2', { clusterSize: 16384, extendedL2: true }, false],
   ['lazy refcounts', { clusterSize: 4096, lazyRefcounts: true }, false],
-  ['snapshots', { clusterSize: 4096 }, true],
+  ['snapshots, some of machines', { clusterSize: 4096 }, true],
+  ['the same, clusters of 512 bytes', { clusterSize: 512 }, true],
+  ['the same, extended L2', { clusterSize: 16384, extendedL2: true }, true],
   ['version 2', { clusterSize: 4096, compat: '0.10' }, false],
 ];
 

@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { UserError, VirtualMachine, type VirtualMachineOptions } from '../../src/app/lib/index.js';
 import { getU32, putU32 } from '../../src/base/bytes.js';
+import { mapBytes } from '../../src/machine/saved/ram-pages.js';
 import { decodeValue, encodeValue } from '../../src/machine/saved/value-codec.js';
 import type { StateValue } from '../../src/machine/state.js';
 import { randomNumbers } from '../../src/machine/testing/conformance.js';
@@ -398,11 +399,14 @@ test('files that are none, or were hurt, are refused in one line', { timeout: 10
 /** The same file with another description, checksums and all. */
 function withDescription(file: Uint8Array, change: (description: Record<string, StateValue>) => void): Uint8Array {
   const length = getU32(file, 12);
-  const padded = (bytes: number): number => Math.ceil((24 + bytes) / 4096) * 4096;
   const description = decodeValue(file.subarray(24, 24 + length)) as Record<string, StateValue>;
+  const blocks = description.ram as unknown as readonly { readonly bytes: number }[];
+  const mapsLength = blocks.reduce((sum, block) => sum + mapBytes(block.bytes), 4);
+  const padded = (bytes: number): number => Math.ceil((24 + bytes + mapsLength) / 4096) * 4096;
   change(description);
   const bytes = encodeValue(description);
   const head = new Uint8Array(padded(bytes.length));
+  head.set(file.subarray(24 + length, 24 + length + mapsLength), 24 + bytes.length);
   head.set(file.subarray(0, 12));
   putU32(head, 12, bytes.length);
   putU32(head, 16, crc32(bytes, 0));

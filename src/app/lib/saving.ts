@@ -72,19 +72,19 @@ export class Saving implements SavingControl {
     await this.#held('save-vm', async (before) => {
       await settleDrives(this.m);
       await deleteFrom(images, tag);
-      const sink = new SnapshotSink(first.snapshots);
-      const { total } = await sendMachine(this.m, before, sink);
-      const facts = {
-        name: tag,
-        time: Date.now() / 1000,
-        vmClockNs: this.m.machine.clocks.virtual.now(),
-        icount: this.m.wishes.icount ? this.m.accelerator.executed : null,
-      };
       try {
+        const { total } = await sendMachine(this.m, before, new SnapshotSink(first.snapshots));
+        const facts = {
+          name: tag,
+          time: Date.now() / 1000,
+          vmClockNs: this.m.machine.clocks.virtual.now(),
+          icount: this.m.wishes.icount ? this.m.accelerator.executed : null,
+        };
         for (const [i, { snapshots }] of images.entries()) {
           await snapshots.create({ ...facts, vmStateBytes: i === 0 ? total : 0 });
         }
       } catch (error) {
+        await first.snapshots.dropState().catch(() => {});
         await deleteFrom(images, tag);
         throw error;
       }

@@ -47,19 +47,21 @@ export const named = (list: readonly SnapshotInfo[], tag: string): SnapshotInfo 
 
 /** The machine's state on its way into an image. */
 export class SnapshotSink implements StateSink {
-  #write: StateWriter | undefined;
-  #position = 0;
+  readonly anywhere = true;
+  #writer: StateWriter | undefined;
 
   constructor(private readonly snapshots: SnapshotSupport) {}
 
-  async expect(bytes: number): Promise<void> {
-    this.#write = await this.snapshots.beginState(bytes);
+  async expect(most: number): Promise<void> {
+    this.#writer = await this.snapshots.beginState(most);
   }
 
-  async write(views: readonly Uint8Array[]): Promise<void> {
-    const position = this.#position;
-    this.#position += views.reduce((sum, v) => sum + v.length, 0);
-    await this.#write!(position, views);
+  makeRoom(end: number): Promise<void> {
+    return this.#writer!.makeRoom(end);
+  }
+
+  async write(position: number, views: readonly Uint8Array[]): Promise<void> {
+    await this.#writer!.write(position, views);
   }
 }
 

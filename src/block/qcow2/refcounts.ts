@@ -11,6 +11,8 @@ import { type Table, TableCache } from './table-cache.js';
 
 const CACHE_BYTES = 4 << 20;
 const SECTOR = 512;
+/** Counts of 16 bits. */
+const USUAL_ORDER = 4;
 /** Offsets in tables have 56 bits; numbers have 53. */
 const MAX_OFFSET = 2 ** 53;
 
@@ -141,16 +143,28 @@ export class Refcounts {
       if (!block) throw new BlockError('EIO', `the image has no refcount block for cluster ${cluster}`);
       const first = cluster % this.#perBlock;
       const last = Math.min(this.#perBlock, first + end - cluster);
-      for (let i = first; i < last; i++) {
-        const count = readRefcount(block.bytes, this.#order, i) + delta;
-        if (count < 0)
-          throw new BlockError('EIO', `the reference count of cluster ${cluster + i - first} is too small`);
-        if (count > maxRefcount(this.#order))
-          throw new BlockError('EFBIG', `too many references to cluster ${cluster + i - first}`);
-        this.#put(block, i, count);
-        if (count === 0) this.#freed(cluster + i - first);
-      }
+      this.#addInBlock(block, first, last, delta, cluster - first);
       cluster += last - first;
+    }
+  }
+
+  /** `start`: the block's first cluster. */
+  #addInBlock(block: Table, from: number, to: number, delta: number, start: number): void {
+    const { bytes, view } = block;
+    const most = maxRefcount(this.#order);
+    let i = from;
+    try {
+      for (; i < to; i++) {
+        const count =
+          (this.#order === USUAL_ORDER ? view.getUint16(2 * i) : readRefcount(bytes, this.#order, i)) + delta;
+        if (count < 0) throw new BlockError('EIO', `the reference count of cluster ${start + i} is too small`);
+        if (count > most) throw new BlockError('EFBIG', `too many references to cluster ${start + i}`);
+        if (this.#order === USUAL_ORDER) view.setUint16(2 * i, count);
+        else writeRefcount(bytes, this.#order, i, count);
+        if (count === 0) this.#freed(start + i);
+      }
+    } finally {
+      if (i > from) this.#changed(block, from, i);
     }
   }
 

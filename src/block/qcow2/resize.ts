@@ -5,6 +5,7 @@ import { COPIED, entryOffset } from './entries.js';
 import { l1EntriesFor } from './header.js';
 import type { Image } from './image.js';
 import type { Qcow2Node } from './node.js';
+import { dropVmState } from './vm-state.js';
 
 const SECTOR = 512;
 
@@ -29,6 +30,8 @@ export async function resize(node: Qcow2Node, length: number, preallocation: Pre
     resizeBitmaps();
     return;
   }
+  // Where a saved machine's state was, the disk goes on.
+  await dropVmState(image);
   await image.growL1(length);
   await image.changeHeader((h) => {
     h.size = length;

@@ -6,12 +6,12 @@ import { UserError } from '../../base/errors.js';
 import { getU16be, getU32be, getU64be, putU16be, putU32be, putU64be, roundUp } from '../big-endian.js';
 import type { SnapshotFacts, SnapshotSupport } from '../format.js';
 import { BlockError } from '../node.js';
-import { COMPRESSED, COPIED, compressedExtent, entryOffset } from './entries.js';
 import { l1EntriesFor, MAX_L1_BYTES, MAX_SNAPSHOTS } from './header.js';
 import { Image } from './image.js';
 import type { Qcow2Node } from './node.js';
 import { maxRefcount } from './refcounts.js';
-import { beginVmState, readVmState, vmStateOffset } from './vm-state.js';
+import { eachReference, updateCopied } from './references.js';
+import { beginVmState, dropVmState, handOverVmState, readVmState } from './vm-state.js';
 
 export interface Snapshot {
   readonly id: string;
@@ -121,27 +121,25 @@ export function createSnapshot(node: Qcow2Node, facts: SnapshotFacts): Promise<v
     const list = await readSnapshots(image);
     if (list.length >= MAX_SNAPSHOTS) throw new BlockError('EFBIG', 'Too many snapshots');
     const id = list.reduce((most, s) => Math.max(most, Number(s.id) || 0), 0) + 1;
-    await image.flush();
-    // Counts that have no room left are found before anything changes.
-    const limit = maxRefcount(image.refcounts.order);
-    await eachReference(image, image.l1, async (cluster, clusters) => {
-      for (let i = 0; i < clusters; i++) {
-        const now = image.refcounts.getNow(cluster + i);
-        if ((now ?? (await image.refcounts.get(cluster + i))) >= limit) {
-          throw new BlockError(
-            'EFBIG',
-            `the reference count of cluster ${cluster + i} cannot grow: the image has ${2 ** image.refcounts.order} bits for it`,
-          );
-        }
-      }
-    });
+    const vmStateBytes = facts.vmStateBytes ?? 0;
+    if (vmStateBytes === 0) await dropVmState(image);
     const l1 = image.l1.slice();
     for (let i = 0; i < l1.length; i += 8) l1[i]! &= 0x7f;
-    const l1Offset = await image.writeNewTable(l1);
-    await image.markDirty();
-    await eachReference(image, image.l1, (cluster, clusters) => image.refcounts.add(cluster, clusters, 1));
-    await updateCopied(image);
-    await image.flush();
+    // The machine's state goes to the snapshot, and no count of it changes: at no moment do two tables in the file have it.
+    const takeBackState = handOverVmState(image);
+    let l1Offset: number;
+    try {
+      await image.flush();
+      await checkCounts(image);
+      l1Offset = await image.writeNewTable(l1);
+      await image.markDirty();
+      await eachReference(image, image.l1, (cluster, clusters) => image.refcounts.add(cluster, clusters, 1));
+      await updateCopied(image);
+      await image.flush();
+    } catch (error) {
+      takeBackState();
+      throw error;
+    }
     const snapshot: Snapshot = {
       id: String(id),
       name: facts.name,
@@ -150,17 +148,30 @@ export function createSnapshot(node: Qcow2Node, facts: SnapshotFacts): Promise<v
       seconds: Math.floor(facts.time),
       nanoseconds: Math.floor((facts.time % 1) * 1e9),
       vmClockNs: facts.vmClockNs ?? 0,
-      vmStateBytes: facts.vmStateBytes ?? 0,
+      vmStateBytes,
       diskSize: image.header.size,
       icount: facts.icount === null ? undefined : (facts.icount ?? 0),
       unknown: new Uint8Array(0),
     };
+    // When this fails, nobody knows whether the file has the snapshot: its state is leaked rather than given to others.
     await writeTable(image, [...list, snapshot]);
     if (!image.lazyRefcounts) await image.markClean();
-    // The state of the machine belongs to the snapshot alone.
-    if (snapshot.vmStateBytes > 0) {
-      await node.forgetAlone(vmStateOffset(image), roundUp(snapshot.vmStateBytes, image.clusterSize));
-      await image.flush();
+  });
+}
+
+/** Counts that have no room left are found before anything changes. */
+async function checkCounts(image: Image): Promise<void> {
+  const { refcounts } = image;
+  const limit = maxRefcount(refcounts.order);
+  await eachReference(image, image.l1, async (cluster, clusters) => {
+    for (let i = 0; i < clusters; i++) {
+      const now = refcounts.getNow(cluster + i);
+      if ((now ?? (await refcounts.get(cluster + i))) >= limit) {
+        throw new BlockError(
+          'EFBIG',
+          `the reference count of cluster ${cluster + i} cannot grow: the image has ${2 ** refcounts.order} bits for it`,
+        );
+      }
     }
   });
 }
@@ -181,7 +192,8 @@ export function applySnapshot(node: Qcow2Node, idOrName: string): Promise<void> 
     const l1 = await readL1(image, snapshot);
     const entries = Math.max(l1EntriesFor(image.header, snapshot.diskSize), snapshot.l1Size);
     const longer = new Uint8Array(entries * 8);
-    longer.set(l1);
+    // The machine's state stays the snapshot's alone.
+    longer.set(l1.subarray(0, 8 * l1EntriesFor(image.header, snapshot.diskSize)));
     const old = image.l1;
     const oldPlace = { offset: image.header.l1Offset, bytes: image.header.l1Size * 8 };
     const offset = await image.writeNewTable(longer);
@@ -244,7 +256,8 @@ export function snapshotSupport(node: Qcow2Node, open: (image: Image) => Qcow2No
     create: (facts) => createSnapshot(node, facts),
     apply: (idOrName) => applySnapshot(node, idOrName),
     delete: (idOrName) => deleteSnapshot(node, idOrName),
-    beginState: (bytes) => beginVmState(node, bytes),
+    beginState: (most) => beginVmState(node, most),
+    dropState: () => node.alone(() => dropVmState(node.image)),
     openState: async (idOrName) => {
       const view = open(await openSnapshot(node.image, idOrName));
       return { read: (position, into) => readVmState(view, position, into) };
@@ -289,69 +302,4 @@ async function writeTable(image: Image, list: readonly Snapshot[]): Promise<void
     h.snapshotsOffset = offset;
   });
   if (old.bytes > 0) image.refcounts.release(old.offset, Math.ceil(old.bytes / image.clusterSize), false);
-}
-
-/** Calls `each` for all that an L1 table refers to: its L2 tables and their clusters, once for each reference. */
-async function eachReference(
-  image: Image,
-  l1: Uint8Array,
-  each: (cluster: number, clusters: number) => Promise<void>,
-): Promise<void> {
-  const { clusterSize, entryBytes } = image;
-  for (let i = 0; i < l1.length; i += 8) {
-    const offset = entryOffset(getU32be(l1, i), getU32be(l1, i + 4));
-    if (offset === 0) continue;
-    if (offset % clusterSize !== 0) throw new BlockError('EIO', `L2 table offset 0x${offset.toString(16)} unaligned`);
-    await each(offset / clusterSize, 1);
-    const { view } = await image.l2.load(offset);
-    let start = 0;
-    let clusters = 0;
-    for (let at = 0; at < clusterSize; at += entryBytes) {
-      const high = view.getUint32(at);
-      const low = view.getUint32(at + 4);
-      if (high & COMPRESSED) {
-        const extent = compressedExtent(high, low, image.header.clusterBits);
-        const first = Math.floor(extent.offset / clusterSize);
-        await each(first, Math.floor((extent.offset + extent.length - 1) / clusterSize) - first + 1);
-        continue;
-      }
-      const host = entryOffset(high, low);
-      if (host === 0) continue;
-      if (host % clusterSize !== 0)
-        throw new BlockError('EIO', `Cluster allocation offset 0x${host.toString(16)} unaligned`);
-      const cluster = host / clusterSize;
-      if (clusters > 0 && cluster === start + clusters) clusters++;
-      else {
-        if (clusters > 0) await each(start, clusters);
-        start = cluster;
-        clusters = 1;
-      }
-    }
-    if (clusters > 0) await each(start, clusters);
-  }
-}
-
-/** Sets COPIED in the active tables where the count is one, and clears it elsewhere. */
-async function updateCopied(image: Image): Promise<void> {
-  const { clusterSize, entryBytes } = image;
-  for (let i = 0; i * 8 < image.l1.length; i++) {
-    const { high, low } = image.l1Entry(i);
-    const offset = entryOffset(high, low);
-    if (offset === 0) continue;
-    const own = (await image.refcounts.get(offset / clusterSize)) === 1;
-    if (own !== ((high & COPIED) !== 0)) image.setL1(i, (own ? high | COPIED : high & ~COPIED) >>> 0, low);
-    const table = await image.l2.load(offset);
-    for (let at = 0; at < clusterSize; at += entryBytes) {
-      const entryHigh = table.view.getUint32(at);
-      if (entryHigh & COMPRESSED) continue;
-      const host = entryOffset(entryHigh, table.view.getUint32(at + 4));
-      if (host === 0) continue;
-      const count = image.refcounts.getNow(host / clusterSize);
-      const single = (count ?? (await image.refcounts.get(host / clusterSize))) === 1;
-      if (single === ((entryHigh & COPIED) !== 0)) continue;
-      table.view.setUint32(at, (single ? entryHigh | COPIED : entryHigh & ~COPIED) >>> 0);
-      image.l2.change(table, at, at + 4);
-    }
-    if (image.l2.crowded) await image.writeBack();
-  }
 }

@@ -1,11 +1,12 @@
 /** The state of a saved machine: it lies behind the disk's end, as if the disk were longer. */
-import { roundUp } from '../big-endian.js';
+import { Bug } from '../../base/errors.js';
 import type { StateWriter } from '../format.js';
-import { settled, writeViews } from '../node.js';
+import { type Completion, settled, writeViews } from '../node.js';
 import { putEntry } from './clusters.js';
 import { l1EntriesFor } from './header.js';
 import type { Image } from './image.js';
 import type { Qcow2Node } from './node.js';
+import { eachReference } from './references.js';
 
 /** Where it begins: behind the last L2 table of the disk. */
 export const vmStateOffset = (image: Image): number => l1EntriesFor(image.header, image.header.size) * image.l2Span;
@@ -15,41 +16,91 @@ interface Extent {
   /** From the state's beginning. */
   readonly position: number;
   readonly host: number;
-  readonly length: number;
+  length: number;
 }
 
-/** Makes room for so many bytes, to be taken into a snapshot that is created next. */
-export async function beginVmState(node: Qcow2Node, bytes: number): Promise<StateWriter> {
+/** The L1 entries of the state. */
+function* stateEntries(image: Image): Generator<number> {
+  for (let i = l1EntriesFor(image.header, image.header.size); 8 * i < image.l1.length; i++) {
+    if (image.l2Offset(i) !== 0) yield i;
+  }
+}
+
+/** Gives up a state that no snapshot has taken. Runs alone. */
+export async function dropVmState(image: Image): Promise<void> {
+  const dropped = new Uint8Array(image.l1.length);
+  for (const i of stateEntries(image)) {
+    dropped.set(image.l1.subarray(8 * i, 8 * i + 8), 8 * i);
+    image.setL1(i, 0, 0);
+  }
+  await eachReference(image, dropped, async (cluster, clusters) => {
+    image.refcounts.release(cluster * image.clusterSize, clusters, false);
+  });
+}
+
+/** Takes the state out of the disk's L1 table, without giving it up: a copy of that table has it. Gives a way back. */
+export function handOverVmState(image: Image): () => void {
+  const entries = [...stateEntries(image)].map((i) => ({ i, ...image.l1Entry(i) }));
+  for (const { i } of entries) image.setL1(i, 0, 0);
+  return () => {
+    for (const { i, high, low } of entries) image.setL1(i, high, low);
+  };
+}
+
+/** A writer of a state of so many bytes at most, to be taken into a snapshot that is created next. */
+export async function beginVmState(node: Qcow2Node, most: number): Promise<StateWriter> {
   const { image, cipher } = node;
-  if (cipher || image.extended || image.external) return throughNode(node);
-  const extents: Extent[] = [];
+  const start = vmStateOffset(image);
   await node.alone(async () => {
-    const start = vmStateOffset(image);
-    await image.growL1(start + bytes);
-    // What a snapshot that failed has left.
-    await node.forgetAlone(start, roundUp(bytes, image.clusterSize));
-    for (let position = 0; position < bytes; ) {
-      const extent = await allocate(image, start + position, bytes - position);
-      extents.push({ position, ...extent });
-      position += extent.length;
+    await dropVmState(image);
+    await image.growL1(start + most);
+  });
+  if (cipher || image.extended) return throughNode(node);
+  return new OwnClusters(node, start);
+}
+
+/** A state in clusters that are nobody else's: its parts go straight to the file. */
+class OwnClusters implements StateWriter {
+  readonly #extents: Extent[] = [];
+  #allocated = 0;
+
+  constructor(
+    private readonly node: Qcow2Node,
+    private readonly start: number,
+  ) {}
+
+  async makeRoom(end: number): Promise<void> {
+    if (end > this.#allocated) await this.node.alone(() => this.#allocate(end));
+  }
+
+  async #allocate(end: number): Promise<void> {
+    const { image } = this.node;
+    while (this.#allocated < end) {
+      const { host, length } = await allocate(image, this.start + this.#allocated, end - this.#allocated);
+      const last = this.#extents.at(-1);
+      if (last && last.host + last.length === host) last.length += length;
+      else this.#extents.push({ position: this.#allocated, host, length });
+      this.#allocated += length;
       if (image.l2.crowded) await image.writeBack();
     }
-  });
-  // The clusters are nobody else's: parts of the state go straight to the file, several at a time.
-  return (position, views) => {
+  }
+
+  write(position: number, views: readonly Uint8Array[]): Completion {
+    const { image } = this.node;
+    const end = position + views.reduce((sum, view) => sum + view.length, 0);
+    if (end > this.#allocated) throw new Bug(`no room for a state of ${end} bytes`);
     image.dataWritten = true;
     const pending: Promise<void>[] = [];
-    const length = views.reduce((sum, view) => sum + view.length, 0);
-    for (const extent of extents) {
+    for (const extent of this.#extents) {
       const from = Math.max(position, extent.position);
-      const to = Math.min(position + length, extent.position + extent.length);
+      const to = Math.min(end, extent.position + extent.length);
       if (from >= to) continue;
       const some = part(views, from - position, to - position);
       const written = writeViews(image.data, extent.host + from - extent.position, some);
       if (written) pending.push(written);
     }
     return settled(pending);
-  };
+  }
 }
 
 /** Clusters for the next bytes of the disk, as many as lie one after the other in the file. */
@@ -64,25 +115,22 @@ async function allocate(image: Image, guest: number, bytes: number): Promise<{ h
   }
   for (let i = 0; i < clusters; i++) putEntry(table, 8 * (index + i), offset + i * clusterSize);
   image.l2.change(table, 8 * index, 8 * (index + clusters));
-  return { host: offset, length: Math.min(bytes, clusters * clusterSize) };
+  return { host: offset, length: clusters * clusterSize };
 }
 
-/** Where clusters are encrypted, come in parts or lie elsewhere: as any other data, one part after the other. */
+/** Where clusters are encrypted or come in parts: as any other data. */
 function throughNode(node: Qcow2Node): StateWriter {
-  let last: Promise<void> = Promise.resolve();
-  return (position, views) => {
-    last = last.then(() =>
+  const start = vmStateOffset(node.image);
+  return {
+    makeRoom: async () => {},
+    write: (position, views) =>
       node.alone(async () => {
-        let at = vmStateOffset(node.image) + position;
+        let at = start + position;
         for (const view of views) {
-          await node.image.growL1(at + view.length);
           await node.writeAlone(at, view);
           at += view.length;
         }
       }),
-    );
-    last.catch(() => {});
-    return last;
   };
 }
 

@@ -83,52 +83,46 @@ export function openStateSource(uri: string): PendingSource {
 }
 
 class FileSink implements OpenSink {
+  readonly anywhere: boolean;
   readonly #fd: number;
-  readonly #seekable: boolean;
-  #at: number;
-  #last: Promise<void> = Promise.resolve();
+  #end: number;
+  #closed = false;
 
   constructor(
     private readonly path: string,
-    offset: number,
+    private readonly offset: number,
   ) {
-    this.#at = offset;
+    this.#end = offset;
     try {
       this.#fd = fs.openSync(
         path,
         fs.constants.O_WRONLY | fs.constants.O_CREAT | (offset === 0 ? fs.constants.O_TRUNC : 0),
         0o600,
       );
-      this.#seekable = fs.fstatSync(this.#fd).isFile();
+      this.anywhere = fs.fstatSync(this.#fd).isFile();
     } catch (error) {
       throw new UserError(`failed to open '${path}': ${hostReason(error)}`);
     }
   }
 
-  write(views: readonly Uint8Array[]): Promise<void> {
-    // One after the other: also what cannot seek takes them.
-    const written = this.#last.then(() => this.#write(views));
-    this.#last = written;
-    written.catch(() => {});
-    return written;
-  }
-
-  async #write(views: readonly Uint8Array[]): Promise<void> {
+  async write(position: number, views: readonly Uint8Array[]): Promise<void> {
+    let at = this.offset + position;
     try {
       for (let left = views; left.length > 0; ) {
-        const { bytesWritten } = await writevAsync(this.#fd, left, this.#seekable ? this.#at : undefined);
-        this.#at += bytesWritten;
+        const { bytesWritten } = await writevAsync(this.#fd, left, this.anywhere ? at : undefined);
+        at += bytesWritten;
         left = viewsBehind(left, bytesWritten);
       }
     } catch (error) {
       throw new UserError(`writing '${this.path}' failed: ${hostReason(error)}`);
     }
+    this.#end = Math.max(this.#end, at);
   }
 
   async finish(): Promise<void> {
-    await this.#last;
     try {
-      if (this.#seekable) fs.ftruncateSync(this.#fd, this.#at);
+      if (this.anywhere) fs.ftruncateSync(this.#fd, this.#end);
+      this.#closed = true;
       fs.closeSync(this.#fd);
     } catch (error) {
       throw new UserError(`writing '${this.path}' failed: ${hostReason(error)}`);
@@ -136,7 +130,9 @@ class FileSink implements OpenSink {
   }
 
   abort(): void {
-    void this.#last.catch(() => {}).then(() => fs.closeSync(this.#fd));
+    if (this.#closed) return;
+    this.#closed = true;
+    fs.closeSync(this.#fd);
   }
 }
 
@@ -211,7 +207,7 @@ class PipeSink {
     });
   }
 
-  async write(views: readonly Uint8Array[]): Promise<void> {
+  async write(_position: number, views: readonly Uint8Array[]): Promise<void> {
     for (const view of views) {
       if (this.#failure) throw this.#failure;
       // The stream may keep the bytes longer than the caller does.
@@ -242,6 +238,7 @@ class PipeSink {
 }
 
 class CommandSink implements OpenSink {
+  readonly anywhere = false;
   readonly #child;
   readonly #pipe: PipeSink;
   readonly #ended: Promise<string | null>;
@@ -257,8 +254,8 @@ class CommandSink implements OpenSink {
     this.#pipe = new PipeSink(this.#child.stdin as unknown as net.Socket, `'${command}'`);
   }
 
-  write(views: readonly Uint8Array[]): Promise<void> {
-    return this.#pipe.write(views);
+  write(position: number, views: readonly Uint8Array[]): Promise<void> {
+    return this.#pipe.write(position, views);
   }
 
   async finish(): Promise<void> {
@@ -292,7 +289,12 @@ async function connectSink(address: net.TcpSocketConnectOpts | net.IpcSocketConn
     socket.once('connect', resolve);
   });
   const pipe = new PipeSink(socket, `'${named(address)}'`);
-  return { write: (views) => pipe.write(views), finish: () => pipe.end(), abort: () => socket.destroy() };
+  return {
+    anywhere: false,
+    write: (position, views) => pipe.write(position, views),
+    finish: () => pipe.end(),
+    abort: () => socket.destroy(),
+  };
 }
 
 function streamSource(socket: net.Socket, what: string, close: () => void): OpenSource {

@@ -7,50 +7,62 @@
  *     16   4  CRC-32 of the description
  *     20   4  CRC-32 of all above
  *     24      the description: a value (value-codec.ts)
+ *             a map of each block of RAM: a bit for each page, set where the page is stored; the CRC-32 of the maps
  *             zeroes up to a multiple of 4096
- *             pages of RAM: those that the description names, in its order
+ *             the pages of RAM that the maps have, in their order
  *             a checksum of each chunk of them (512 pages of a block, or what is left of it), 4 bytes each; the CRC-32 of these
  *             zeroes up to a multiple of 4096
  *
- * The description says all but the contents of RAM: which machine, every device, every processor, and which pages follow. So a
+ * The description says all but the contents of RAM: which machine, every device, every processor, which blocks of RAM. So a
  * reader can tell whether the machine fits and all is there before it changes anything, and pages lie in a file as they lie in
- * memory. The checksums come last so that they are found while the pages are on their way.
+ * memory. What comes before the pages is as long whichever of them are stored, so that pages can be written while the search for
+ * more goes on; the checksums come last so that they are found while pages are on their way.
  */
 import { getU32, putU32 } from '../../base/bytes.js';
 import { UserError } from '../../base/errors.js';
 import type { StateValue } from '../state.js';
 import {
-  areRuns,
+  CHUNK_PAGES,
   type Chunk,
   checksumOf,
   chunkCount,
   chunks,
+  mapBytes,
   PAGE,
   pagesIn,
   type RamBlock,
-  usedRuns,
+  runsOf,
+  usedChunks,
   viewsOf,
   zeroOutside,
 } from './ram-pages.js';
 import { decodeValue, encodeValue } from './value-codec.js';
 
 const MAGIC = 'TNMSTATE';
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 const PROLOGUE_BYTES = 24;
 /** What a description is at most: devices with large buffers have some hundred kilobytes. */
 const MOST_DESCRIPTION = 64 << 20;
-/** Chunks that are under way at a time. */
+/** All memory of a machine is part of 4 GiB of WebAssembly's. */
+const MOST_RAM = 2 ** 32;
+/** Chunks that are read at a time. */
 const WINDOW = 8;
+/** Chunks that are written at a time: so many that the way to another thread weighs little, so few that the last do not. */
+const WRITTEN_CHUNKS = 3;
 
 /** CRC-32 (of PNG, zlib). */
 export type Crc32 = (bytes: Uint8Array) => number;
 
 /** Where a saved machine goes. Both fail with UserError. */
 export interface StateSink {
-  /** So many bytes will come. */
-  expect?(bytes: number): Promise<void>;
-  /** Appends; the bytes stay as they are until it settles. May be called before the call before has settled. */
-  write(views: readonly Uint8Array[]): Promise<void>;
+  /** Bytes can be written at any place; else each write begins where the one before has ended. */
+  readonly anywhere: boolean;
+  /** So many bytes will come at most. */
+  expect?(most: number): Promise<void>;
+  /** Bytes up to there come next; while others are still being written. */
+  makeRoom?(end: number): Promise<void>;
+  /** Begins at once. One call at a time; the bytes stay as they are until it settles. */
+  write(position: number, views: readonly Uint8Array[]): Promise<void>;
 }
 
 /** Where one comes from. */
@@ -63,8 +75,8 @@ export interface StateSource {
   read(views: readonly Uint8Array[]): Promise<void>;
 }
 
-/** Is told how many bytes of RAM are done; throws to give up. */
-export type Progress = (done: number, total: number) => void;
+/** Is told how many bytes of RAM are done, and how many there are at most; throws to give up. */
+export type Progress = (done: number, most: number) => void;
 
 export interface RamMap {
   readonly name: string;
@@ -78,11 +90,15 @@ export interface Description {
 }
 
 const wholePages = (bytes: number): number => Math.ceil(bytes / PAGE) * PAGE;
-const padding = (description: number): number =>
-  wholePages(PROLOGUE_BYTES + description) - PROLOGUE_BYTES - description;
+/** Bytes of all maps and their CRC. */
+const mapsBytes = (ram: readonly { readonly bytes: number }[]): number =>
+  4 + ram.reduce((sum, { bytes }) => sum + mapBytes(bytes), 0);
+/** Bytes before the pages. */
+const headBytes = (description: number, ram: readonly { readonly bytes: number }[]): number =>
+  wholePages(PROLOGUE_BYTES + description + mapsBytes(ram));
 /** Bytes of the checksums. */
-const trailerBytes = (ram: readonly RamMap[]): number =>
-  wholePages(4 * (1 + ram.reduce((sum, { runs }) => sum + chunkCount(runs), 0)));
+const trailerBytes = (sums: number): number => wholePages(4 * (1 + sums));
+const sumsOf = (ram: readonly RamMap[]): number => ram.reduce((sum, { runs }) => sum + chunkCount(runs), 0);
 
 const broken = (what: string): UserError => new UserError(`the saved state is broken: ${what}`);
 
@@ -97,43 +113,76 @@ export async function writeState(
   crc: Crc32,
   progress: Progress = () => {},
 ): Promise<{ readonly total: number; readonly ram: number }> {
-  const ram = blocks.map((block): RamMap => ({ name: block.name, bytes: block.bytes.length, runs: usedRuns(block) }));
-  const description = encodeValue({ machine, ram: ram as unknown as StateValue });
-  const head = new Uint8Array(PROLOGUE_BYTES + description.length + padding(description.length));
-  for (let i = 0; i < MAGIC.length; i++) head[i] = MAGIC.charCodeAt(i);
-  putU32(head, 8, LAYOUT_VERSION);
-  putU32(head, 12, description.length);
-  putU32(head, 16, crc(description));
-  putU32(head, 20, crc(head.subarray(0, 20)));
-  head.set(description, PROLOGUE_BYTES);
-  const pages = ramBytes(ram);
-  const total = head.length + pages + trailerBytes(ram);
-  await sink.expect?.(total);
-  progress(0, pages);
-  await sink.write([head]);
-  const sums: number[] = [];
-  let done = 0;
-  for (const [i, block] of blocks.entries()) {
-    await inWindow(
-      chunks(ram[i]!.runs),
-      async (chunk) => {
-        const written = sink.write(viewsOf(block, chunk));
-        sums.push(checksumOf(block, chunk));
-        await written;
-        return chunk.bytes;
-      },
-      (bytes) => {
-        done += bytes;
-        progress(done, pages);
-      },
-    );
+  const ram = blocks.map(({ name, bytes }) => ({ name, bytes: bytes.length }));
+  const description = encodeValue({ machine, ram });
+  const start = headBytes(description.length, ram);
+  let most = ram.reduce((sum, { bytes }) => sum + bytes, 0);
+  // A block may end with a chunk that is not full.
+  await sink.expect?.(start + most + trailerBytes(ram.length + most / PAGE / CHUNK_PAGES));
+  const maps = ram.map(({ bytes }) => new Uint8Array(mapBytes(bytes)));
+  const found = blocks.map((block, i) => usedChunks(block, maps[i]!));
+  // Where what comes first must be written first, all is looked for before.
+  let all: readonly Iterable<Chunk>[] = found;
+  if (!sink.anywhere) {
+    const searched = found.map((some) => [...some]);
+    all = searched;
+    most = searched.flat().reduce((sum, { bytes }) => sum + bytes, 0);
+    await sink.write(0, [head(description, maps, start, crc)]);
   }
-  await sink.write([trailer(sums, ram, crc)]);
-  return { total, ram: pages };
+  const sums: number[] = [];
+  let position = start;
+  // One write at a time, as a file takes no more: threads that wait for it take processors from who has work.
+  let written: Promise<void> | undefined;
+  try {
+    for (const [i, block] of blocks.entries()) {
+      for (const some of batches(all[i]!, () => (written ? WRITTEN_CHUNKS : 1))) {
+        const bytes = some.reduce((sum, chunk) => sum + chunk.bytes, 0);
+        await sink.makeRoom?.(position + bytes);
+        await written;
+        progress(position - start, most);
+        written = sink.write(
+          position,
+          some.flatMap((chunk) => viewsOf(block, chunk)),
+        );
+        // Its failure is seen when it is waited for.
+        written.catch(() => {});
+        position += bytes;
+        for (const chunk of some) sums.push(checksumOf(block, chunk));
+      }
+    }
+  } finally {
+    await written;
+  }
+  const pages = position - start;
+  progress(pages, pages);
+  const end = trailer(sums, crc);
+  await sink.makeRoom?.(position + end.length);
+  await sink.write(position, [end]);
+  if (sink.anywhere) await sink.write(0, [head(description, maps, start, crc)]);
+  return { total: position + end.length, ram: pages };
 }
 
-function trailer(sums: readonly number[], ram: readonly RamMap[], crc: Crc32): Uint8Array {
-  const bytes = new Uint8Array(trailerBytes(ram));
+/** All that comes before the pages. */
+function head(description: Uint8Array, maps: readonly Uint8Array[], length: number, crc: Crc32): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < MAGIC.length; i++) bytes[i] = MAGIC.charCodeAt(i);
+  putU32(bytes, 8, LAYOUT_VERSION);
+  putU32(bytes, 12, description.length);
+  putU32(bytes, 16, crc(description));
+  putU32(bytes, 20, crc(bytes.subarray(0, 20)));
+  bytes.set(description, PROLOGUE_BYTES);
+  const first = PROLOGUE_BYTES + description.length;
+  let at = first;
+  for (const map of maps) {
+    bytes.set(map, at);
+    at += map.length;
+  }
+  putU32(bytes, at, crc(bytes.subarray(first, at)));
+  return bytes;
+}
+
+function trailer(sums: readonly number[], crc: Crc32): Uint8Array {
+  const bytes = new Uint8Array(trailerBytes(sums.length));
   for (const [i, sum] of sums.entries()) putU32(bytes, 4 * i, sum);
   putU32(bytes, 4 * sums.length, crc(bytes.subarray(0, 4 * sums.length)));
   return bytes;
@@ -162,30 +211,47 @@ export async function readDescription(source: StateSource, crc: Crc32): Promise<
   if (length > MOST_DESCRIPTION) throw broken(`a description of ${length} bytes`);
   if (source.length !== undefined && length > source.length) throw broken('it is cut off');
   const description = new Uint8Array(length);
-  await source.read([description, new Uint8Array(padding(length))]);
+  await source.read([description]);
   if (crc(description) !== getU32(prologue, 16)) throw broken('checksum of its description');
-  const read = asDescription(decodeValue(description));
-  const total = PROLOGUE_BYTES + length + padding(length) + ramBytes(read.ram) + trailerBytes(read.ram);
+  const { machine, ram } = asDescription(decodeValue(description));
+  const start = headBytes(length, ram);
+  // Before anything so large is made.
+  if (source.length !== undefined && start > source.length) throw broken('it is cut off');
+  const maps = new Uint8Array(start - PROLOGUE_BYTES - length);
+  await source.read([maps]);
+  const end = mapsBytes(ram) - 4;
+  if (crc(maps.subarray(0, end)) !== getU32(maps, end)) throw broken('checksum of its pages');
+  let at = 0;
+  const mapped = ram.map(({ name, bytes }): RamMap => {
+    const runs = runsOf(maps.subarray(at, at + mapBytes(bytes)), bytes / PAGE);
+    if (!runs) throw broken('pages of RAM');
+    at += mapBytes(bytes);
+    return { name, bytes, runs };
+  });
+  const total = start + ramBytes(mapped) + trailerBytes(sumsOf(mapped));
   if (source.length !== undefined && source.length < total) {
     throw broken(`it is cut off: it has ${source.length} of ${total} bytes`);
   }
-  return read;
+  return { machine, ram: mapped };
 }
 
-function asDescription(value: StateValue): Description {
+interface SavedBlock {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+function asDescription(value: StateValue): { machine: StateValue; ram: readonly SavedBlock[] } {
   const { machine, ram } = value as unknown as Partial<Description>;
   if (machine === undefined || !Array.isArray(ram)) throw broken('no description');
-  for (const block of ram as readonly Partial<RamMap>[]) {
-    const { name, bytes, runs } = block;
-    const right =
-      typeof name === 'string' &&
-      typeof bytes === 'number' &&
-      Number.isInteger(bytes / PAGE) &&
-      runs instanceof Uint32Array &&
-      areRuns(runs, bytes / PAGE);
-    if (!right) throw broken('pages of RAM');
+  let all = 0;
+  for (const { name, bytes } of ram as readonly Partial<SavedBlock>[]) {
+    if (typeof name !== 'string' || typeof bytes !== 'number' || !(bytes >= 0) || !Number.isInteger(bytes / PAGE)) {
+      throw broken('blocks of RAM');
+    }
+    all += bytes;
   }
-  return { machine, ram: ram as readonly RamMap[] };
+  if (all > MOST_RAM) throw broken(`${all} bytes of RAM`);
+  return { machine, ram: ram as readonly SavedBlock[] };
 }
 
 /** The checksums of a block's chunks, once it is filled. */
@@ -203,7 +269,7 @@ export async function fillBlock(source: StateSource, { runs }: RamMap, block: Ra
   };
   const { lanes } = source;
   await inWindow(
-    batches(chunks(runs), lanes === undefined ? 1 : Math.ceil(chunkCount(runs) / lanes)),
+    batches(chunks(runs), () => (lanes === undefined ? 1 : Math.ceil(chunkCount(runs) / lanes))),
     fill,
     (some) => {
       for (const chunk of some) sums.push(checksumOf(block, chunk));
@@ -216,18 +282,22 @@ export async function fillBlock(source: StateSource, { runs }: RamMap, block: Ra
 /** What the host takes in one call. */
 const MOST_PIECES = 1000;
 
-function* batches(all: Iterable<Chunk>, size: number): Generator<readonly Chunk[]> {
+function* batches(all: Iterable<Chunk>, size: () => number): Generator<readonly Chunk[]> {
   let some: Chunk[] = [];
   let pieces = 0;
   for (const chunk of all) {
     const own = chunk.runs.length / 2;
-    if (some.length === size || (some.length > 0 && pieces + own > MOST_PIECES)) {
+    if (some.length > 0 && pieces + own > MOST_PIECES) {
       yield some;
       some = [];
       pieces = 0;
     }
     some.push(chunk);
     pieces += own;
+    if (some.length < size()) continue;
+    yield some;
+    some = [];
+    pieces = 0;
   }
   if (some.length > 0) yield some;
 }
@@ -250,9 +320,9 @@ export async function readRam(
     if (!block.untouched && !ahead[i]) zeroOutside(block, map.runs);
     for (const sum of await (ahead[i] ?? fillBlock(source, map, block))) sums.push(sum);
   }
-  const expected = new Uint8Array(trailerBytes(ram));
+  const own = trailer(sums, crc);
+  const expected = new Uint8Array(own.length);
   await source.read([expected]);
-  const own = trailer(sums, ram, crc);
   if (own.some((byte, i) => byte !== expected[i])) throw broken('checksum of its RAM');
 }
 

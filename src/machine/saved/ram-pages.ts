@@ -16,16 +16,38 @@ export interface RamBlock {
   checksum(from: number, end: number, sum: number): number;
 }
 
-/** The pages of a block that are not zero, as pairs: first page, how many. */
-export function usedRuns({ bytes, findPage }: RamBlock): Uint32Array {
-  const pages = bytes.length / PAGE;
-  const runs: number[] = [];
-  for (let start = findPage(0, pages, true); start < pages; ) {
-    const end = findPage(start, pages, false);
-    runs.push(start, end - start);
-    start = findPage(end, pages, true);
+/** A bit for each page of a block, the first page's the lowest of the first byte. */
+export const mapBytes = (blockBytes: number): number => Math.ceil(blockBytes / PAGE / 8);
+
+function setPages(map: Uint8Array, from: number, end: number): void {
+  for (let page = from; page < end; page++) {
+    if (page % 8 === 0 && page + 8 <= end) {
+      map[page >> 3] = 0xff;
+      page += 7;
+    } else map[page >> 3]! |= 1 << (page % 8);
   }
-  return Uint32Array.from(runs);
+}
+
+/** The pages whose bits are set, as pairs: first page, how many. Undefined when a bit is set that has no page. */
+export function runsOf(map: Uint8Array, pages: number): Uint32Array | undefined {
+  const runs: number[] = [];
+  let start = -1;
+  for (let at = 0; at < map.length; at++) {
+    const bits = map[at]!;
+    if (bits === (start < 0 ? 0 : 0xff)) continue;
+    for (let bit = 0; bit < 8; bit++) {
+      const used = (bits & (1 << bit)) !== 0;
+      if (used === start >= 0) continue;
+      const page = 8 * at + bit;
+      if (used) start = page;
+      else {
+        runs.push(start, page - start);
+        start = -1;
+      }
+    }
+  }
+  if (start >= 0) runs.push(start, 8 * map.length - start);
+  return runs.length > 0 && runs.at(-2)! + runs.at(-1)! > pages ? undefined : Uint32Array.from(runs);
 }
 
 /** Makes every page outside the runs zero. Pages that are so already are only read: nothing is allocated for them. */
@@ -43,19 +65,6 @@ export function zeroOutside({ bytes, findPage }: RamBlock, runs: Uint32Array): v
   clear(at, bytes.length / PAGE);
 }
 
-/** Whether the runs are in order, apart, and inside so many pages. */
-export function areRuns(runs: Uint32Array, pages: number): boolean {
-  if (runs.length % 2 !== 0) return false;
-  let end = -1;
-  for (let i = 0; i < runs.length; i += 2) {
-    const start = runs[i]!;
-    const count = runs[i + 1]!;
-    if (start <= end || count === 0 || start + count > pages) return false;
-    end = start + count;
-  }
-  return true;
-}
-
 export function pagesIn(runs: Uint32Array): number {
   let sum = 0;
   for (let i = 1; i < runs.length; i += 2) sum += runs[i]!;
@@ -69,27 +78,50 @@ export interface Chunk {
   readonly bytes: number;
 }
 
+/** Looks for the pages of a block that hold something, gives them in chunks, and sets their bits in `map`. */
+export function* usedChunks({ bytes, findPage }: RamBlock, map: Uint8Array): Generator<Chunk> {
+  const pages = bytes.length / PAGE;
+  const cut = new Cutter();
+  for (let start = findPage(0, pages, true); start < pages; ) {
+    // A chunk is given as soon as it is full: where all is in use, the search would go on to the end.
+    const end = findPage(start, Math.min(pages, start + CHUNK_PAGES), false);
+    setPages(map, start, end);
+    yield* cut.add(start, end - start);
+    start = findPage(end, pages, true);
+  }
+  yield* cut.rest();
+}
+
 /** What is stored of a block, in its order, cut into chunks. */
 export function* chunks(runs: Uint32Array): Generator<Chunk> {
-  let some: number[] = [];
-  let room = CHUNK_PAGES;
-  const chunk = (): Chunk => ({ runs: some, bytes: (CHUNK_PAGES - room) * PAGE });
-  for (let i = 0; i < runs.length; i += 2) {
-    let page = runs[i]!;
-    let left = runs[i + 1]!;
-    while (left > 0) {
-      const count = Math.min(left, room);
-      some.push(page, count);
-      page += count;
-      left -= count;
-      room -= count;
-      if (room > 0) continue;
-      yield chunk();
-      some = [];
-      room = CHUNK_PAGES;
+  const cut = new Cutter();
+  for (let i = 0; i < runs.length; i += 2) yield* cut.add(runs[i]!, runs[i + 1]!);
+  yield* cut.rest();
+}
+
+class Cutter {
+  #runs: number[] = [];
+  #room = CHUNK_PAGES;
+
+  *add(page: number, count: number): Generator<Chunk> {
+    while (count > 0) {
+      const some = Math.min(count, this.#room);
+      const { length } = this.#runs;
+      if (length > 0 && this.#runs[length - 2]! + this.#runs[length - 1]! === page) this.#runs[length - 1]! += some;
+      else this.#runs.push(page, some);
+      page += some;
+      count -= some;
+      this.#room -= some;
+      if (this.#room === 0) yield* this.rest();
     }
   }
-  if (some.length > 0) yield chunk();
+
+  *rest(): Generator<Chunk> {
+    if (this.#runs.length === 0) return;
+    yield { runs: this.#runs, bytes: (CHUNK_PAGES - this.#room) * PAGE };
+    this.#runs = [];
+    this.#room = CHUNK_PAGES;
+  }
 }
 
 export const chunkCount = (runs: Uint32Array): number => Math.ceil(pagesIn(runs) / CHUNK_PAGES);

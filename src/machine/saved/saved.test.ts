@@ -6,8 +6,8 @@ import { putU32 } from '../../base/bytes.js';
 import { UserError } from '../../base/errors.js';
 import type { StateValue } from '../state.js';
 import { randomNumbers } from '../testing/conformance.js';
-import { readDescription, readRam, type StateSource, writeState } from './layout.js';
-import { areRuns, PAGE, type RamBlock, usedRuns, zeroOutside } from './ram-pages.js';
+import { readDescription, readRam, type StateSink, type StateSource, writeState } from './layout.js';
+import { mapBytes, PAGE, type RamBlock, runsOf, usedChunks, zeroOutside } from './ram-pages.js';
 import { decodeValue, encodeValue } from './value-codec.js';
 
 const VALUES: StateValue = {
@@ -91,14 +91,26 @@ function memory(): ReturnType<typeof block>[] {
   return [block('ram', ram), block('empty', new Uint8Array(4 * PAGE)), block('rom', rom)];
 }
 
-async function saved(): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  const write = async (views: readonly Uint8Array[]): Promise<void> => {
-    for (const view of views) parts.push(view.slice());
+async function saved(anywhere = true): Promise<Uint8Array> {
+  const parts: { position: number; bytes: Uint8Array }[] = [];
+  let end = 0;
+  let underWay = 0;
+  const sink: StateSink = {
+    anywhere,
+    async write(position, views) {
+      if (!anywhere) assert.equal(position, end);
+      assert.equal(underWay++, 0, 'one write at a time');
+      await new Promise((resolve) => setImmediate(resolve));
+      underWay--;
+      const bytes = Buffer.concat(views);
+      parts.push({ position, bytes });
+      end = Math.max(end, position + bytes.length);
+    },
   };
   const progress: number[] = [];
-  const { total, ram } = await writeState({ write }, VALUES, memory(), crc32, (done) => progress.push(done));
-  const bytes = Buffer.concat(parts);
+  const { total, ram } = await writeState(sink, VALUES, memory(), crc32, (done) => progress.push(done));
+  const bytes = new Uint8Array(end);
+  for (const part of parts) bytes.set(part.bytes, part.position);
   assert.equal(bytes.length, total);
   assert.equal(progress.at(-1), ram);
   assert.equal(ram, (7 + 280 + 1) * PAGE);
@@ -130,6 +142,25 @@ async function load(
   await readRam(from, description, blocks, crc32);
   return { machine: description.machine, blocks };
 }
+
+test('where bytes go to a pipe they are the same as in a file', async () => {
+  assert.deepEqual(await saved(false), await saved(true));
+});
+
+test('nothing is written behind what could not be written', async () => {
+  for (const anywhere of [true, false]) {
+    const places: number[] = [];
+    const sink: StateSink = {
+      anywhere,
+      async write(position) {
+        places.push(position);
+        if (position > 0) throw new UserError('no space');
+      },
+    };
+    await assert.rejects(writeState(sink, VALUES, memory(), crc32), /no space/);
+    assert.equal(places.filter((place) => place > 0).length, 1);
+  }
+});
 
 test('a machine comes back as it was, into memory that holds something else', async () => {
   const bytes = await saved();
@@ -187,25 +218,40 @@ test('every flipped bit is found', async () => {
 
 test('a newer format, an older one, and something else altogether, are named', async () => {
   const newer = await saved();
-  putU32(newer, 8, 3);
+  putU32(newer, 8, 4);
   putU32(newer, 20, crc32(newer.subarray(0, 20)));
-  await assert.rejects(load(newer), /format 3, newer than 2, the newest known here: use a newer Tinamou/);
+  await assert.rejects(load(newer), /format 4, newer than 3, the newest known here: use a newer Tinamou/);
   putU32(newer, 8, 1);
   putU32(newer, 20, crc32(newer.subarray(0, 20)));
-  await assert.rejects(load(newer), /format 1, older than 2, the only one known here: save the machine anew/);
+  await assert.rejects(load(newer), /format 1, older than 3, the only one known here: save the machine anew/);
   await assert.rejects(load(new Uint8Array(5000).fill(0x51)), /not a saved machine/);
 });
 
-test('runs: what is used, and which are none', () => {
-  const bytes = new Uint8Array(6 * PAGE);
+test('pages in use are found in chunks, and maps say which they are', () => {
+  const bytes = new Uint8Array(1211 * PAGE);
+  const of = (): { map: Uint8Array; runs: number[] } => {
+    const map = new Uint8Array(mapBytes(bytes.length));
+    return { map, runs: [...usedChunks(block('', bytes), map)].flatMap((chunk) => chunk.runs) };
+  };
+  const none = of();
+  assert.deepEqual(none.runs, []);
+  assert.deepEqual(runsOf(none.map, 1211), new Uint32Array());
   bytes[0] = bytes[3 * PAGE + 17] = bytes[5 * PAGE - 1] = 1;
-  assert.deepEqual([...usedRuns(block('', bytes))], [0, 1, 3, 2]);
-  assert.deepEqual([...usedRuns(block('', new Uint8Array(PAGE)))], []);
-  assert.equal(areRuns(Uint32Array.of(0, 1, 3, 2), 6), true);
-  for (const wrong of [[0], [0, 0], [0, 7], [3, 1, 1, 1], [0, 2, 1, 1], [0, 2, 2, 1], [0xffff_ffff, 2]]) {
-    assert.equal(areRuns(Uint32Array.from(wrong), 6), false, String(wrong));
-  }
-  bytes.fill(1);
+  bytes[bytes.length - 1] = 1;
+  bytes.fill(1, 100 * PAGE, 1100 * PAGE);
+  const { map, runs } = of();
+  // A chunk has 512 pages.
+  assert.deepEqual(runs, [0, 1, 3, 2, 100, 509, 609, 491, 1210, 1]);
+  assert.deepEqual([...runsOf(map, 1211)!], [0, 1, 3, 2, 100, 1000, 1210, 1]);
+  assert.equal(runsOf(map, 1210), undefined);
+  assert.deepEqual([...runsOf(Uint8Array.of(0xff, 0xff), 16)!], [0, 16]);
+  assert.equal(runsOf(Uint8Array.of(0xff, 0xff), 15), undefined);
+  assert.deepEqual([...runsOf(Uint8Array.of(0x80, 0x01), 16)!], [7, 2]);
+});
+
+test('pages that are not stored become zero, the others stay', () => {
+  const bytes = new Uint8Array(6 * PAGE).fill(1);
   zeroOutside(block('', bytes), Uint32Array.of(1, 2, 5, 1));
-  assert.deepEqual([...usedRuns(block('', bytes))], [1, 2, 5, 1]);
+  const used = (page: number): boolean => bytes.subarray(page * PAGE, (page + 1) * PAGE).some((byte) => byte !== 0);
+  assert.deepEqual([0, 1, 2, 3, 4, 5].map(used), [false, true, true, false, false, true]);
 });
