@@ -221,3 +221,49 @@ test('qcow2: resized by us, still in order', needsQemu, () =>
     }
   }),
 );
+
+for (const [name, options] of VARIANTS.filter(([, o]) => !o.dataFile && o.preallocation === undefined)) {
+  test(`qcow2, ${name}: a machine's state is its snapshot's alone, and gone without one`, needsQemu, () =>
+    inScratch(async (folder) => {
+      const file = path.join(folder, 'a.qcow2');
+      await makeQcow2(file, { size: MIB, ...options });
+      const node = await openQcow2(file);
+      await node.write(4096, new Uint8Array(4096).fill(5));
+      const state = Uint8Array.from({ length: 300_000 }, (_, i) => (i % 251) + 1);
+      const write = async (): Promise<void> => {
+        const writer = await node.snapshots.beginState(2 * state.length);
+        await writer.makeRoom(state.length);
+        await writer.write(5000, [state.subarray(5000, 70_000), state.subarray(70_000)]);
+        await writer.write(0, [state.subarray(0, 5000)]);
+      };
+      // Counts of one bit can share nothing, so there are no snapshots.
+      if (options.refcountBits !== 1) {
+        await write();
+        await createSnapshot(node, { name: 'machine', time: 1, vmStateBytes: state.length });
+        await assertClean(node);
+        await node.write(4096, new Uint8Array(4096).fill(6));
+        await applySnapshot(node, 'machine');
+        await assertClean(node);
+        const back = new Uint8Array(state.length);
+        await (await node.snapshots.openState('machine')).read(0, back);
+        assert.deepEqual(back, state);
+      } else await assert.rejects(createSnapshot(node, { name: 'none', time: 1 }), /cannot grow/);
+      await write();
+      await node.snapshots.dropState();
+      await node.flush();
+      await assertClean(node);
+      await write();
+      if (options.compat !== '0.10') {
+        // The disk is longer then, and has nothing of the state.
+        await node.truncate(8 * MIB);
+        const rest = new Uint8Array(7 * MIB);
+        await node.read(MIB, rest);
+        assert.ok(rest.every((byte) => byte === 0));
+      }
+      if (options.refcountBits !== 1) await deleteSnapshot(node, 'machine');
+      await node.snapshots.dropState();
+      await node.close();
+      qemuImg('check', file);
+    }),
+  );
+}
