@@ -147,6 +147,7 @@ for (const irqchip of IRQCHIP_MODES) {
         randomise(registers!, memory, new Random(seed), xcr0);
         const flags = registers!.get('rflags');
         const before = read();
+        composed.kvm!.recordsLoaded();
         composed.kvm!.reload();
         for (const [field, stride, used, component] of OVERWRITTEN) {
           if ((xcr0 & component) !== component) continue;

@@ -28,9 +28,9 @@ import { GuestClock } from './guest-clock.js';
 import type { HostCalls } from './host-calls.js';
 import { InstructionText } from './instruction-text.js';
 import type { IrqchipMode } from './irqchip-mode.js';
-import { KernelChips, PC_ROUTES } from './kernel-chips.js';
+import type { KernelChips } from './kernel-chips.js';
+import { KernelInterrupts } from './kernel-interrupts.js';
 import type { Kvm } from './kvm.js';
-import { MessageRoutes } from './message-routes.js';
 import { RecordApics, type Waiting } from './record-apics.js';
 import { MemorySlots } from './slots.js';
 import { SoftwareBreakpoints } from './software-breakpoints.js';
@@ -73,13 +73,14 @@ interface Processor extends Controlled {
   /** The record is as new as KVM's state. */
   recordIsValid: boolean;
   thread: VcpuThread | undefined;
+  /** KVM has its CPUID. */
+  configured: boolean;
   /** It has been let run once; before that, its thread waits for nobody and nobody for it. */
   begun: boolean;
 }
 
 /** Pages for KVM itself, below all firmware: page tables for real mode, and three for the task state segment. */
 const RESERVED = { start: 0xfeffc000, length: 0x4000 } as const;
-const IOAPIC_PINS = 24;
 const DOORBELL_BYTES = 2;
 /** Coalesced writes are looked at so often, when nothing else makes us. */
 const COALESCED_NS = 20e6;
@@ -91,7 +92,6 @@ const SMM_SPACES = 2;
 const HUGE_PAGE = 2 ** 21;
 /** As under tcg: ten banks, and IA32_MCG_CTL. */
 const MCG_CAP = 0x10an;
-const MSI_ADDRESS = 0xfee00000;
 
 export class KvmAccelerator implements Accelerator {
   readonly name = 'kvm';
@@ -115,7 +115,7 @@ export class KvmAccelerator implements Accelerator {
   /** The host's address of linear memory, within a huge page. */
   readonly #memoryBase: number;
   readonly #breakpoints: SoftwareBreakpoints;
-  readonly #routes: MessageRoutes;
+  readonly #interrupts: KernelInterrupts;
   readonly #clock: GuestClock;
   /** With `kernel_irqchip=off`. */
   readonly #apics: RecordApics | undefined;
@@ -138,9 +138,8 @@ export class KvmAccelerator implements Accelerator {
     this.#supported = usableCpuid(kvm.supportedCpuid(), options.irqchip);
     this.#vm = kvm.createVm();
     this.#vm.reservePages(BigInt(RESERVED.start));
-    if (options.irqchip === 'on') this.chips = new KernelChips(this.#vm, () => options.monotonic());
-    else if (options.irqchip === 'split') this.#vm.enableCapability('SPLIT_IRQCHIP', BigInt(IOAPIC_PINS));
-    this.#routes = new MessageRoutes(this.#vm, options.calls, this.chips ? PC_ROUTES : []);
+    this.#interrupts = new KernelInterrupts(this.#vm, options.calls, options.irqchip, () => options.monotonic());
+    this.chips = this.#interrupts.chips;
     this.#clock = new GuestClock(this.#vm, () => this.#connected().virtualNow());
     this.#access = new GuestAccess(this.memory, () => this.#connected());
     this.#breakpoints = new SoftwareBreakpoints(this.memory, (physical) => this.#access.host(0, physical));
@@ -165,6 +164,7 @@ export class KvmAccelerator implements Accelerator {
         this.#publish(this.#processors[index]!, waiting),
       );
     }
+    for (const p of this.#processors) this.#recordRules(p);
     // Starting a thread takes about as long as putting the machine together, which goes on meanwhile.
     for (const p of this.#processors) p.thread = this.#start(p);
   }
@@ -223,16 +223,7 @@ export class KvmAccelerator implements Accelerator {
   setA20(): void {}
 
   deliverApic(m: ApicMessage): void {
-    if (this.#apics) {
-      this.#apics.deliver(m);
-      return;
-    }
-    if (m.levelTriggered && !m.level) return;
-    const address =
-      MSI_ADDRESS + (m.destination & 0xff) * 0x1000 + (m.logical ? 4 : 0) + (m.deliveryMode === 1 ? 8 : 0);
-    const data = m.vector | (m.deliveryMode << 8) | (m.level ? 0x4000 : 0) | (m.levelTriggered ? 0x8000 : 0);
-    if (m.levelTriggered && !this.chips) this.#routes.tellEndOf(address, data);
-    this.#routes.send(address, data);
+    (this.#apics ?? this.#interrupts).deliver(m);
   }
 
   /** The local APICs' timers are KVM's unless they are in the records. Someone must look at coalesced writes now and then. */
@@ -332,12 +323,17 @@ export class KvmAccelerator implements Accelerator {
   /** Brings the records up to date with all that is under way, for someone who goes on elsewhere. */
   settle(): void {
     this.synchronize();
+    // Then it is in KVM's local APICs.
+    if (this.#interrupts.held.any) {
+      this.reload();
+      this.synchronize();
+    }
     const clock = this.#clock.now();
     for (const p of this.#processors) {
       p.transfer.setClock(clock);
       if (p.recordIsNewer === 'reset' || this.#threads.state(p) === State.ended) continue;
       p.transfer.settle(p.kvm);
-      p.recordIsNewer = 'reset';
+      this.#recordRules(p);
     }
   }
 
@@ -345,15 +341,18 @@ export class KvmAccelerator implements Accelerator {
   recordsLoaded(): void {
     this.stop();
     this.#clock.load(this.#processors[0]!.transfer.clock());
+    // The lines of the devices as they were loaded: what interrupts came of them is in the records.
+    this.#interrupts.held.release();
     for (const p of this.#processors) {
       p.recordIsValid = true;
-      p.recordIsNewer = 'reset';
+      this.#recordRules(p);
     }
   }
 
   /** Loads the records back at once, rather than with the next slice. */
   reload(): void {
     for (const p of this.#processors) this.#load(p);
+    this.#interrupts.held.release();
   }
 
   dispose(): void {
@@ -370,7 +369,7 @@ export class KvmAccelerator implements Accelerator {
       p.kvm.close();
     }
     this.#doorbells.dispose();
-    this.#routes.dispose();
+    this.#interrupts.dispose();
     this.#vm.close();
     this.options.kvm.close();
     this.options.shared.dispose();
@@ -398,6 +397,7 @@ export class KvmAccelerator implements Accelerator {
       recordIsNewer: 'reset',
       recordIsValid: true,
       thread: undefined,
+      configured: false,
       begun: false,
       held: false,
     };
@@ -416,7 +416,7 @@ export class KvmAccelerator implements Accelerator {
         this.#late = undefined;
         record.reset();
         p.recordIsValid = true;
-        p.recordIsNewer = 'reset';
+        this.#recordRules(p);
         this.#threads.set(p, Control.nmis, 0);
         this.#threads.set(p, Control.smis, 0);
         this.#apics?.changed();
@@ -468,12 +468,14 @@ export class KvmAccelerator implements Accelerator {
     this.chips?.resume(stoodStill);
     this.#updateSlots();
     const going = this.#processors.filter((p) => this.#threads.get(p, Control.command) !== Command.run || p.held);
+    if (going.length === 0) return;
     for (const p of going) {
-      if (!p.begun) this.#begin(p);
+      p.begun = true;
       this.#load(p);
       if (stoodStill) p.kvm.tellOfPause();
       p.debugger.apply();
     }
+    this.#interrupts.held.release();
     for (const p of going) p.debugger.plant();
     for (const p of going) {
       this.#threads.command(p, Command.run);
@@ -481,7 +483,14 @@ export class KvmAccelerator implements Accelerator {
     }
   }
 
+  /** The record is the processor's state, and KVM's local APIC holds none of it. */
+  #recordRules(p: Processor): void {
+    p.recordIsNewer = 'reset';
+    this.#interrupts.held.hold();
+  }
+
   #load(p: Processor): void {
+    if (!p.configured) this.#configure(p);
     if (p.recordIsNewer !== 'no') {
       p.transfer.store(p.kvm, p.recordIsNewer);
       if (this.#apics) this.#threads.set(p, Control.halted, this.#apics.loaded(p.index));
@@ -490,8 +499,8 @@ export class KvmAccelerator implements Accelerator {
     p.recordIsValid = false;
   }
 
-  #begin(p: Processor): void {
-    p.begun = true;
+  #configure(p: Processor): void {
+    p.configured = true;
     const view = new DataView(this.memory.buffer);
     p.kvm.setCpuid(kvmCpuid(view, p.state, this.#supported, this.options.cpu));
   }

@@ -38,16 +38,17 @@ export class KernelChips implements AcceleratorChips {
   /** The 8254 when the processors were parked. */
   #parked: PitRegisters | undefined;
 
-  /** `monotonic`: the clock that the kernel counts the 8254's time by, in ns. */
+  /** `setInput`: sooner or later calls `drive`. `monotonic`: the clock that the kernel counts the 8254's time by, in ns. */
   constructor(
     private readonly vm: KvmMachine,
+    readonly setInput: (gsi: number, level: boolean) => void,
     private readonly monotonic: () => number,
   ) {
     vm.createIrqchip();
     vm.createPit();
   }
 
-  setInput(gsi: number, level: boolean): void {
+  drive(gsi: number, level: boolean): void {
     if (KVM_TRACE.kvm_irq_line.enabled) KVM_TRACE.kvm_irq_line.emit(gsi, level);
     this.vm.setIrqLine(gsi, level);
   }

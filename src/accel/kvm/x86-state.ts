@@ -139,7 +139,8 @@ export class X86StateTransfer {
     vcpu.setXsave(area);
     const refused = vcpu.setMsrs(new Map(MSRS.map(([index, field, element]) => [index, this.#wide(field, element)])));
     if (KVM_TRACE.kvm_msr_refused.enabled) for (const index of refused) KVM_TRACE.kvm_msr_refused.emit(vcpu.id, index);
-    if (kernelApic) {
+    // Else KVM's is as new, or newer: interrupts may have come since.
+    if (kernelApic && fresh) {
       const page = vcpu.lapic();
       this.fillLapic(page);
       vcpu.setLapic(page);
