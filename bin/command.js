@@ -29,15 +29,33 @@ function compile(name) {
 }
 
 /**
+ * The thread of a processor, where the words of the command line ask for KVM. It takes as long to start as all that comes before it is
+ * needed, beside which it starts.
+ */
+function vcpuThread() {
+  const words = process.argv;
+  const kvm = words.some(
+    (word, i) => word === '-enable-kvm' || (/^--?(accel|machine|M)$/.test(words[i - 1]) && /\bkvm\b/.test(word)),
+  );
+  const file = fileOf('vcpu-worker');
+  if (!kvm || !existsSync(file)) return undefined;
+  const worker = new (require('node:worker_threads').Worker)(file, { execArgv: [] });
+  worker.unref();
+  return worker;
+}
+
+/**
  * Gives what the command's main module exports. V8 takes code only under the flags under which it was made, and Node.js's own modules
  * come with such code: commands set flags once their modules are there.
  */
 function load(name) {
+  const thread = name === 'system' ? vcpuThread() : undefined;
   const script = compile(name);
   // For the build: what has been compiled by the end of a run.
   if (process.env.TINAMOU_KEEP_CODE) process.on('exit', () => writeFileSync(codeOf(name), script.createCachedData()));
   const command = { exports: {}, filename: fileOf(name) };
   script.runInThisContext()(command.exports, createRequire(command.filename), command);
+  if (thread) command.exports.giveVcpuThread(thread);
   // The emulator does it itself, when it knows what it is to run.
   if (name !== 'system') {
     const flags = require(join(folder, 'engine-flags.cjs'));

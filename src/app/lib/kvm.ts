@@ -12,7 +12,7 @@ import { UserError } from '../../base/errors.js';
 import type { HostProcessor } from '../../guest/x86/cpu-models.js';
 import { openKvm } from '../../host/node/kvm/availability.js';
 import { linuxCalls } from '../../host/node/kvm/linux.js';
-import { prepareVcpuThread, startVcpuThread, whenChanged } from '../../host/node/kvm/vcpu-thread.js';
+import { dropVcpuThread, prepareVcpuThread, startVcpuThread, whenChanged } from '../../host/node/kvm/vcpu-thread.js';
 import { monotonicNs } from '../../host/node/time-source.js';
 import type { AcceleratorName } from '../options/wishes.js';
 
@@ -66,14 +66,14 @@ export function chooseAccelerator(
 ): ChosenAccelerator {
   if (icount && wanted[0] === 'kvm') throw new UserError('-icount needs counted instructions: use -accel tcg with it');
   for (const [i, name] of wanted.entries()) {
-    if (name === 'tcg') return { name };
+    if (name === 'tcg') break;
     try {
       const next = wanted[i + 1];
       const kvm = openUsable(irqchip, smm);
+      prepareVcpuThread();
       const host = hostProcessor(usableCpuid(kvm.supportedCpuid(), irqchip));
       const missing = missingModes(kvm);
       kvm.close();
-      if (missing === undefined || next === undefined) prepareVcpuThread();
       if (missing === undefined) return { name, host };
       if (next === undefined) {
         note(`${missing}: firmware runs, most operating systems do not`);
@@ -82,10 +82,14 @@ export function chooseAccelerator(
       throw new UserError(missing);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      if (i + 1 === wanted.length) throw new UserError(`could not use KVM: ${error.message}`);
+      if (i + 1 === wanted.length) {
+        dropVcpuThread();
+        throw new UserError(`could not use KVM: ${error.message}`);
+      }
       note(`could not use KVM: ${error.message}; going on with ${wanted[i + 1]}`);
     }
   }
+  dropVcpuThread();
   return { name: 'tcg' };
 }
 

@@ -13,6 +13,8 @@ import { monitorContext, version } from '../lib/monitor-context.js';
 import { addDefaults, parseArguments } from '../options/parse.js';
 import type { Wishes } from '../options/wishes.js';
 
+export { giveVcpuThread } from '../../host/node/kvm/vcpu-thread.js';
+
 /** Signals that end the emulator in an orderly way, and their numbers. */
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 type Signal = keyof typeof SIGNALS;

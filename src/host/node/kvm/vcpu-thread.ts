@@ -28,6 +28,17 @@ export function prepareVcpuThread(): void {
   ready ??= newThread();
 }
 
+/** The command has started one before anything else (bin/command.js). */
+export function giveVcpuThread(worker: Worker): void {
+  ready = worker;
+}
+
+/** No vCPU is to have a thread. */
+export function dropVcpuThread(): void {
+  void ready?.terminate();
+  ready = undefined;
+}
+
 export function startVcpuThread(data: VcpuThreadData): VcpuThread {
   const worker = ready ?? newThread();
   ready = undefined;
