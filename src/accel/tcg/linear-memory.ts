@@ -45,6 +45,16 @@ export class LinearMemory {
     this.#grow();
   }
 
+  /** What the next `allocate` of as many bytes will give, if it aligns them to pages: they are there already. */
+  ahead(bytes: number): number {
+    const next = this.#next;
+    try {
+      return this.allocate(bytes, 4096);
+    } finally {
+      this.#next = next;
+    }
+  }
+
   /** Zeroed bytes for RAM or ROM. `base`: what addresses are relative to that are to be multiples of `alignment`. */
   allocate(bytes: number, alignment: number, base = 0): number {
     const at = align(this.#next + base, Math.max(alignment, 4096)) - base;

@@ -52,6 +52,8 @@ export interface TcgOptions {
   /** The compiled runtime module. */
   readonly runtime: WebAssembly.Module;
   readonly vcpus: number;
+  /** Memory for as many vCPUs of this guest, where somebody has made it already. */
+  readonly layout?: LinearMemory;
   /** Region head entries before a region is compiled; Infinity: interpreter only. */
   readonly hotThreshold: number;
   /** Seed of random disturbances (stress.ts); 0 or nothing: none. */
@@ -125,7 +127,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     this.#options = options;
     this.smm = options.smm ?? true;
     this.#guest = options.guest;
-    this.layout = new LinearMemory(options.vcpus, options.guest.stateSize);
+    this.layout = options.layout ?? new LinearMemory(options.vcpus, options.guest.stateSize);
     this.memory = this.layout.memory;
     this.#view = new DataView(this.memory.buffer);
     this.#words = new Int32Array(this.memory.buffer);

@@ -26,7 +26,7 @@ import { splitCommas } from '../options/keyval.js';
 import { within } from '../options/parse.js';
 import type { Asked, FolderRequest, Wishes } from '../options/wishes.js';
 import { Backends, type GivenBackends } from './backends.js';
-import { type Composed, compose, DEFAULT_HOT_THRESHOLD } from './compose.js';
+import { type Composed, compose, DEFAULT_HOT_THRESHOLD, guestMemory } from './compose.js';
 import { Images } from './images.js';
 import { chooseAccelerator } from './kvm.js';
 import { applyLogItems } from './logging.js';
@@ -97,8 +97,17 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     { icount: w.icount !== undefined, irqchip: w.irqchip, smm: w.smm === 'on' },
     options.note ?? (() => {}),
   );
+  const cpus = w.topology.sockets * w.topology.cores * w.topology.threads;
+  if (cpus > w.board.maxCpus) {
+    throw new UserError(
+      `Invalid SMP CPUs ${cpus}. The max CPUs supported by machine '${w.board.name}' is ${w.board.maxCpus}`,
+    );
+  }
   const stateAhead = StateAhead.of(w.incoming);
   if (stateAhead) store.add(stateAhead);
+  // KVM places RAM by its own measure.
+  const memory = stateAhead && accelerator === 'tcg' ? guestMemory(X86_64, cpus) : undefined;
+  if (memory) await stateAhead?.begin(memory);
   const cpu = within(w.cpu === undefined ? '' : `-cpu ${w.cpu}`, () => parseCpu(cpuText(w), host));
   const kernel = kernelOptions(w, cpu);
   const firmware = kernel ? undefined : firmwareImage(w);
@@ -121,12 +130,6 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
   const debugcons = w.debugcons.map(
     ({ chardev, origin }): DeviceRequest => ({ type: 'isa-debugcon', id: '', properties: { chardev }, origin }),
   );
-  const cpus = w.topology.sockets * w.topology.cores * w.topology.threads;
-  if (cpus > w.board.maxCpus) {
-    throw new UserError(
-      `Invalid SMP CPUs ${cpus}. The max CPUs supported by machine '${w.board.name}' is ${w.board.maxCpus}`,
-    );
-  }
   const ide = w.drives.filter((d) => d.interface === 'ide');
   const machine: MachineOptions = {
     ...DEFAULT_OPTIONS,
@@ -195,6 +198,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     created: (made) => applyLogItems(made, w.logItems),
     cpu,
     topology: w.topology,
+    ...(memory && { memory }),
     hotThreshold: HOT_THRESHOLD[w.tier],
     ...(w.tier === 'stress' && { stress: STRESS_SEED }),
     accelerator,

@@ -6,6 +6,7 @@ import type { KvmAccelerator } from '../../accel/kvm/accelerator.js';
 import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
 import { runLoop } from '../../accel/run-loop.js';
 import { SteadyClock } from '../../accel/steady-clock.js';
+import { LinearMemory } from '../../accel/tcg/linear-memory.js';
 import { TcgAccelerator, type Ticker } from '../../accel/tcg/tcg.js';
 import { UserError } from '../../base/errors.js';
 import type { BlockBackend } from '../../block/drive.js';
@@ -47,6 +48,8 @@ export interface Composition {
   firmwareImage?(name: string): Uint8Array | null;
   readonly cpu: CpuConfig;
   readonly topology: CpuTopology;
+  /** From `guestMemory`, where somebody fills it already. */
+  readonly memory?: LinearMemory;
   /** Infinity: the interpreter alone. */
   readonly hotThreshold?: number;
   /** Seed of random disturbances, for tests. */
@@ -84,6 +87,13 @@ export interface Composed extends BuiltBoard {
 /** For an accelerator that runs no slices itself: a thread less to start. */
 const noTicker = (): Ticker => ({ arm() {}, disarm() {}, dispose() {} });
 
+/** The memory that a machine of so many processors will have. */
+export function guestMemory(guest: GuestArchitecture, cpus: number): LinearMemory {
+  const layout = new LinearMemory(cpus, guest.stateSize);
+  adviseHugePages(layout.memory);
+  return layout;
+}
+
 export function compose(c: Composition): Composed {
   const events = new NodeEventLoop();
   // A timer armed nearer than the end of the running slice ends it.
@@ -94,6 +104,7 @@ export function compose(c: Composition): Composed {
   });
   const accelerator = new TcgAccelerator({
     guest: c.guest,
+    layout: c.memory ?? guestMemory(c.guest, c.machine.cpus),
     runtime: runtimeModule(c.accelerator !== 'kvm'),
     vcpus: c.machine.cpus,
     hotThreshold: c.icount ? Number.POSITIVE_INFINITY : (c.hotThreshold ?? DEFAULT_HOT_THRESHOLD),
@@ -103,7 +114,6 @@ export function compose(c: Composition): Composed {
     startTicker: c.accelerator === 'kvm' ? noTicker : startTicker,
     monotonic: monotonicNs,
   });
-  adviseHugePages(accelerator.memory);
   const icount = c.icount && new InstructionClock(() => accelerator.executed, c.icount.shift, c.icount.sleep);
   if (icount) clocks.driveVirtual(() => icount.now());
   else if (c.accelerator !== 'kvm') {

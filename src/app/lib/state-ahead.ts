@@ -1,8 +1,9 @@
 /** A saved machine in a file, whose RAM is read while the machine that it is for is being put together. */
+import type { LinearMemory } from '../../accel/tcg/linear-memory.js';
 import type { Runtime } from '../../accel/tcg/runtime.js';
-import { UserError } from '../../base/errors.js';
+import { Bug, UserError } from '../../base/errors.js';
 import { type OpenSource, openStateSource, type PendingSource } from '../../host/node/state-streams.js';
-import { type Description, type Filled, fillBlock } from '../../machine/saved/layout.js';
+import { checksums, type Description, type Filled, fillBlock, fillPages } from '../../machine/saved/layout.js';
 import type { MadeBlock } from '../../memory/memory.js';
 import { ramBlock, receiveDescription } from './state-transfer.js';
 
@@ -13,6 +14,8 @@ export class StateAhead {
   #known: Description | undefined;
   #source: OpenSource | undefined;
   #taken = false;
+  /** The first block, which is being filled before it is made. */
+  #first: { readonly host: number; readonly filled: Promise<void> } | undefined;
 
   /** What `-incoming` says, if it is a file that can be opened; what is wrong with others is told when the machine waits for it. */
   static of(uri: string | undefined): StateAhead | undefined {
@@ -37,6 +40,25 @@ export class StateAhead {
     this.description.catch(() => {});
   }
 
+  /** Begins to fill the first block where it will be. What is wrong with the state is told when the machine waits for it. */
+  async begin(memory: LinearMemory): Promise<void> {
+    const source = await this.pending.opened;
+    // Without a length, what comes next may not come before someone is told that we wait.
+    if (source.length === undefined) return;
+    const map = (await this.description.catch(() => undefined))?.ram[0];
+    if (!map) return;
+    let host: number;
+    try {
+      host = memory.ahead(map.bytes);
+    } catch (error) {
+      if (error instanceof UserError) return;
+      throw error;
+    }
+    const filled = fillPages(source, map, { bytes: new Uint8Array(memory.memory.buffer, host, map.bytes) });
+    filled.catch(() => {});
+    this.#first = { host, filled };
+  }
+
   /** The block is made: begins to fill it, where it is the next of the saved ones and nobody else fills it. */
   ramMade(block: MadeBlock, runtime: Runtime): void {
     // Without a length, what comes next may not come before someone is told that we wait.
@@ -46,7 +68,10 @@ export class StateAhead {
       this.#known = undefined;
       return;
     }
-    const filled = fillBlock(this.#source, map, ramBlock(block, runtime));
+    const own = ramBlock(block, runtime);
+    const first = this.filled.length === 0 ? this.#first : undefined;
+    if (first && first.host !== block.host) throw new Bug(`${block.name} is not where its state is`);
+    const filled = first ? first.filled.then(() => checksums(own, map)) : fillBlock(this.#source, map, own);
     filled.catch(() => {});
     this.filled.push(filled);
   }
@@ -60,7 +85,7 @@ export class StateAhead {
 
   /** Nothing reads any more. */
   async settled(): Promise<void> {
-    await Promise.allSettled(this.filled);
+    await Promise.allSettled([this.#first?.filled, ...this.filled]);
   }
 
   dispose(): void {

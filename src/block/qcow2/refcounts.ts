@@ -87,8 +87,11 @@ export class Refcounts {
     const bytes = new Uint8Array(length);
     await file.read(header.refcountTableOffset, bytes);
     const table = new Float64Array(length / 8);
-    // Bits 0 to 8 are reserved.
-    for (let i = 0; i < table.length; i++) table[i] = getU64be(bytes, 8 * i);
+    // Bits 0 to 8 are reserved. Most of a table is empty.
+    const words = new Uint32Array(bytes.buffer);
+    for (let i = 0; i < table.length; i++) {
+      if (words[2 * i] !== 0 || words[2 * i + 1] !== 0) table[i] = getU64be(bytes, 8 * i);
+    }
     return new Refcounts(file, header, table);
   }
 

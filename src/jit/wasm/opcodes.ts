@@ -147,8 +147,10 @@ export const W = {
 } as const;
 
 const vectorRows: [number, string, Immediate][] = [];
+const vectorCodes = new Set<number>();
 const vop = (code: number, name: string, immediate: Immediate = 'none'): number => {
-  if (vectorRows.every(([known]) => known !== code)) vectorRows.push([code, name, immediate]);
+  if (!vectorCodes.has(code)) vectorRows.push([code, name, immediate]);
+  vectorCodes.add(code);
   return code;
 };
 for (const [name, code] of Object.entries(SIMD_OPCODES))

@@ -261,8 +261,23 @@ export type Filled = Promise<readonly number[]>;
  * Reads what comes next into the pages of a block that holds nothing else. Of a source with lanes all is asked for at once. Fails
  * with UserError; what the block holds is undefined then.
  */
-export async function fillBlock(source: StateSource, { runs }: RamMap, block: RamBlock): Promise<readonly number[]> {
+export async function fillBlock(source: StateSource, map: RamMap, block: RamBlock): Promise<readonly number[]> {
   const sums: number[] = [];
+  await fillPages(source, map, block, (chunk) => sums.push(checksumOf(block, chunk)));
+  return sums;
+}
+
+/** What `fillBlock` gives, of a block that `fillPages` has filled. */
+export const checksums = (block: RamBlock, { runs }: RamMap): readonly number[] =>
+  Array.from(chunks(runs), (chunk) => checksumOf(block, chunk));
+
+/** The same as `fillBlock`, where nobody can find checksums yet. `filled`: is told of each chunk, in order. */
+export async function fillPages(
+  source: StateSource,
+  { runs }: RamMap,
+  block: Pick<RamBlock, 'bytes'>,
+  filled: (chunk: Chunk) => void = () => {},
+): Promise<void> {
   const fill = async (some: readonly Chunk[]): Promise<readonly Chunk[]> => {
     await source.read(some.flatMap((chunk) => viewsOf(block, chunk)));
     return some;
@@ -271,12 +286,9 @@ export async function fillBlock(source: StateSource, { runs }: RamMap, block: Ra
   await inWindow(
     batches(chunks(runs), () => (lanes === undefined ? 1 : Math.ceil(chunkCount(runs) / lanes))),
     fill,
-    (some) => {
-      for (const chunk of some) sums.push(checksumOf(block, chunk));
-    },
+    (some) => some.forEach(filled),
     lanes === undefined ? WINDOW : Number.POSITIVE_INFINITY,
   );
-  return sums;
 }
 
 /** What the host takes in one call. */

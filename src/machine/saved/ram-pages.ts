@@ -127,7 +127,7 @@ class Cutter {
 export const chunkCount = (runs: Uint32Array): number => Math.ceil(pagesIn(runs) / CHUNK_PAGES);
 
 /** A chunk's pages in memory. */
-export function viewsOf({ bytes }: RamBlock, { runs }: Chunk): Uint8Array[] {
+export function viewsOf({ bytes }: Pick<RamBlock, 'bytes'>, { runs }: Chunk): Uint8Array[] {
   const views: Uint8Array[] = [];
   for (let i = 0; i < runs.length; i += 2) {
     views.push(bytes.subarray(runs[i]! * PAGE, (runs[i]! + runs[i + 1]!) * PAGE));
