@@ -61,6 +61,35 @@ test('long reads and writes run beside the caller, also when the file is closed 
   }
 });
 
+test('with threads, no write waits for a flush or for a long change of its file', async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-test-'));
+  try {
+    for (const name of ['disk', 'other']) fs.writeFileSync(path.join(folder, name), new Uint8Array(1 << 20));
+    const node = new FileNode(path.join(folder, 'disk'), { threads: true });
+    const other = new FileNode(path.join(folder, 'other'), { threads: true });
+    const page = new Uint8Array(4096).fill(3);
+    for (const [long, file] of [
+      [() => node.flush(), node],
+      [() => other.flush(), node],
+      [() => node.write(0, new Uint8Array(512 << 10)), node],
+      [() => node.writeViews(0, [page, page]), node],
+    ] as const) {
+      const running = long();
+      const write = file.write(1 << 19, page);
+      assert.ok(write instanceof Promise);
+      await Promise.all([running, write]);
+      assert.equal(file.write(1 << 19, page), undefined, 'at once again');
+    }
+    const long = other.write(0, new Uint8Array(512 << 10));
+    assert.equal(node.write(0, page), undefined, "another file's writes are no matter");
+    await long;
+    node.close();
+    other.close();
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+  }
+});
+
 test('with threads, what is not in the page cache is read beside the caller', {
   skip: !fileCalls() && 'no koffi',
 }, async (t) => {

@@ -56,13 +56,16 @@ const PAGE = 4096;
 const EDGE = new Uint8Array(1);
 const PRESSURE = new WritePressure(readVmstat());
 
+/** Flushes of any file that are under way: while the host commits its journal, who writes to another file waits too. */
+let flushing = 0;
+
 /** From this length on, copying alone takes long enough for the trip through the event loop to be worth it. */
 const LONG = 256 << 10;
 
 /**
  * Reads and writes of no great length complete at once: they mostly hit the page cache, and a trip through the event loop costs
  * more. With `threads`, reads of what is not in the page cache run beside the caller, like flushing and discarding, and writes that
- * the host would make wait: with too much unwritten, or of a part of a page that it would have to read. What nobody can tell is
+ * the host would make wait: with too much unwritten, of a part of a page that it would have to read, during a flush or a long change of the file. What nobody can tell is
  * done beside the caller for a while after one took long.
  */
 export class FileNode extends BaseNode {
@@ -73,6 +76,8 @@ export class FileNode extends BaseNode {
   readonly #synchronous: boolean;
   /** Reads, writes and flushes in other threads: until they end, the file stays open. */
   #underWay = 0;
+  /** Of those, the ones that hold the file's lock on the host for long: a write meanwhile waits for them. */
+  #long = 0;
   readonly #guard = new StallGuard();
   /** The host tells what is in its page cache; until it turns out that it does not. */
   #tellsCached: boolean;
@@ -168,15 +173,18 @@ export class FileNode extends BaseNode {
 
   override write(offset: number, from: Uint8Array): Completion {
     if (!this.#threads) return this.#writeNow(offset, from);
-    const short = from.length < LONG && !this.#synchronous && this.#guard.mayWait;
-    if (short && !PRESSURE.before(from.length) && this.#edgesCached(offset, from.length)) {
+    const free = flushing === 0 && this.#long === 0 && this.#guard.mayWait;
+    const short = from.length < LONG && !this.#synchronous;
+    if (short && free && !PRESSURE.before(from.length) && this.#edgesCached(offset, from.length)) {
       return this.#guard.run(() => this.#writeNow(offset, from));
     }
-    return this.#beside(() => this.#writeLong(offset, from));
+    return short
+      ? this.#beside(() => this.#writeLong(offset, from))
+      : this.#change(() => this.#writeLong(offset, from));
   }
 
   writeViews(offset: number, from: readonly Uint8Array[]): Completion {
-    return this.#beside(async () => {
+    return this.#change(async () => {
       try {
         let at = offset;
         for (let left = from; left.length > 0; ) {
@@ -244,12 +252,25 @@ export class FileNode extends BaseNode {
   override flush(): Completion {
     if (this.#noFlush) return undefined;
     return this.#beside(async () => {
+      flushing++;
       try {
         await fdatasync(this.#fd);
       } catch (error) {
         throw this.#failure('flushing', error);
+      } finally {
+        flushing--;
       }
     });
+  }
+
+  /** Something that keeps others from writing to the file for longer. */
+  async #change(operation: () => Promise<void>): Promise<void> {
+    this.#long++;
+    try {
+      await this.#beside(operation);
+    } finally {
+      this.#long--;
+    }
   }
 
   async #beside(operation: () => Promise<void>): Promise<void> {
@@ -264,7 +285,7 @@ export class FileNode extends BaseNode {
   override discard(offset: number, length: number): Completion {
     const calls = this.driver === 'file' ? fileCalls() : null;
     if (calls && this.#threads) {
-      return this.#beside(async () => {
+      return this.#change(async () => {
         await calls.punchHoleBeside(this.#fd, offset, length);
       });
     }
@@ -276,7 +297,7 @@ export class FileNode extends BaseNode {
     if (length === 0) return undefined;
     if (offset >= this.#length && this.driver === 'file') return this.truncate(offset + length);
     const calls = this.driver === 'file' ? fileCalls() : null;
-    if (calls && this.#threads) return this.#beside(() => this.#zeroBeside(calls, offset, length, unmap));
+    if (calls && this.#threads) return this.#change(() => this.#zeroBeside(calls, offset, length, unmap));
     const done = unmap
       ? offset + length <= this.#length && calls?.punchHole(this.#fd, offset, length)
       : calls?.zeroRange(this.#fd, offset, length);
