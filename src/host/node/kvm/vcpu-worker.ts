@@ -4,13 +4,9 @@ import { attach, markEnded, type VcpuThreadData } from '../../../accel/kvm/contr
 import { vcpuLoop } from '../../../accel/kvm/vcpu-loop.js';
 import { linuxCalls } from './linux.js';
 
-try {
-  linuxCalls();
-} catch {
-  // Said below, of a processor.
-}
 parentPort!.once('message', (data: VcpuThreadData) => {
   if (!attach(data)) return;
+  // From here on the end of the process waits for this thread, which ends badly in the middle of loading a native module.
   try {
     vcpuLoop(linuxCalls(), data);
   } catch (error) {
