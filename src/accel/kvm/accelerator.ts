@@ -35,6 +35,7 @@ import { RecordApics, type Waiting } from './record-apics.js';
 import { MemorySlots } from './slots.js';
 import { SoftwareBreakpoints } from './software-breakpoints.js';
 import { KVM_TRACE } from './trace.js';
+import { setTscRate } from './tsc-rate.js';
 import type { KvmVcpu } from './vcpu.js';
 import { type Controlled, VcpuThreads } from './vcpu-threads.js';
 import type { KvmVm } from './vm.js';
@@ -59,7 +60,7 @@ export interface KvmOptions extends BellOptions {
   readonly irqchip: IrqchipMode;
   /** Whether system management mode may be used, where this KVM has it. */
   readonly smm: boolean;
-  readonly cpu: Pick<CpuConfig, 'passthrough' | 'kvmLeaves'>;
+  readonly cpu: Pick<CpuConfig, 'passthrough' | 'kvmLeaves' | 'kvmFeatures' | 'tscKhz'>;
 }
 
 interface Processor extends Controlled {
@@ -380,6 +381,7 @@ export class KvmAccelerator implements Accelerator {
     const view = new DataView(this.memory.buffer, state);
     const kvm = this.#vm.createVcpu(view.getUint32(X86.at['lapic']! + LAPIC.at['initialId']!, true));
     if (this.#vm.capability('MCE') !== 0) kvm.setupMachineCheck(MCG_CAP);
+    this.#setTscRate(kvm);
     const registers = new X86Registers(this.memory, state, this.options.shared.runtime);
     const transfer = new X86StateTransfer(this.memory, registers, state, {
       now: () => this.#connected().virtualNow(),
@@ -401,6 +403,18 @@ export class KvmAccelerator implements Accelerator {
       begun: false,
       held: false,
     };
+  }
+
+  /** Throws UserError, with the first processor, when the host cannot do what is asked for. */
+  #setTscRate(vcpu: KvmVcpu): void {
+    const { tscKhz } = this.options.cpu;
+    if (tscKhz === undefined) return;
+    try {
+      setTscRate(vcpu, (name) => this.#vm.capability(name), tscKhz);
+    } catch (error) {
+      for (const made of [vcpu, this.#vm, this.options.kvm]) made.close();
+      throw error;
+    }
   }
 
   #vcpu(p: Processor, index: number): Vcpu {

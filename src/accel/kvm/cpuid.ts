@@ -71,6 +71,7 @@ export function hostProcessor(supported: readonly CpuidEntry[]): HostProcessor {
     modelId: text(modelId).replace(/\0.*$/s, ''),
     physBits: leaf(0x80000008).eax & 0xff || USUAL_PHYS_BITS,
     features: Uint32Array.from(FEATURE_WORDS, (word) => hostWord(supported, word)),
+    kvmFeatures: leaf(KVM_FEATURES).eax,
   };
 }
 
@@ -79,7 +80,7 @@ export function kvmCpuid(
   view: DataView,
   state: number,
   supported: readonly CpuidEntry[],
-  { passthrough, kvmLeaves }: Pick<CpuConfig, 'passthrough' | 'kvmLeaves'>,
+  { passthrough, kvmLeaves, kvmFeatures }: Pick<CpuConfig, 'passthrough' | 'kvmLeaves' | 'kvmFeatures'>,
 ): CpuidEntry[] {
   const own = modelLeaves(view, state);
   const apicId = view.getUint32(state + X86.at['lapic']! + LAPIC.at['initialId']!, true);
@@ -89,8 +90,12 @@ export function kvmCpuid(
     if (entry.function === 0xb) entry.edx = apicId;
     if (entry.function === 0x8000001e) entry.eax = apicId;
   }
-  if (kvmLeaves)
-    for (const s of supported) if (s.function >= HYPERVISOR && s.function <= HYPERVISOR + 1) entries.push(s);
+  if (kvmLeaves) {
+    for (const s of supported) {
+      if (s.function === HYPERVISOR) entries.push(s);
+      else if (s.function === KVM_FEATURES) entries.push({ ...s, ...kvmFeatures });
+    }
+  }
   return entries;
 }
 

@@ -396,6 +396,10 @@ export class KvmVcpu implements KvmProcessor {
     return this.#vcpu.number('KVM_GET_TSC_KHZ');
   }
 
+  setTscKhz(khz: number): void {
+    this.#vcpu.number('KVM_SET_TSC_KHZ', khz);
+  }
+
   /** Lets go of this thread's view and leaves the vCPU to others. */
   detach(): void {
     if (this.#closed) return;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { UserError } from '../../base/errors.js';
-import { CPU_MODELS, cpuHelp, hasFeature, parseCpu } from './cpu-models.js';
+import { ANY_PROCESSOR, CPU_MODELS, cpuHelp, type HostProcessor, hasFeature, parseCpu } from './cpu-models.js';
 import { apicId, cpuidLeaves } from './cpuid-leaves.js';
 
 const ONE = { sockets: 1, cores: 1, threads: 1 };
@@ -91,4 +91,24 @@ test('the list of models', () => {
   assert.equal(lines[0], 'Available CPUs:');
   assert.ok(lines.includes('x86 Haswell               Intel Core Processor (Haswell)'));
   assert.ok(lines.some((l) => l.split(' ').includes('avx2')));
+});
+
+test("KVM's own features are asked for and taken away as others are", () => {
+  const host: HostProcessor = { ...ANY_PROCESSOR, kvmFeatures: 0x0100_00ff };
+  assert.deepEqual(parseCpu('host', host).kvmFeatures, { eax: 0x0100_00ff, edx: 0 });
+  const config = parseCpu('host,-kvmclock,kvm_pv_eoi=off,+kvm-steal-time,kvm-hint-dedicated=on', host);
+  assert.deepEqual(config.kvmFeatures, { eax: 0x0100_00b6, edx: 1 });
+  assert.deepEqual(config.warnings, []);
+  assert.deepEqual(parseCpu('host,+kvm-pv-ipi', host).warnings, [
+    "host doesn't support requested feature: CPUID.40000001H:EAX.kvm-pv-ipi [bit 11]",
+  ]);
+  assert.throws(() => parseCpu('host,+kvm-pv-ipi,enforce', host), /features that cannot be had/);
+  assert.throws(() => parseCpu('host,kvmclock=maybe', host), /Parameter 'kvmclock' expects 'on' or 'off'/);
+  assert.deepEqual(parseCpu('max,+kvmclock').warnings, []);
+});
+
+test('the rate of the time stamp counter is in Hz', () => {
+  assert.equal(parseCpu('qemu64').tscKhz, undefined);
+  assert.equal(parseCpu('qemu64,tsc-frequency=2100000000').tscKhz, 2_100_000);
+  assert.throws(() => parseCpu('qemu64,tsc-frequency=fast'), /'tsc-frequency' expects a number/);
 });

@@ -4,6 +4,7 @@
  */
 import { UserError } from '../../base/errors.js';
 import { FEATURE, FEATURE_ALIASES, FEATURE_WORDS } from './features.js';
+import { chooseKvmFeatures, isKvmFeature, type KvmFeatures } from './kvm-features.js';
 
 export interface CpuModel {
   readonly name: string;
@@ -138,6 +139,8 @@ export interface HostProcessor extends Omit<CpuModel, 'name' | 'description' | '
   readonly physBits: number;
   /** One word for each of FEATURE_WORDS: what a guest can have. */
   readonly features: Uint32Array;
+  /** Likewise of KVM itself: CPUID.40000001H:EAX. */
+  readonly kvmFeatures: number;
 }
 
 /** Has every feature: to check the form of a model before it is known what runs it. */
@@ -151,6 +154,7 @@ export const ANY_PROCESSOR: HostProcessor = {
   modelId: '',
   physBits: 40,
   features: new Uint32Array(FEATURE_WORDS.length).fill(0xffff_ffff),
+  kvmFeatures: 0xffff_ffff,
 };
 
 /** Models that are whatever the accelerator has. */
@@ -176,6 +180,9 @@ export interface CpuConfig {
   readonly warnings: readonly string[];
   /** Under KVM the guest sees that it is, and what KVM offers: clock, end of interrupt and so on. */
   readonly kvmLeaves: boolean;
+  readonly kvmFeatures: KvmFeatures;
+  /** Of the time stamp counter, kHz; undefined: as it is. Under KVM. */
+  readonly tscKhz: number | undefined;
   /** Every leaf is the host's, but for what the options take away. */
   readonly passthrough: boolean;
   /** Refuse a processor that lacks something asked for, rather than warn. */
@@ -190,9 +197,10 @@ export function hasFeature(config: CpuConfig, name: string): boolean {
 /** Options that are accepted and change nothing here: they speak of other accelerators or of migration. */
 const IGNORED = new Set(
   split(`check l3-cache legacy-cache host-phys-bits migratable pmu full-cpuid-auto-level cpuid-0xb fill-mtrr-mask
-    tsc-frequency host-phys-bits-limit x-migrate-smi-count vmware-cpuid-freq min-level min-xlevel start-powered-off`),
+    host-phys-bits-limit x-migrate-smi-count vmware-cpuid-freq min-level min-xlevel start-powered-off`),
 );
-const NUMBERS = ['family', 'model', 'stepping', 'level', 'xlevel', 'phys-bits'] as const;
+const NUMBERS = ['family', 'model', 'stepping', 'level', 'xlevel', 'phys-bits', 'tsc-frequency'] as const;
+const TEXTS: readonly string[] = ['vendor', 'model-id', 'tcg-cpuid'];
 
 function boolean(name: string, value: string): boolean {
   if (value === 'on' || value === 'yes' || value === 'true' || value === 'y') return true;
@@ -231,6 +239,7 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
   const properties = new Map<string, string>();
   let enforce = false;
   let kvmLeaves = true;
+  const ofKvm = new Map<string, boolean>();
   // QEMU applies +feature and -feature after all property=value settings.
   const late: [string, boolean][] = [];
   for (const option of options) {
@@ -238,7 +247,9 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
     const sign = option[0];
     const [rawKey = '', value] = option.split(/=(.*)/s);
     const key = feature(sign === '+' || sign === '-' ? option.slice(1) : rawKey);
-    if (sign === '+' || sign === '-') {
+    const signed = sign === '+' || sign === '-';
+    if (isKvmFeature(key)) ofKvm.set(key, signed ? sign === '+' : boolean(key, value ?? 'on'));
+    else if (signed) {
       if (FEATURE[key] === undefined) throw unknown(model, key);
       late.push([key, sign === '+']);
     } else if (FEATURE[key] !== undefined) {
@@ -246,7 +257,7 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
       else wanted.delete(key);
     } else if (key === 'enforce') enforce = boolean(key, value ?? 'on');
     else if (key === 'kvm') kvmLeaves = boolean(key, value ?? 'on');
-    else if (key === 'vendor' || key === 'model-id' || key === 'tcg-cpuid' || NUMBERS.some((n) => n === key)) {
+    else if (TEXTS.includes(key) || NUMBERS.some((n) => n === key)) {
       if (value === undefined) throw new UserError(`Expected key=value format, found ${option}.`);
       properties.set(key, value);
     } else if (!IGNORED.has(key)) throw unknown(model, key);
@@ -268,6 +279,10 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
       );
     }
   }
+  const kvmFeatures = chooseKvmFeatures(host?.kvmFeatures ?? 0, ofKvm, (f, bit) => {
+    // The emulated processor has none, and nobody expects them there.
+    if (host) warnings.push(`host doesn't support requested feature: CPUID.40000001H:EAX.${f} [bit ${bit}]`);
+  });
   if (enforce && warnings.length > 0) throw new UserError(`CPU model '${name}' has features that cannot be had`);
 
   const vendor = properties.get('vendor') ?? model.vendor;
@@ -300,6 +315,8 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
     hypervisorLeaves: boolean('tcg-cpuid', properties.get('tcg-cpuid') ?? 'on') && wanted.has('hypervisor'),
     warnings,
     kvmLeaves,
+    kvmFeatures,
+    tscKhz: Math.floor(number('tsc-frequency', 0) / 1000) || undefined,
     passthrough: host !== undefined && HOST_MODELS.includes(name),
     enforce,
   };
