@@ -15,18 +15,18 @@ import { PciPresence } from '../../machine/pci-presence.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import type { Accelerator, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
 import type { TcgAccelerator } from '../tcg/tcg.js';
-import { type CpuidEntry, MSR_EXIT_UNKNOWN, SystemEvent } from './abi.js';
+import { type CpuidEntry, MSR_EXIT_UNKNOWN } from './abi.js';
+import { Answers, type Asking } from './answers.js';
 import type { BellOptions } from './bell.js';
-import { CONTROL_WORDS, Command, Control, Question, State, type VcpuThreadData } from './control.js';
+import { CONTROL_WORDS, Command, Control, State, type VcpuThreadData } from './control.js';
 import { kvmCpuid, usableCpuid } from './cpuid.js';
 import { Debugger } from './debugger.js';
-import { describeStop, hexOf } from './describe-exit.js';
+import { hexOf } from './describe-exit.js';
 import { Doorbells } from './doorbells.js';
 import { type AccessCount, readExits, STATS_BYTES, type VcpuExits } from './exit-stats.js';
 import { GuestAccess } from './guest-access.js';
 import { GuestClock } from './guest-clock.js';
 import type { HostCalls } from './host-calls.js';
-import { InstructionText } from './instruction-text.js';
 import type { IrqchipMode } from './irqchip-mode.js';
 import type { KernelChips } from './kernel-chips.js';
 import { KernelInterrupts } from './kernel-interrupts.js';
@@ -37,7 +37,7 @@ import { SoftwareBreakpoints } from './software-breakpoints.js';
 import { KVM_TRACE } from './trace.js';
 import { setTscRate } from './tsc-rate.js';
 import type { KvmVcpu } from './vcpu.js';
-import { type Controlled, VcpuThreads } from './vcpu-threads.js';
+import { VcpuThreads } from './vcpu-threads.js';
 import type { KvmVm } from './vm.js';
 import { type StoreScope, X86StateTransfer } from './x86-state.js';
 import { hostOffsets } from './xsave-state.js';
@@ -63,12 +63,10 @@ export interface KvmOptions extends BellOptions {
   readonly cpu: Pick<CpuConfig, 'passthrough' | 'kvmLeaves' | 'kvmFeatures' | 'tscKhz'>;
 }
 
-interface Processor extends Controlled {
-  readonly kvm: KvmVcpu;
+interface Processor extends Asking {
   /** Address of the record. */
   readonly state: number;
   readonly transfer: X86StateTransfer;
-  readonly debugger: Debugger;
   /** How much newer the record is than KVM's state. */
   recordIsNewer: StoreScope;
   /** The record is as new as KVM's state. */
@@ -113,6 +111,7 @@ export class KvmAccelerator implements Accelerator {
   readonly #threads: VcpuThreads;
   readonly #stats: SharedArrayBuffer;
   readonly #access: GuestAccess;
+  readonly #answers: Answers;
   /** The host's address of linear memory, within a huge page. */
   readonly #memoryBase: number;
   readonly #breakpoints: SoftwareBreakpoints;
@@ -166,6 +165,13 @@ export class KvmAccelerator implements Accelerator {
       );
     }
     for (const p of this.#processors) this.#recordRules(p);
+    this.#answers = new Answers(
+      this.#threads,
+      this.#access,
+      this.#apics,
+      () => this.#connected(),
+      (text) => options.report(text),
+    );
     // Starting a thread takes about as long as putting the machine together, which goes on meanwhile.
     for (const p of this.#processors) p.thread = this.#start(p);
   }
@@ -552,7 +558,7 @@ export class KvmAccelerator implements Accelerator {
       // What it wrote before it asked: it may have come here since the look above.
       this.#takeCoalesced();
       const stop: SliceEnd | undefined =
-        state === State.ended ? { reason: 'internalError', vcpu: index } : this.#answer(p, index);
+        state === State.ended ? { reason: 'internalError', vcpu: index } : this.#answers.answer(p);
       if (stop) {
         p.held = true;
         return stop;
@@ -562,61 +568,6 @@ export class KvmAccelerator implements Accelerator {
       this.#asked = true;
     }
     return undefined;
-  }
-
-  #answer(p: Processor, index: number): SliceEnd | undefined {
-    const question = this.#threads.get(p, Control.question);
-    if (question === Question.acknowledge) {
-      const vector = this.#apics ? this.#apics.accept(index) : this.#connected().picAcknowledge();
-      if (KVM_TRACE.kvm_inj_virq.enabled) KVM_TRACE.kvm_inj_virq.emit(index, vector);
-      this.#threads.set(p, Control.answer, vector);
-      return undefined;
-    }
-    if (question === Question.apicBase) {
-      this.#apics?.catchUp(index);
-      return undefined;
-    }
-    const exit = p.kvm.exit();
-    if (KVM_TRACE.kvm_exit.enabled) KVM_TRACE.kvm_exit.emit(index, exit.reason, hexOf(p.kvm.regs().rip));
-    switch (exit.reason) {
-      case 'io':
-        this.#access.io(index, exit);
-        return undefined;
-      case 'mmio':
-        if (KVM_TRACE.kvm_page_fault.enabled) this.#traceFault(p, exit.address, exit.write);
-        if (!this.#apics?.access(index, exit)) this.#access.mmio(index, p.kvm.inSmm ? 1 : 0, exit);
-        return undefined;
-      case 'setTpr':
-        this.#apics?.catchUp(index);
-        return undefined;
-      case 'ioapicEoi':
-        this.#connected().ioapicEoi(exit.vector);
-        return undefined;
-      case 'rdmsr':
-      case 'wrmsr':
-        if (KVM_TRACE.kvm_unknown_msr.enabled) {
-          KVM_TRACE.kvm_unknown_msr.emit(index, exit.reason, exit.index, hexOf(exit.value));
-        }
-        p.kvm.answerMsr(undefined);
-        return undefined;
-      case 'shutdown':
-        return { reason: 'shutdown', vcpu: index };
-      case 'systemEvent':
-        if (exit.type === SystemEvent.reset) return { reason: 'shutdown', vcpu: index };
-        this.options.report(describeStop(index, exit, p.kvm));
-        return { reason: 'internalError', vcpu: index };
-      case 'debug':
-        return p.debugger.stops(exit) ? { reason: 'debug', vcpu: index } : undefined;
-      default:
-        this.options.report(describeStop(index, exit, p.kvm));
-        return { reason: 'internalError', vcpu: index };
-    }
-  }
-
-  /** Memory without a slot was touched: by which instruction. */
-  #traceFault({ kvm, index }: Processor, address: number, write: boolean): void {
-    const text = new InstructionText((at, count) => this.#access.code(kvm.inSmm ? 1 : 0, at, count));
-    KVM_TRACE.kvm_page_fault.emit(index, address, hexOf(kvm.regs().rip), text.at(kvm, write));
   }
 
   #connected(): MachineServices {

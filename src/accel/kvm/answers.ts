@@ -1,0 +1,85 @@
+/** What a processor's question is answered with, on the machine thread. */
+import type { MachineServices, SliceEnd } from '../accelerator.js';
+import { SystemEvent } from './abi.js';
+import { Control, Question } from './control.js';
+import type { Debugger } from './debugger.js';
+import { describeStop, hexOf } from './describe-exit.js';
+import type { GuestAccess } from './guest-access.js';
+import { InstructionText } from './instruction-text.js';
+import type { RecordApics } from './record-apics.js';
+import { KVM_TRACE } from './trace.js';
+import type { KvmVcpu } from './vcpu.js';
+import type { Controlled, VcpuThreads } from './vcpu-threads.js';
+
+export interface Asking extends Controlled {
+  readonly kvm: KvmVcpu;
+  readonly debugger: Debugger;
+}
+
+export class Answers {
+  constructor(
+    private readonly threads: VcpuThreads,
+    private readonly access: GuestAccess,
+    /** With `kernel_irqchip=off`. */
+    private readonly apics: RecordApics | undefined,
+    private readonly services: () => MachineServices,
+    private readonly report: (text: string) => void,
+  ) {}
+
+  /** Gives why the machine stops, if it does. */
+  answer(p: Asking): SliceEnd | undefined {
+    const { index } = p;
+    const question = this.threads.get(p, Control.question);
+    if (question === Question.acknowledge) {
+      const vector = this.apics ? this.apics.accept(index) : this.services().picAcknowledge();
+      if (KVM_TRACE.kvm_inj_virq.enabled) KVM_TRACE.kvm_inj_virq.emit(index, vector);
+      this.threads.set(p, Control.answer, vector);
+      return undefined;
+    }
+    if (question === Question.apicBase) {
+      this.apics?.catchUp(index);
+      return undefined;
+    }
+    const exit = p.kvm.exit();
+    if (KVM_TRACE.kvm_exit.enabled) KVM_TRACE.kvm_exit.emit(index, exit.reason, hexOf(p.kvm.regs().rip));
+    switch (exit.reason) {
+      case 'io':
+        this.access.io(index, exit);
+        return undefined;
+      case 'mmio':
+        if (KVM_TRACE.kvm_page_fault.enabled) this.#traceFault(p, exit.address, exit.write);
+        if (!this.apics?.access(index, exit)) this.access.mmio(index, p.kvm.inSmm ? 1 : 0, exit);
+        return undefined;
+      case 'setTpr':
+        this.apics?.catchUp(index);
+        return undefined;
+      case 'ioapicEoi':
+        this.services().ioapicEoi(exit.vector);
+        return undefined;
+      case 'rdmsr':
+      case 'wrmsr':
+        if (KVM_TRACE.kvm_unknown_msr.enabled) {
+          KVM_TRACE.kvm_unknown_msr.emit(index, exit.reason, exit.index, hexOf(exit.value));
+        }
+        p.kvm.answerMsr(undefined);
+        return undefined;
+      case 'shutdown':
+        return { reason: 'shutdown', vcpu: index };
+      case 'systemEvent':
+        if (exit.type === SystemEvent.reset) return { reason: 'shutdown', vcpu: index };
+        this.report(describeStop(index, exit, p.kvm));
+        return { reason: 'internalError', vcpu: index };
+      case 'debug':
+        return p.debugger.stops(exit) ? { reason: 'debug', vcpu: index } : undefined;
+      default:
+        this.report(describeStop(index, exit, p.kvm));
+        return { reason: 'internalError', vcpu: index };
+    }
+  }
+
+  /** Memory without a slot was touched: by which instruction. */
+  #traceFault({ kvm, index }: Asking, address: number, write: boolean): void {
+    const text = new InstructionText((at, count) => this.access.code(kvm.inSmm ? 1 : 0, at, count));
+    KVM_TRACE.kvm_page_fault.emit(index, address, hexOf(kvm.regs().rip), text.at(kvm, write));
+  }
+}
