@@ -16,7 +16,7 @@ import { isaDebugExit } from './misc/debug-exit.js';
 import { isaDebugcon } from './misc/debugcon.js';
 import { pcTestdev } from './misc/pc-testdev.js';
 import { pvpanic } from './misc/pvpanic.js';
-import { nvme } from './nvme/nvme.js';
+import { nvme } from './nvme/device-type.js';
 import { pcieRootPort } from './pci/pcie-root-port.js';
 import { scsiCd } from './scsi/scsi-cd.js';
 import { scsiHd } from './scsi/scsi-hd.js';

@@ -1,10 +1,12 @@
-/** Features that a host may get and set, and that change nothing here. NVM Express 1.4, 5.21.1. */
+/** Features that a host may get and set; but for events of namespaces they change nothing here. NVM Express 1.4, 5.21.1. */
 import { type DeviceState, type Stateful, stateOf } from '../../machine/state.js';
 
 const QUEUE_COUNT = 0x07;
 const VOLATILE_WRITE_CACHE = 0x06;
 /** Arbitration, power management, temperature, error recovery, coalescing, vectors, atomicity, events. */
 const KEPT = [0x01, 0x02, 0x04, 0x05, 0x08, 0x09, 0x0a, 0x0b] as const;
+const EVENTS = 0x0b;
+const NAMESPACE_NOTICES = 0x100;
 const TEMPERATURE = 0x04;
 const TEMPERATURE_THRESHOLD = 0x157;
 
@@ -22,6 +24,11 @@ export class Features implements Stateful {
 
   isWriteCache(id: number): boolean {
     return id === VOLATILE_WRITE_CACHE;
+  }
+
+  /** Asynchronous events when a namespace has changed. */
+  get wantsNamespaceNotices(): boolean {
+    return (this.get(EVENTS)! & NAMESPACE_NOTICES) !== 0;
   }
 
   get(id: number): number | undefined {

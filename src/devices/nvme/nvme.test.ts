@@ -143,6 +143,62 @@ test('write zeroes, deallocate, flush; blocks that are not there and pages that 
   assert.equal(run(1, 2, { nsid: 9, prp1: DATA, dw10: 0, dw12: 0 }).status, 0x0b);
 });
 
+test('a driver that has asked for it is told of a new length, once until it has read which namespace it is', async () => {
+  const { nvme, reg, bytes, node } = setUp();
+  const CHANGED = 0x04_0002;
+  /** Admin commands that are answered later, or not at all: where their completion will be, and the doorbell behind it. */
+  let submitted = 0;
+  let completed = 0;
+  const admin = (opcode: number, cid: number, dw10 = 0, dw11 = 0): void => {
+    const at = ADMIN.sq + 64 * submitted;
+    bytes.fill(0, at, at + 64);
+    bytes[at] = opcode;
+    putU16(bytes, at + 2, cid);
+    putU64(bytes, at + 24, DATA);
+    putU32(bytes, at + 40, dw10);
+    putU32(bytes, at + 44, dw11);
+    submitted = (submitted + 1) % SIZE;
+    reg(0x1000, submitted);
+  };
+  /** Ids and results of completions since the last call. */
+  const answers = (): (readonly [number, number])[] => {
+    const list: (readonly [number, number])[] = [];
+    for (; getU16(bytes, ADMIN.cq + 16 * completed + 14) & 1; completed++) {
+      const at = ADMIN.cq + 16 * completed;
+      assert.equal(getU16(bytes, at + 14) >> 1, 0);
+      list.push([getU16(bytes, at + 12), getU32(bytes, at)]);
+    }
+    reg(0x1004, completed);
+    return list;
+  };
+  nvme.resized();
+  admin(12, 1);
+  assert.deepEqual(answers(), [], 'not wanted yet');
+  admin(9, 2, 0x0b, 0x100);
+  assert.deepEqual(answers(), [
+    [1, CHANGED],
+    [2, 0],
+  ]);
+  nvme.resized();
+  admin(12, 3);
+  assert.deepEqual(answers(), [], 'the first has not been read');
+  admin(2, 4, (1023 << 16) | 0x8004);
+  assert.equal(getU32(bytes, DATA), 1);
+  admin(2, 5, (1023 << 16) | 4);
+  assert.deepEqual(answers(), [
+    [4, 0],
+    [5, 0],
+  ]);
+  assert.deepEqual([getU32(bytes, DATA), getU32(bytes, DATA + 4)], [1, 0]);
+  await node.truncate(2 << 20);
+  nvme.resized();
+  assert.deepEqual(answers(), [[3, CHANGED]]);
+  admin(2, 6, (1023 << 16) | 4);
+  admin(2, 7, (1023 << 16) | 4);
+  assert.equal(getU32(bytes, DATA), 0, 'read and gone');
+  assert.equal(answers().length, 2);
+});
+
 test('interrupts: by pin while MSI-X is off, by vector of the queue when it is on', () => {
   const { bus, nvme, reg, run, makeQueues } = setUp();
   makeQueues();

@@ -3,13 +3,11 @@ import { getU16, getU32, getU64 } from '../../base/bytes.js';
 import { UserError } from '../../base/errors.js';
 import { guestError } from '../../base/log.js';
 import { traceEvents } from '../../base/trace.js';
-import type { BlockBackend, DriveContext, DriveUser } from '../../block/drive.js';
+import type { BlockBackend, DriveUser } from '../../block/drive.js';
 import { type BlockError, type Completion, whenDone } from '../../block/node.js';
 import type { Clocks, Timer } from '../../machine/clock.js';
 import type { Device } from '../../machine/device.js';
-import type { PciDeviceType } from '../../machine/device-type.js';
 import type { PciSlot } from '../../machine/pci-slot.js';
-import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
 import { gather, scatter } from '../../memory/pieces.js';
 import { Msix } from '../pci/msix.js';
@@ -37,13 +35,17 @@ import {
   DOORBELLS_AT,
   identifyController,
   identifyNamespace,
+  LogPage,
+  logPage,
   MOST_ENTRIES,
   MOST_EVENTS,
   NAMESPACE,
+  NAMESPACE_CHANGED,
   Nvm,
   namespaceDescriptors,
   namespaceList,
   PAGE,
+  RETAIN_EVENT,
   Register,
   Status,
   SUBMISSION_BYTES,
@@ -91,8 +93,11 @@ export class Nvme implements Device, DriveUser {
   adminCompletion = 0;
   submissions: SubmissionQueue[] = [];
   completions: CompletionQueue[] = [];
-  /** Ids of ASYNCHRONOUS EVENT REQUESTs: nothing ever happens. */
+  /** Ids of ASYNCHRONOUS EVENT REQUESTs, to be answered when something happens. */
   events: number[] = [];
+  /** The namespace is not as its log page was last read; and whether an event has told so. */
+  changed = false;
+  noticed = false;
   /** Commands whose data was under way when the machine was saved: queue and entry. */
   interrupted: { readonly queue: number; readonly command: Uint8Array }[] = [];
   readonly #working = new Set<{ readonly queue: number; readonly command: Uint8Array }>();
@@ -135,10 +140,11 @@ export class Nvme implements Device, DriveUser {
     this.#resume = clocks.virtual.timer('nvme-resume', () => this.#goOn());
     this.#state = stateOf<Nvme>(
       this,
-      1,
+      2,
       [
         ...(['pci', 'msix', 'features', 'config', 'status', 'interruptMask', 'adminAttributes'] as const),
         ...(['adminSubmission', 'adminCompletion', 'submissions', 'completions', 'events', 'interrupted'] as const),
+        ...(['changed', 'noticed'] as const),
       ],
       () => this.#resume.arm(clocks.virtual.now()),
       {
@@ -181,6 +187,25 @@ export class Nvme implements Device, DriveUser {
       this.#resetController();
       throw new UserError('saved state of its queues does not fit');
     }
+  }
+
+  /** The medium has another length: a driver that wants to know is told. */
+  resized(): void {
+    if (!(this.status & ControllerStatus.ready)) return;
+    this.changed = true;
+    this.#notice();
+  }
+
+  /** An event needs one who has asked for it, and room; then no more of its kind until the log page is read. */
+  #notice(): void {
+    const [cq] = this.completions;
+    const [cid] = this.events;
+    if (!this.changed || this.noticed || cid === undefined || !cq || !hasRoom(cq)) return;
+    if (!this.features.wantsNamespaceNotices) return;
+    this.noticed = true;
+    this.events.shift();
+    cq.reserved++;
+    this.#finish(0, cid, { status: Status.success, result: NAMESPACE_CHANGED });
   }
 
   unplug(): void {
@@ -300,6 +325,7 @@ export class Nvme implements Device, DriveUser {
     this.submissions = [];
     this.completions = [];
     this.events = [];
+    this.changed = this.noticed = false;
     this.features.reset();
     this.interruptMask = 0;
     this.#driveIntx();
@@ -325,6 +351,7 @@ export class Nvme implements Device, DriveUser {
     const full = !hasRoom(cq);
     cq.head = value;
     this.#driveIntx();
+    if (id === 0) this.#notice();
     if (full) for (const sq of this.submissions) if (sq.completion === cq.id) this.#process(sq);
   }
 
@@ -423,6 +450,7 @@ export class Nvme implements Device, DriveUser {
         this.events.push(cid);
         // Its place in the completion queue is needed only when something happens.
         this.completions[0]!.reserved--;
+        this.#notice();
         return undefined;
       default:
         return { status: Status.invalidOpcode | Status.doNotRetry };
@@ -477,19 +505,16 @@ export class Nvme implements Device, DriveUser {
     }
   }
 
-  /** Error information, SMART and firmware slot: nothing has ever gone wrong. */
   #logPage(command: Uint8Array, dw10: number): Answer {
     const page = dw10 & 0xff;
-    if (page < 1 || page > 3) return { status: Status.invalidLogPage | Status.doNotRetry };
-    const log = new Uint8Array(512);
-    if (page === 2) {
-      log.set([0, 0x43, 0x01, 100, 10], 0);
-    } else if (page === 3) {
-      log[0] = 1;
-      log.set(new TextEncoder().encode('7.2     '), 8);
-    }
+    const log = logPage(page, this.changed);
+    if (!log) return { status: Status.invalidLogPage | Status.doNotRetry };
     const bytes = Math.min(4 * (((dw10 >>> 16) & 0xffff) + 1), log.length);
-    return this.#reply(command, log.subarray(0, bytes));
+    const answer = this.#reply(command, log.subarray(0, bytes));
+    if (page === LogPage.changedNamespaces && answer.status === Status.success && !(dw10 & RETAIN_EVENT)) {
+      this.changed = this.noticed = false;
+    }
+    return answer;
   }
 
   #setFeature(dw10: number, value: number): Answer {
@@ -498,6 +523,7 @@ export class Nvme implements Device, DriveUser {
     if (this.features.isQueueCount(id)) return { status: Status.success, result: ((pairs << 16) | pairs) >>> 0 };
     if (this.features.isWriteCache(id)) this.drive.writeCache = (value & 1) !== 0;
     else if (!this.features.set(id, value)) return { status: Status.invalidField | Status.doNotRetry };
+    this.#notice();
     return { status: Status.success };
   }
 
@@ -634,48 +660,3 @@ function mediaStatus(error: BlockError, read: boolean): number {
   if (error.errno === 'EROFS') return Status.accessDenied;
   return read ? Status.readError : Status.writeFault;
 }
-
-const properties = {
-  bootindex: BOOT_INDEX,
-  drive: prop.drive('drive that holds the medium'),
-  serial: prop.str('serial number, 1 to 20 characters'),
-  max_ioqpairs: prop.uint32(64, 'pairs of queues for reading and writing'),
-  msix_qsize: prop.uint16(65, 'MSI-X vectors'),
-  mdts: prop.uint8(7, 'largest transfer: 2 to the power of this, in pages of 4 KiB'),
-  logical_block_size: prop.size(512, 'bytes of a block'),
-};
-
-export const nvme: PciDeviceType<typeof properties, DriveContext> = {
-  name: 'nvme',
-  description: 'NVM Express controller',
-  category: 'Storage devices',
-  bus: 'PCI',
-  properties,
-  trace: NVME_TRACE,
-  create(slot, v, context) {
-    if (v.drive === '') throw new UserError("nvme: no drive: give one with '-drive if=none,id=...' and 'drive=...'");
-    if (v.serial === '' || v.serial.length > 20)
-      throw new UserError('nvme: serial property not set: give 1 to 20 characters');
-    const drive = context.drive(v.drive);
-    if (!drive.inserted) throw new UserError(`nvme: drive '${v.drive}' has no medium: name its file`);
-    const block = v.logical_block_size;
-    if (![512, 1024, 2048, 4096].includes(block)) throw new UserError('nvme: logical_block_size is 512 to 4096');
-    if (v.max_ioqpairs < 1 || v.max_ioqpairs > 1000)
-      throw new UserError('nvme: max_ioqpairs must be between 1 and 1000');
-    // The table and its pending bits have 8 KiB of the BAR.
-    if (v.msix_qsize < 1 || v.msix_qsize > 256) throw new UserError('nvme: msix_qsize must be between 1 and 256');
-    if (v.mdts < 1 || v.mdts > 10) throw new UserError('nvme: mdts must be between 1 and 10');
-    return new Nvme(
-      slot,
-      drive,
-      {
-        serial: v.serial,
-        queuePairs: v.max_ioqpairs,
-        vectors: v.msix_qsize,
-        mdts: v.mdts,
-        blockBytes: block,
-      },
-      context.clocks,
-    );
-  },
-};

@@ -83,6 +83,8 @@ export function identifyController({ vendorId, serial, mdts }: ControllerFacts):
   b[72] = 6;
   b[77] = mdts;
   putU32(b, 80, VERSION);
+  // Namespace attribute notices.
+  putU32(b, 92, 0x100);
   b[258] = 3;
   b[259] = MOST_EVENTS - 1;
   b[260] = 0x03;
@@ -100,6 +102,33 @@ export function identifyController({ vendorId, serial, mdts }: ControllerFacts):
 }
 
 export const MOST_EVENTS = 4;
+
+export const LogPage = { errors: 1, smart: 2, firmware: 3, changedNamespaces: 4 } as const;
+/** GET LOG PAGE, dword 10: reading changes nothing. */
+export const RETAIN_EVENT = 0x8000;
+/** Result of an ASYNCHRONOUS EVENT REQUEST: a notice, a namespace has changed, and the log page that says which. */
+export const NAMESPACE_CHANGED = 0x02 | (LogPage.changedNamespaces << 16);
+
+/** GET LOG PAGE: nothing has ever gone wrong, but the namespace may have `changed`. */
+export function logPage(page: number, changed: boolean): Uint8Array | undefined {
+  const log = new Uint8Array(page === LogPage.changedNamespaces ? PAGE : 512);
+  switch (page) {
+    case LogPage.errors:
+      return log;
+    case LogPage.smart:
+      log.set([0, 0x43, 0x01, 100, 10], 0);
+      return log;
+    case LogPage.firmware:
+      log[0] = 1;
+      log.set(ascii('7.2     '), 8);
+      return log;
+    case LogPage.changedNamespaces:
+      if (changed) putU32(log, 0, NAMESPACE);
+      return log;
+    default:
+      return undefined;
+  }
+}
 
 /** IDENTIFY, namespace: all blocks there, one format. */
 export function identifyNamespace(blocks: number, blockBytes: number): Uint8Array {
