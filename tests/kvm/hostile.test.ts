@@ -119,11 +119,19 @@ function program(mode: Mode, random: Random): Uint8Array {
   return firmware(`${PROLOGUES[mode]} ${body} eb fe`);
 }
 
+/** After some twenty of them both processors of the lab's own kernel stood still, one in its RCU thread, the other in KVM's. */
+const skipHostile: string | false =
+  skip ||
+  (process.env['TINAMOU_KVM_LAB'] ? "the lab's kernel, on an emulated processor, does not survive them" : false);
+
 const IDLE = new Set(['paused', 'internal-error', 'shutdown']);
 
 for (const irqchip of IRQCHIP_MODES) {
   for (const mode of ['real', 'protected', 'long'] as const) {
-    test(`random programs in ${mode} mode, kernel_irqchip=${irqchip}`, { skip, timeout: 180_000 }, async () => {
+    test(`random programs in ${mode} mode, kernel_irqchip=${irqchip}`, {
+      skip: skipHostile,
+      timeout: 180_000,
+    }, async () => {
       for (let seed = 1; seed <= PROGRAMS; seed++) {
         const random = new Random(seed);
         const guest = new Guest(program(mode, random), { irqchip, cpus: 1 + random.below(2) });

@@ -339,7 +339,8 @@ export class KvmAccelerator implements Accelerator {
     for (const p of this.#processors) {
       p.transfer.setClock(clock);
       if (p.recordIsNewer === 'reset' || this.#threads.state(p) === State.ended) continue;
-      p.transfer.settle(p.kvm);
+      const external = p.transfer.settle(p.kvm);
+      if (external !== undefined) this.chips?.takeBack(external);
       this.#recordRules(p);
     }
   }

@@ -14,6 +14,8 @@ const IOAPIC_PINS = 24;
 const ISA_INPUTS = 16;
 /** Of the I/O APIC; the 8259s' cascade has this number too. */
 const TIMER_PIN = 2;
+/** Input of the first 8259. */
+const CASCADE = 2;
 /** Channel states of two-byte accesses in struct kvm_pit_channel_state. */
 const Access = { low: 1, high: 2, word0: 3, word1: 4 } as const;
 
@@ -33,6 +35,13 @@ export const PC_ROUTES: readonly GsiRoute[] = Array.from({ length: IOAPIC_PINS }
   if (gsi >= ISA_INPUTS) return routes;
   return [...routes, { gsi, chip: gsi < 8 ? IrqchipId.master : IrqchipId.slave, pin: gsi & 7 }];
 }).flat();
+
+/** An input's interrupt is requested, not in service. A level needs no memory: it is high still, or has gone. */
+const offered = (chip: PicRegisters, bit: number): PicRegisters => ({
+  ...chip,
+  isr: chip.isr & ~bit,
+  irr: chip.irr | (bit & ~chip.elcr),
+});
 
 export class KernelChips implements AcceleratorChips {
   /** The 8254 when the processors were parked. */
@@ -95,6 +104,18 @@ export class KernelChips implements AcceleratorChips {
       elcrMask: r.elcrMask,
     };
     this.vm.setPic(chip, state);
+  }
+
+  /** An interrupt that the 8259s have given away will not be delivered: they are to offer it once more. */
+  takeBack(vector: number): void {
+    const [master, slave] = [this.pic(0), this.pic(1)];
+    const at = (chip: PicRegisters): boolean => (vector & ~7) === (chip.vectorBase & ~7);
+    const bit = 1 << (vector & 7);
+    if (at(master)) this.setPic(0, offered(master, bit));
+    else if (at(slave)) {
+      this.setPic(1, offered(slave, bit));
+      this.setPic(0, offered(master, 1 << CASCADE));
+    }
   }
 
   ioapic(): IoapicRegisters {

@@ -248,10 +248,14 @@ export class X86StateTransfer {
     return cs.l && efer & EFER_LMA ? rip : (cs.base + rip) & 0xffff_ffffn;
   }
 
-  /** What KVM was about to deliver goes back to where it came from: the record has it all then. */
-  settle(vcpu: KvmProcessor): void {
+  /**
+   * What KVM was about to deliver goes back to where it came from: the record has it all then. Gives the vector of an interrupt that
+   * came from the 8259s.
+   */
+  settle(vcpu: KvmProcessor): number | undefined {
     const events = vcpu.events();
     const { interruptInjected, interruptSoft, interruptNr } = events;
+    let external: number | undefined;
     if (interruptInjected && !interruptSoft) {
       const word = 4 * (interruptNr >> 5);
       const bit = 1 << (interruptNr & 31);
@@ -259,12 +263,13 @@ export class X86StateTransfer {
       if (this.#view.getUint32(at('isr'), true) & bit) {
         this.#view.setUint32(at('isr'), this.#view.getUint32(at('isr'), true) & ~bit, true);
         this.#view.setUint32(at('irr'), this.#view.getUint32(at('irr'), true) | bit, true);
-      }
+      } else external = interruptNr;
     }
     const requests = this.state + VCPU.at['interruptRequest']!;
     const nmi = events.nmiPending || events.nmiInjected ? IntReq.nmi : 0;
     const smi = events.smiPending ? IntReq.smi : 0;
     this.#view.setUint32(requests, this.#view.getUint32(requests, true) | nmi | smi, true);
+    return external;
   }
 
   /** KVM's clock for guests, ns, as the record has it. */
