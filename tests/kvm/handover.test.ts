@@ -21,6 +21,8 @@ const COUNTER = `fa 31 c0 8e d8 8e d0 bc 00 70 c7 06 80 00 62 00 c7 06 82 00 00 
   b0 fe e6 21 b0 34 e6 43 b8 9c 2e e6 40 88 e0 e6 40 66 b9 1b 00 00 00 66 b8 00 01 e0 fe 66 31 d2 0f 30 66 b9 78 56
   34 12 66 89 ce 31 db ba 02 04 fb f4 66 39 ce 74 fa b0 ff ee eb f5 89 e5 f7 46 04 00 01 74 03 b0 ff ee
   43 80 e3 7f 88 d8 ee b0 20 e6 20 cf`;
+/** Two thousand a second; the lab's kernel, on an emulated processor, would do nothing else then. */
+const OFTEN = process.env['TINAMOU_KVM_LAB'] ? COUNTER : COUNTER.replace('b8 9c 2e', 'b8 54 02');
 const NUMBERS = 5;
 const PARKS = 400;
 
@@ -65,8 +67,7 @@ for (const irqchip of IRQCHIP_MODES) {
     skip,
     timeout: 120_000,
   }, async () => {
-    // Two thousand a second.
-    const guest = new Guest(firmware(COUNTER.replace('b8 9c 2e', 'b8 54 02')), { irqchip });
+    const guest = new Guest(firmware(OFTEN), { irqchip });
     const { kvm } = guest.composed;
     let last: number | undefined;
     try {

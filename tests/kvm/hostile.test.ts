@@ -119,7 +119,7 @@ function program(mode: Mode, random: Random): Uint8Array {
   return firmware(`${PROLOGUES[mode]} ${body} eb fe`);
 }
 
-/** After some twenty of them both processors of the lab's own kernel stood still, one in its RCU thread, the other in KVM's. */
+/** In the lab both processors of its own kernel stood still after a while, one in its RCU thread, the other in KVM's. */
 const skipHostile: string | false =
   skip ||
   (process.env['TINAMOU_KVM_LAB'] ? "the lab's kernel, on an emulated processor, does not survive them" : false);
