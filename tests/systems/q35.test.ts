@@ -79,6 +79,10 @@ test('q35, nvme: ext4 keeps what is written, blocks are discarded', { skip, time
     assert.match(await run(vm, 'sha256sum -c /mnt/sum', 120), /big: OK/);
     assert.match(await run(vm, 'rm /mnt/big; fstrim -v /mnt'), /trimmed/);
     assert.match(await run(vm, 'umount /mnt; grep nvme0q /proc/interrupts'), /PCI-MSI/);
+    await vm.monitorAsync('block_resize d 96M');
+    const sectors = (): Promise<string> => run(vm, 'cat /sys/block/nvme0n1/size');
+    for (let i = 0; i < 30 && (await sectors()) !== '196608'; i++) await run(vm, 'sleep 1');
+    assert.equal(await sectors(), '196608', 'the guest is told of the new length');
     assert.doesNotMatch(await run(vm, 'dmesg'), /I\/O error|nvme.*(error|timeout)/i);
     await powerOff(vm);
   } finally {
