@@ -1,7 +1,8 @@
 /**
  * Finds memory accesses that share a base: [rsp-8], [rsp-16], ... The first of such a group checks the TLB for the whole
- * range at once and keeps its linear-memory address; the others use that, unless the check failed (a miss, or the range
- * straddles two pages), when each does its own. Where the base does not change in a loop, that check is made before the loop.
+ * range at once and keeps its linear-memory address, which the others use. Where the base does not change in a loop, that check
+ * is made before the loop. When the check fails (a miss, or the range straddles two pages), the region is left. That is only
+ * done for what would be accessed anyway, and not once it was left too often: then each access of the group does its own check.
  *
  * A pass over the region's extended basic blocks: a block together with those that only it leads to.
  */
@@ -38,6 +39,9 @@ export interface PageMemory {
 /** A loop with more accesses than this would run out of registers for what they remember. */
 const MAX_PAGE_MEMORIES = 5;
 
+/** Of a group: one of its accesses is made for certain, and one that writes. */
+const Certain = { access: 1, write: 2 } as const;
+
 /** Bytes a group may cover: the farther apart its ends, the more often they lie in two pages. */
 const MAX_SPAN = 512;
 
@@ -51,6 +55,11 @@ export class AccessGroups {
   readonly min: number[] = [];
   readonly end: number[] = [];
   readonly writes: number[] = [];
+  /** Per group: the block where it begins, or the header of its loop; what is certain to happen when control is there. */
+  private readonly home: number[] = [];
+  private readonly certain: number[] = [];
+  /** Bodies of `if_…` ops around the op that is looked at. */
+  private nesting = 0;
   private readonly narrowGroup: number[] = [];
   /** Slot with the base of a loop's group, or NO_SLOT. */
   private readonly slotOf: number[] = [];
@@ -112,6 +121,11 @@ export class AccessGroups {
   baseSlot(group: number): number {
     return this.slotOf[group] as number;
   }
+  /** Whether something in the group's range is accessed for certain, and written if any access of it writes. */
+  isCertain(group: number): boolean {
+    const wanted = this.writes[group] === 1 ? Certain.access | Certain.write : Certain.access;
+    return ((this.certain[group] as number) & wanted) === wanted;
+  }
   isLeader(b: number, i: number, group: number): boolean {
     return this.leader[group] === (this.firstOp[b] as number) + i;
   }
@@ -141,6 +155,7 @@ export class AccessGroups {
     } else this.groupOf.fill(0, 0, total);
     this.count.length = this.leader.length = this.min.length = this.end.length = 1;
     this.writes.length = this.barrierOf.length = this.narrowGroup.length = this.slotOf.length = 1;
+    this.home.length = this.certain.length = 1;
     this.originOf.length = 0;
     this.loopGroups.clear();
     this.findLoops();
@@ -312,7 +327,9 @@ export class AccessGroups {
     const { epoch, barrier } = this;
     const mark = this.log.length;
     const valueMark = this.valueLog.length;
+    this.nesting++;
     this.ops(b, from, to);
+    this.nesting--;
     while (this.valueLog.length > valueMark) {
       const group = this.valueLog.pop() as number;
       this.groupOfValue[this.valueLog.pop() as number] = group;
@@ -388,7 +405,7 @@ export class AccessGroups {
       group = this.groupOfValue[key] ?? 0;
       if (group === 0 || this.barrierOf[group] !== this.barrier || !this.hasRoom(group, from, to)) {
         this.valueLog.push(key, group);
-        group = this.add(index, from, to, this.narrow[a] as number, NO_SLOT);
+        group = this.add(index, b, from, to, this.narrow[a] as number, NO_SLOT);
         this.groupOfValue[key] = group;
       }
     }
@@ -397,11 +414,16 @@ export class AccessGroups {
     this.count[group] = (this.count[group] as number) + 1;
     this.min[group] = Math.min(this.min[group] as number, from);
     this.end[group] = Math.max(this.end[group] as number, to);
-    if (WRITES[op] === 1) this.writes[group] = 1;
+    const writes = WRITES[op] === 1;
+    if (writes) this.writes[group] = 1;
+    if (this.leader[group] === index || (this.home[group] === b && this.nesting === 0))
+      this.certain[group] = (this.certain[group] as number) | Certain.access | (writes ? Certain.write : 0);
   }
 
-  private add(leader: number, from: number, to: number, narrow: number, slot: number): number {
+  private add(leader: number, home: number, from: number, to: number, narrow: number, slot: number): number {
     this.leader.push(leader);
+    this.home.push(home);
+    this.certain.push(0);
     this.min.push(from);
     this.end.push(to);
     this.writes.push(0);
@@ -424,7 +446,7 @@ export class AccessGroups {
       const key = slot * 2 + (this.narrow[a] as number);
       const known = loop.groups.get(key);
       if (known !== undefined) return this.hasRoom(known, from, to) ? known : 0;
-      const group = this.add(-1, from, to, this.narrow[a] as number, slot);
+      const group = this.add(-1, loop.header, from, to, this.narrow[a] as number, slot);
       loop.groups.set(key, group);
       const list = this.loopGroups.get(loop.header);
       if (list === undefined) this.loopGroups.set(loop.header, [group]);

@@ -92,6 +92,8 @@ export class Access {
   fill = -1;
   /** Local that holds the linear-memory address of the group's base, or 0 when each access checks for itself; 0: no group. */
   base = 0;
+  /** Function that gives the address of a group's range that misses the TLB; -1: too little in it is certain to be accessed. */
+  open = -1;
   /** The access's distance from that base. */
   offset = 0;
   /** In a loop: the page of the last time round. */
@@ -197,16 +199,25 @@ function lookUp(v: Values, access: Access, size: number, tag: number, label: num
   v.i64(access.exitLow, access.exitHigh);
   v.getLocal(Local.cpu);
   v.getLocal(Local.linear);
+  callFill(v, access.fill, size, tag === WRITE, label + 1);
+  v.op(W.end);
+}
+
+/**
+ * Takes the vCPU and a linear address off the stack and pushes the linear-memory address that `fill` gives. `leave`: the side exit's
+ * value is below; that is taken when there is no address.
+ */
+function callFill(v: Values, fill: number, size: number, writes: boolean, leave = -1): void {
   v.i32(size);
-  v.i32(tag === WRITE ? 1 : 0);
+  v.i32(writes ? 1 : 0);
   v.op(W.call);
-  v.code.uleb(access.fill);
+  v.code.uleb(fill);
+  if (leave < 0) return;
   v.teeLocal(Local.address);
   v.op(W.i32Eqz);
-  v.unlikelyBranch(label + 1);
+  v.unlikelyBranch(leave);
   v.op(W.drop);
   v.getLocal(Local.address);
-  v.op(W.end);
 }
 
 /** Pushes the linear-memory address after `pushTags`. */
@@ -217,9 +228,15 @@ function pushAddress(v: Values): void {
   v.op(W.i32Add);
 }
 
+/** Whether the base of the access's group is never 0: the region is left in that case. */
+function isSure(access: Access): boolean {
+  return access.open >= 0 && access.fill < 0;
+}
+
 /**
- * Checks the range of a group: [access + from, + size). Its base local becomes the linear-memory address of the range, or 0
- * when it misses the TLB or straddles pages. `narrow`: addresses are cut to 32 bits.
+ * Checks the range of a group: [access + from, + size). Its base local becomes the linear-memory address of the range. When it
+ * misses the TLB or straddles pages, `open` is called; what that does not have is a side exit if the group `isSure`, else 0.
+ * `narrow`: addresses are cut to 32 bits.
  */
 export function openGroup(
   v: Values,
@@ -242,52 +259,76 @@ export function openGroup(
   }
   pushTags(v, size, writes ? WRITE : READ);
   v.op(W.i64Eq);
-  v.setLocal(Local.scratch);
+  if (access.open < 0) {
+    v.setLocal(Local.scratch);
+    pushAddress(v);
+    v.i32(0);
+    v.getLocal(Local.scratch);
+    v.op(W.select);
+    v.setLocal(access.base);
+    return;
+  }
+  v.likelyIf(ValType.i32);
   pushAddress(v);
-  v.i32(0);
-  v.getLocal(Local.scratch);
-  v.op(W.select);
+  v.op(W.else);
+  const sure = isSure(access);
+  if (sure) v.i64(access.exitLow, access.exitHigh);
+  v.getLocal(Local.cpu);
+  v.getLocal(Local.linear);
+  callFill(v, access.open, size, writes, sure ? access.label + 1 : -1);
+  v.op(W.end);
   v.setLocal(access.base);
 }
 
-export function load(v: Values, access: Access, dst: number): void {
+/** Makes an access by `emit`, with the address on the stack: at the base of its group, or where it is by itself. `type`: what it pushes. */
+function inGroup(v: Values, access: Access, type: number, emit: (offset: number) => void): void {
   const { op, base } = access;
+  const size = SIZE[op] as number;
+  const tag = TAG[op] as number;
+  if (base === 0) {
+    translate(v, access, size, tag, access.label);
+    emit(0);
+    return;
+  }
+  v.getLocal(base);
+  if (isSure(access)) {
+    emit(access.offset);
+    return;
+  }
+  v.likelyIf(type);
+  v.getLocal(base);
+  emit(access.offset);
+  v.op(W.else);
+  if (access.fill < 0) translate(v, access, size, tag, access.label + 1);
+  else {
+    // The call looks into the TLB, too: a look in line would be most of the region's code, and hardly ever run.
+    v.i64(access.exitLow, access.exitHigh);
+    v.getLocal(Local.cpu);
+    pushLinear(v, access);
+    callFill(v, access.fill, size, tag === WRITE, access.label + 1);
+  }
+  emit(0);
+  v.op(W.end);
+}
+
+export function load(v: Values, access: Access, dst: number): void {
+  const { op } = access;
   const instruction = ACCESS[op] as number;
   v.open(dst);
-  if (base !== 0) {
-    v.getLocal(base);
-    v.likelyIf(ValType.i64);
-    v.getLocal(base);
-    v.memory(instruction, 0, access.offset);
-    v.op(W.else);
-  }
   // A side exit out of here drops what `open` pushed.
-  translate(v, access, SIZE[op] as number, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
-  v.memory(instruction, 0, 0);
-  if (base !== 0) v.op(W.end);
+  inGroup(v, access, ValType.i64, (offset) => v.memory(instruction, 0, offset));
   v.set(dst, ZERO_EXTENDS[op] === 1);
 }
 
 /** Pushes the v128 that `instruction` loads: 8 or 4 bytes, zeros above. `halfOf`: a cell whose other half stays. */
 function loadVectorPart(v: Values, access: Access, halfOf: number): void {
-  const { op, base } = access;
-  const wide = (SIZE[op] as number) === 8;
+  const wide = (SIZE[access.op] as number) === 8;
   const instruction = halfOf !== 0 && wide ? V.load64Lane : wide ? V.load64Zero : V.load32Zero;
-  const emit = (offset: number): void => {
+  inGroup(v, access, ValType.v128, (offset) => {
     if (halfOf !== 0 && wide) v.getLocal(v.cell(halfOf));
     v.simdMemory(instruction, offset);
     if (halfOf !== 0 && wide) v.code.u8(halfOf & 1);
-  };
-  if (base !== 0) {
-    v.getLocal(base);
-    v.likelyIf(ValType.v128);
-    v.getLocal(base);
-    emit(access.offset);
-    v.op(W.else);
-  }
-  translate(v, access, SIZE[op] as number, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
-  emit(0);
-  if (base !== 0) v.op(W.end);
+  });
 }
 
 /** A load to the low half of a cell whose other half becomes zero. */
@@ -323,44 +364,27 @@ function storeFromCell(v: Values, size: number, value: number, offset: number): 
 }
 
 export function store(v: Values, access: Access, value: number): void {
-  const { op, base } = access;
-  const instruction = ACCESS[op] as number;
-  const size = SIZE[op] as number;
+  const instruction = ACCESS[access.op] as number;
+  const size = SIZE[access.op] as number;
   const fromCell = size >= 4 && v.cell(value) !== 0;
-  if (base !== 0) {
-    v.getLocal(base);
-    v.likelyIf(VOID);
-    v.getLocal(base);
-    if (fromCell) storeFromCell(v, size, value, access.offset);
+  inGroup(v, access, VOID, (offset) => {
+    if (fromCell) storeFromCell(v, size, value, offset);
     else {
       v.get(value);
-      v.memory(instruction, 0, access.offset);
+      v.memory(instruction, 0, offset);
     }
-    v.op(W.else);
-  }
-  translate(v, access, SIZE[op] as number, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
-  if (fromCell) storeFromCell(v, size, value, 0);
-  else {
-    v.get(value);
-    v.memory(instruction, 0, 0);
-  }
-  if (base !== 0) v.op(W.end);
+  });
 }
 
 /** Vector loads and stores between guest memory and the vector field at `slot`. */
 export function moveVector(v: Values, access: Access, slot: number): void {
-  const { op, base } = access;
+  const { op } = access;
   const size = SIZE[op] as number;
-  if (base !== 0) {
-    v.getLocal(base);
-    v.likelyIf(ValType.i32);
-    v.getLocal(base);
-    v.i32(access.offset);
+  inGroup(v, access, ValType.i32, (offset) => {
+    if (offset === 0) return;
+    v.i32(offset);
     v.op(W.i32Add);
-    v.op(W.else);
-  }
-  translate(v, access, size, TAG[op] as number, access.label + (base !== 0 ? 1 : 0));
-  if (base !== 0) v.op(W.end);
+  });
   v.setLocal(Local.address);
   if (ALIGNED[op] === 1) {
     v.i64(access.exitLow, access.exitHigh);

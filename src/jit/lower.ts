@@ -16,6 +16,7 @@
 import { Bug } from '../base/errors.js';
 import { FLAG_OP } from '../ir/builder.js';
 import { SKIP_WORD } from '../ir/effects.js';
+import { WHOLE_BLOCK } from '../ir/layout.js';
 import { JumpKind, OP, OP_MASK, PcMask } from '../ir/ops.js';
 import type { Edge } from './flow.js';
 import { AccessGroups } from './groups.js';
@@ -137,7 +138,7 @@ export class Lowering {
     if (!single) this.x87.forget();
     if (flow.loopHeader[node] === 1) {
       const bases = v.basesInUse;
-      for (const group of this.groups.ofLoop(node)) this.openLoopGroup(group);
+      for (const group of this.groups.ofLoop(node)) this.openLoopGroup(group, node);
       for (const memory of this.groups.memoriesOfLoop(node)) {
         memory.addend = v.takeBase();
         mem.forgetPage(v, memory);
@@ -154,12 +155,32 @@ export class Lowering {
   }
 
   /** Makes the check of a group whose base does not change in the loop that comes. */
-  private openLoopGroup(group: number): void {
-    const { v, groups, memoryAccess } = this;
+  private openLoopGroup(group: number, header: number): void {
+    const { v, f, groups, memoryAccess } = this;
+    const { region } = f;
     memoryAccess.a = groups.baseSlot(group);
     memoryAccess.imm = 0;
+    memoryAccess.exitLow = f.exitValue(
+      RegionExit.side,
+      WHOLE_BLOCK,
+      region.page[header] as number,
+      region.offset[header] as number,
+    );
+    memoryAccess.exitHigh = region.blocks[header] as number;
+    memoryAccess.label = f.depth - f.sideLabel;
+    memoryAccess.fill = this.fill();
+    memoryAccess.open = this.open(group);
     this.baseOf[group] = memoryAccess.base = v.takeBase();
     this.openGroup(group, groups.min[group] as number);
+  }
+
+  /** Function that fills the TLB in regions that had many side exits, else -1. */
+  private fill(): number {
+    return this.f.region.fillsTlb ? this.f.module.importFunction('h', 'fillForRegion', FILL_TYPE) : -1;
+  }
+
+  private open(group: number): number {
+    return this.groups.isCertain(group) ? this.f.module.importFunction('h', 'openRange', FILL_TYPE) : -1;
   }
 
   /** Emits the check of a group, whose range begins at `from` from the access in `memoryAccess`. */
@@ -493,7 +514,7 @@ export class Lowering {
     const { region } = this.f;
     memoryAccess.exitLow = this.f.exitValue(RegionExit.side, i, region.page[b] as number, region.offset[b] as number);
     memoryAccess.exitHigh = region.blocks[b] as number;
-    memoryAccess.fill = this.f.region.fillsTlb ? this.f.module.importFunction('h', 'fillForRegion', FILL_TYPE) : -1;
+    memoryAccess.fill = this.fill();
     v.materialiseTemps();
     memoryAccess.label = this.f.depth - this.f.sideLabel;
     memoryAccess.base = 0;
@@ -503,10 +524,13 @@ export class Lowering {
       const min = groups.min[group] as number;
       const at = groups.offsetIn(b, i);
       memoryAccess.offset = at - min;
+      memoryAccess.open = this.open(group);
       if (groups.isLeader(b, i, group)) {
         this.baseOf[group] = memoryAccess.base = v.takeBase();
         this.openGroup(group, min - at);
-      } else memoryAccess.base = this.baseOf[group] as number;
+      } else {
+        memoryAccess.base = this.baseOf[group] as number;
+      }
     }
     return memoryAccess;
   }

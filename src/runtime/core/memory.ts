@@ -386,7 +386,8 @@ export function fillForRegion(cpu: usize, linear: u64, size: u32, access: u32): 
   const entry = entryOf(cpu, linear, mmu);
   const wanted = tagOf(cpu, linear, size);
   const field: usize = access === ACCESS_WRITE ? TLB_WRITE : TLB_READ;
-  if (!revive(cpu, linear, mmu) || load<u64>(entry + field) !== wanted) {
+  // Accesses of a group that straddles two pages come here without having looked.
+  if (load<u64>(entry + field) !== wanted && (!revive(cpu, linear, mmu) || load<u64>(entry + field) !== wanted)) {
     if (load<u32>(entry + TLB_FLAGS) & TLBFLAG_WATCHED && load<u64>(entry + TLB_READ) === wanted) return 0;
     if (!fill(cpu, linear, access, mmu)) {
       // The interpreter will meet the fault again, with the state that delivering it needs.
@@ -395,6 +396,21 @@ export function fillForRegion(cpu: usize, linear: u64, size: u32, access: u32): 
     }
   }
   return load<u64>(entry + field) === wanted ? load<u32>(entry + TLB_ADDEND) + <u32>linear : 0;
+}
+
+/**
+ * The same for the range of a group of accesses, one of which is certain to be made. It may lie in two pages that are neighbours in
+ * linear memory, too, as those of a kernel's stacks and structures are.
+ */
+export function openRange(cpu: usize, linear: u64, size: u32, access: u32): u32 {
+  const inPage: u32 = 4096 - (<u32>linear & 0xfff);
+  if (size <= inPage) return fillForRegion(cpu, linear, size, access);
+  const mmu = load<u32>(cpu + VCPU_MMU_INDEX);
+  const field: usize = access === ACCESS_WRITE ? TLB_WRITE : TLB_READ;
+  revive(cpu, linear, mmu);
+  revive(cpu, linear + inPage, mmu);
+  const first = cachedHost(cpu, linear, field, mmu);
+  return first && cachedHost(cpu, linear + inPage, field, mmu) === first + inPage ? <u32>first : 0;
 }
 
 // ---------------------------------------------------------------- loads

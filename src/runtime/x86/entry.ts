@@ -16,6 +16,7 @@ export {
   ldU16,
   ldU32,
   ldU64,
+  openRange,
   physRead,
   physWrite,
   watchWrites,
