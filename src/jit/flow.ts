@@ -68,8 +68,9 @@ export class Flow {
   }
 
   /** The loops (header and all nodes in it), outer ones before those inside them. */
-  loops(): { readonly header: number; readonly body: ReadonlySet<number> }[] {
+  loops(): { readonly header: number; readonly body: ReadonlySet<number>; readonly always: ReadonlySet<number> }[] {
     const found = new Map<number, Set<number>>();
+    const always = new Map<number, Set<number>>();
     const predecessors: number[][] = Array.from({ length: this.nodeCount }, () => []);
     for (const out of this.out) for (const e of out) (predecessors[e.to] as number[]).push(e.from);
     for (const out of this.out) {
@@ -77,6 +78,9 @@ export class Flow {
         if (!this.isBackward(e)) continue;
         const body = found.get(e.to) ?? new Set([e.to]);
         found.set(e.to, body);
+        const way = this.dominatorsUpTo(e.from, e.to);
+        const before = always.get(e.to) ?? way;
+        always.set(e.to, new Set([...way].filter((v) => before.has(v))));
         const work = [e.from];
         for (let v = work.pop(); v !== undefined; v = work.pop()) {
           if (body.has(v)) continue;
@@ -85,7 +89,16 @@ export class Flow {
         }
       }
     }
-    return [...found].map(([header, body]) => ({ header, body })).sort((a, b) => b.body.size - a.body.size);
+    return [...found]
+      .map(([header, body]) => ({ header, body, always: always.get(header) as Set<number> }))
+      .sort((a, b) => b.body.size - a.body.size);
+  }
+
+  /** Nodes that every way from the node `top`, which dominates `node`, to it goes by, with both. */
+  private dominatorsUpTo(node: number, top: number): Set<number> {
+    const way = new Set([top]);
+    for (let v = node; v !== top; v = this.idom[v] as number) way.add(v);
+    return way;
   }
 
   /** Edges of a dispatch node in the order of their labels. */

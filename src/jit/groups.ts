@@ -17,12 +17,15 @@ import { isCall, isIndirect, isReturn, type Region, terminates } from './region.
 import { isTemp } from './values.js';
 
 const NO_SLOT = -1;
+const NO_SEQUENCE = -1;
 const NONE: readonly number[] = [];
 
 /** A loop in which nothing changes the TLB. */
 interface Loop {
   readonly header: number;
   readonly body: ReadonlySet<number>;
+  /** Blocks on every way round. */
+  readonly always: ReadonlySet<number>;
   /** Slots written in it. */
   readonly written: ReadonlySet<number>;
   /** Group by base slot * 2 + narrow. */
@@ -55,16 +58,21 @@ export class AccessGroups {
   readonly min: number[] = [];
   readonly end: number[] = [];
   readonly writes: number[] = [];
-  /** Per group: the block where it begins, or the header of its loop; what is certain to happen when control is there. */
-  private readonly home: number[] = [];
+  /** Per group: what is certain to happen when control is where its range is checked. */
   private readonly certain: number[] = [];
-  /** Bodies of `if_…` ops around the op that is looked at. */
+  /** Per group: the sequence of ops with its first access, NO_SEQUENCE for a loop's. */
+  private readonly sequenceOf: number[] = [];
+  /** The sequence (a block's ops, or a body's) that is looked at, and how many bodies of `if_…` ops are around it. */
+  private sequence = 0;
+  private lastSequence = 0;
   private nesting = 0;
   private readonly narrowGroup: number[] = [];
   /** Slot with the base of a loop's group, or NO_SLOT. */
   private readonly slotOf: number[] = [];
   private readonly loopGroups = new Map<number, number[]>();
   private loops: Loop[] = [];
+  /** Per group of a loop: that loop. */
+  private readonly loopOf: (Loop | undefined)[] = [];
   private readonly memoryOf = new Map<number, PageMemory>();
   private readonly loopMemories = new Map<number, PageMemory[]>();
   /** Slot that a value number stands for as it was at the start of the extended block, or NO_SLOT. */
@@ -155,8 +163,9 @@ export class AccessGroups {
     } else this.groupOf.fill(0, 0, total);
     this.count.length = this.leader.length = this.min.length = this.end.length = 1;
     this.writes.length = this.barrierOf.length = this.narrowGroup.length = this.slotOf.length = 1;
-    this.home.length = this.certain.length = 1;
+    this.certain.length = this.sequenceOf.length = 1;
     this.originOf.length = 0;
+    this.loopOf.length = 0;
     this.loopGroups.clear();
     this.findLoops();
     this.groupOfValue = [];
@@ -209,11 +218,11 @@ export class AccessGroups {
   private findLoops(): void {
     this.loops = [];
     if (!this.region.flow.loopHeader.includes(1)) return;
-    for (const { header, body } of this.region.flow.loops()) {
+    for (const { header, body, always } of this.region.flow.loops()) {
       const written = new Set<number>();
       let quiet = true;
       for (const b of body) if (b < this.region.flow.blockCount) quiet = this.collectWrites(b, written) && quiet;
-      if (quiet) this.loops.push({ header, body, written, groups: new Map() });
+      if (quiet) this.loops.push({ header, body, always, written, groups: new Map() });
     }
   }
 
@@ -244,15 +253,26 @@ export class AccessGroups {
     this.barrier = ++this.lastBarrier;
   }
 
-  private block(b: number): void {
+  /** Gives the groups written to for certain when control comes to the block; so do the following. */
+  private block(b: number): readonly number[] {
     const before = this.edge;
+    const { nesting } = this;
     this.edge = this.region.firstEdge[b] as number;
-    this.ops(b, 0, this.region.opCount[b] as number);
+    this.nesting = 0;
+    const written = this.ops(b, 0, this.region.opCount[b] as number);
     this.edge = before;
+    this.nesting = nesting;
+    return written;
   }
 
-  private ops(b: number, from: number, to: number): void {
+  private ops(b: number, from: number, to: number): readonly number[] {
     const { words } = this;
+    const outer = this.sequence;
+    const sequence = ++this.lastSequence;
+    this.sequence = sequence;
+    const soFar: number[] = [];
+    const ways: (readonly number[])[] = [];
+    let reachesEnd = true;
     const first = this.region.firstWord[b] as number;
     for (let i = from; i < to; i++) {
       const w = first + i * 4;
@@ -263,11 +283,15 @@ export class AccessGroups {
       const a = ab & 0xffff;
       const imm = words[w + 2] as number;
       const kind = KIND[op] as number;
-      if (kind >= Kind.load) this.access(b, i, op, a, imm);
+      if (kind >= Kind.load) {
+        const group = this.access(b, i, op, a, imm);
+        if (group !== 0 && WRITES[op] === 1) soFar.push(group);
+      }
       const skip = SKIP_WORD[op] as number;
       if (skip !== 0) {
         const end = i + 1 + (words[w + skip] as number);
-        this.body(b, i + 1, end);
+        const written = this.body(b, i + 1, end);
+        if (terminates(words, first, i + 1, end)) ways.push([...soFar, ...written]);
         i = end - 1;
         continue;
       }
@@ -309,26 +333,37 @@ export class AccessGroups {
           continue;
       }
       if (isIndirect(word, imm) || isReturn(word, imm)) this.edge += this.region.jumpEdges(b, w);
-      else if (op === OP.goto || isCall(word, imm)) this.follow(this.region.flow.edges[this.edge++] as Edge);
-      else if (((EFFECTS[op] as number) & Effect.writesDst) !== 0) this.fresh(dst);
+      else if (op === OP.goto || isCall(word, imm)) {
+        ways.push([...soFar, ...this.follow(this.region.flow.edges[this.edge++] as Edge)]);
+        reachesEnd = false;
+      } else if (((EFFECTS[op] as number) & Effect.writesDst) !== 0) this.fresh(dst);
     }
+    if (reachesEnd) ways.push(soFar);
+    this.sequence = outer;
+    const [way, ...others] = ways as [readonly number[], ...(readonly number[])[]];
+    const written = way.length === 0 ? NONE : way.filter((group) => others.every((other) => other.includes(group)));
+    for (const group of written) {
+      if (this.sequenceOf[group] === sequence) this.certain[group] = Certain.access | Certain.write;
+    }
+    return written;
   }
 
   /** The blocks that only this jump leads to belong to the same extended block. */
-  private follow(e: Edge): void {
-    if (e.to < 0 || e.label >= 0) return;
+  private follow(e: Edge): readonly number[] {
+    if (e.to < 0 || e.label >= 0) return NONE;
     const { flow } = this.region;
-    if (flow.merge[e.to] === 1 || flow.loopHeader[e.to] === 1) return;
+    if (flow.merge[e.to] === 1 || flow.loopHeader[e.to] === 1) return NONE;
     if (e.call) this.forgetAll();
-    this.block(e.to);
+    const written = this.block(e.to);
+    return e.call ? NONE : written;
   }
 
-  private body(b: number, from: number, to: number): void {
+  private body(b: number, from: number, to: number): readonly number[] {
     const { epoch, barrier } = this;
     const mark = this.log.length;
     const valueMark = this.valueLog.length;
     this.nesting++;
-    this.ops(b, from, to);
+    const certain = this.ops(b, from, to);
     this.nesting--;
     while (this.valueLog.length > valueMark) {
       const group = this.valueLog.pop() as number;
@@ -354,6 +389,7 @@ export class AccessGroups {
       this.epoch = epoch;
       this.barrier = barrier;
     }
+    return certain;
   }
 
   private learn(slot: number, id: number, offset: number, narrow: number): void {
@@ -394,8 +430,9 @@ export class AccessGroups {
     else this.learn(dst, this.idOf[a] as number, offset, narrow ? 1 : (this.narrow[a] as number));
   }
 
-  private access(b: number, i: number, op: number, a: number, imm: number): void {
-    if (!this.known(a) || (this.narrow[a] === 1 && imm !== 0)) return;
+  /** Gives the access's group, 0: none. */
+  private access(b: number, i: number, op: number, a: number, imm: number): number {
+    if (!this.known(a) || (this.narrow[a] === 1 && imm !== 0)) return 0;
     const from = (this.offset[a] as number) + imm;
     const to = from + (SIZE[op] as number);
     const key = (this.idOf[a] as number) * 2 + (this.narrow[a] as number);
@@ -405,7 +442,7 @@ export class AccessGroups {
       group = this.groupOfValue[key] ?? 0;
       if (group === 0 || this.barrierOf[group] !== this.barrier || !this.hasRoom(group, from, to)) {
         this.valueLog.push(key, group);
-        group = this.add(index, b, from, to, this.narrow[a] as number, NO_SLOT);
+        group = this.add(index, this.sequence, from, to, this.narrow[a] as number, NO_SLOT);
         this.groupOfValue[key] = group;
       }
     }
@@ -416,13 +453,14 @@ export class AccessGroups {
     this.end[group] = Math.max(this.end[group] as number, to);
     const writes = WRITES[op] === 1;
     if (writes) this.writes[group] = 1;
-    if (this.leader[group] === index || (this.home[group] === b && this.nesting === 0))
+    if (this.leader[group] === index || (this.nesting === 0 && this.loopOf[group]?.always.has(b)))
       this.certain[group] = (this.certain[group] as number) | Certain.access | (writes ? Certain.write : 0);
+    return group;
   }
 
-  private add(leader: number, home: number, from: number, to: number, narrow: number, slot: number): number {
+  private add(leader: number, sequence: number, from: number, to: number, narrow: number, slot: number): number {
     this.leader.push(leader);
-    this.home.push(home);
+    this.sequenceOf.push(sequence);
     this.certain.push(0);
     this.min.push(from);
     this.end.push(to);
@@ -446,8 +484,9 @@ export class AccessGroups {
       const key = slot * 2 + (this.narrow[a] as number);
       const known = loop.groups.get(key);
       if (known !== undefined) return this.hasRoom(known, from, to) ? known : 0;
-      const group = this.add(-1, loop.header, from, to, this.narrow[a] as number, slot);
+      const group = this.add(-1, NO_SEQUENCE, from, to, this.narrow[a] as number, slot);
       loop.groups.set(key, group);
+      this.loopOf[group] = loop;
       const list = this.loopGroups.get(loop.header);
       if (list === undefined) this.loopGroups.set(loop.header, [group]);
       else list.push(group);

@@ -94,6 +94,8 @@ export class Access {
   base = 0;
   /** Function that gives the address of a group's range that misses the TLB; -1: too little in it is certain to be accessed. */
   open = -1;
+  /** Function that makes up for a base that is 0; -1: a look into the TLB does. */
+  retry = -1;
   /** The access's distance from that base. */
   offset = 0;
   /** In a loop: the page of the last time round. */
@@ -299,13 +301,13 @@ function inGroup(v: Values, access: Access, type: number, emit: (offset: number)
   v.getLocal(base);
   emit(access.offset);
   v.op(W.else);
-  if (access.fill < 0) translate(v, access, size, tag, access.label + 1);
+  if (access.retry < 0) translate(v, access, size, tag, access.label + 1);
   else {
     // The call looks into the TLB, too: a look in line would be most of the region's code, and hardly ever run.
     v.i64(access.exitLow, access.exitHigh);
     v.getLocal(Local.cpu);
     pushLinear(v, access);
-    callFill(v, access.fill, size, tag === WRITE, access.label + 1);
+    callFill(v, access.retry, size, tag === WRITE, access.label + 1);
   }
   emit(0);
   v.op(W.end);

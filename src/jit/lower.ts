@@ -176,7 +176,11 @@ export class Lowering {
 
   /** Function that fills the TLB in regions that had many side exits, else -1. */
   private fill(): number {
-    return this.f.region.fillsTlb ? this.f.module.importFunction('h', 'fillForRegion', FILL_TYPE) : -1;
+    return this.f.region.fillsTlb ? this.importFill() : -1;
+  }
+
+  private importFill(): number {
+    return this.f.module.importFunction('h', 'fillForRegion', FILL_TYPE);
   }
 
   private open(group: number): number {
@@ -525,6 +529,8 @@ export class Lowering {
       const at = groups.offsetIn(b, i);
       memoryAccess.offset = at - min;
       memoryAccess.open = this.open(group);
+      // What missed before a loop is missed all along the loop.
+      memoryAccess.retry = groups.baseSlot(group) < 0 || region.fillsTlb ? this.importFill() : -1;
       if (groups.isLeader(b, i, group)) {
         this.baseOf[group] = memoryAccess.base = v.takeBase();
         this.openGroup(group, min - at);
