@@ -19,6 +19,7 @@ import { isTemp } from './values.js';
 const NO_SLOT = -1;
 const NO_SEQUENCE = -1;
 const NONE: readonly number[] = [];
+const NOWHERE: ReadonlySet<number> = new Set();
 
 /** A loop in which nothing changes the TLB. */
 interface Loop {
@@ -222,7 +223,9 @@ export class AccessGroups {
       const written = new Set<number>();
       let quiet = true;
       for (const b of body) if (b < this.region.flow.blockCount) quiet = this.collectWrites(b, written) && quiet;
-      if (quiet) this.loops.push({ header, body, always, written, groups: new Map() });
+      // A dispatch node is no place to leave for: its loop's groups are never certain.
+      const certain = header < this.region.flow.blockCount ? always : NOWHERE;
+      if (quiet) this.loops.push({ header, body, always: certain, written, groups: new Map() });
     }
   }
 

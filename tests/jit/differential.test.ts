@@ -7,7 +7,7 @@ import { BlockBuilder, FLAG_OP, TEMP0 } from '../../src/ir/builder.js';
 import { BLOCK, ENTRY_SHIFT, VCPU } from '../../src/ir/layout.js';
 import { JumpKind, OPS, type OpInfo, PcMask } from '../../src/ir/ops.js';
 import { optimise } from '../../src/ir/passes.js';
-import { CPU, RAM, Rig, VECTOR_BASE_SLOT } from './rig.js';
+import { CPU, compare, RAM, Rig, VECTOR_BASE_SLOT } from './rig.js';
 
 /** xorshift32: the same sequence for the same seed everywhere. */
 class Random {
@@ -297,21 +297,6 @@ function randomState(rig: Rig, r: Random): void {
   for (let i = 0; i < 16 * 64; i += 4) rig.view.setUint32(CPU + ZMM0 * 8 + i, r.next(0xffffffff), true);
   for (let i = 0; i < 0x4000; i += 4) rig.view.setUint32(RAM + DATA + i, r.next(0xffffffff), true);
   for (let s = FLAG_OP; s < FLAG_OP + 4; s++) rig.view.setBigUint64(CPU + s * 8, BigInt(r.next(52)), true);
-}
-
-function compare(rig: Rig, what: string): void {
-  const restore = rig.snapshot();
-  const expected = rig.run(false);
-  restore();
-  const actual = rig.run(true);
-  assert.equal(actual.end, expected.end, what);
-  for (const [slot, value] of expected.state.entries()) {
-    if (actual.state[slot] !== value)
-      assert.fail(
-        `${what}: slot ${slot}: compiled ${actual.state[slot]?.toString(16)}, interpreter ${value.toString(16)}`,
-      );
-  }
-  assert.ok(Buffer.from(actual.ram).equals(Buffer.from(expected.ram)), `${what}: memory`);
 }
 
 const entryOf = (rig: Rig, block: number): number => rig.words[(block + (BLOCK.at['entry'] as number)) / 4] as number;

@@ -1,4 +1,5 @@
 /** A bare runtime with hand-made blocks: runs them on the interpreter or as compiled regions, for comparing the two. */
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { HELPERS } from '../../src/guest/x86/helpers/index.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
@@ -240,4 +241,20 @@ export class Rig {
       this.bytes.set(ram, RAM);
     };
   }
+}
+
+/** Runs both ways from the same state: all must be the same after it. */
+export function compare(rig: Rig, what: string): void {
+  const restore = rig.snapshot();
+  const expected = rig.run(false);
+  restore();
+  const actual = rig.run(true);
+  assert.equal(actual.end, expected.end, what);
+  for (const [slot, value] of expected.state.entries()) {
+    if (actual.state[slot] !== value)
+      assert.fail(
+        `${what}: slot ${slot}: compiled ${actual.state[slot]?.toString(16)}, interpreter ${value.toString(16)}`,
+      );
+  }
+  assert.ok(Buffer.from(actual.ram).equals(Buffer.from(expected.ram)), `${what}: memory`);
 }

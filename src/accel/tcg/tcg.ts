@@ -90,6 +90,15 @@ const at = (layout: { readonly at: Readonly<Record<string, number>> }, field: st
   return offset;
 };
 
+/** Of a block's head: words from its start. */
+const HOST = at(BLOCK, 'host') / 4;
+const MODE = at(BLOCK, 'mode') / 4;
+const OPS = at(BLOCK, 'ops') / 4;
+const HOST2 = at(BLOCK, 'host2') / 4;
+/** Guest bytes, and instructions in the upper half. */
+const EXTENT = at(BLOCK, 'bytes') / 4;
+const HEAD_WORDS = BLOCK.size / 4;
+
 export class TcgAccelerator implements Accelerator, Disturbed {
   readonly name = 'tcg';
   readonly smm: boolean;
@@ -583,17 +592,18 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     if (this.#next + bytes > this.layout.codeEnd) this.resetCode();
     const block = this.#next;
     this.#next += bytes;
+    // Word by word: calls of built-in methods would take longer for so few.
+    const memory = this.#words;
     const head = block >>> 2;
-    this.#words.fill(0, head, head + BLOCK.size / 4);
-    this.#words.set(words.subarray(0, count * 4), head + BLOCK.size / 4);
-    fuse(this.#words, head + BLOCK.size / 4, count);
-    const straddles = (host & 0xfff) + translator.bytes > 4096;
-    this.#words[head + at(BLOCK, 'host') / 4] = host;
-    this.#words[head + at(BLOCK, 'mode') / 4] = mode;
-    this.#view.setUint16(block + at(BLOCK, 'bytes'), translator.bytes, true);
-    this.#view.setUint16(block + at(BLOCK, 'instructions'), translator.instructions, true);
-    this.#words[head + at(BLOCK, 'ops') / 4] = count;
-    this.#words[head + at(BLOCK, 'host2') / 4] = straddles ? page2 : 0;
+    const first = head + HEAD_WORDS;
+    for (let i = head; i < first; i++) memory[i] = 0;
+    for (let i = 0; i < count * 4; i++) memory[first + i] = words[i] as number;
+    fuse(memory, first, count);
+    memory[head + HOST] = host;
+    memory[head + MODE] = mode;
+    memory[head + EXTENT] = translator.bytes | (translator.instructions << 16);
+    memory[head + OPS] = count;
+    memory[head + HOST2] = (host & 0xfff) + translator.bytes > 4096 ? page2 : 0;
     this.runtime.addBlock(this.layout.machine, block);
     return block;
   }
