@@ -16,6 +16,7 @@ import {
   type SliceEnd,
   type Vcpu,
 } from '../accelerator.js';
+import { AddressFilter } from './address-filter.js';
 import { Fading } from './fading.js';
 import { LinearMemory, MAX_FLAT_RANGES } from './linear-memory.js';
 import type { Runtime } from './runtime.js';
@@ -115,6 +116,8 @@ export class TcgAccelerator implements Accelerator, Disturbed {
   readonly #ticker: Ticker;
   readonly #fading: Fading;
   readonly #stress: Stress | undefined;
+  /** Where blocks were made to begin. */
+  readonly #begun = new AddressFilter();
   #translator: GuestTranslator | undefined;
   #services: MachineServices | undefined;
   #view: DataView;
@@ -371,6 +374,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     this.runtime.resetCode(this.layout.machine, this.layout.pages);
     this.#next = this.layout.code;
     this.#loops.clear();
+    this.#begun.clear();
     this.#fading.reset();
     this.jit.reset();
   }
@@ -579,7 +583,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     this.#translator ??= this.#guest.createTranslator(
       new Uint8Array(this.memory.buffer),
       this.layout.vcpus[0]!,
-      (at, key) => this.runtime.findBlock(this.layout.machine, at, key) !== 0,
+      (at, key) => this.#begun.mayHave(at) && this.runtime.findBlock(this.layout.machine, at, key) !== 0,
     );
     const translator = this.#translator;
     if (!translator.translate(host, mode, page2)) return 0;
@@ -605,6 +609,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     memory[head + OPS] = count;
     memory[head + HOST2] = (host & 0xfff) + translator.bytes > 4096 ? page2 : 0;
     this.runtime.addBlock(this.layout.machine, block);
+    this.#begun.add(host);
     return block;
   }
 }
