@@ -59,6 +59,8 @@ interface Compiled {
   readonly entries: readonly number[];
   /** Different blocks in it. */
   readonly members: readonly number[];
+  /** Those of them that are there by themselves, not only as part of a callee in line. */
+  readonly own: ReadonlySet<number>;
   /** Blocks in it; some callees are there once for each call. */
   readonly size: number;
   /** Ops that it may have. */
@@ -204,7 +206,7 @@ export class Jit {
     const w = head / 4;
     if (this.options.deferral === 0 || ((words[w + FLAGS] as number) & BlockFlag.deferred) !== 0) return false;
     const large = this.byUnseen.get(words[w + HOST] as number)?.some((c) => c.size >= LARGE) ?? false;
-    if (words[w + REGION] === 0 && !large) return false;
+    if (!large && !this.byBlock.get(head)?.some((c) => c.own.has(head))) return false;
     this.postpone(head, large ? LARGE_DEFERRAL : 1);
     return true;
   }
@@ -420,6 +422,7 @@ export class Jit {
       head: entries[0] as number,
       entries,
       members: [...new Set(region.blocks)],
+      own: new Set(region.ownBlocks),
       size: region.blocks.length,
       room: region.maxOps,
       slot,

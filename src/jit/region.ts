@@ -325,7 +325,12 @@ export class Region {
     return this.entries.some((member) => this.blocks[member] === block);
   }
 
-  /** Whether a block is a member, not only as a part of a callee. */
+  /** Blocks that are members, not only as parts of a callee. */
+  get ownBlocks(): Iterable<number> {
+    return this.indexOf.keys();
+  }
+
+  /** Whether a block is one of them. */
   holds(block: number): boolean {
     return this.indexOf.has(block);
   }

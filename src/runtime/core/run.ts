@@ -243,6 +243,17 @@ export function tierAtPc(cpu: usize): u32 {
   return block && load<u32>(block + BLOCK_REGION) ? 2 : 1;
 }
 
+/** What was asked of the vCPU is done; 1 + ExitReason when the run is to end, else 0. */
+function seeToRequests(cpu: usize): u32 {
+  // After a side exit the state is that inside an instruction: that is finished first.
+  if (cold || !requested(cpu)) return 0;
+  const requests = atomic.and<u32>(cpu + VCPU_EXIT_REQUEST, 0);
+  if (requests & REQUEST_RETURN) return 1 + EXIT_REQUEST;
+  const reason = handleRequests(cpu);
+  clearChain();
+  return reason;
+}
+
 /** Runs the vCPU until something needs the host; returns an ExitReason. */
 export function run(cpu: usize): u32 {
   const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
@@ -251,14 +262,8 @@ export function run(cpu: usize): u32 {
   store<u32>(cpu + VCPU_CALL_DEPTH, 0);
   clearChain();
   for (;;) {
-    // After a side exit the state is that inside an instruction: that is finished first.
-    if (!cold && requested(cpu)) {
-      const requests = atomic.and<u32>(cpu + VCPU_EXIT_REQUEST, 0);
-      if (requests & REQUEST_RETURN) return EXIT_REQUEST;
-      const reason = handleRequests(cpu);
-      if (reason) return reason - 1;
-      clearChain();
-    }
+    const reason = seeToRequests(cpu);
+    if (reason) return reason - 1;
     const result = step(cpu, machine, single, NOWHERE);
     single = 0;
     if (result === RUN_DISPATCH) continue;
@@ -311,8 +316,8 @@ export function callGuest(cpu: usize, expected: u64): u32 {
       const result = call_indirect<u32>(compiled & TABLE_INDEX, cpu, compiled >> ENTRY_SHIFT);
       deepen(cpu, -1);
       if (result !== REGION_NEXT) {
-        if (result !== REGION_SIDE_EXIT) return result;
-        sideExit(cpu);
+        const end = goOn(cpu, result);
+        if (end) return end;
         break;
       }
       if (load<u64>(cpu + VCPU_PC) === expected) return returned(cpu, key, epoch);
@@ -331,13 +336,33 @@ export function callGuest(cpu: usize, expected: u64): u32 {
  * (CALL_RETURNED; the caller sees whether all is as it was) or the run ends.
  */
 export function resumeGuest(cpu: usize, expected: u64, result: u32): u32 {
-  if (result === REGION_SIDE_EXIT) sideExit(cpu);
-  else if (result !== REGION_NEXT) return result;
+  let end = goOn(cpu, result);
+  if (end) return end;
   deepen(cpu, 1);
-  const end = runUntil(cpu, expected);
+  end = runUntil(cpu, expected);
   deepen(cpu, -1);
   setCurrentBlock(0xffffffff);
   return end;
+}
+
+/**
+ * Makes the guest ready to go on inside a guest call whose code gave `result`; else gives what to hand on. The regions that made
+ * the call are to find the guest behind it when a fault has been seen to by its handler: so it is delivered here.
+ */
+function goOn(cpu: usize, result: u32): u32 {
+  if (result === REGION_SIDE_EXIT) sideExit(cpu);
+  else if (result === REGION_FAULT) return deliverInside(cpu);
+  else if (result !== REGION_NEXT) return result;
+  return 0;
+}
+
+/** Delivers a fault inside a guest call; 0: the guest goes on. What starts the instruction again alone is for `run`. */
+function deliverInside(cpu: usize): u32 {
+  if (load<u32>(cpu + VCPU_FAULT_PENDING) === FAULT_RESTART) return REGION_FAULT;
+  clearChain();
+  cold = false;
+  const reason = deliverFault(cpu);
+  return reason ? REGION_EXIT + reason - 1 : 0;
 }
 
 /** The guest is back at the expected pc: in the same mode and address space, and is the region still there? */
@@ -349,9 +374,13 @@ function returned(cpu: usize, key: u64, epoch: u32): u32 {
 function runUntil(cpu: usize, expected: u64): u32 {
   const machine = <usize>load<u32>(cpu + VCPU_MACHINE);
   for (;;) {
-    if (!cold && requested(cpu)) return REGION_NEXT;
+    const reason = seeToRequests(cpu);
+    if (reason) return REGION_EXIT + reason - 1;
     const result = step(cpu, machine, 0, expected);
-    if (result !== RUN_DISPATCH) return result === RUN_FAULT ? REGION_FAULT : result - RUN_EXIT + REGION_EXIT;
+    if (result === RUN_FAULT) {
+      const end = deliverInside(cpu);
+      if (end) return end;
+    } else if (result !== RUN_DISPATCH) return result - RUN_EXIT + REGION_EXIT;
     if (!cold && load<u64>(cpu + VCPU_PC) === expected) break;
   }
   clearChain();
