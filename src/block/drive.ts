@@ -68,6 +68,14 @@ export interface DriveContext {
   drive(id: string): BlockBackend;
 }
 
+/** The drive that `device` needs a medium in; throws UserError when there is none. */
+export function driveWithMedium(context: DriveContext, device: string, id: string): BlockBackend {
+  if (id === '') throw new UserError(`${device}: no drive: give one with '-drive if=none,id=...' and 'drive=...'`);
+  const drive = context.drive(id);
+  if (!drive.inserted) throw new UserError(`${device}: drive '${id}' has no medium: name its file`);
+  return drive;
+}
+
 export interface DriveStatistics {
   readBytes: number;
   readOperations: number;

@@ -56,6 +56,28 @@ test('INVLPG of a page in the middle of a region and of a called page', () => {
   assert.equal(m.registers.get('rdx'), 10000n);
 });
 
+test('a loop that is left before its write leaves the page clean', () => {
+  const m = new BareMachine({ mode: 'long64', hotThreshold: 10 });
+  const entry = (at: number, value: number): void => m.view.setBigUint64(at, BigInt(value), true);
+  entry(0x2008, 0x3007); // linear 0x40000000: page directory
+  entry(0x3000, 0x4007); // page table
+  entry(0x4000, 0x20007);
+  entry(0x4008, 0x21007);
+  m.view.setUint32(0x20000, 1, true);
+  // mov ecx, 2000; loop: mov eax, [rbx]; test eax, eax; jz out; mov [rbx+8], eax; dec ecx; jnz loop; out: hlt
+  const head = [0xb9, 0xd0, 7, 0, 0, 0x8b, 0x03, 0x85, 0xc0, 0x74, 0x07];
+  m.load(0x10000, [...head, 0x89, 0x43, 0x08, 0xff, 0xc9, 0x75, 0xf3, 0xf4]);
+  m.registers.set('rbx', 0x40000000n);
+  for (let i = 0; i < 4; i++) run(m, 0x10000);
+  assert.ok(m.accelerator.jit.stats.regions > 0);
+  assert.equal(m.view.getUint32(0x20008, true), 1);
+  const rights = (at: number): number => Number(m.view.getBigUint64(at, true) & 0x60n);
+  assert.equal(rights(0x4000), 0x60, 'accessed and dirty');
+  m.registers.set('rbx', 0x40001000n);
+  run(m, 0x10005);
+  assert.equal(rights(0x4008), 0x20, 'accessed only');
+});
+
 test('compiled code that writes into a page with code', () => {
   const m = new BareMachine({ mode: 'long64', hotThreshold: 10 });
   // f at 0x20000: mov eax, 1; ret. The loop changes f's constant every time: mov [0x20001], ecx; call f; add edx, eax

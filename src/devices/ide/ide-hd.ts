@@ -1,5 +1,5 @@
 /** A hard disk on an IDE channel, as `-device ide-hd` names it. */
-import { UserError } from '../../base/errors.js';
+import { driveWithMedium } from '../../block/drive.js';
 import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { AtaDisk, trace } from './ata.js';
 import type { IdeDeviceType } from './ide-slot.js';
@@ -23,9 +23,7 @@ export const ideHd: IdeDeviceType<typeof properties> = {
   properties,
   trace,
   create(slot, { drive, model, serial, ver }, context) {
-    if (drive === '') throw new UserError("ide-hd: no drive: give one with '-drive if=none,id=...' and 'drive=...'");
-    const backend = context.drive(drive);
-    if (!backend.inserted) throw new UserError(`ide-hd: drive '${drive}' has no medium: name its file`);
+    const backend = driveWithMedium(context, 'ide-hd', drive);
     const disk = new AtaDisk(backend, {
       model,
       serial: serial || defaultSerial(slot.index),

@@ -1,6 +1,6 @@
 /** `-device nvme`. */
 import { UserError } from '../../base/errors.js';
-import type { DriveContext } from '../../block/drive.js';
+import { type DriveContext, driveWithMedium } from '../../block/drive.js';
 import type { PciDeviceType } from '../../machine/device-type.js';
 import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { NVME_TRACE, Nvme } from './nvme.js';
@@ -23,11 +23,9 @@ export const nvme: PciDeviceType<typeof properties, DriveContext> = {
   properties,
   trace: NVME_TRACE,
   create(slot, v, context) {
-    if (v.drive === '') throw new UserError("nvme: no drive: give one with '-drive if=none,id=...' and 'drive=...'");
+    const drive = driveWithMedium(context, 'nvme', v.drive);
     if (v.serial === '' || v.serial.length > 20)
       throw new UserError('nvme: serial property not set: give 1 to 20 characters');
-    const drive = context.drive(v.drive);
-    if (!drive.inserted) throw new UserError(`nvme: drive '${v.drive}' has no medium: name its file`);
     const block = v.logical_block_size;
     if (![512, 1024, 2048, 4096].includes(block)) throw new UserError('nvme: logical_block_size is 512 to 4096');
     if (v.max_ioqpairs < 1 || v.max_ioqpairs > 1000)

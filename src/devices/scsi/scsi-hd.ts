@@ -1,6 +1,5 @@
 /** A SCSI disk. T10 SBC-3. */
-import { UserError } from '../../base/errors.js';
-import type { DriveContext } from '../../block/drive.js';
+import { type DriveContext, driveWithMedium } from '../../block/drive.js';
 import type { BusDeviceType } from '../../machine/device-type.js';
 import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
@@ -313,9 +312,7 @@ export const scsiHd: BusDeviceType<'SCSI', ScsiSlot, typeof properties, DriveCon
   properties,
   trace: SCSI_TRACE,
   create(slot, v, context) {
-    if (v.drive === '') throw new UserError("scsi-hd: no drive: give one with '-drive if=none,id=...' and 'drive=...'");
-    const drive = context.drive(v.drive);
-    if (!drive.inserted) throw new UserError(`scsi-hd: drive '${v.drive}' has no medium: name its file`);
+    const drive = driveWithMedium(context, 'scsi-hd', v.drive);
     return new ScsiHd(drive, slot, {
       vendor: v.vendor,
       product: v.product,

@@ -400,13 +400,16 @@ export function fillForRegion(cpu: usize, linear: u64, size: u32, access: u32): 
 
 /**
  * The same for the range of a group of accesses, one of which is certain to be made. It may lie in two pages that are neighbours in
- * linear memory, too, as those of a kernel's stacks and structures are.
+ * linear memory, too, as those of a kernel's stacks and structures are. A page becomes dirty by a write alone, and the way to it may
+ * end before: one that is not dirty yet has no address for a group that writes.
  */
 export function openRange(cpu: usize, linear: u64, size: u32, access: u32): u32 {
   const inPage: u32 = 4096 - (<u32>linear & 0xfff);
-  if (size <= inPage) return fillForRegion(cpu, linear, size, access);
   const mmu = load<u32>(cpu + VCPU_MMU_INDEX);
   const field: usize = access === ACCESS_WRITE ? TLB_WRITE : TLB_READ;
+  if (size <= inPage) {
+    return fillForRegion(cpu, linear, size, ACCESS_READ) ? <u32>cachedHost(cpu, linear, field, mmu) : 0;
+  }
   revive(cpu, linear, mmu);
   revive(cpu, linear + inPage, mmu);
   const first = cachedHost(cpu, linear, field, mmu);

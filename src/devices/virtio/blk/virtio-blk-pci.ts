@@ -1,6 +1,6 @@
 /** A virtio disk on PCI, as `-device virtio-blk-pci` and `-drive if=virtio` name it. */
 import { UserError } from '../../../base/errors.js';
-import type { DriveContext } from '../../../block/drive.js';
+import { type DriveContext, driveWithMedium } from '../../../block/drive.js';
 import type { PciDeviceType } from '../../../machine/device-type.js';
 import { BOOT_INDEX, prop } from '../../../machine/property.js';
 import { coreOptions, transportOptions, VIRTIO_PCI_PROPERTIES } from '../pci/properties.js';
@@ -35,9 +35,7 @@ export function makeVirtioBlk(
   core: ReturnType<typeof coreOptions>,
   context: DriveContext & { readonly cpus: number },
 ): VirtioBlk {
-  if (v.drive === '') throw new UserError(`${type}: no drive: give one with '-drive if=none,id=...' and 'drive=...'`);
-  const backend = context.drive(v.drive);
-  if (!backend.inserted) throw new UserError(`${type}: drive '${v.drive}' has no medium: name its file`);
+  const backend = driveWithMedium(context, type, v.drive);
   const queues = v['num-queues'] === AUTO_QUEUES ? context.cpus : v['num-queues'];
   if (queues < 1 || queues > MOST_QUEUES) {
     throw new UserError(`num-queues property must be larger than 0 and at most ${MOST_QUEUES}`);
