@@ -13,8 +13,8 @@ const RUN_TIMEOUT_MS = 120_000;
 /** Needed when an image or an option asks for them, and found in node_modules then. */
 const EXTERNAL = ['koffi', '@hpcc-js/wasm-zstd'];
 
-/** Modules of Node.js that most runs do without; child_process and crypto bring some twenty more. */
-const RARE = /\brequire\("(node:(?:child_process|crypto|inspector|timers\/promises))"\)/g;
+/** Modules of Node.js that most runs do without; child_process, crypto and tls bring some twenty more. */
+const RARE = /\brequire\("(node:(?:child_process|crypto|inspector|timers\/promises|tls|zlib))"\)/g;
 /** Loads such a module on its first use. Its name is as long as `require`, so that places in the source map stay right. */
 const DELAYED = `const delayed = (name) => {
   let loaded;

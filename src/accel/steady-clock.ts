@@ -5,6 +5,10 @@
  * not shown, nor are the few readings that come much later than those before it. What was hidden is made up for by a clock that runs
  * a quarter faster; at the latest with the first reading of a guest that does something else in between. The clock never
  * runs backwards and is never more than MAX_LAG_NS late.
+ *
+ * A guest that has just begun, or goes on, has all its code translated anew. Were that time shown, its clock would tick again before the
+ * code for the last tick is there, and a machine just loaded would translate all that a tick can bring before it did anything else:
+ * so for a while (`begin`) such work is hidden whatever the guest does.
  */
 
 /** Readings further apart than this are not a loop that waits for the time. */
@@ -22,6 +26,8 @@ const WEIGHT = 1 / 8;
 const CATCH_UP = 1 / 4;
 /** Reached on overloaded hosts only: a jump in mid-loop is worse than lag, for Linux may take the TSC's rate from it. */
 const MAX_LAG_NS = 250_000_000;
+/** How long, in time that the guest had for itself, a guest counts as one that has just begun. */
+const BEGINNING_NS = 50_000_000;
 
 export class SteadyClock {
   readonly #source: () => number;
@@ -32,6 +38,8 @@ export class SteadyClock {
   /** Readings in a row less than POLL_NS apart, and ns between them on average. */
   #polls = 0;
   #usual = POLL_NS;
+  /** Ns left of the guest's beginning. */
+  #beginning = 0;
 
   /** `source`: monotonic ns. `ownWork`: ns so far in which the emulator translated and compiled. */
   constructor(source: () => number, ownWork: () => number) {
@@ -39,6 +47,11 @@ export class SteadyClock {
     this.#ownWork = ownWork;
     this.#real = source();
     this.#own = ownWork();
+  }
+
+  /** The guest begins, or goes on after it stood still. */
+  begin(): void {
+    this.#beginning = BEGINNING_NS;
   }
 
   /** Monotonic ns. */
@@ -50,6 +63,7 @@ export class SteadyClock {
     const guest = passed - hidden;
     this.#real = real;
     this.#own = own;
+    this.#beginning = Math.max(0, this.#beginning - guest);
     if (this.#polls >= REGULAR && guest > LATE * this.#usual) {
       hidden += guest - this.#usual;
       // If most take that long, the loop is over.
@@ -57,8 +71,10 @@ export class SteadyClock {
     } else if (guest > POLL_NS) {
       this.#polls = 0;
       this.#usual = POLL_NS;
-      this.#lag = 0;
-      return real;
+      if (this.#beginning === 0) {
+        this.#lag = 0;
+        return real;
+      }
     } else {
       if (this.#polls < MAX_POLLS) this.#polls++;
       this.#usual += (guest - this.#usual) * WEIGHT;

@@ -174,7 +174,8 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       this.layout.dirty + (host >>> 12),
       ((host + bytes - 1) >>> 12) - (host >>> 12) + 1,
     ).fill(0xff);
-    this.runtime.codeRangeWritten(this.layout.machine, host, bytes);
+    // A state's whole RAM is written before anything has run.
+    if (this.#next !== this.layout.code) this.runtime.codeRangeWritten(this.layout.machine, host, bytes);
   }
 
   fetchAndClearDirty(host: number, bytes: number): Uint8Array {

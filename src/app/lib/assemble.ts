@@ -20,6 +20,7 @@ import { X86_64 } from '../../guest/x86/index.js';
 import { findDataFile } from '../../host/node/data-files.js';
 import { NodeFolder } from '../../host/node/folder.js';
 import { hostReason } from '../../host/node/host-error.js';
+import { readLater } from '../../host/node/late-file.js';
 import { type HostFolder, noFolders } from '../../machine/host-folder.js';
 import { MappedFolder } from '../../machine/mapped-folder.js';
 import { splitCommas } from '../options/keyval.js';
@@ -263,11 +264,30 @@ function originOf(
   return asked.find((a) => (a.chardev ?? a.id) === id)?.origin ?? '';
 }
 
+/**
+ * A file that the kernel is started from. Who awaits a state has all of memory from there, and needs the file after a reset only, if
+ * at all: it is read later.
+ */
+function bootFile(w: Wishes, what: string, path: string, remedy: string): () => Uint8Array {
+  if (w.incoming === undefined && w.loadSnapshot === undefined) {
+    const bytes = readImage(what, path, remedy);
+    return () => bytes;
+  }
+  try {
+    return readLater(path);
+  } catch (error) {
+    throw cannotOpen(what, path, error, remedy);
+  }
+}
+
+const cannotOpen = (what: string, path: string, error: unknown, remedy: string): UserError =>
+  new UserError(`could not open ${what} '${path}': ${hostReason(error)}: ${remedy}`);
+
 function readImage(what: string, path: string, remedy: string): Uint8Array {
   try {
     return fs.readFileSync(path);
   } catch (error) {
-    throw new UserError(`could not open ${what} '${path}': ${hostReason(error)}: ${remedy}`);
+    throw cannotOpen(what, path, error, remedy);
   }
 }
 
@@ -279,21 +299,32 @@ function kernelOptions(w: Wishes, cpu: CpuConfig): MachineOptions['kernel'] {
   }
   if (w.bios !== undefined) throw new UserError('-kernel starts a kernel without firmware: leave out -bios or -kernel');
   if (w.board.name === 'none') throw new UserError(`machine 'none' starts no kernel: use -machine pc`);
+  const image = bootFile(w, 'kernel file', w.kernel, 'check -kernel');
   return {
-    image: { path: w.kernel, bytes: readImage('kernel file', w.kernel, 'check -kernel') },
-    modules: w.initrd === undefined ? [] : modules(w.initrd),
+    image: {
+      path: w.kernel,
+      get bytes() {
+        return image();
+      },
+    },
+    modules: w.initrd === undefined ? [] : modules(w, w.initrd),
     commandLine: w.append ?? '',
     longMode: hasFeature(cpu, 'lm'),
   };
 }
 
 /** One initial RAM disk, or for multiboot kernels `file arguments,file arguments`. */
-function modules(text: string): { path: string; bytes: Uint8Array; commandLine: string }[] {
-  const load = (path: string, commandLine: string) => ({
-    path,
-    bytes: readImage('initrd', path, 'check -initrd'),
-    commandLine,
-  });
+function modules(w: Wishes, text: string): { path: string; bytes: Uint8Array; commandLine: string }[] {
+  const load = (path: string, commandLine: string) => {
+    const read = bootFile(w, 'initrd', path, 'check -initrd');
+    return {
+      path,
+      get bytes() {
+        return read();
+      },
+      commandLine,
+    };
+  };
   if (fs.existsSync(text)) return [load(text, '')];
   return splitCommas(text).map((part) => {
     const [path = ''] = part.split(' ');

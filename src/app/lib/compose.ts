@@ -116,10 +116,9 @@ export function compose(c: Composition): Composed {
   });
   const icount = c.icount && new InstructionClock(() => accelerator.executed, c.icount.shift, c.icount.sleep);
   if (icount) clocks.driveVirtual(() => icount.now());
-  else if (c.accelerator !== 'kvm') {
-    const steady = new SteadyClock(monotonicNs, () => accelerator.ownWorkNs);
-    clocks.driveVirtual(() => steady.now());
-  }
+  const steady =
+    icount || c.accelerator === 'kvm' ? undefined : new SteadyClock(monotonicNs, () => accelerator.ownWorkNs);
+  if (steady) clocks.driveVirtual(() => steady.now());
   const view = new DataView(accelerator.memory.buffer);
   for (const v of accelerator.vcpus) installCpu(view, v.state, c.cpu, c.topology, v.index);
   const registers = accelerator.vcpus.map((v) => new X86Registers(accelerator.memory, v.state, accelerator.runtime));
@@ -152,7 +151,10 @@ export function compose(c: Composition): Composed {
     ended = shutdown;
     events.wake();
   });
-  lifecycle.stateChanged.subscribe(() => events.wake());
+  lifecycle.stateChanged.subscribe((state) => {
+    if (state === 'running') steady?.begin();
+    events.wake();
+  });
   return {
     ...built,
     accelerator,

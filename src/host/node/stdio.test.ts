@@ -18,10 +18,16 @@ function run(code: string): { out: string; sizes: string } {
   return { out: done.stdout, sizes: done.stderr.trim() };
 }
 
-test('what a slice of guest code sends byte by byte goes out in one write, the last of it when the process exits', () => {
+test('of what a slice of guest code sends byte by byte the first goes out at once, the rest in one write', () => {
   const { out, sizes } = run(`send('hello'); setImmediate(() => { send('bye'); process.exit(0); });`);
   assert.equal(out, 'hellobye');
-  assert.equal(sizes, '5');
+  assert.equal(sizes, '1,4');
+});
+
+test('output after a pause waits for nothing', () => {
+  const { out, sizes } = run(`send('ab'); setTimeout(() => { send('c'); console.error('there'); send('de'); }, 50);`);
+  assert.equal(out, 'abcde');
+  assert.equal(sizes, 'there\n1,1,1,2');
 });
 
 test('long output does not wait, and the order stays', () => {

@@ -7,6 +7,8 @@ const SIGNAL_KEYS: Readonly<Record<number, NodeJS.Signals>> = { 3: 'SIGINT', 26:
 
 /** Output that may wait for the end of a slice: more is written at once. */
 const OUTPUT_BYTES = 4096;
+/** Output waits for nothing if nothing was written for so long: whoever looks at it sees no gain in more at a time. */
+const QUIET_MS = 8;
 
 export class StdioBackend implements CharBackend {
   readonly type = 'stdio';
@@ -20,6 +22,7 @@ export class StdioBackend implements CharBackend {
   /** Guests send byte by byte, and each write is a system call that wakes whoever reads: what one slice sends goes out together. */
   readonly #output = new Uint8Array(OUTPUT_BYTES);
   #waiting = 0;
+  #sent = Number.NEGATIVE_INFINITY;
 
   /** `signals`: Ctrl-C, Ctrl-Z and Ctrl-\ act on the emulator instead of going to the frontend. */
   constructor(signals: boolean) {
@@ -43,7 +46,8 @@ export class StdioBackend implements CharBackend {
 
   write(data: Uint8Array): number {
     if (data.length > OUTPUT_BYTES - this.#waiting) this.#flush();
-    if (data.length > OUTPUT_BYTES) this.#send(data);
+    if (data.length > OUTPUT_BYTES || (this.#waiting === 0 && performance.now() - this.#sent > QUIET_MS))
+      this.#send(data);
     else {
       if (this.#waiting === 0) queueMicrotask(this.#flush);
       this.#output.set(data, this.#waiting);
@@ -75,6 +79,7 @@ export class StdioBackend implements CharBackend {
 
   #send(data: Uint8Array): void {
     if (this.#writable) process.stdout.write(data.slice());
+    this.#sent = performance.now();
   }
 
   readonly #data = (chunk: Buffer): void => {
