@@ -1,6 +1,7 @@
-/** A qcow2 image as a node: the data path. Tables and their order of writes are in image.ts. */
+/**
+ * A qcow2 image as a node: the data path. Tables and their order of writes are in image.ts, zeroes and discards in cluster-changes.ts.
+ */
 // hot path
-import { Bug } from '../../base/errors.js';
 import { roundDown, roundUp } from '../big-endian.js';
 import type { CheckResult, Repair } from '../check.js';
 import type { AmendContext, FormatInfo, FormatNode, SnapshotSupport } from '../format.js';
@@ -23,10 +24,12 @@ import { amendQcow2 } from './amend.js';
 import { type Bitmap, saveBitmaps } from './bitmaps.js';
 import { checkQcow2 } from './check.js';
 import type { ClusterCipher } from './cipher.js';
+import { ClusterChanges } from './cluster-changes.js';
+import { ClusterData } from './cluster-data.js';
 import { ALL_SUBCLUSTERS, describe, Kind, putEntry, Run, subclusterBits } from './clusters.js';
 import { CompressedClusters } from './compressed-clusters.js';
 import type { Compressor } from './compression.js';
-import { COMPRESSED, COPIED, entryOffset, ZERO } from './entries.js';
+import { COMPRESSED, COPIED, entryOffset } from './entries.js';
 import { Autoclear } from './header.js';
 import type { Image } from './image.js';
 import { qcow2Info } from './info.js';
@@ -36,7 +39,6 @@ import type { Table } from './table-cache.js';
 
 /** Most clusters' bytes that are allocated in one go. */
 const MAX_BATCH = 4 << 20;
-const SECTOR = 512;
 
 export class Qcow2Node extends BaseNode implements FormatNode {
   readonly driver = 'qcow2';
@@ -49,6 +51,8 @@ export class Qcow2Node extends BaseNode implements FormatNode {
   passDiscards = true;
   readonly cipher: ClusterCipher | null;
   readonly #compressed: CompressedClusters;
+  readonly #data: ClusterData;
+  readonly #changes: ClusterChanges;
   readonly #lock = new Exclusive();
   /** Operations that want to be alone: others queue up behind them. */
   #barriers = 0;
@@ -62,6 +66,8 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     this.image = image;
     this.cipher = cipher;
     this.#compressed = new CompressedClusters(image, compressor);
+    this.#data = new ClusterData(image, cipher, this.#compressed);
+    this.#changes = new ClusterChanges(this, this.#compressed);
     this.#setChildren();
   }
 
@@ -123,7 +129,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
   async makeEmpty(): Promise<void> {
     this.#checkWritable();
     await this.#alone(async () => {
-      await this.#change(0, this.length, 'forget', true);
+      await this.#changes.make(0, this.length, 'forget', true);
       await this.image.flush();
     });
   }
@@ -183,7 +189,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
   #readRun(run: Run, offset: number, into: Uint8Array): Completion {
     switch (run.kind) {
       case Kind.NORMAL:
-        return this.#readHost(run.host, offset, into);
+        return this.#data.read(run.host, offset, into);
       case Kind.ZERO:
         into.fill(0);
         return undefined;
@@ -194,20 +200,6 @@ export class Qcow2Node extends BaseNode implements FormatNode {
         into.fill(0);
         return undefined;
     }
-  }
-
-  #readHost(host: number, guest: number, into: Uint8Array): Completion {
-    const { cipher } = this;
-    if (!cipher) return this.image.data.read(host, into);
-    return this.#readEncrypted(cipher, host, guest, into);
-  }
-
-  async #readEncrypted(cipher: ClusterCipher, host: number, guest: number, into: Uint8Array): Promise<void> {
-    const before = host % SECTOR;
-    const bytes = new Uint8Array(roundUp(before + into.length, SECTOR));
-    await this.image.data.read(host - before, bytes);
-    cipher.decrypt((cipher.byHostOffset ? host : guest) - before, bytes);
-    into.set(bytes.subarray(before, before + into.length));
   }
 
   // Writing
@@ -225,7 +217,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
       if (!table) break;
       describe(image, table, offset + at, from.length - at, run);
       if (run.kind !== Kind.NORMAL || !run.copied) break;
-      const part = this.#writeHost(run.host, offset + at, from.subarray(at, at + run.length));
+      const part = this.#data.write(run.host, offset + at, from.subarray(at, at + run.length));
       if (part) pending.push(part);
       at += run.length;
     }
@@ -236,28 +228,6 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     return this.#counted(settled(pending));
   }
 
-  #writeHost(host: number, guest: number, from: Uint8Array): Completion {
-    const { image, cipher } = this;
-    if (!image.external && image.isMetadata(host, from.length)) {
-      image.damaged(`Preventing invalid write on metadata (overlaps at offset 0x${host.toString(16)})`);
-    }
-    image.dataWritten = true;
-    this.#compressed.forget();
-    if (!cipher) return image.data.write(host, from);
-    const start = cipher.byHostOffset ? host : guest;
-    if (host % SECTOR === 0 && from.length % SECTOR === 0) return image.data.write(host, cipher.encrypt(start, from));
-    return this.#writePartSectors(cipher, host, guest, from);
-  }
-
-  async #writePartSectors(cipher: ClusterCipher, host: number, guest: number, from: Uint8Array): Promise<void> {
-    const before = host % SECTOR;
-    const bytes = new Uint8Array(roundUp(before + from.length, SECTOR));
-    await this.#readEncrypted(cipher, host - before, guest - before, bytes);
-    bytes.set(from, before);
-    const start = (cipher.byHostOffset ? host : guest) - before;
-    await this.image.data.write(host - before, cipher.encrypt(start, bytes));
-  }
-
   async #writeLocked(offset: number, from: Uint8Array): Promise<void> {
     const { image } = this;
     const run = new Run();
@@ -266,7 +236,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
       const table = await image.loadL2(Math.floor(guest / image.l2Span));
       describe(image, table, guest, Math.min(from.length - at, MAX_BATCH), run);
       if (run.kind === Kind.NORMAL && run.copied) {
-        await this.#writeHost(run.host, guest, from.subarray(at, at + run.length));
+        await this.#data.write(run.host, guest, from.subarray(at, at + run.length));
         at += run.length;
         continue;
       }
@@ -298,7 +268,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     const length = Math.min(from.length, clusters * clusterSize - within);
     const data = from.length === length ? from : from.subarray(0, length);
     const tail = clusters * clusterSize - within - length;
-    if (within === 0 && tail === 0) await this.#writeHost(host, first, data);
+    if (within === 0 && tail === 0) await this.#data.write(host, first, data);
     else {
       const whole = new Uint8Array(clusters * clusterSize);
       if (kind !== Kind.ZERO) {
@@ -306,7 +276,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
         if (tail > 0) await this.#readOld(guest + length, whole.subarray(within + length));
       }
       whole.set(data, within);
-      await this.#writeHost(host, first, whole);
+      await this.#data.write(host, first, whole);
     }
     const table = await image.writableL2(Math.floor(guest / image.l2Span));
     const index = Math.floor((first % image.l2Span) / clusterSize);
@@ -357,7 +327,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     if (within > from0) await this.#readOld(first + from0, whole.subarray(0, within - from0));
     if (within + length < to0) await this.#readOld(guest + length, whole.subarray(within - from0 + length));
     whole.set(data, within - from0);
-    await this.#writeHost(host + from0, first + from0, whole);
+    await this.#data.write(host + from0, first + from0, whole);
     const bits = subclusterBits(from0 / granule, to0 / granule);
     zero &= ~bits;
     allocated |= bits;
@@ -393,7 +363,7 @@ export class Qcow2Node extends BaseNode implements FormatNode {
   // Zeroes and discards
 
   /** The external data file is to be readable on its own. */
-  get #rawData(): boolean {
+  get rawData(): boolean {
     return this.image.external && (this.image.header.autoclear & Autoclear.RAW_EXTERNAL_DATA) !== 0;
   }
 
@@ -401,21 +371,21 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     this.#checkWritable();
     if (this.bitmaps) this.#record(offset, length);
     if (this.image.header.version < 3 && (this.#backing || !unmap)) return super.writeZeroes(offset, length, unmap);
-    return this.#wholeGranules(offset, length, (at, n) => this.#change(at, n, 'zero', unmap), true);
+    return this.#wholeGranules(offset, length, (at, n) => this.#changes.make(at, n, 'zero', unmap), true);
   }
 
   override discard(offset: number, length: number): Completion {
     this.#checkWritable();
     if (this.bitmaps) this.#record(offset, length);
-    if (this.#rawData) return this.writeZeroes(offset, length, true);
+    if (this.rawData) return this.writeZeroes(offset, length, true);
     // Without zero flags the backing image's old data would show through.
     if (this.image.header.version < 3 && this.#backing) return undefined;
-    return this.#wholeGranules(offset, length, (at, n) => this.#change(at, n, 'discard', true), false);
+    return this.#wholeGranules(offset, length, (at, n) => this.#changes.make(at, n, 'discard', true), false);
   }
 
   /** For shrinking and `make-empty`: the clusters are as if they had never been written. */
   forget(offset: number, length: number): Completion {
-    return this.#wholeGranules(offset, length, (at, n) => this.#change(at, n, 'forget', true), false);
+    return this.#wholeGranules(offset, length, (at, n) => this.#changes.make(at, n, 'forget', true), false);
   }
 
   #wholeGranules(
@@ -446,98 +416,6 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     await this.#read(offset, bytes);
     if (isZero(bytes)) return;
     await this.#writeLocked(offset, bytes.fill(0));
-  }
-
-  async #change(offset: number, length: number, how: 'zero' | 'discard' | 'forget', unmap: boolean): Promise<void> {
-    const { image } = this;
-    for (let at = offset; at < offset + length; ) {
-      const index = Math.floor(at / image.l2Span);
-      const end = Math.min(offset + length, (index + 1) * image.l2Span);
-      const table = await image.loadL2(index);
-      // What is unallocated with nothing below reads as zeroes already.
-      if (table !== null || (how === 'zero' && this.#backing) || (how === 'discard' && this.#backing)) {
-        if (8 * index < image.l1.length) await this.#changeInTable(index, at, end, how, unmap);
-      }
-      at = end;
-      if (image.l2.crowded) await image.writeBack();
-    }
-  }
-
-  async #changeInTable(
-    l2Index: number,
-    from: number,
-    to: number,
-    how: 'zero' | 'discard' | 'forget',
-    unmap: boolean,
-  ): Promise<void> {
-    const { image } = this;
-    const { clusterSize, entryBytes } = image;
-    const table = await image.writableL2(l2Index);
-    const flagZero = how !== 'forget' && image.header.version >= 3;
-    for (let at = from; at < to; ) {
-      const start = roundDown(at, clusterSize);
-      const end = Math.min(to, start + clusterSize);
-      const entry = entryBytes * Math.floor((start % image.l2Span) / clusterSize);
-      const high = table.view.getUint32(entry);
-      const low = table.view.getUint32(entry + 4);
-      const compressed = (high & COMPRESSED) !== 0;
-      const host = compressed ? 0 : entryOffset(high, low);
-      const present = compressed || host !== 0 || (image.external && (high & COPIED) !== 0);
-      const whole = at === start && (end === start + clusterSize || end >= image.header.size);
-      at = end;
-      if (!whole) {
-        if (compressed && how === 'zero') {
-          const begin = Math.max(from, start);
-          await this.#writeLocked(begin, new Uint8Array(end - begin));
-          continue;
-        }
-        this.#changeSubclusters(table, entry, start, from, end, how);
-        continue;
-      }
-      const marked = image.extended
-        ? table.view.getUint32(entry + 8) === ALL_SUBCLUSTERS
-        : image.header.version >= 3 && (low & ZERO) !== 0;
-      if (!present && !this.#backing && how !== 'forget') continue;
-      if (!present && how === 'discard' && marked) continue;
-      const keep = how === 'zero' && !compressed && present && (!unmap || image.external) && (high & COPIED) !== 0;
-      const newHigh = keep ? high : 0;
-      let newLow = keep ? (low & ~ZERO) >>> 0 : 0;
-      if (flagZero && !image.extended) newLow |= ZERO;
-      table.view.setUint32(entry, newHigh);
-      table.view.setUint32(entry + 4, newLow >>> 0);
-      if (image.extended) {
-        table.view.setUint32(entry + 8, flagZero ? ALL_SUBCLUSTERS : 0);
-        table.view.setUint32(entry + 12, 0);
-      }
-      image.l2.change(table, entry, entry + entryBytes);
-      if (this.#rawData && how === 'zero') await image.data.writeZeroes(start, end - start, unmap);
-      if (keep) continue;
-      if (compressed) this.#compressed.release(high, low);
-      else if (image.external) {
-        if (present && this.passDiscards) await image.data.discard(start, clusterSize);
-      } else if (host !== 0) image.refcounts.release(host, 1, this.passDiscards);
-    }
-  }
-
-  /** Some subclusters of a cluster with an extended entry. */
-  #changeSubclusters(
-    table: Table,
-    entry: number,
-    start: number,
-    from: number,
-    end: number,
-    how: 'zero' | 'discard' | 'forget',
-  ): void {
-    const { image } = this;
-    if (!image.extended) throw new Bug('part of a cluster is to be changed without subclusters');
-    // A compressed cluster cannot lose parts.
-    if (table.view.getUint32(entry) & COMPRESSED) return;
-    const bits = subclusterBits(Math.max(0, from - start) / image.granule, Math.ceil((end - start) / image.granule));
-    const zero = table.view.getUint32(entry + 8);
-    const allocated = table.view.getUint32(entry + 12);
-    table.view.setUint32(entry + 8, how === 'forget' ? zero & ~bits : zero | bits);
-    table.view.setUint32(entry + 12, allocated & ~bits);
-    image.l2.change(table, entry, entry + 16);
   }
 
   // The rest
@@ -608,12 +486,12 @@ export class Qcow2Node extends BaseNode implements FormatNode {
     const first = Math.min(end, roundUp(offset, granule));
     if (offset < first) await this.#zeroPartLocked(offset, first - offset);
     if (first >= end) return;
-    if (this.image.header.version >= 3) await this.#change(first, roundUp(end, granule) - first, 'zero', true);
+    if (this.image.header.version >= 3) await this.#changes.make(first, roundUp(end, granule) - first, 'zero', true);
     else for (let at = first; at < end; at += granule) await this.#zeroPartLocked(at, Math.min(granule, end - at));
   }
 
   forgetAlone(offset: number, length: number): Promise<void> {
-    return this.#change(offset, length, 'forget', true);
+    return this.#changes.make(offset, length, 'forget', true);
   }
 
   override async close(): Promise<void> {

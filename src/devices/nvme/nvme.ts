@@ -4,18 +4,19 @@ import { UserError } from '../../base/errors.js';
 import { guestError } from '../../base/log.js';
 import { traceEvents } from '../../base/trace.js';
 import type { BlockBackend, DriveUser } from '../../block/drive.js';
-import { type BlockError, type Completion, whenDone } from '../../block/node.js';
 import type { Clocks, Timer } from '../../machine/clock.js';
 import type { Device } from '../../machine/device.js';
 import type { PciSlot } from '../../machine/pci-slot.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
-import { gather, scatter } from '../../memory/pieces.js';
+import type { DmaMemory } from '../../memory/io.js';
+import { scatter } from '../../memory/pieces.js';
 import { Msix } from '../pci/msix.js';
 import { PciFunction } from '../pci/pci-function.js';
-import { PieceTransfers } from '../storage/piece-transfers.js';
 import { Features } from './features.js';
+import { type CommandHost, NvmCommands, type Working } from './nvm-commands.js';
 import { prpPieces } from './prp.js';
 import {
+  type Answer,
   type CompletionQueue,
   complete,
   completionQueue,
@@ -41,7 +42,6 @@ import {
   MOST_EVENTS,
   NAMESPACE,
   NAMESPACE_CHANGED,
-  Nvm,
   namespaceDescriptors,
   namespaceList,
   PAGE,
@@ -63,8 +63,6 @@ const DEVICE = 0x0010;
 const REGISTERS_BYTES = 0x2000;
 const BAR_BYTES = 0x4000;
 const MSIX_AT = 0xb0;
-const RANGE_BYTES = 16;
-const MOST_RANGES = 256;
 
 export interface NvmeOptions {
   readonly serial: string;
@@ -74,12 +72,7 @@ export interface NvmeOptions {
   readonly blockBytes: number;
 }
 
-interface Answer {
-  readonly status: number;
-  readonly result?: number;
-}
-
-export class Nvme implements Device, DriveUser {
+export class Nvme implements Device, DriveUser, CommandHost {
   readonly type = 'nvme';
   readonly removable = false;
   readonly pci: PciFunction<'MSIX_CONTROL'>;
@@ -99,9 +92,8 @@ export class Nvme implements Device, DriveUser {
   changed = false;
   noticed = false;
   /** Commands whose data was under way when the machine was saved: queue and entry. */
-  interrupted: { readonly queue: number; readonly command: Uint8Array }[] = [];
-  readonly #working = new Set<{ readonly queue: number; readonly command: Uint8Array }>();
-  readonly #transfers: PieceTransfers;
+  interrupted: Working[] = [];
+  readonly #commands: NvmCommands;
   readonly #resume: Timer;
   #generation = 0;
   readonly #state;
@@ -109,11 +101,10 @@ export class Nvme implements Device, DriveUser {
   constructor(
     slot: PciSlot,
     private readonly drive: BlockBackend,
-    private readonly options: NvmeOptions,
+    readonly options: NvmeOptions,
     clocks: Pick<Clocks, 'virtual'>,
   ) {
     const { memory } = slot;
-    this.#transfers = new PieceTransfers(drive);
     this.msix = new Msix(memory, options.vectors, { name: 'nvme', bar: 0, at: MSIX_AT, offset: REGISTERS_BYTES });
     const bar = memory.container('nvme-bar0', BAR_BYTES);
     const registers = memory.io('nvme', REGISTERS_BYTES, {
@@ -137,6 +128,7 @@ export class Nvme implements Device, DriveUser {
       { written: { MSIX_CONTROL: () => this.msix.controlWritten() } },
     );
     this.msix.connect(this.pci);
+    this.#commands = new NvmCommands(this, drive);
     this.#resume = clocks.virtual.timer('nvme-resume', () => this.#goOn());
     this.#state = stateOf<Nvme>(
       this,
@@ -169,7 +161,7 @@ export class Nvme implements Device, DriveUser {
 
   save(): DeviceState {
     const waiting = this.interrupted;
-    this.interrupted = [...waiting, ...this.#working];
+    this.interrupted = [...waiting, ...this.#commands.working];
     const saved = this.#state.save();
     this.interrupted = waiting;
     return saved;
@@ -177,7 +169,7 @@ export class Nvme implements Device, DriveUser {
 
   load(state: DeviceState): void {
     this.#generation++;
-    this.#working.clear();
+    this.#commands.forget();
     this.#state.load(state);
     const whole =
       this.submissions.every(isQueue) &&
@@ -205,7 +197,7 @@ export class Nvme implements Device, DriveUser {
     this.noticed = true;
     this.events.shift();
     cq.reserved++;
-    this.#finish(0, cid, { status: Status.success, result: NAMESPACE_CHANGED });
+    this.finish(0, cid, { status: Status.success, result: NAMESPACE_CHANGED });
   }
 
   unplug(): void {
@@ -218,12 +210,16 @@ export class Nvme implements Device, DriveUser {
     this.drive.attach(null);
   }
 
-  get #blocks(): number {
+  get dma(): DmaMemory {
+    return this.pci.dma;
+  }
+
+  get blocks(): number {
     return Math.floor(this.drive.length / this.options.blockBytes);
   }
 
   /** What CC chose. */
-  get #pageBytes(): number {
+  get pageBytes(): number {
     return 2 ** (12 + Math.min((this.config >> 7) & 15, 4));
   }
 
@@ -320,7 +316,7 @@ export class Nvme implements Device, DriveUser {
   /** Commands under way are forgotten, queues are gone. */
   #resetController(): void {
     this.#generation++;
-    this.#working.clear();
+    this.#commands.forget();
     this.interrupted = [];
     this.submissions = [];
     this.completions = [];
@@ -381,15 +377,16 @@ export class Nvme implements Device, DriveUser {
     const trace = queue === 0 ? NVME_TRACE.pci_nvme_admin_cmd : NVME_TRACE.pci_nvme_io_cmd;
     if (trace.enabled) trace.emit(queue, cid, opcode);
     // Fused operations and scatter gather lists are not offered.
-    if (command[1]! & 0xc3) this.#finish(queue, cid, { status: Status.invalidField | Status.doNotRetry });
-    else if (queue !== 0) this.#executeNvm(queue, command, cid);
+    if (command[1]! & 0xc3) this.finish(queue, cid, { status: Status.invalidField | Status.doNotRetry });
+    else if (queue !== 0) this.#commands.execute(queue, command, cid);
     else {
       const answer = this.#executeAdmin(command, cid);
-      if (answer) this.#finish(0, cid, answer);
+      if (answer) this.finish(0, cid, answer);
     }
   }
 
-  #finish(queue: number, cid: number, { status, result = 0 }: Answer): void {
+  /** Puts the answer to a command into its completion queue. */
+  finish(queue: number, cid: number, { status, result = 0 }: Answer): void {
     if (NVME_TRACE.pci_nvme_complete.enabled) NVME_TRACE.pci_nvme_complete.emit(queue, cid, status);
     const sq = this.submissions.find((q) => q.id === queue);
     const cq = sq && this.completions.find((q) => q.id === sq.completion);
@@ -423,7 +420,7 @@ export class Nvme implements Device, DriveUser {
         const id = dword(10) & 0xffff;
         if (id === 0 || !this.submissions.some((q) => q.id === id)) return { status: Status.invalidQueue };
         this.submissions = this.submissions.filter((q) => q.id !== id);
-        for (const working of this.#working) if (working.queue === id) this.#working.delete(working);
+        this.#commands.forget(id);
         return { status: Status.success };
       }
       case Admin.deleteCompletion: {
@@ -492,7 +489,7 @@ export class Nvme implements Device, DriveUser {
     switch (what) {
       case 0:
         if (!here && namespace !== ALL_NAMESPACES) return { status: Status.invalidNamespace | Status.doNotRetry };
-        return this.#reply(command, identifyNamespace(this.#blocks, this.options.blockBytes));
+        return this.#reply(command, identifyNamespace(this.blocks, this.options.blockBytes));
       case 1:
         return this.#reply(command, identifyController({ vendorId: VENDOR, ...this.options }));
       case 2:
@@ -538,125 +535,12 @@ export class Nvme implements Device, DriveUser {
   }
 
   #reply(command: Uint8Array, data: Uint8Array): Answer {
-    const pieces = prpPieces(this.pci.dma, command, data.length, this.#pageBytes, true);
+    const pieces = prpPieces(this.pci.dma, command, data.length, this.pageBytes, true);
     if (!pieces) return { status: Status.dataTransfer | Status.doNotRetry };
     scatter(pieces, 0, data);
     for (const piece of pieces) this.pci.dma.wrote(piece);
     return { status: Status.success };
   }
-
-  #executeNvm(queue: number, command: Uint8Array, cid: number): void {
-    const opcode = command[0]!;
-    const namespace = getU32(command, 4);
-    const fail = (status: number): void => this.#finish(queue, cid, { status: status | Status.doNotRetry });
-    if (namespace !== NAMESPACE && !(opcode === Nvm.flush && namespace === ALL_NAMESPACES)) {
-      fail(Status.invalidNamespace);
-      return;
-    }
-    const { blockBytes } = this.options;
-    const lba = getU64(command, 40);
-    const count = getU16(command, 48) + 1;
-    const inside = lba + count <= this.#blocks;
-    switch (opcode) {
-      case Nvm.flush:
-        this.#wait(queue, command, cid, () => this.drive.flush());
-        break;
-      case Nvm.read:
-      case Nvm.write:
-        if (!inside) fail(Status.lbaRange);
-        else if (count * blockBytes > PAGE << this.options.mdts) fail(Status.invalidField);
-        else if (opcode === Nvm.write && this.drive.readOnly) fail(Status.accessDenied);
-        else this.#transfer(queue, command, cid, lba * blockBytes, count * blockBytes);
-        break;
-      case Nvm.writeZeroes: {
-        if (!inside) fail(Status.lbaRange);
-        else if (this.drive.readOnly) fail(Status.accessDenied);
-        else {
-          const unmap = (getU16(command, 50) & 0x0200) !== 0;
-          this.#wait(queue, command, cid, () => this.drive.writeZeroes(lba * blockBytes, count * blockBytes, unmap));
-        }
-        break;
-      }
-      case Nvm.datasetManagement:
-        this.#deallocate(queue, command, cid);
-        break;
-      default:
-        fail(Status.invalidOpcode);
-    }
-  }
-
-  #transfer(queue: number, command: Uint8Array, cid: number, offset: number, bytes: number): void {
-    const read = command[0] === Nvm.read;
-    const { dma } = this.pci;
-    const pieces = prpPieces(dma, command, bytes, this.#pageBytes, read);
-    if (!pieces) {
-      this.#finish(queue, cid, { status: Status.dataTransfer | Status.doNotRetry });
-      return;
-    }
-    const forceUnitAccess = !read && (getU16(command, 50) & 0x4000) !== 0;
-    const generation = this.#generation;
-    const entry = { queue, command };
-    this.#working.add(entry);
-    this.#transfers.move(
-      pieces,
-      offset,
-      read,
-      () => generation === this.#generation,
-      (error) => {
-        if (read) for (const piece of pieces) dma.wrote(piece);
-        if (!this.#working.delete(entry) || generation !== this.#generation) return;
-        if (!error && forceUnitAccess) this.#wait(queue, command, cid, () => this.drive.flush());
-        else this.#finish(queue, cid, { status: error ? mediaStatus(error, read) : Status.success });
-      },
-    );
-  }
-
-  #deallocate(queue: number, command: Uint8Array, cid: number): void {
-    const ranges = ((getU32(command, 40) & 0xff) + 1) % (MOST_RANGES + 1);
-    const deallocate = (getU32(command, 44) & 4) !== 0;
-    const list = new Uint8Array(ranges * RANGE_BYTES);
-    const pieces = prpPieces(this.pci.dma, command, list.length, this.#pageBytes, false);
-    if (!pieces) {
-      this.#finish(queue, cid, { status: Status.dataTransfer | Status.doNotRetry });
-      return;
-    }
-    gather(pieces, 0, list);
-    const { blockBytes } = this.options;
-    const wanted: { readonly offset: number; readonly bytes: number }[] = [];
-    for (let at = 0; at < list.length; at += RANGE_BYTES) {
-      const blocks = getU32(list, at + 4);
-      const lba = getU64(list, at + 8);
-      if (lba + blocks > this.#blocks) {
-        this.#finish(queue, cid, { status: Status.lbaRange | Status.doNotRetry });
-        return;
-      }
-      if (blocks > 0) wanted.push({ offset: lba * blockBytes, bytes: blocks * blockBytes });
-    }
-    this.#wait(queue, command, cid, () => {
-      let last: Completion;
-      for (const { offset, bytes } of deallocate ? wanted : []) {
-        const discard = (): Completion => this.drive.discard(offset, bytes);
-        last = last ? last.then(discard) : discard();
-      }
-      return last;
-    });
-  }
-
-  #wait(queue: number, command: Uint8Array, cid: number, operation: () => Completion): void {
-    const generation = this.#generation;
-    const entry = { queue, command };
-    this.#working.add(entry);
-    whenDone(operation, (error) => {
-      if (!this.#working.delete(entry) || generation !== this.#generation) return;
-      this.#finish(queue, cid, { status: error ? mediaStatus(error, false) : Status.success });
-    });
-  }
 }
 
 const low = (address: number, value: number): number => Math.floor(address / 2 ** 32) * 2 ** 32 + value;
-
-function mediaStatus(error: BlockError, read: boolean): number {
-  if (error.errno === 'EINVAL') return Status.lbaRange;
-  if (error.errno === 'EROFS') return Status.accessDenied;
-  return read ? Status.readError : Status.writeFault;
-}

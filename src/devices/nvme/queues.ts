@@ -29,6 +29,12 @@ export interface CompletionQueue {
   reserved: number;
 }
 
+/** How a command ended. */
+export interface Answer {
+  readonly status: number;
+  readonly result?: number;
+}
+
 export const submissionQueue = (id: number, base: number, size: number, completion: number): SubmissionQueue => ({
   id,
   base,
