@@ -65,6 +65,8 @@ export interface Accelerator extends RamSource {
   connect(services: MachineServices): void;
   /** `space` 1 is what system management mode sees. */
   setFlatView(space: 0 | 1, ranges: readonly FlatRange[]): void;
+  /** What ports there are, for who can have some of them answered without us. */
+  setPortView?(ranges: readonly FlatRange[]): void;
   setA20(enabled: boolean): void;
   /** A hint: writes there have no effect that anyone sees before the next other access, or a few milliseconds later. */
   coalesceWrites?(space: 'port' | 'memory', address: number, bytes: number): void;

@@ -190,6 +190,8 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
   accelerator.setFlatView(1, smm.ranges);
   system.changed.subscribe((ranges) => accelerator.setFlatView(0, ranges));
   smm.changed.subscribe((ranges) => accelerator.setFlatView(1, ranges));
+  accelerator.setPortView?.(ports.ranges);
+  ports.changed.subscribe((ranges) => accelerator.setPortView?.(ranges));
 
   const a20: IrqLine = { set: (level) => accelerator.setA20(level) };
   const dma = new I8237Pair(isa, clocks.virtual, system);

@@ -2,15 +2,22 @@
 
 export type AccessSize = 1 | 2 | 4;
 
+/**
+ * A place where a write only says that there is something to do: several are as good as one, and nobody waits for it. With `value`
+ * only writes of that value are meant; without, it means nothing.
+ */
+export interface Doorbell {
+  readonly offset: number;
+  readonly size: 2 | 4;
+  readonly value?: number;
+}
+
 /** Handles accesses to one I/O region (ports or memory). Offsets count from the region's start; values are unsigned. */
 export interface IoHandler {
   read(offset: number, size: AccessSize): number;
   write(offset: number, size: AccessSize, value: number): void;
-  /**
-   * Places where a write only says that there is something to do: the value means nothing, several writes are as good as one,
-   * and nobody waits for it. Accelerators may deliver such writes a little later.
-   */
-  readonly doorbells?: { readonly first: number; readonly count: number; readonly stride: number };
+  /** Accelerators may deliver writes to these a little later. */
+  readonly doorbells?: readonly Doorbell[];
   /**
    * Sizes that `read`/`write` implement; default 1 to 4. The memory core splits larger accesses (also 8-byte ones, low
    * half first) and widens smaller ones. Unaligned accesses are split into bytes unless `unaligned`.

@@ -9,6 +9,7 @@ import { MSR_EXIT_UNKNOWN } from '../../src/accel/kvm/abi.js';
 import { Doorbells } from '../../src/accel/kvm/doorbells.js';
 import type { KvmVcpu } from '../../src/accel/kvm/vcpu.js';
 import type { FlatRange } from '../../src/memory/flat-view.js';
+import type { IoHandler } from '../../src/memory/io.js';
 import { Memory } from '../../src/memory/memory.js';
 import { BACKENDS, CODE, DATA, type KernelRig, type Rig, run, skip, skipDebug, withRig } from './rig.js';
 import type { RunWorkerData } from './run-worker.js';
@@ -251,27 +252,24 @@ test('coalesced writes wait for the next other exit, in order', options, (t) =>
   }),
 );
 
+/** Where a flat view has a device. */
+function ioRange(handler: IoHandler, start: number, bytes: number): FlatRange {
+  const memory = new Memory({
+    memory: { buffer: new ArrayBuffer(0) },
+    allocateRam: () => 0,
+    notifyWrite() {},
+    fetchAndClearDirty: () => new Uint8Array(0),
+  });
+  const owner = memory.io('device', bytes, handler);
+  return { start, last: start + bytes - 1, flags: 0, host: 0, region: owner.index, offset: 0, owner };
+}
+
 test('doorbells of a device ring in the event loop and are no exits', options, () =>
   withRig({}, async (rig) => {
     const rung: [number, number][] = [];
-    const bells = new Doorbells(rig.vm, rig.calls, (region, offset) => rung.push([region, offset]));
-    const handler = { read: () => 0, write: () => {}, doorbells: { first: 0x100, count: 3, stride: 4 } };
-    const memory = new Memory({
-      memory: { buffer: new ArrayBuffer(0) },
-      allocateRam: () => 0,
-      notifyWrite() {},
-      fetchAndClearDirty: () => new Uint8Array(0),
-    });
-    const owner = memory.io('device', 0x1000, handler);
-    const range: FlatRange = {
-      start: 0x200000,
-      last: 0x200fff,
-      flags: 0,
-      host: 0,
-      region: owner.index,
-      offset: 0,
-      owner,
-    };
+    const bells = new Doorbells(rig.vm, rig.calls, 'memory', ({ region, offset }) => rung.push([region, offset]));
+    const doorbells = [0x100, 0x104, 0x108].map((offset) => ({ offset, size: 2 }) as const);
+    const range = ioRange({ read: () => 0, write: () => {}, doorbells }, 0x200000, 0x1000);
     bells.update([range]);
     // mov word [0x200108], ax / mov word [0x200104], ax, twice / in al, 0x81 / mov word [0x200104], ax / hlt
     const ring = (bell: string): string => `66 a3 ${bell} 01 20 00`;
@@ -284,13 +282,32 @@ test('doorbells of a device ring in the event loop and are no exits', options, (
       assert.deepEqual(
         rung.sort((a, b) => a[1] - b[1]),
         [
-          [owner.index, 0x104],
-          [owner.index, 0x108],
+          [range.region, 0x104],
+          [range.region, 0x108],
         ],
       );
       bells.update([]);
       const write = run(vcpu);
       assert.ok(write.reason === 'mmio' && write.address === 0x200104, write.reason);
+    } finally {
+      bells.dispose();
+    }
+  }),
+);
+
+test('a doorbell among ports rings for its value, others are exits', options, () =>
+  withRig({}, async (rig) => {
+    const rung: (number | undefined)[] = [];
+    const bells = new Doorbells(rig.vm, rig.calls, 'port', ({ value }) => rung.push(value));
+    const doorbells = [0, 1].map((value) => ({ offset: 0x10, size: 2, value }) as const);
+    bells.update([ioRange({ read: () => 0, write: () => {}, doorbells }, 0xc000, 0x20)]);
+    // mov dx, c010h / mov ax, 1 / out dx, ax, twice / mov ax, 2 / out dx, ax
+    const vcpu = rig.vcpu('real', 'ba 10 c0 b8 01 00 ef ef b8 02 00 ef');
+    try {
+      const exit = run(vcpu);
+      assert.ok(exit.reason === 'io' && exit.port === 0xc010 && exit.data[0] === 2, exit.reason);
+      bells.drain();
+      assert.deepEqual(rung, [1]);
     } finally {
       bells.dispose();
     }

@@ -80,7 +80,6 @@ interface Processor extends Asking {
 
 /** Pages for KVM itself, below all firmware: page tables for real mode, and three for the task state segment. */
 const RESERVED = { start: 0xfeffc000, length: 0x4000 } as const;
-const DOORBELL_BYTES = 2;
 /** Coalesced writes are looked at so often, when nothing else makes us. */
 const COALESCED_NS = 20e6;
 /** And less and less often while there are none: an idle guest is to leave the host alone. */
@@ -106,7 +105,8 @@ export class KvmAccelerator implements Accelerator {
   readonly #slots: MemorySlots[];
   /** Flat views by address space that KVM does not know yet. */
   readonly #views: (readonly FlatRange[])[] = [];
-  readonly #doorbells: Doorbells;
+  #portView: readonly FlatRange[] | undefined;
+  readonly #doorbells: Readonly<Record<'memory' | 'port', Doorbells>>;
   readonly #processors: Processor[];
   readonly #threads: VcpuThreads;
   readonly #stats: SharedArrayBuffer;
@@ -151,9 +151,11 @@ export class KvmAccelerator implements Accelerator {
     const touched = (host: number, bytes: number): void => shared.notifyWrite(host, bytes);
     this.#slots = [new MemorySlots(this.#vm, 0, this.memory, touched)];
     if (this.smm) this.#slots.push(new MemorySlots(this.#vm, 1, this.memory, touched));
-    this.#doorbells = new Doorbells(this.#vm, options.calls, (region, offset) =>
-      this.#connected().mmioWrite(region, offset, DOORBELL_BYTES, 0),
-    );
+    const doorbells = (space: 'memory' | 'port'): Doorbells =>
+      new Doorbells(this.#vm, options.calls, space, ({ region, offset, size, value = 0 }) =>
+        this.#connected().mmioWrite(region, offset, size, value),
+      );
+    this.#doorbells = { memory: doorbells('memory'), port: doorbells('port') };
     const count = shared.vcpus.length;
     this.#threads = new VcpuThreads(count, options.calls, options);
     this.#stats = new SharedArrayBuffer(count * STATS_BYTES);
@@ -217,7 +219,16 @@ export class KvmAccelerator implements Accelerator {
     this.#access.setRanges(space, ranges);
     this.#views[space] = ranges;
     // While the machine is being put together views come one after the other, and each slot takes KVM its time.
-    if (this.#processors.some(({ begun }) => begun)) this.#updateSlots();
+    if (this.#begun) this.#updateSlots();
+  }
+
+  setPortView(ranges: readonly FlatRange[]): void {
+    this.#portView = ranges;
+    if (this.#begun) this.#updateSlots();
+  }
+
+  get #begun(): boolean {
+    return this.#processors.some(({ begun }) => begun);
   }
 
   coalesceWrites(space: 'port' | 'memory', address: number, bytes: number): void {
@@ -309,7 +320,7 @@ export class KvmAccelerator implements Accelerator {
     });
     this.#breakpoints.clear();
     this.#takeCoalesced();
-    this.#doorbells.drain();
+    for (const bells of Object.values(this.#doorbells)) bells.drain();
     this.#clock.park();
     this.chips?.park();
   }
@@ -376,7 +387,7 @@ export class KvmAccelerator implements Accelerator {
       p.thread?.terminate();
       p.kvm.close();
     }
-    this.#doorbells.dispose();
+    for (const bells of Object.values(this.#doorbells)) bells.dispose();
     this.#interrupts.dispose();
     this.#vm.close();
     this.options.kvm.close();
@@ -478,9 +489,11 @@ export class KvmAccelerator implements Accelerator {
   #updateSlots(): void {
     this.#views.forEach((ranges, space) => {
       this.#slots[space]?.update(ranges);
-      if (space === 0) this.#doorbells.update(ranges);
+      if (space === 0) this.#doorbells.memory.update(ranges);
     });
     this.#views.length = 0;
+    if (this.#portView) this.#doorbells.port.update(this.#portView);
+    this.#portView = undefined;
   }
 
   /** Loads what the records have and lets the threads run. */

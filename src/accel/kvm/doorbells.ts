@@ -4,18 +4,17 @@
  */
 import { FlatFlag } from '../../ir/layout.js';
 import type { FlatRange } from '../../memory/flat-view.js';
+import type { Doorbell } from '../../memory/io.js';
 import type { HostCalls, Watch } from './host-calls.js';
-import type { KvmMachine } from './interface.js';
+import type { IoEventRequest, KvmMachine } from './interface.js';
 import { KVM_TRACE } from './trace.js';
 
-/** What VIRTIO's drivers write; other sizes leave the guest as ever. */
-const BYTES = 2;
-/** More are not worth a descriptor each. */
+/** More, in memory or among ports, are not worth a descriptor each. */
 const MOST_BELLS = 64;
 
-interface Bell {
+/** Other sizes of writes, and other values where there is one, leave the guest as ever. */
+interface Bell extends Doorbell {
   readonly region: number;
-  readonly offset: number;
   readonly address: number;
 }
 interface Hung extends Bell {
@@ -23,7 +22,7 @@ interface Hung extends Bell {
   readonly watch: Watch;
 }
 
-const key = ({ region, offset, address }: Bell): string => `${region}:${offset}:${address}`;
+const key = ({ region, offset, address, value }: Bell): string => `${region}:${offset}:${address}:${value}`;
 
 export class Doorbells {
   readonly #hung = new Map<string, Hung>();
@@ -31,8 +30,9 @@ export class Doorbells {
   constructor(
     private readonly vm: KvmMachine,
     private readonly calls: HostCalls,
-    /** Does what a write of zero there does. */
-    private readonly ring: (region: number, offset: number) => void,
+    private readonly space: 'port' | 'memory',
+    /** Does what a write there does. */
+    private readonly ring: (bell: Bell) => void,
   ) {}
 
   update(ranges: readonly FlatRange[]): void {
@@ -41,7 +41,7 @@ export class Doorbells {
     for (const [name, bell] of wanted) {
       if (this.#hung.has(name) || this.#hung.size >= MOST_BELLS) continue;
       const eventfd = this.calls.eventfd();
-      this.vm.ioeventfd({ eventfd, space: 'memory', address: BigInt(bell.address), length: BYTES }, true);
+      this.vm.ioeventfd(this.#request(eventfd, bell), true);
       const hung: Hung = { ...bell, eventfd, watch: this.calls.watchEvent(eventfd, () => this.#answer(hung)) };
       this.#hung.set(name, hung);
     }
@@ -56,20 +56,24 @@ export class Doorbells {
     for (const [name, bell] of this.#hung) this.#take(name, bell);
   }
 
-  #answer({ eventfd, region, offset, address }: Hung): void {
-    if (this.calls.takeEvent(eventfd) === 0n) return;
-    if (KVM_TRACE.kvm_doorbell.enabled) KVM_TRACE.kvm_doorbell.emit(address);
-    this.ring(region, offset);
+  #answer(bell: Hung): void {
+    if (this.calls.takeEvent(bell.eventfd) === 0n) return;
+    if (KVM_TRACE.kvm_doorbell.enabled) KVM_TRACE.kvm_doorbell.emit(bell.address);
+    this.ring(bell);
+  }
+
+  #request(eventfd: number, { address, size, value }: Bell): IoEventRequest {
+    const place = { eventfd, space: this.space, address: BigInt(address), length: size };
+    return value === undefined ? place : { ...place, match: BigInt(value) };
   }
 
   #take(name: string, bell: Hung): void {
     this.#hung.delete(name);
-    const { eventfd, address } = bell;
-    this.vm.ioeventfd({ eventfd, space: 'memory', address: BigInt(address), length: BYTES }, false);
+    this.vm.ioeventfd(this.#request(bell.eventfd, bell), false);
     // What was rung before is heard.
     this.#answer(bell);
     bell.watch.dispose();
-    this.calls.close(eventfd);
+    this.calls.close(bell.eventfd);
   }
 }
 
@@ -78,10 +82,9 @@ function bells(ranges: readonly FlatRange[]): Bell[] {
   for (const { start, last, flags, region, offset, owner } of ranges) {
     const doorbells = flags & FlatFlag.ramRead ? undefined : owner.handler?.doorbells;
     if (!doorbells || region === 0) continue;
-    for (let i = 0; i < doorbells.count; i++) {
-      const at = doorbells.first + i * doorbells.stride;
-      if (at < offset || at + BYTES > offset + (last - start) + 1) continue;
-      found.push({ region, offset: at, address: start + (at - offset) });
+    for (const bell of doorbells) {
+      if (bell.offset < offset || bell.offset + bell.size > offset + (last - start) + 1) continue;
+      found.push({ ...bell, region, address: start + (bell.offset - offset) });
     }
   }
   return found;

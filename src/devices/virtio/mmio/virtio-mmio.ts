@@ -4,7 +4,7 @@ import type { Device } from '../../../machine/device.js';
 import type { OfferedBus, OffersBuses } from '../../../machine/device-bus.js';
 import type { IrqLine } from '../../../machine/irq.js';
 import { type DeviceState, stateOf } from '../../../machine/state.js';
-import type { AccessSize, DmaMemory, IoHandler } from '../../../memory/io.js';
+import type { AccessSize, DmaMemory, Doorbell, IoHandler } from '../../../memory/io.js';
 import type { VirtQueue } from '../core/virt-queue.js';
 import type { VirtioDevice, VirtioTransport } from '../core/virtio-device.js';
 
@@ -80,6 +80,10 @@ export class VirtioMmio implements Device, VirtioTransport, IoHandler, OffersBus
   ) {
     // Once everything else is loaded too, and time runs.
     this.#resume = clocks.virtual.timer('virtio-mmio-resume', () => this.device?.resume());
+  }
+
+  get doorbells(): readonly Doorbell[] {
+    return (this.device?.queues ?? []).map((_, value) => ({ offset: Register.queueNotify, size: 4, value }));
   }
 
   queueInterrupt(): void {

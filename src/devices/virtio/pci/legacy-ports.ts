@@ -26,11 +26,14 @@ const SMALLEST = 32;
 export class LegacyPorts {
   constructor(private readonly transport: VirtioPci) {}
 
-  region(memory: Memory): MemoryRegion {
+  region(memory: Memory, doorbells: boolean): MemoryRegion {
     let size = SMALLEST;
     while (size < (this.transport.msix ? HEADER_WITH_VECTORS : HEADER) + this.transport.device.config.length) size *= 2;
     return memory.io(`${this.transport.type}-legacy`, size, {
       sizes: { min: 1, max: 4, unaligned: true },
+      doorbells: doorbells
+        ? this.transport.device.queues.map((_, value) => ({ offset: Port.queueNotify, size: 2, value }))
+        : [],
       read: (offset, width) => this.#read(offset, width),
       write: (offset, width, value) => this.#write(offset, width, value),
     });

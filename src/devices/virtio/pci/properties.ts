@@ -18,7 +18,7 @@ export const VIRTIO_PCI_PROPERTIES = {
   'disable-legacy': prop.enumeration(['auto', 'on', 'off'], 'auto', 'without the legacy interface'),
   'disable-modern': prop.bool(false, 'without the modern interface'),
   vectors: prop.uint32(AUTO_VECTORS, 'MSI-X vectors; by default as many as the device can use'),
-  ioeventfd: prop.bool(true, 'accepted, without effect'),
+  ioeventfd: prop.bool(true, 'under kvm, notices of the driver do not leave the guest'),
 } as const;
 
 type Values = PropertyValues<typeof VIRTIO_PCI_PROPERTIES>;
@@ -34,7 +34,13 @@ export function transportOptions(
   type: string,
   v: Values,
   standardVectors: number,
-): { readonly type: string; readonly legacy: boolean; readonly modern: boolean; readonly vectors: number } {
+): {
+  readonly type: string;
+  readonly legacy: boolean;
+  readonly modern: boolean;
+  readonly doorbells: boolean;
+  readonly vectors: number;
+} {
   const legacy = v['disable-legacy'] !== 'on';
   const modern = !v['disable-modern'];
   if (!legacy && !modern) {
@@ -43,5 +49,5 @@ export function transportOptions(
     );
   }
   const vectors = v.vectors === AUTO_VECTORS ? standardVectors : Math.min(v.vectors, 2048);
-  return { type, legacy, modern, vectors };
+  return { type, legacy, modern, doorbells: v.ioeventfd, vectors };
 }

@@ -23,6 +23,7 @@ function setUp(options: Partial<VirtioPciOptions> = {}, name = 'virtio-blk') {
     transitionalId: 0x1001,
     legacy: true,
     modern: true,
+    doorbells: true,
     vectors: 3,
     clocks,
     ...options,

@@ -10,7 +10,7 @@ import type { Device } from '../../../machine/device.js';
 import type { OfferedBus, OffersBuses } from '../../../machine/device-bus.js';
 import type { PciSlot } from '../../../machine/pci-slot.js';
 import { type DeviceState, stateOf } from '../../../machine/state.js';
-import type { AccessSize, DmaMemory } from '../../../memory/io.js';
+import type { AccessSize, DmaMemory, Doorbell } from '../../../memory/io.js';
 import type { MemoryRegion } from '../../../memory/region.js';
 import { readRegion, writeRegion } from '../../../memory/region-access.js';
 import { Msix } from '../../pci/msix.js';
@@ -34,12 +34,17 @@ export interface VirtioPciOptions {
   readonly transitionalId?: number;
   readonly legacy: boolean;
   readonly modern: boolean;
+  /** The accelerator may take the driver's notices for us. */
+  readonly doorbells: boolean;
   /** MSI-X vectors; 0 for none. */
   readonly vectors: number;
   readonly clocks: Pick<Clocks, 'virtual'>;
   /** Buses that the device offers. */
   readonly buses?: readonly OfferedBus[];
 }
+
+const modernDoorbells = (queues: number): Doorbell[] =>
+  Array.from({ length: queues }, (_, i) => ({ offset: Window.notify + i * NOTIFY_MULTIPLIER, size: 2 }));
 
 type Register = 'MSIX_CONTROL' | 'CFG_BAR' | 'CFG_OFFSET' | 'CFG_LENGTH' | 'CFG_DATA';
 
@@ -71,13 +76,13 @@ export class VirtioPci implements Device, VirtioTransport, OffersBuses {
     this.common = new CommonConfig(this);
     this.#window = memory.io(`${options.type}-modern`, Window.bytes, {
       sizes: { min: 1, max: 4, unaligned: true },
-      doorbells: { first: Window.notify, count: device.queues.length, stride: NOTIFY_MULTIPLIER },
+      doorbells: options.doorbells ? modernDoorbells(device.queues.length) : [],
       read: (offset, size) => this.#readWindow(offset, size),
       write: (offset, size, value) => this.#writeWindow(offset, size, value),
     });
     const legacy = options.legacy && options.transitionalId !== undefined;
     const bars: BarSpec[] = [];
-    if (legacy) bars.push({ index: 0, kind: 'io', region: new LegacyPorts(this).region(memory) });
+    if (legacy) bars.push({ index: 0, kind: 'io', region: new LegacyPorts(this).region(memory, options.doorbells) });
     if (this.msix) bars.push({ index: MSIX_BAR, kind: 'memory32', region: this.msix.region });
     if (options.modern) bars.push({ index: MODERN_BAR, kind: 'memory64', prefetchable: true, region: this.#window });
     this.pci = new PciFunction<Register>(
