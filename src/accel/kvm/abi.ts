@@ -54,6 +54,7 @@ export const Capability = {
   EXIT_ON_EMULATION_FAILURE: 204,
   XSAVE2: 208,
   X86_TRIPLE_FAULT_EVENT: 218,
+  X86_NOTIFY_VMEXIT: 219,
 } as const;
 export type CapabilityName = keyof typeof Capability;
 
@@ -318,6 +319,9 @@ export const RUN_INTERNAL = struct({ suberror: u32, ndata: u32, data: array(u64,
 export const RUN_EMULATION = struct({ suberror: u32, ndata: u32, flags: u64, insnSize: u8, insnBytes: bytes(15) });
 export const RUN_SYSTEM_EVENT = struct({ type: u32, ndata: u32, data: array(u64, 16) });
 export const RUN_HYPERCALL = struct({ nr: u64, args: array(u64, 6), ret: u64, longmode: u32 });
+/** Of a processor that took no interrupt for long: what KVM has of it may be wrong. */
+export const RUN_NOTIFY = struct({ flags: u32 });
+export const NOTIFY_CONTEXT_INVALID = 1;
 export const RUN_MSR = struct({ error: u8, pad: bytes(7), reason: u32, index: u32, data: u64 });
 /** What lies in RUN.syncRegs. */
 export const SYNC_REGS = struct({ regs: REGS, sregs: SREGS, events: EVENTS });
@@ -355,6 +359,7 @@ export const Request = {
   KVM_CREATE_VCPU: io(0x41),
   KVM_GET_DIRTY_LOG: iow(0x42, DIRTY_LOG),
   KVM_SET_USER_MEMORY_REGION: iow(0x46, MEMORY_REGION),
+  KVM_SET_NR_MMU_PAGES: io(0x44),
   KVM_SET_TSS_ADDR: io(0x47),
   KVM_SET_IDENTITY_MAP_ADDR: iow(0x48, u64),
   KVM_CREATE_IRQCHIP: io(0x60),

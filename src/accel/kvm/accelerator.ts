@@ -39,6 +39,7 @@ import { setTscRate } from './tsc-rate.js';
 import type { KvmVcpu } from './vcpu.js';
 import { VcpuThreads } from './vcpu-threads.js';
 import type { KvmVm } from './vm.js';
+import { tuneVm, type VmTuning } from './vm-tuning.js';
 import { type StoreScope, X86StateTransfer } from './x86-state.js';
 import { hostOffsets } from './xsave-state.js';
 
@@ -60,6 +61,7 @@ export interface KvmOptions extends BellOptions {
   readonly irqchip: IrqchipMode;
   /** Whether system management mode may be used, where this KVM has it. */
   readonly smm: boolean;
+  readonly tuning: VmTuning;
   readonly cpu: Pick<CpuConfig, 'passthrough' | 'kvmLeaves' | 'kvmFeatures' | 'tscKhz'>;
 }
 
@@ -138,6 +140,7 @@ export class KvmAccelerator implements Accelerator {
     this.#supported = usableCpuid(kvm.supportedCpuid(), options.irqchip);
     this.#vm = kvm.createVm();
     this.#vm.reservePages(BigInt(RESERVED.start));
+    this.#orClose(() => tuneVm(this.#vm, options.tuning));
     this.#interrupts = new KernelInterrupts(this.#vm, options.calls, options.irqchip, () => options.monotonic());
     this.chips = this.#interrupts.chips;
     this.#clock = new GuestClock(this.#vm, () => this.#connected().virtualNow());
@@ -172,6 +175,7 @@ export class KvmAccelerator implements Accelerator {
       this.#access,
       this.#apics,
       () => this.#connected(),
+      options.tuning.notify,
       (text) => options.report(text),
     );
     // Starting a thread takes about as long as putting the machine together, which goes on meanwhile.
@@ -399,7 +403,8 @@ export class KvmAccelerator implements Accelerator {
     const view = new DataView(this.memory.buffer, state);
     const kvm = this.#vm.createVcpu(view.getUint32(X86.at['lapic']! + LAPIC.at['initialId']!, true));
     if (this.#vm.capability('MCE') !== 0) kvm.setupMachineCheck(MCG_CAP);
-    this.#setTscRate(kvm);
+    const { tscKhz } = this.options.cpu;
+    if (tscKhz !== undefined) this.#orClose(() => setTscRate(kvm, (name) => this.#vm.capability(name), tscKhz), kvm);
     const registers = new X86Registers(this.memory, state, this.options.shared.runtime);
     const transfer = new X86StateTransfer(this.memory, registers, state, {
       now: () => this.#connected().virtualNow(),
@@ -423,14 +428,12 @@ export class KvmAccelerator implements Accelerator {
     };
   }
 
-  /** Throws UserError, with the first processor, when the host cannot do what is asked for. */
-  #setTscRate(vcpu: KvmVcpu): void {
-    const { tscKhz } = this.options.cpu;
-    if (tscKhz === undefined) return;
+  /** When the host cannot do what is asked for, nothing is left of what was made. */
+  #orClose(act: () => void, vcpu?: KvmVcpu): void {
     try {
-      setTscRate(vcpu, (name) => this.#vm.capability(name), tscKhz);
+      act();
     } catch (error) {
-      for (const made of [vcpu, this.#vm, this.options.kvm]) made.close();
+      for (const made of [vcpu, this.#vm, this.options.kvm]) made?.close();
       throw error;
     }
   }

@@ -10,6 +10,10 @@ import type { RecordApics } from './record-apics.js';
 import { KVM_TRACE } from './trace.js';
 import type { KvmVcpu } from './vcpu.js';
 import type { Controlled, VcpuThreads } from './vcpu-threads.js';
+import type { NotifyPolicy } from './vm-tuning.js';
+
+/** KVM_ENOSYS */
+const NO_SUCH_HYPERCALL = -1000n;
 
 export interface Asking extends Controlled {
   readonly kvm: KvmVcpu;
@@ -23,6 +27,7 @@ export class Answers {
     /** With `kernel_irqchip=off`. */
     private readonly apics: RecordApics | undefined,
     private readonly services: () => MachineServices,
+    private readonly notify: NotifyPolicy,
     private readonly report: (text: string) => void,
   ) {}
 
@@ -63,6 +68,16 @@ export class Answers {
         }
         p.kvm.answerMsr(undefined);
         return undefined;
+      case 'hypercall':
+        if (KVM_TRACE.kvm_hypercall.enabled) KVM_TRACE.kvm_hypercall.emit(index, hexOf(exit.number));
+        // KVM answers those that we know of itself.
+        p.kvm.answerHypercall(NO_SUCH_HYPERCALL);
+        return undefined;
+      case 'notify':
+        if (KVM_TRACE.kvm_notify.enabled) KVM_TRACE.kvm_notify.emit(index, hexOf(p.kvm.regs().rip));
+        if (!exit.contextInvalid && this.notify !== 'internal-error') return undefined;
+        this.report(describeStop(index, exit, p.kvm));
+        return { reason: 'internalError', vcpu: index };
       case 'shutdown':
         return { reason: 'shutdown', vcpu: index };
       case 'systemEvent':

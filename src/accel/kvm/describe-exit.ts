@@ -19,6 +19,10 @@ export function describeStop(index: number, exit: KvmExit, vcpu: KvmProcessor): 
     );
     return `${where} ${what}: the machine stops`;
   }
+  if (exit.reason === 'notify') {
+    const state = exit.contextInvalid ? ', and KVM no longer knows its state' : '';
+    return `${where} took no interrupt for a whole window${state}: the machine stops (notify-vmexit)`;
+  }
   if (exit.reason === 'failEntry') return `KVM could not enter ${where}: hardware reason ${hexOf(exit.hardwareReason)}`;
   return `KVM stopped ${where} for a reason that is not handled: ${exit.reason === 'other' ? exit.number : exit.reason}`;
 }

@@ -119,6 +119,8 @@ export type KvmExit =
   | { readonly reason: 'systemEvent'; readonly type: number; readonly data: readonly bigint[] }
   | { readonly reason: 'ioapicEoi'; readonly vector: number }
   | { readonly reason: 'hypercall'; readonly number: bigint; readonly args: readonly bigint[] }
+  /** It took no interrupt for a whole window (KVM_CAP_X86_NOTIFY_VMEXIT). */
+  | { readonly reason: 'notify'; readonly contextInvalid: boolean }
   | { readonly reason: 'rdmsr' | 'wrmsr'; readonly index: number; readonly value: bigint }
   | { readonly reason: 'other'; readonly number: number };
 

@@ -17,6 +17,8 @@ export const KVM_TRACE = traceEvents({
   kvm_inj_smi: 'cpu %d',
   kvm_park: 'processors stand still',
   kvm_doorbell: 'address 0x%x',
+  kvm_hypercall: 'cpu %d number %s',
+  kvm_notify: 'cpu %d rip %s',
   kvm_unknown_msr: 'cpu %d %s msr 0x%x value %s',
   kvm_msr_refused: 'cpu %d msr 0x%x',
 });

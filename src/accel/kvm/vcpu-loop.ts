@@ -10,7 +10,11 @@ import { KvmVcpu } from './vcpu.js';
 
 /** Exits whose instruction ends with the next KVM_RUN. */
 const isHalfDone = (reason: number): boolean =>
-  reason === Exit.io || reason === Exit.mmio || reason === Exit.rdmsr || reason === Exit.wrmsr;
+  reason === Exit.io ||
+  reason === Exit.mmio ||
+  reason === Exit.rdmsr ||
+  reason === Exit.wrmsr ||
+  reason === Exit.hypercall;
 
 /** Signals may come between. */
 const DELIVERIES = 8;

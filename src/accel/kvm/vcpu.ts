@@ -23,6 +23,7 @@ import {
   MP_STATE,
   MSR_ENTRY,
   MSRS,
+  NOTIFY_CONTEXT_INVALID,
   REGS,
   type Regs,
   Request,
@@ -35,6 +36,7 @@ import {
   RUN_IO,
   RUN_MMIO,
   RUN_MSR,
+  RUN_NOTIFY,
   RUN_SYSTEM_EVENT,
   RunFlag,
   SREGS,
@@ -183,6 +185,10 @@ export class KvmVcpu implements KvmProcessor {
         const { nr, args } = RUN_HYPERCALL.read(view, UNION);
         return { reason: 'hypercall', number: nr, args };
       }
+      case Exit.notify: {
+        const { flags } = RUN_NOTIFY.read(view, UNION);
+        return { reason: 'notify', contextInvalid: (flags & NOTIFY_CONTEXT_INVALID) !== 0 };
+      }
       case Exit.rdmsr:
       case Exit.wrmsr: {
         const { index, data } = RUN_MSR.read(view, UNION);
@@ -198,6 +204,11 @@ export class KvmVcpu implements KvmProcessor {
       default:
         return { reason: 'other', number };
     }
+  }
+
+  /** The guest's own number is in `exit`. */
+  answerHypercall(result: bigint): void {
+    this.runView.setBigUint64(UNION + RUN_HYPERCALL.at.ret, BigInt.asUintN(64, result), true);
   }
 
   answerMsr(value: bigint | undefined): void {

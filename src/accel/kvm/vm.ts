@@ -79,6 +79,11 @@ export class KvmVm implements KvmMachine {
     );
   }
 
+  /** At most so many for KVM's own page tables. */
+  setMmuPages(pages: number): void {
+    this.#vm.number('KVM_SET_NR_MMU_PAGES', pages);
+  }
+
   reservePages(address: bigint): void {
     const argument = new Uint8Array(8);
     new DataView(argument.buffer).setBigUint64(0, address, true);

@@ -204,6 +204,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
     ...(w.tier === 'stress' && { stress: STRESS_SEED }),
     accelerator,
     irqchip: w.irqchip,
+    tuning: w.kvmTuning,
     smm: w.smm !== 'off',
     ...(options.note && { report: options.note }),
     ...(w.icount && { icount: w.icount }),

@@ -4,6 +4,7 @@ import type { Accelerator } from '../../accel/accelerator.js';
 import { InstructionClock } from '../../accel/instruction-clock.js';
 import type { KvmAccelerator } from '../../accel/kvm/accelerator.js';
 import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
+import { USUAL_TUNING, type VmTuning } from '../../accel/kvm/vm-tuning.js';
 import { runLoop } from '../../accel/run-loop.js';
 import { SteadyClock } from '../../accel/steady-clock.js';
 import { LinearMemory } from '../../accel/tcg/linear-memory.js';
@@ -60,6 +61,8 @@ export interface Composition {
   readonly accelerator?: AcceleratorName;
   /** Where kvm has its interrupt controllers; `on` when nothing is said. */
   readonly irqchip?: IrqchipMode;
+  /** What else is asked of kvm. */
+  readonly tuning?: VmTuning;
   /** Whether the chipset may use system management mode, where the accelerator has it; yes when nothing is said. */
   readonly smm?: boolean;
   /** RAM or ROM is there; the devices are not yet. */
@@ -122,7 +125,12 @@ export function compose(c: Composition): Composed {
   const view = new DataView(accelerator.memory.buffer);
   for (const v of accelerator.vcpus) installCpu(view, v.state, c.cpu, c.topology, v.index);
   const registers = accelerator.vcpus.map((v) => new X86Registers(accelerator.memory, v.state, accelerator.runtime));
-  const kvmOptions = { irqchip: c.irqchip ?? 'on', smm: c.smm ?? true, cpu: c.cpu } as const;
+  const kvmOptions = {
+    irqchip: c.irqchip ?? 'on',
+    smm: c.smm ?? true,
+    tuning: c.tuning ?? USUAL_TUNING,
+    cpu: c.cpu,
+  } as const;
   const kvm = c.accelerator === 'kvm' ? kvmAccelerator(accelerator, kvmOptions, c.report ?? (() => {})) : undefined;
   const runner: Accelerator = kvm ?? accelerator;
   // Under KVM guest code runs beside this thread, which sees to its timers at once.

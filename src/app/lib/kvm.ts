@@ -96,7 +96,7 @@ export function chooseAccelerator(
 /** Throws UserError where KVM cannot be used. */
 export function kvmAccelerator(
   shared: TcgAccelerator,
-  { irqchip, cpu, smm }: Pick<KvmOptions, 'irqchip' | 'cpu' | 'smm'>,
+  { irqchip, cpu, smm, tuning }: Pick<KvmOptions, 'irqchip' | 'cpu' | 'smm' | 'tuning'>,
   report: (text: string) => void,
 ): KvmAccelerator {
   const kvm = openUsable(irqchip, false);
@@ -106,6 +106,7 @@ export function kvmAccelerator(
     shared,
     irqchip,
     smm,
+    tuning,
     cpu,
     spins: availableParallelism() > 1 ? SPINS : 0,
     startThread: startVcpuThread,

@@ -1,5 +1,6 @@
 /** Options about the machine itself: type, accelerator, processors, memory, boot order, clocks. */
 import { IRQCHIP_MODES } from '../../accel/kvm/irqchip-mode.js';
+import { NOTIFY_POLICIES } from '../../accel/kvm/vm-tuning.js';
 import { UserError } from '../../base/errors.js';
 import { BOARDS, findBoard } from '../../boards/index.js';
 import { type Keyval, parseKeyval } from './keyval.js';
@@ -92,9 +93,15 @@ export function enableKvm(w: Wishes): void {
   setAccelerator(w, ['kvm']);
 }
 
+const MOST_WINDOW = 0xffff_ffff;
 const KVM_ACCEL_HELP = `kvm-accel options:
   kernel_irqchip=on|off|split
                          - on: interrupt controllers and timer in the kernel; split: only the local APICs; off: none
+  kvm-shadow-mem=<size>  - most memory for KVM's own page tables
+  notify-vmexit=run|internal-error|disable
+                         - what a processor does that took no interrupt for a whole window
+  notify-window=<int>    - that window, in cycles, besides the processor's own
+  dirty-ring-size=<int>  - accepted: pages that were written are always told as a bitmap
 `;
 
 function setIrqchip(w: Wishes, o: Keyval): void {
@@ -104,9 +111,22 @@ function setIrqchip(w: Wishes, o: Keyval): void {
   }
 }
 
+const TUNING = ['kvm-shadow-mem', 'notify-vmexit', 'notify-window', 'dirty-ring-size'] as const;
+
+function setTuning(w: Wishes, o: Keyval): void {
+  const shadowMemoryBytes = o.size('kvm-shadow-mem') ?? w.kvmTuning.shadowMemoryBytes;
+  const notify = o.oneOf('notify-vmexit', NOTIFY_POLICIES) ?? w.kvmTuning.notify;
+  const notifyWindow = o.number('notify-window') ?? w.kvmTuning.notifyWindow;
+  if (notifyWindow > MOST_WINDOW) throw new UserError(`Parameter 'notify-window' expects a number below 2^32`);
+  const ring = o.number('dirty-ring-size') ?? 0;
+  if (ring !== 0 && !Number.isInteger(Math.log2(ring))) throw new UserError('dirty-ring-size must be a power of two');
+  w.kvmTuning = { shadowMemoryBytes, notify, notifyWindow };
+}
+
 function setKvm(w: Wishes, o: Keyval): void {
   setIrqchip(w, o);
-  const unknown = Object.keys(o.except('accel', 'kernel_irqchip', 'kernel-irqchip'))[0];
+  setTuning(w, o);
+  const unknown = Object.keys(o.except('accel', 'kernel_irqchip', 'kernel-irqchip', ...TUNING))[0];
   if (unknown !== undefined) throw new UserError(`Property 'kvm-accel.${unknown}' not found`);
   setAccelerator(w, ['kvm']);
 }

@@ -44,6 +44,15 @@ for (const [args, message] of [
   [['-machine', 'pc,foo=1'], "-machine pc,foo=1: Property 'pc-machine.foo' not found"],
   [['-cpu', 'foo'], "-cpu foo: unable to find CPU model 'foo'"],
   [['-accel', 'qtest'], '-accel qtest: Tinamou does not have the accelerator qtest yet: use tcg or kvm'],
+  [
+    ['-accel', 'kvm,notify-vmexit=never'],
+    "-accel kvm,notify-vmexit=never: Parameter 'notify-vmexit' does not accept value 'never' (one of: run, internal-error, disable)",
+  ],
+  [['-accel', 'kvm,dirty-ring-size=3'], '-accel kvm,dirty-ring-size=3: dirty-ring-size must be a power of two'],
+  [
+    ['-accel', 'kvm,notify-window=0x100000000'],
+    "-accel kvm,notify-window=0x100000000: Parameter 'notify-window' expects a number below 2^32",
+  ],
   [['-accel', 'foo'], '-accel foo: invalid accelerator foo: use tcg or kvm'],
   [['-smp', '0'], '-smp 0: Invalid CPU topology: CPU topology parameters must be greater than zero'],
   [['-boot', 'order=z'], "-boot order=z: Invalid boot device 'z': use a, c, d or n"],
@@ -161,4 +170,13 @@ test('defaults: what every PC has, unless told otherwise', () => {
     ],
   );
   assert.throws(() => addDefaults(wish('-display', 'curses', '-serial', 'stdio'), true), /has the terminal already/);
+});
+
+test('what -accel kvm takes besides interrupt controllers', () => {
+  const { kvmTuning } = wish(
+    '-accel',
+    'kvm,notify-vmexit=internal-error,notify-window=128,kvm-shadow-mem=8M,dirty-ring-size=4096',
+  );
+  assert.deepEqual(kvmTuning, { notify: 'internal-error', notifyWindow: 128, shadowMemoryBytes: 8 << 20 });
+  assert.equal(wish('-accel', 'kvm,notify-vmexit=disable', '-accel', 'tcg').kvmTuning.notify, 'disable');
 });

@@ -1,5 +1,6 @@
 /** What the user asked for, as plain data: filled from the command line or by the library, carried out by `assemble`. */
 import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
+import { USUAL_TUNING, type VmTuning } from '../../accel/kvm/vm-tuning.js';
 import type { ErrorPolicy } from '../../block/drive.js';
 import {
   BOARDS,
@@ -124,6 +125,7 @@ export interface Wishes {
   /** In order of preference: the first that this host can do. */
   readonly accelerators: AcceleratorName[];
   irqchip: IrqchipMode;
+  kvmTuning: VmTuning;
   tier: 'both' | 'interpreter' | 'compiled' | 'stress';
   cpu: string | undefined;
   topology: CpuTopology;
@@ -184,6 +186,7 @@ export function noWishes(program: string, architecture: 'x86_64' | 'i386'): Wish
     smm: 'auto',
     accelerators: [],
     irqchip: 'on',
+    kvmTuning: USUAL_TUNING,
     tier: 'both',
     cpu: undefined,
     topology: { sockets: 1, cores: 1, threads: 1 },
