@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { KVM_TRACE } from '../../src/accel/kvm/trace.js';
 import { setTrace } from '../../src/base/trace.js';
 import { firmware, Guest, pause } from './guest.js';
+import { patience } from './patience.js';
 import { skip } from './rig.js';
 
 /**
@@ -24,7 +25,7 @@ const FUNCTIONS = 4 * 256;
 async function rounds(guest: Guest, count: number): Promise<number[][]> {
   const heard: number[][] = [[]];
   for (let waited = 0; heard.length <= count + 1; waited++) {
-    assert.ok(waited < 2000, `${heard} ${guest.reports}`);
+    assert.ok(waited < patience(2000), `${heard} ${guest.reports}`);
     for (const byte of guest.hear()) {
       if (byte === END) heard.push([]);
       else heard.at(-1)!.push(byte);
@@ -36,7 +37,7 @@ async function rounds(guest: Guest, count: number): Promise<number[][]> {
 
 test('functions that are not there are told from those that are, on the thread of the vCPU', {
   skip,
-  timeout: 120_000,
+  timeout: patience(120_000),
 }, async () => {
   const tcg = new Guest(firmware(SCAN), { accelerator: 'tcg' });
   const [there] = await rounds(tcg, 1);

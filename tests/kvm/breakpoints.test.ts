@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { DebuggerFlag } from '../../src/guest/x86/state.js';
 import { incompleteKvm } from '../kvm-lab/complete-kvm.js';
 import { firmware, Guest, pause } from './guest.js';
+import { patience } from './patience.js';
 import { hex, skipDebug } from './rig.js';
 
 const BASE = 0xf0000n;
@@ -28,7 +29,7 @@ class Debuggee {
   async next(): Promise<bigint> {
     const { lifecycle } = this.guest.composed.machine;
     lifecycle.start();
-    for (let waited = 0; lifecycle.running && waited < 5000; waited++) await pause(1);
+    for (let waited = 0; lifecycle.running && waited < patience(5000); waited++) await pause(1);
     assert.equal(lifecycle.state, 'debug', `${this.guest.reports}`);
     this.guest.composed.synchronize();
     return this.registers.get('rip');
@@ -42,7 +43,7 @@ class Debuggee {
 
 test("eight breakpoints stop the machine one after the other, and the code is the guest's own meanwhile", {
   skip: skipDebug,
-  timeout: 60_000,
+  timeout: patience(60_000),
 }, async () => {
   // xor ax, ax / l: inc ax / nop, six times / jmp l
   const code = '31 c0 40 90 90 90 90 90 90 eb f7';
@@ -70,7 +71,7 @@ test("eight breakpoints stop the machine one after the other, and the code is th
 test("a guest's own INT3 is the guest's, also while there are such breakpoints", {
   // One that emulates instructions gives the guest its own INT3 itself then, with the wrong address to return to.
   skip: incompleteKvm || skipDebug,
-  timeout: 60_000,
+  timeout: patience(60_000),
 }, async () => {
   // xor ax, ax / xor bx, bx / mov ds, ax / mov ss, ax / mov sp, 7000h / mov word [0ch], handler / mov word [0eh], f000h
   // l: int3 / inc ax / jmp l / handler: inc bx / iret
@@ -91,7 +92,7 @@ test("a guest's own INT3 is the guest's, also while there are such breakpoints",
 
 test('a breakpoint where nothing is mapped is left out, and that is said', {
   skip: skipDebug,
-  timeout: 60_000,
+  timeout: patience(60_000),
 }, async () => {
   const debuggee = new Debuggee(new Guest(firmware('40 90 eb fc'), { paused: true }));
   try {

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { firmware, Guest } from './guest.js';
+import { patience, times } from './patience.js';
 import { hex, skip } from './rig.js';
 
-const ROUNDS = 2000;
+const ROUNDS = times(2000);
 
 /**
  * Starts the other processor at f000:0100, and reads port 92h for ever:
@@ -33,7 +34,7 @@ const READS = `bd ${(ROUNDS & 0xff).toString(16)} ${(ROUNDS >> 8).toString(16)} 
 
 test('a configuration address counts for the next read, while another processor keeps the machine thread busy', {
   skip,
-  timeout: 120_000,
+  timeout: patience(120_000),
 }, async () => {
   const image = firmware(ASKS);
   image.set(hex(GDT), 0xe0);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { VirtualMachine } from '../../src/app/lib/index.js';
 import { firmware, pause } from './guest.js';
+import { patience, times } from './patience.js';
 import { hex, skip } from './rig.js';
 
 /**
@@ -27,7 +28,7 @@ const LEGACY = `ba f8 0c 66 b8 10 18 00 80 66 ef ba fc 0c 66 b8 00 c0 00 00 66 e
 const MMIO = `fa 2e 66 0f 01 16 30 00 0f 20 c0 0c 01 0f 22 c0 bb 08 00 8e e3 24 fe 0f 22 c0 66 bb 50 00 b0 fe
   64 67 66 c7 03 00 00 00 00 e6 80 eb f3 90 90 90 0f 00 38 00 ff ff 00 00 00 00 00 00 00 00 00 00 ff ff 00 00 00 93 cf 00`;
 
-const ROUNDS = 500;
+const ROUNDS = times(500);
 
 function image(code: string): Uint8Array {
   const bytes = firmware(code);
@@ -40,7 +41,7 @@ for (const [what, code, bell, args] of [
   ['legacy ports with ioeventfd=off', LEGACY, '0xc010', ['-device', 'virtio-rng-pci,addr=3,ioeventfd=off']],
   ['virtio-mmio', MMIO, '0xfeb00000', ['-machine', 'microvm', '-device', 'virtio-rng-device']],
 ] as const) {
-  test(`doorbells: ${what}`, { skip, timeout: 60_000 }, async () => {
+  test(`doorbells: ${what}`, { skip, timeout: patience(60_000) }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'kvm-doorbells-'));
     const bios = join(folder, 'bios.bin');
     writeFileSync(bios, image(code));
@@ -49,7 +50,7 @@ for (const [what, code, bell, args] of [
       vm.start();
       const writes = (place: string): number =>
         Number(new RegExp(`${place} +write +(\\d+)`).exec(vm.monitor('info exits'))?.[1] ?? 0);
-      for (let waited = 0; writes('0x80') < ROUNDS && waited < 5000; waited++) await pause(1);
+      for (let waited = 0; writes('0x80') < ROUNDS && waited < patience(5000); waited++) await pause(1);
       assert.ok(writes('0x80') >= ROUNDS, vm.monitor('info exits'));
       // Each round rings once.
       if (what.includes('off')) assert.ok(writes(bell) >= ROUNDS - 1, vm.monitor('info exits'));

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { IRQCHIP_MODES } from '../../src/accel/kvm/irqchip-mode.js';
 import { loadMachine, saveMachine } from '../../src/app/lib/machine-state.js';
 import { firmware, Guest, pause } from './guest.js';
+import { patience } from './patience.js';
 import { skip } from './rig.js';
 
 const LINE = 4;
@@ -40,7 +41,7 @@ const WAYS: readonly (readonly [name: string, raise: (guest: Guest) => void, low
   ['message', ({ composed }) => composed.kvm!.deliverApic(MESSAGE)],
 ];
 
-const SOON_MS = 5000;
+const SOON_MS = patience(5000);
 
 /** What the guest says next. */
 async function hear(guest: Guest): Promise<string> {
@@ -61,7 +62,7 @@ for (const irqchip of IRQCHIP_MODES) {
   for (const [way, raise, lower] of WAYS) {
     if (way === 'line' && irqchip !== 'on') continue;
     const title = (when: string): string => `a ${way} comes ${when}, kernel_irqchip=${irqchip}`;
-    const options = { skip, timeout: 60_000 };
+    const options = { skip, timeout: patience(60_000) };
 
     test(title('while someone looks at the processors'), options, async () => {
       const guest = new Guest(firmware(EARS), { irqchip });

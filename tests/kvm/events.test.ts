@@ -11,10 +11,11 @@ import type { KvmVcpu } from '../../src/accel/kvm/vcpu.js';
 import type { FlatRange } from '../../src/memory/flat-view.js';
 import type { IoHandler } from '../../src/memory/io.js';
 import { Memory } from '../../src/memory/memory.js';
+import { patience } from './patience.js';
 import { BACKENDS, CODE, DATA, type KernelRig, type Rig, run, skip, skipDebug, withRig } from './rig.js';
 import type { RunWorkerData } from './run-worker.js';
 
-const options = { skip, timeout: 30_000 };
+const options = { skip, timeout: patience(30_000) };
 
 /** Programs the 8259s: vectors from 0x20, only input `irq` open. */
 const openIrq = (irq: number): string =>
@@ -82,7 +83,7 @@ test('an irqfd raises an interrupt, an ioeventfd takes a port write', options, (
 );
 
 for (const { name, skip, withRig } of BACKENDS) {
-  const options = { skip, timeout: 30_000 };
+  const options = { skip, timeout: patience(30_000) };
   const debugOptions = { ...options, skip: name === 'software' ? skip : skipDebug };
 
   test(`${name}: the dirty log has the pages that were written`, options, () =>
@@ -198,7 +199,10 @@ test('two processors share memory', options, () =>
   }),
 );
 
-test('a thousand machines leave no descriptor, no thread and no memory', { skip, timeout: 180_000 }, async () => {
+test('a thousand machines leave no descriptor, no thread and no memory', {
+  skip,
+  timeout: patience(180_000),
+}, async () => {
   const cycle = (): Promise<void> =>
     withRig({ irqchip: true }, (rig) => {
       assert.equal(run(rig.vcpu('real', 'e6 80')).reason, 'io');
@@ -278,7 +282,8 @@ test('doorbells of a device ring in the event loop and are no exits', options, (
       const exit = run(vcpu);
       assert.ok(exit.reason === 'io' && exit.port === 0x81, exit.reason);
       assert.deepEqual(rung, []);
-      for (let waited = 0; rung.length < 2 && waited < 2000; waited++) await new Promise((r) => setTimeout(r, 1));
+      for (let waited = 0; rung.length < 2 && waited < patience(2000); waited++)
+        await new Promise((r) => setTimeout(r, 1));
       assert.deepEqual(
         rung.sort((a, b) => a[1] - b[1]),
         [

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { IRQCHIP_MODES } from '../../src/accel/kvm/irqchip-mode.js';
 import { loadMachine, saveMachine } from '../../src/app/lib/machine-state.js';
 import { firmware, Guest, type GuestOptions, pause } from './guest.js';
+import { inLab, patience, times } from './patience.js';
 import { skip } from './rig.js';
 
 /**
@@ -22,15 +23,15 @@ const COUNTER = `fa 31 c0 8e d8 8e d0 bc 00 70 c7 06 80 00 62 00 c7 06 82 00 00 
   34 12 66 89 ce 31 db ba 02 04 fb f4 66 39 ce 74 fa b0 ff ee eb f5 89 e5 f7 46 04 00 01 74 03 b0 ff ee
   43 80 e3 7f 88 d8 ee b0 20 e6 20 cf`;
 /** Two thousand a second; the lab's kernel, on an emulated processor, would do nothing else then. */
-const OFTEN = process.env['TINAMOU_KVM_LAB'] ? COUNTER : COUNTER.replace('b8 9c 2e', 'b8 54 02');
+const OFTEN = inLab ? COUNTER : COUNTER.replace('b8 9c 2e', 'b8 54 02');
 const NUMBERS = 5;
-const PARKS = 400;
+const PARKS = times(400);
 
 /** Waits for so many numbers, each the one before plus one. */
 async function listen(guest: Guest, last: number | undefined): Promise<number> {
   let heard = 0;
   for (let waited = 0; heard < NUMBERS; waited++) {
-    assert.ok(waited < 3000, `only ${heard} numbers after ${last}; ${guest.reports}`);
+    assert.ok(waited < patience(3000), `only ${heard} numbers after ${last}; ${guest.reports}`);
     for (const number of guest.hear()) {
       if (last !== undefined) assert.equal(number, (last + 1) & 0x7f);
       last = number;
@@ -41,7 +42,10 @@ async function listen(guest: Guest, last: number | undefined): Promise<number> {
   return last!;
 }
 
-test("the timer stands still with its machine, also when it is the kernel's", { skip, timeout: 60_000 }, async () => {
+test("the timer stands still with its machine, also when it is the kernel's", {
+  skip,
+  timeout: patience(60_000),
+}, async () => {
   const guest = new Guest(firmware(COUNTER));
   const { machine } = guest.composed;
   try {
@@ -65,7 +69,7 @@ test("the timer stands still with its machine, also when it is the kernel's", { 
 for (const irqchip of IRQCHIP_MODES) {
   test(`interrupts on their way to a processor that is parked come once, kernel_irqchip=${irqchip}`, {
     skip,
-    timeout: 120_000,
+    timeout: patience(120_000),
   }, async () => {
     const guest = new Guest(firmware(OFTEN), { irqchip });
     const { kvm } = guest.composed;
@@ -87,7 +91,7 @@ for (const irqchip of IRQCHIP_MODES) {
     }
   });
 
-  test(`kvm (kernel_irqchip=${irqchip}) to tcg and back, twice`, { skip, timeout: 120_000 }, async () => {
+  test(`kvm (kernel_irqchip=${irqchip}) to tcg and back, twice`, { skip, timeout: patience(120_000) }, async () => {
     const image = firmware(COUNTER);
     let guest = new Guest(image, { irqchip });
     let last: number | undefined;

@@ -18,6 +18,7 @@ import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { cacheFolder } from '../../tools/guest/cache.js';
 import { biosFile } from '../../tools/guest/guests.js';
 import { firmware, Guest, pause } from './guest.js';
+import { patience, times } from './patience.js';
 import { skip as noKvm, skipDebug } from './rig.js';
 
 const noFirmware = existsSync(join(cacheFolder(), 'seabios'))
@@ -29,12 +30,12 @@ const named = (word: number): number =>
 
 const skip = noKvm || noFirmware;
 /** For a long run: TINAMOU_KVM_CYCLES=1000. */
-const CYCLES = Number(process.env['TINAMOU_KVM_CYCLES'] ?? 20);
+const CYCLES = Number(process.env['TINAMOU_KVM_CYCLES'] ?? times(20));
 /** After so many, heaps have grown to what they need. */
 const SETTLED = 10;
 /** Of garbage that is not collected yet, whatever the number of cycles; a machine has 32 MiB of RAM. */
 const MOST_GROWTH_MIB = 300;
-const options = { skip, timeout: 180_000 };
+const options = { skip, timeout: patience(180_000) };
 const COMMAND = new URL('../../../bin/tinamou-system-x86_64.js', import.meta.url);
 
 async function withGuest(cpus: number, body: (guest: Guest) => Promise<void>, irqchip?: IrqchipMode): Promise<void> {
@@ -128,13 +129,16 @@ for (const [name, code] of [
   ['halts for ever', 'fa f4 eb fd'],
   ['resets the machine for ever', 'b0 fe e6 64 eb fe'],
 ] as const) {
-  test(`a guest that ${name} is paused, resumed and ended at will`, { skip: noKvm, timeout: 60_000 }, async () => {
+  test(`a guest that ${name} is paused, resumed and ended at will`, {
+    skip: noKvm,
+    timeout: patience(60_000),
+  }, async () => {
     const guest = new Guest(firmware(code), { cpus: 1 });
     const { lifecycle } = guest.composed.machine;
     for (let i = 0; i < 5; i++) {
       await pause(20);
       lifecycle.pause();
-      for (let waited = 0; lifecycle.running && waited < 2000; waited++) await pause(1);
+      for (let waited = 0; lifecycle.running && waited < patience(2000); waited++) await pause(1);
       assert.equal(lifecycle.state, 'paused', `${guest.reports}`);
       guest.composed.synchronize();
       lifecycle.start();
@@ -146,7 +150,7 @@ for (const [name, code] of [
 
 test('machines that come and go leave no descriptor, no thread and no memory', {
   skip: noKvm,
-  timeout: 120_000 + CYCLES * 2000,
+  timeout: patience(120_000 + CYCLES * 2000),
 }, async () => {
   const cycle = async (i: number): Promise<void> => {
     const guest = new Guest(firmware('e6 80 eb fc'), { cpus: 2, irqchip: IRQCHIP_MODES[i % IRQCHIP_MODES.length]! });
@@ -159,7 +163,7 @@ test('machines that come and go leave no descriptor, no thread and no memory', {
   const before = count();
   const memory = process.memoryUsage.rss();
   for (let i = 0; i < CYCLES; i++) await cycle(i);
-  for (let waited = 0; waited < 50 && count().some((n, i) => n > before[i]!); waited++) await pause(100);
+  for (let waited = 0; waited < patience(50) && count().some((n, i) => n > before[i]!); waited++) await pause(100);
   const after = count();
   assert.ok(
     after.every((n, i) => n <= before[i]!),
@@ -171,12 +175,12 @@ test('machines that come and go leave no descriptor, no thread and no memory', {
 
 test('an instruction that KVM cannot run stops the machine, not the process', {
   skip: noKvm,
-  timeout: 30_000,
+  timeout: patience(30_000),
 }, async () => {
   // jmp b000:0000: nothing is there without a display adapter, so there is no code to fetch.
   const guest = new Guest(firmware('ea 00 00 00 b0'), { cpus: 1 });
   const { lifecycle } = guest.composed.machine;
-  for (let waited = 0; lifecycle.running && waited < 5000; waited++) await pause(1);
+  for (let waited = 0; lifecycle.running && waited < patience(5000); waited++) await pause(1);
   assert.equal(lifecycle.state, 'internal-error');
   assert.match(guest.reports.join(), /processor 0 at 0x/);
   await guest.dispose();
@@ -236,10 +240,10 @@ test('exits are counted by reason and by what they touch, and traced with what t
   const kvm = guest.composed.kvm!;
   const written = (): number => kvm.accesses().find((a) => a.address === 0x80)?.count ?? 0;
   try {
-    for (let waited = 0; written() < 1000 && waited < 2000; waited++) await pause(1);
+    for (let waited = 0; written() < 1000 && waited < patience(2000); waited++) await pause(1);
     setTrace(Object.values(KVM_TRACE), '*', true);
     // On a busy host the guest may not get its turn at once.
-    for (let waited = 0; lines.length < 20 && waited < 5000; waited++) await pause(1);
+    for (let waited = 0; lines.length < 20 && waited < patience(5000); waited++) await pause(1);
     setTrace(Object.values(KVM_TRACE), '*', false);
     const [exits] = kvm.exits();
     const io = exits!.exits.find((e) => e.reason === 'io')!;
@@ -266,7 +270,7 @@ test('memory without a slot is traced with the instruction that touched it', { s
   // mov ax, b000h / mov ds, ax / l: mov [10h], ax / mov ecx, [20h] / jmp l
   const guest = new Guest(firmware('b8 00 b0 8e d8 a3 10 00 66 8b 0e 20 00 eb f6'));
   try {
-    for (let waited = 0; lines.length < 4 && waited < 5000; waited++) await pause(1);
+    for (let waited = 0; lines.length < 4 && waited < patience(5000); waited++) await pause(1);
     const seen = new Set(lines);
     assert.ok(
       seen.has('kvm_page_fault cpu 0 address 0xb0010 rip 0x8 instruction a3 10 00: mov    ds:0x10,ax'),
@@ -292,7 +296,8 @@ test('a trace in a .json file is a bar for each exit', { skip: noKvm }, async ()
     const args = ['-accel', 'kvm', '-nodefaults', '-trace', `kvm_*,file=${file}`];
     const vm = await VirtualMachine.create({ bios, memory: '16M', args });
     vm.start();
-    for (let waited = 0; !vm.monitor('info exits').includes('0x80') && waited < 2000; waited++) await pause(5);
+    for (let waited = 0; !vm.monitor('info exits').includes('0x80') && waited < patience(2000); waited++)
+      await pause(5);
     await vm.dispose();
     const events: { ph: string; name?: string; tid: number; ts: number; args?: { text?: string } }[] = JSON.parse(
       readFileSync(file, 'utf8'),
@@ -308,7 +313,7 @@ test('a trace in a .json file is a bar for each exit', { skip: noKvm }, async ()
 
 test("a debugger's breakpoints and steps, as the record has them, stop the machine", {
   skip: skipDebug,
-  timeout: 60_000,
+  timeout: patience(60_000),
 }, async () => {
   // xor ax, ax / l: inc ax / nop / jmp l; at f000:0000
   const guest = new Guest(firmware('31 c0 40 90 eb fc'), { paused: true });
@@ -325,7 +330,7 @@ test("a debugger's breakpoints and steps, as the record has them, stop the machi
   };
   const stopped = async (): Promise<bigint> => {
     machine.lifecycle.start();
-    for (let waited = 0; machine.lifecycle.running && waited < 5000; waited++) await pause(1);
+    for (let waited = 0; machine.lifecycle.running && waited < patience(5000); waited++) await pause(1);
     assert.equal(machine.lifecycle.state, 'debug', `${guest.reports}`);
     guest.composed.synchronize();
     return r!.get('rip');
@@ -354,7 +359,7 @@ for (const [what, act, status] of [
   ['an uncaught error', "throw new Error('on purpose')", 1],
   ['process.exit', 'process.exit(7)', 7],
 ] as const) {
-  test(`${what} ends a process whose guest runs`, { skip: noKvm, timeout: 60_000 }, async () => {
+  test(`${what} ends a process whose guest runs`, { skip: noKvm, timeout: patience(60_000) }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'kvm-exit-'));
     try {
       const bios = join(folder, 'bios.bin');

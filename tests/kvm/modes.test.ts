@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { KvmError } from '../../src/accel/kvm/error.js';
 import { Kvm } from '../../src/accel/kvm/kvm.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
+import { patience } from './patience.js';
 import { BACKENDS, DATA, hex, type Rig, run } from './rig.js';
 
 test('a missing device is a KvmError with call and errno', () => {
@@ -14,7 +15,7 @@ test('a missing device is a KvmError with call and errno', () => {
 });
 
 for (const { name, skip, withRig } of BACKENDS) {
-  const options = { skip, timeout: 30_000 };
+  const options = { skip, timeout: patience(30_000) };
 
   test(`${name}: a refused request tells its name`, options, () =>
     withRig({}, (rig) => {

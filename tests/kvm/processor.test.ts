@@ -7,6 +7,7 @@ import { UserError } from '../../src/base/errors.js';
 import { type HostProcessor, parseCpu } from '../../src/guest/x86/cpu-models.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { firmware, Guest, pause } from './guest.js';
+import { patience } from './patience.js';
 import { skip, withRig } from './rig.js';
 
 const CLOCKS = 0x09;
@@ -28,7 +29,8 @@ async function kvmLeaf(model: string): Promise<[eax: number, edx: number]> {
   const guest = new Guest(firmware(code), { cpu: parseCpu(model, host()) });
   try {
     const said: number[] = [];
-    for (let waited = 0; said.length < 2 && waited < 1000; waited++, await pause(5)) said.push(...guest.hear());
+    for (let waited = 0; said.length < 2 && waited < patience(1000); waited++, await pause(5))
+      said.push(...guest.hear());
     assert.equal(said.length, 2, `${guest.reports}`);
     return [said[0]!, said[1]!];
   } finally {
@@ -36,13 +38,16 @@ async function kvmLeaf(model: string): Promise<[eax: number, edx: number]> {
   }
 }
 
-test("KVM's features are those of the host, but for what was taken away", { skip, timeout: 60_000 }, async () => {
+test("KVM's features are those of the host, but for what was taken away", {
+  skip,
+  timeout: patience(60_000),
+}, async () => {
   const all = host().kvmFeatures & 0xff;
   assert.deepEqual(await kvmLeaf('host'), [all, 0]);
   assert.deepEqual(await kvmLeaf('qemu64,-kvmclock,kvm-pv-eoi=off,+kvm-hint-dedicated'), [all & ~(CLOCKS | PV_EOI), 1]);
 });
 
-test('a time stamp counter of a given rate, or a refusal', { skip, timeout: 60_000 }, async () => {
+test('a time stamp counter of a given rate, or a refusal', { skip, timeout: patience(60_000) }, async () => {
   let own = 0;
   let scales = false;
   await withRig({}, (rig) => {

@@ -8,6 +8,7 @@ import type { KvmVm } from '../../src/accel/kvm/vm.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { softwareKvm } from '../../src/host/node/kvm/software.js';
 import type { KickWorkerData } from './kick-worker.js';
+import { inLab, patience } from './patience.js';
 
 /** Why there is no KVM to test on; false: there is. */
 export const skip: string | false = ((): string | false => {
@@ -22,7 +23,7 @@ export const skip: string | false = ((): string | false => {
 
 /** The same for tests of debug exits: QEMU's emulation of SVM does not tell a KVM on it of debug exceptions. */
 export const skipDebug: string | false =
-  skip || (process.env['TINAMOU_KVM_LAB'] ? "the lab's processor does not pass debug exceptions on to its KVM" : false);
+  skip || (inLab ? "the lab's processor does not pass debug exceptions on to its KVM" : false);
 
 export const CODE = 0x1000;
 export const DATA = 0x8000;
@@ -95,7 +96,7 @@ export class Rig {
   }
 }
 
-const RUN_MS = 10_000;
+const RUN_MS = patience(10_000);
 let kicks: Int32Array | undefined;
 
 /** Someone who ends KVM_RUN in this thread every few milliseconds while word 0 is 1. */

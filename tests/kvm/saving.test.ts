@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { VirtualMachine } from '../../src/app/lib/index.js';
 import { checksumFirmware, image, Listener, pause } from '../support/checksum-guest.js';
+import { patience } from './patience.js';
 import { skip } from './rig.js';
 
 let folder: string;
@@ -14,7 +15,7 @@ before(() => {
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 for (const irqchip of ['on', 'split', 'off'] as const) {
-  test(`kvm (kernel_irqchip=${irqchip}) and tcg in turns`, { skip, timeout: 120_000 }, async () => {
+  test(`kvm (kernel_irqchip=${irqchip}) and tcg in turns`, { skip, timeout: patience(120_000) }, async () => {
     const bios = join(folder, 'bios');
     const state = join(folder, 'state');
     writeFileSync(bios, checksumFirmware());
@@ -47,7 +48,7 @@ for (const irqchip of ['on', 'split', 'off'] as const) {
   });
 }
 
-test('snapshots under kvm: back in time, and on under tcg', { skip, timeout: 120_000 }, async () => {
+test('snapshots under kvm: back in time, and on under tcg', { skip, timeout: patience(120_000) }, async () => {
   const bios = join(folder, 'bios');
   writeFileSync(bios, checksumFirmware());
   const disk = await image(folder, 'kvm.qcow2');

@@ -3,17 +3,18 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { patience, times } from './patience.js';
 import { skip } from './rig.js';
 
 const COMMAND = fileURLToPath(new URL('../../../bin/tinamou-system-x86_64.js', import.meta.url));
-const TIMES = 5;
+const TIMES = times(5);
 
 for (const [what, args, message] of [
   ['no property of its processor', ['-cpu', 'host,nonsense=on'], /Property '.*nonsense' not found/],
   ['no device', ['-smp', '4', '-device', 'nonsense'], /nonsense/],
   ['no firmware', ['-bios', '/nonexistent'], /\/nonexistent/],
 ] as const) {
-  test(`a machine that cannot be: ${what}`, { skip, timeout: 60_000 }, () => {
+  test(`a machine that cannot be: ${what}`, { skip, timeout: patience(60_000) }, () => {
     for (let i = 0; i < TIMES; i++) {
       const { status, signal, stderr } = spawnSync(
         process.execPath,
@@ -27,7 +28,7 @@ for (const [what, args, message] of [
   });
 }
 
-test('a command that only says something', { skip, timeout: 60_000 }, () => {
+test('a command that only says something', { skip, timeout: patience(60_000) }, () => {
   const { status, stdout } = spawnSync(process.execPath, [COMMAND, '-enable-kvm', '-cpu', 'help'], {
     encoding: 'utf8',
   });

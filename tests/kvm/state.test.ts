@@ -11,6 +11,7 @@ import type { X86Registers } from '../../src/guest/x86/registers.js';
 import { GPR, LAPIC, PARAVIRTUAL_MSRS, X86 } from '../../src/guest/x86/state.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { firmware, Guest, pause } from './guest.js';
+import { patience } from './patience.js';
 import { Random } from './random.js';
 import { skip } from './rig.js';
 
@@ -20,7 +21,9 @@ const ARITHMETIC_FLAGS = 0xcd5n;
 const MXCSR = 0xffbf;
 const MODES = ['real', 'protected', 'long'] as const;
 /** Between two looks at two clocks on a busy host. */
-const MOST_MS = 100;
+const MOST_MS = patience(100);
+/** Longer: a clock that went on meanwhile would be seen. */
+const STILL_MS = patience(300);
 const SYSTEM_TIME = PARAVIRTUAL_MSRS.indexOf(0x4b564d01);
 
 interface Host {
@@ -123,7 +126,10 @@ const OVERWRITTEN = [
 const DERIVED = new Set(['tscOffset', 'hardPending', 'shadowPc', 'inhibitInterrupts', 'pendingDr6', 'fcs', 'fds']);
 
 for (const irqchip of IRQCHIP_MODES) {
-  test(`random state comes back as it was written, kernel_irqchip=${irqchip}`, { skip, timeout: 120_000 }, async () => {
+  test(`random state comes back as it was written, kernel_irqchip=${irqchip}`, {
+    skip,
+    timeout: patience(120_000),
+  }, async () => {
     const { cpu, xcr0 } = host();
     const guest = new Guest(firmware(LOOP), { irqchip, cpu });
     try {
@@ -169,7 +175,7 @@ for (const irqchip of IRQCHIP_MODES) {
 
 test("KVM's clock stands still with the machine, and goes on in another that the state is loaded into", {
   skip,
-  timeout: 60_000,
+  timeout: patience(60_000),
 }, async () => {
   const PAGE = 0x5001n;
   /** How far KVM's clock is from virtual time, ms. */
@@ -188,7 +194,7 @@ test("KVM's clock stands still with the machine, and goes on in another that the
     await guest.stop();
     const first = offset(guest);
     const check = (): void => assert.ok(Math.abs(offset(guest) - first) < MOST_MS, `${offset(guest)} ms, not ${first}`);
-    await pause(300);
+    await pause(STILL_MS);
     check();
     guest.composed.machine.lifecycle.start();
     await pause(50);
@@ -197,7 +203,7 @@ test("KVM's clock stands still with the machine, and goes on in another that the
     const state = saveMachine(guest.composed);
     await guest.dispose();
     guest = new Guest(firmware(code), { paused: true });
-    await pause(300);
+    await pause(STILL_MS);
     loadMachine(guest.composed, state);
     guest.composed.machine.lifecycle.start();
     await pause(50);
@@ -209,12 +215,15 @@ test("KVM's clock stands still with the machine, and goes on in another that the
 });
 
 for (const accelerator of ['kvm', 'tcg'] as const) {
-  test(`${accelerator}: ten banks of machine checks, and IA32_MCG_CTL`, { skip, timeout: 60_000 }, async () => {
+  test(`${accelerator}: ten banks of machine checks, and IA32_MCG_CTL`, {
+    skip,
+    timeout: patience(60_000),
+  }, async () => {
     // mov ecx, 179h / rdmsr / mov dx, 402h / out dx, al / mov al, ah / out dx, al / hlt
     const guest = new Guest(firmware('66 b9 79 01 00 00 0f 32 ba 02 04 ee 88 e0 ee fa f4'), { accelerator });
     const heard: number[] = [];
     try {
-      for (let waited = 0; heard.length < 2 && waited < 5000; waited++) {
+      for (let waited = 0; heard.length < 2 && waited < patience(5000); waited++) {
         await pause(2);
         heard.push(...guest.hear());
       }

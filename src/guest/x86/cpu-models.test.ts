@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { UserError } from '../../base/errors.js';
 import { ANY_PROCESSOR, CPU_MODELS, cpuHelp, type HostProcessor, hasFeature, parseCpu } from './cpu-models.js';
 import { apicId, cpuidLeaves } from './cpuid-leaves.js';
+import { FEATURE } from './features.js';
 
 const ONE = { sockets: 1, cores: 1, threads: 1 };
 const hex = (n: number): string => (n >>> 0).toString(16).padStart(8, '0');
@@ -111,4 +112,35 @@ test('the rate of the time stamp counter is in Hz', () => {
   assert.equal(parseCpu('qemu64').tscKhz, undefined);
   assert.equal(parseCpu('qemu64,tsc-frequency=2100000000').tscKhz, 2_100_000);
   assert.throws(() => parseCpu('qemu64,tsc-frequency=fast'), /'tsc-frequency' expects a number/);
+});
+
+test('versions differ from the one before, and have other names', () => {
+  const [client, noTsx] = [
+    parseCpu('Skylake-Client', ANY_PROCESSOR),
+    parseCpu('Skylake-Client-noTSX-IBRS', ANY_PROCESSOR),
+  ];
+  const differing = Object.keys(FEATURE).filter((f) => hasFeature(client, f) !== hasFeature(noTsx, f));
+  assert.deepEqual(differing.sort(), ['hle', 'rtm', 'spec-ctrl']);
+  assert.equal(noTsx.modelId, 'Intel Core Processor (Skylake, IBRS, no TSX)');
+  assert.deepEqual(parseCpu('Skylake-Client-v3', ANY_PROCESSOR).features, noTsx.features);
+  assert.deepEqual(parseCpu('Skylake-Client-v1', ANY_PROCESSOR).features, client.features);
+  assert.deepEqual([parseCpu('Icelake-Server').model, parseCpu('Icelake-Server-v4').model], [134, 106]);
+  assert.throws(() => parseCpu('Skylake-Client-v5'), /unable to find CPU model/);
+  // Lines of a guest on qemu-system-x86_64 7.2 -accel kvm, but for what its host lacks.
+  assert.deepEqual(
+    ['Opteron_G5', 'EPYC-Milan', 'core2duo', 'Dhyana'].map((name) => leaf(name, 1).split(' ')[0]),
+    ['00600f20', '00a00f11', '000006fb', '00900f01'],
+  );
+});
+
+test('under KVM a named model has an x2APIC and not what no guest gets, unless it is asked for', () => {
+  const has = (text: string, host?: HostProcessor): boolean[] =>
+    ['x2apic', 'monitor', 'svm'].map((f) => hasFeature(parseCpu(text, host), f));
+  assert.deepEqual(has('EPYC', ANY_PROCESSOR), [true, false, false]);
+  assert.deepEqual(has('EPYC,-x2apic,+monitor,+svm', ANY_PROCESSOR), [false, true, true]);
+  assert.deepEqual(has('host', ANY_PROCESSOR), [true, true, true]);
+  const features = ANY_PROCESSOR.features.slice();
+  features[1]! &= ~(1 << 21);
+  const { warnings } = parseCpu('qemu64', { ...ANY_PROCESSOR, features });
+  assert.deepEqual(warnings, []);
 });

@@ -5,10 +5,14 @@
 import { UserError } from '../../base/errors.js';
 import { FEATURE, FEATURE_ALIASES, FEATURE_WORDS } from './features.js';
 import { chooseKvmFeatures, isKvmFeature, type KvmFeatures } from './kvm-features.js';
+import { NAMED_PROCESSORS } from './named-processors.js';
 
 export interface CpuModel {
   readonly name: string;
-  readonly description: string;
+  /** Another name of this version. */
+  readonly alias?: string | undefined;
+  /** Where the model's id does not say it. */
+  readonly description?: string;
   /** Twelve characters. */
   readonly vendor: string;
   readonly family: number;
@@ -23,11 +27,6 @@ export interface CpuModel {
 }
 
 const PPRO = 'fpu de pse tsc msr mce cx8 pge cmov pat fxsr mmx sse sse2 pae sep apic';
-const INTEL64 = `vme ${PPRO} mtrr clflush mca pse36 pni ssse3 sse4.1 sse4.2 cx16 popcnt syscall nx lm lahf-lm`;
-const EPYC_ZEN1 = `vme ${PPRO} mtrr clflush mca pse36 pni ssse3 sse4.1 sse4.2 cx16 popcnt monitor pclmulqdq fma movbe aes
-  xsave avx f16c rdrand syscall nx lm mmxext fxsr-opt pdpe1gb rdtscp lahf-lm cr8legacy abm sse4a misalignsse 3dnowprefetch
-  osvw topoext svm fsgsbase bmi1 avx2 smep bmi2 rdseed adx smap clflushopt sha-ni xsaveopt xsavec xgetbv1 arat`;
-
 /**
  * Every feature that the emulated processor has. A model or an option that wants more gets a warning and goes without.
  */
@@ -42,44 +41,7 @@ export const IMPLEMENTED = `vme ${PPRO} mtrr clflush mca pse36 acpi ss ht
 const split = (text: string): string[] => text.trim().split(/\s+/);
 const implemented = new Set(split(IMPLEMENTED));
 
-export const CPU_MODELS: readonly CpuModel[] = [
-  {
-    name: 'EPYC',
-    description: 'AMD EPYC Processor',
-    vendor: 'AuthenticAMD',
-    family: 23,
-    model: 1,
-    stepping: 2,
-    level: 0xd,
-    xlevel: 0x8000001e,
-    modelId: 'AMD EPYC Processor',
-    features: EPYC_ZEN1,
-  },
-  {
-    name: 'Haswell',
-    description: 'Intel Core Processor (Haswell)',
-    vendor: 'GenuineIntel',
-    family: 6,
-    model: 60,
-    stepping: 4,
-    level: 0xd,
-    xlevel: 0x80000008,
-    modelId: 'Intel Core Processor (Haswell)',
-    features: `${INTEL64} avx xsave aes tsc-deadline x2apic pclmulqdq fma movbe pcid f16c rdrand rdtscp abm fsgsbase bmi1 hle
-      avx2 smep bmi2 erms invpcid rtm xsaveopt arat`,
-  },
-  {
-    name: 'Nehalem',
-    description: 'Intel Core i7 9xx (Nehalem Class Core i7)',
-    vendor: 'GenuineIntel',
-    family: 6,
-    model: 26,
-    stepping: 3,
-    level: 0xb,
-    xlevel: 0x80000008,
-    modelId: 'Intel Core i7 9xx (Nehalem Class Core i7)',
-    features: INTEL64,
-  },
+const OWN_MODELS: readonly CpuModel[] = [
   {
     name: 'max',
     description: 'Enables all features supported by the accelerator in the current host',
@@ -96,20 +58,7 @@ export const CPU_MODELS: readonly CpuModel[] = [
       .join(' '),
   },
   {
-    name: 'pentium3',
-    description: '',
-    vendor: 'GenuineIntel',
-    family: 6,
-    model: 7,
-    stepping: 3,
-    level: 3,
-    xlevel: 0,
-    modelId: '',
-    features: 'fpu vme pse de tsc msr mce cx8 mmx apic pae sep mtrr pge mca cmov pat pse36 fxsr sse',
-  },
-  {
     name: 'qemu32',
-    description: 'QEMU Virtual CPU version 2.5+',
     vendor: 'GenuineIntel',
     family: 6,
     model: 6,
@@ -121,7 +70,6 @@ export const CPU_MODELS: readonly CpuModel[] = [
   },
   {
     name: 'qemu64',
-    description: 'QEMU Virtual CPU version 2.5+',
     vendor: 'AuthenticAMD',
     family: 15,
     model: 107,
@@ -134,8 +82,51 @@ export const CPU_MODELS: readonly CpuModel[] = [
   },
 ];
 
+/** `names` with what a list says of features added and taken away. */
+function changed(names: Iterable<string>, changes: string): string[] {
+  const set = new Set(names);
+  for (const change of split(changes)) {
+    if (change.startsWith('-')) set.delete(change.slice(1));
+    else if (change !== '') set.add(change);
+  }
+  return [...set];
+}
+
+/** Each version of each named processor. */
+function namedModels(): CpuModel[] {
+  const models: CpuModel[] = [];
+  for (const { name, from, versions = [], ...first } of NAMED_PROCESSORS) {
+    let last: CpuModel = models.find((m) => m.name === from) ?? NO_MODEL;
+    for (const [i, { alias, ...identity }] of [{ ...first, alias: undefined }, ...versions].entries()) {
+      last = {
+        ...last,
+        ...identity,
+        name: i === 0 ? name : `${name}-v${i + 1}`,
+        alias,
+        features: changed(split(last.features), identity.features).join(' '),
+      };
+      models.push(last);
+    }
+  }
+  return models;
+}
+
+const NO_MODEL: CpuModel = {
+  name: '',
+  vendor: '',
+  family: 0,
+  model: 0,
+  stepping: 0,
+  level: 0,
+  xlevel: 0,
+  modelId: '',
+  features: '',
+};
+
+export const CPU_MODELS: readonly CpuModel[] = [...namedModels(), ...OWN_MODELS];
+
 /** A processor that accelerates guests: what there is to announce instead of what we implement. */
-export interface HostProcessor extends Omit<CpuModel, 'name' | 'description' | 'features'> {
+export interface HostProcessor extends Omit<CpuModel, 'name' | 'alias' | 'description' | 'features'> {
   readonly physBits: number;
   /** One word for each of FEATURE_WORDS: what a guest can have. */
   readonly features: Uint32Array;
@@ -215,6 +206,13 @@ function integer(name: string, value: string): number {
 const hasBit = (features: Uint32Array, number: number): boolean =>
   (((features[number >> 5] as number) >>> (number & 31)) & 1) !== 0;
 
+/**
+ * What models of a name have and have not under KVM, unless an option says otherwise, as with QEMU: its kernel part has an x2APIC for
+ * every processor, and no guest has use for what cannot be had in it.
+ */
+const kvmDefaults = (host: HostProcessor): string =>
+  `${hasBit(host.features, FEATURE['x2apic']!) ? 'x2apic' : ''} -acpi -monitor -svm`;
+
 /** Throws UserError when there is no such model. */
 function findModel(name: string, host: HostProcessor | undefined): CpuModel {
   if (host && HOST_MODELS.includes(name)) {
@@ -222,7 +220,7 @@ function findModel(name: string, host: HostProcessor | undefined): CpuModel {
     return { ...host, name, description: HOST_DESCRIPTION, features: features.map(([f]) => f).join(' ') };
   }
   if (name === 'host') throw new UserError("CPU model 'host' requires KVM: use -accel kvm, or -cpu max");
-  const model = CPU_MODELS.find((m) => m.name === name || `${m.name}-v1` === name);
+  const model = CPU_MODELS.find((m) => m.name === name || m.alias === name || `${m.name}-v1` === name);
   if (model === undefined) throw new UserError(`unable to find CPU model '${name}'`);
   return model;
 }
@@ -235,7 +233,9 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
   const [name = '', ...options] = text.split(',');
   const model = findModel(name, host);
   const available = (f: string): boolean => (host ? hasBit(host.features, FEATURE[f]!) : implemented.has(f));
-  const wanted = new Set([...split(model.features), 'hypervisor']);
+  const named =
+    host && !HOST_MODELS.includes(name) ? changed(split(model.features), kvmDefaults(host)) : split(model.features);
+  const wanted = new Set([...named, 'hypervisor']);
   const properties = new Map<string, string>();
   let enforce = false;
   let kvmLeaves = true;
@@ -352,7 +352,11 @@ const order = (name: string): number => HOST_MODELS.indexOf(name) + 1;
 
 /** The text of `-cpu help`. */
 export function cpuHelp(): string {
-  const models = [...CPU_MODELS, { name: 'host', description: HOST_DESCRIPTION }]
+  const described = CPU_MODELS.flatMap(({ name, alias, description, modelId }) => [
+    { name, description: description ?? modelId },
+    ...(alias === undefined ? [] : [{ name: alias, description: `(alias of ${name})` }]),
+  ]);
+  const models = [...described, { name: 'host', description: HOST_DESCRIPTION }]
     .sort((a, b) => order(a.name) - order(b.name) || (a.name < b.name ? -1 : 1))
     .map((m) => `x86 ${m.name.padEnd(20)}  ${m.description}`.trimEnd());
   const names = Object.keys(FEATURE)
