@@ -71,6 +71,13 @@ test('what is wrong is said', () => {
     return '';
   };
   assert.equal(message('pentium9'), "unable to find CPU model 'pentium9'");
+  assert.equal(
+    message('max,hv_time'),
+    "Tinamou does not have Hyper-V's features for guests (hv-*) yet: leave hv-time out",
+  );
+  assert.match(message('qemu64,+hv-relaxed'), /leave hv-relaxed out/);
+  assert.match(message('qemu64,hv-spinlocks=0x1fff'), /leave hv-spinlocks out/);
+  assert.equal(message('qemu64,hv-relaxed=off,-hv-time'), '');
   assert.equal(message('qemu64,+nothing'), "Property 'qemu64-x86_64-cpu.nothing' not found");
   assert.equal(message('qemu64,avx=maybe'), "Parameter 'avx' expects 'on' or 'off'");
   assert.equal(message('Haswell,enforce'), "CPU model 'Haswell' has features that cannot be had");

@@ -193,9 +193,10 @@ const IGNORED = new Set(
 const NUMBERS = ['family', 'model', 'stepping', 'level', 'xlevel', 'phys-bits', 'tsc-frequency'] as const;
 const TEXTS: readonly string[] = ['vendor', 'model-id', 'tcg-cpuid'];
 
+const NEGATIVE = ['off', 'no', 'false', 'n'];
 function boolean(name: string, value: string): boolean {
   if (value === 'on' || value === 'yes' || value === 'true' || value === 'y') return true;
-  if (value === 'off' || value === 'no' || value === 'false' || value === 'n') return false;
+  if (NEGATIVE.includes(value)) return false;
   throw new UserError(`Parameter '${name}' expects 'on' or 'off'`);
 }
 function integer(name: string, value: string): number {
@@ -249,6 +250,7 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
     const key = feature(sign === '+' || sign === '-' ? option.slice(1) : rawKey);
     const signed = sign === '+' || sign === '-';
     if (isKvmFeature(key)) ofKvm.set(key, signed ? sign === '+' : boolean(key, value ?? 'on'));
+    else if (key.startsWith('hv-')) refuseHyperV(key, signed ? sign === '+' : !NEGATIVE.includes(value ?? ''));
     else if (signed) {
       if (FEATURE[key] === undefined) throw unknown(model, key);
       late.push([key, sign === '+']);
@@ -325,6 +327,10 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
 function feature(key: string): string {
   const name = key.replaceAll('_', '-');
   return FEATURE_ALIASES[name] ?? name;
+}
+/** Without them a guest finds no Hyper-V. */
+function refuseHyperV(key: string, wanted: boolean): void {
+  if (wanted) throw new UserError(`Tinamou does not have Hyper-V's features for guests (hv-*) yet: leave ${key} out`);
 }
 function unknown(model: CpuModel, key: string): UserError {
   return new UserError(`Property '${model.name}-x86_64-cpu.${key}' not found`);
