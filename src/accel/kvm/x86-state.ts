@@ -65,6 +65,8 @@ const LAPIC_PAGE: readonly (readonly [offset: number, field: string, element: nu
 const TSC = 0x10;
 const TSC_DEADLINE = 0x6e0;
 const Page = { timerInitial: 0x380, timerCurrent: 0x390, timerDivide: 0x3e0, timer: 0x320 } as const;
+const TIMER_MASKED = 1 << 16;
+const TIMER_MODE = 3 << 17;
 const PERIODIC = 1 << 17;
 /** Ticks of the emulated processors' time stamp counter, a nanosecond. */
 const TSC_RATE = BigInt(ClockRate.tsc);
@@ -92,6 +94,8 @@ export type StoreScope = 'no' | 'yes' | 'init' | 'reset';
 export class X86StateTransfer {
   readonly xsave: XsaveTransfer;
   readonly #view: DataView;
+  /** The local APIC's timer has run out, once and for all. */
+  #mayBeDue = false;
 
   constructor(
     memory: WebAssembly.Memory,
@@ -221,14 +225,22 @@ export class X86StateTransfer {
     for (const [offset, field, element] of LAPIC_PAGE) {
       this.#view.setUint32(lapic + LAPIC.at[field]! + 4 * element, view.getUint32(offset, true), true);
     }
+    const timer = view.getUint32(Page.timer, true);
     const initial = view.getUint32(Page.timerInitial, true);
     const current = view.getUint32(Page.timerCurrent, true);
-    const gone = (initial - current) * lapicTimerStep(view.getUint32(Page.timerDivide, true));
-    this.#view.setFloat64(
-      lapic + LAPIC.at['timerStart']!,
-      current === 0 ? -1 : Math.max(0, this.surroundings.now() - gone),
-      true,
-    );
+    const stands = initial === 0 || current === 0;
+    // A period is over, and KVM has not come to begin the next: on a busy host, that is often.
+    if (stands && initial !== 0 && timer & PERIODIC) this.#setTimerLeft(1);
+    else if (stands) this.#view.setFloat64(lapic + LAPIC.at['timerStart']!, -1, true);
+    else this.#setTimerLeft(current);
+    this.#mayBeDue = stands && initial !== 0 && (timer & (TIMER_MODE | TIMER_MASKED)) === 0;
+  }
+
+  /** The local APIC's timer has so many counts to go. */
+  #setTimerLeft(count: number): void {
+    const gone = (this.#lapic('timerInitial') - count) * lapicTimerStep(this.#lapic('timerDivide'));
+    const start = Math.max(0, this.surroundings.now() - gone);
+    this.#view.setFloat64(this.state + X86.at['lapic']! + LAPIC.at['timerStart']!, start, true);
   }
 
   /** What a debugger wants, as the record has it. */
@@ -265,6 +277,9 @@ export class X86StateTransfer {
         this.#view.setUint32(at('irr'), this.#view.getUint32(at('irr'), true) | bit, true);
       } else external = interruptNr;
     }
+    // KVM does not tell whether its one interrupt has come already. To one that came, another does no harm; KVM does the same.
+    if (this.#mayBeDue) this.#setTimerLeft(1);
+    this.#mayBeDue = false;
     const requests = this.state + VCPU.at['interruptRequest']!;
     const nmi = events.nmiPending || events.nmiInjected ? IntReq.nmi : 0;
     const smi = events.smiPending ? IntReq.smi : 0;
