@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { VirtualMachine } from '../../src/app/lib/index.js';
+import { inLab } from '../kvm/patience.js';
 import { type LinuxOptions, linuxMachine, run } from '../systems/linux.js';
 import { incompleteKvm } from './complete-kvm.js';
 import { APPEND, BOOT_SECONDS, boot, COMMAND_SECONDS, type Says, stateOf, WITHOUT_VGA } from './machines.js';
@@ -94,7 +95,7 @@ test("from kvm to kvm with KVM's clock", {
 test(
   'from tcg to tcg',
   {
-    skip: process.env['TINAMOU_KVM_LAB'] ? 'needs no KVM, and the lab is slow' : false,
+    skip: inLab ? 'needs no KVM, and the lab is slow' : false,
     timeout: BOOT_SECONDS * 1000,
   },
   (t) => relay(t, ['-accel', 'tcg'], TCG),

@@ -9,11 +9,18 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { IRQCHIP_MODES, type IrqchipMode } from '../../src/accel/kvm/irqchip-mode.js';
+import { inLab } from '../kvm/patience.js';
 import { runMachineGuest } from '../privileged/machine-guest.js';
 import { incompleteKvm } from './complete-kvm.js';
+import type { Says } from './machines.js';
 
 const testdata = fileURLToPath(new URL('../../../tests/privileged/testdata/', import.meta.url));
-const SECONDS = 300;
+const SECONDS = 120;
+/**
+ * When an interrupt of the lab's own comes at the wrong moment, the processor that QEMU emulates for it forgets two things of a guest's:
+ * that it has just executed STI (then HLT comes after the interrupt that it was to wait for), and which breakpoints it has set.
+ */
+const TRIES = inLab ? 4 : 1;
 
 /** Where Linux's KVM makes a difference: what tcg shows, what KVM shows, and why. */
 type Difference = readonly [tcg: string, kvm: string, why: string];
@@ -41,7 +48,7 @@ const KNOWN: Readonly<Record<string, readonly Difference[]>> = {
   'apic split': [['00050014', '01050014', 'KVM can leave out the message at the end of an interrupt']],
 };
 
-async function compare(name: string, irqchip: IrqchipMode, cpus = 1): Promise<void> {
+async function compare(t: Says, name: string, irqchip: IrqchipMode, cpus = 1): Promise<void> {
   const image = gunzipSync(readFileSync(join(testdata, `${name}.bin.gz`)));
   const differences = KNOWN[name] ?? KNOWN[`${name} ${irqchip}`] ?? [];
   const expected = differences.reduce(
@@ -49,17 +56,26 @@ async function compare(name: string, irqchip: IrqchipMode, cpus = 1): Promise<vo
     readFileSync(join(testdata, `${name}.expected`), 'latin1'),
   );
   const wanted = expected.split('\n');
-  const said = (await runMachineGuest(image, { kvm: irqchip, cpus }, SECONDS * 1000)).split('\n');
-  const differing = wanted.map((line, i) => [line, said[i]] as const).filter(([line, ours]) => line !== ours);
-  assert.deepEqual(differing.slice(0, 5), []);
-  assert.equal(said.length, wanted.length);
+  for (let left = TRIES; ; left--) {
+    const said = (await runMachineGuest(image, { kvm: irqchip, cpus }, SECONDS * 1000)).split('\n');
+    const differing = wanted.map((line, i) => [line, said[i]] as const).filter(([line, ours]) => line !== ours);
+    if (left > 1 && differing.length > 0) {
+      t.diagnostic(`once more: ${JSON.stringify(differing[0])}`);
+      continue;
+    }
+    assert.deepEqual(differing.slice(0, 5), []);
+    assert.equal(said.length, wanted.length);
+    return;
+  }
 }
 
-const options = { skip: incompleteKvm, timeout: (SECONDS + 60) * 1000 };
+const options = { skip: incompleteKvm, timeout: TRIES * (SECONDS + 60) * 1000 };
 const GUESTS = ['real', 'protected', 'v86', 'paging', 'long', 'debug', 'descriptors', 'gates', 'permissions', 'smm'];
 for (const name of GUESTS) {
-  test(`${name} sees under KVM what it sees under tcg`, options, () => compare(name, 'on'));
+  test(`${name} sees under KVM what it sees under tcg`, options, (t) => compare(t, name, 'on'));
 }
 for (const irqchip of IRQCHIP_MODES) {
-  test(`apic sees with kernel_irqchip=${irqchip} what it sees under tcg`, options, () => compare('apic', irqchip, 2));
+  test(`apic sees with kernel_irqchip=${irqchip} what it sees under tcg`, options, (t) =>
+    compare(t, 'apic', irqchip, 2),
+  );
 }
