@@ -45,7 +45,7 @@ function host(): Host {
 }
 
 /** Fills a record with a state that a processor can have. */
-function randomise(r: X86Registers, memory: WebAssembly.Memory, random: Random, xcr0: bigint): void {
+function randomise(r: X86Registers, memory: WebAssembly.Memory, random: Random, { cpu, xcr0 }: Host): void {
   const view = new DataView(memory.buffer, r.state);
   const set = (field: string, value: bigint, element = 0): void =>
     view.setBigUint64(X86.at[field]! + 8 * element, value, true);
@@ -80,7 +80,12 @@ function randomise(r: X86Registers, memory: WebAssembly.Memory, random: Random, 
   r.set('rflags', (random.wide() & ARITHMETIC_FLAGS) | 2n);
   for (let i = 0; i < 4; i++) set('dr', random.canonical(), i);
   set('dr', 0xffff0ff0n | BigInt(random.below(16)), 6);
-  for (const name of ['lstar', 'cstar', 'kernelGsBase', 'sysenterEsp', 'sysenterEip']) set(name, random.canonical());
+  for (const name of ['lstar', 'cstar', 'kernelGsBase']) set(name, random.canonical());
+  // AMD's processors have 32 bits of these.
+  const wideSysenter = cpu.vendor === 'GenuineIntel';
+  for (const name of ['sysenterEsp', 'sysenterEip']) {
+    set(name, wideSysenter ? random.canonical() : BigInt(random.word()));
+  }
   set('star', random.wide());
   set('fmask', BigInt(random.word()));
   set('sysenterCs', BigInt(random.below(0x1_0000)));
@@ -130,7 +135,8 @@ for (const irqchip of IRQCHIP_MODES) {
     skip,
     timeout: patience(120_000),
   }, async () => {
-    const { cpu, xcr0 } = host();
+    const tested = host();
+    const { cpu, xcr0 } = tested;
     const guest = new Guest(firmware(LOOP), { irqchip, cpu });
     try {
       // CPUID is in place once a processor has run.
@@ -150,7 +156,7 @@ for (const irqchip of IRQCHIP_MODES) {
             ]),
         );
       for (let seed = 1; seed <= STATES; seed++) {
-        randomise(registers!, memory, new Random(seed), xcr0);
+        randomise(registers!, memory, new Random(seed), tested);
         const flags = registers!.get('rflags');
         const before = read();
         composed.kvm!.recordsLoaded();
