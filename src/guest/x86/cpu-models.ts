@@ -208,11 +208,10 @@ const hasBit = (features: Uint32Array, number: number): boolean =>
   (((features[number >> 5] as number) >>> (number & 31)) & 1) !== 0;
 
 /**
- * What models of a name have and have not under KVM, unless an option says otherwise, as with QEMU: its kernel part has an x2APIC for
- * every processor, and no guest has use for what cannot be had in it.
+ * What models of a name do not have under KVM, unless an option says otherwise, as with QEMU: no guest has use for it there. QEMU also
+ * adds an x2APIC; here the same model is the same processor under tcg, where a machine may go on.
  */
-const kvmDefaults = (host: HostProcessor): string =>
-  `${hasBit(host.features, FEATURE['x2apic']!) ? 'x2apic' : ''} -acpi -monitor -svm`;
+const NOT_UNDER_KVM = '-acpi -monitor -svm';
 
 /** Throws UserError when there is no such model. */
 function findModel(name: string, host: HostProcessor | undefined): CpuModel {
@@ -235,7 +234,7 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
   const model = findModel(name, host);
   const available = (f: string): boolean => (host ? hasBit(host.features, FEATURE[f]!) : implemented.has(f));
   const named =
-    host && !HOST_MODELS.includes(name) ? changed(split(model.features), kvmDefaults(host)) : split(model.features);
+    host && !HOST_MODELS.includes(name) ? changed(split(model.features), NOT_UNDER_KVM) : split(model.features);
   const wanted = new Set([...named, 'hypervisor']);
   const properties = new Map<string, string>();
   let enforce = false;
