@@ -263,6 +263,50 @@ test('exits are counted by reason and by what they touch, and traced with what t
   }
 });
 
+test('exits that are for the thread of the processor alone are traced too, and it is paused and ended as ever', {
+  skip: noKvm,
+  timeout: patience(30_000),
+}, async () => {
+  const lines: string[] = [];
+  setTraceSink((line) => lines.push(line));
+  setTrace(Object.values(KVM_TRACE), 'kvm_exit', true);
+  // sti / l: hlt / jmp l; no interrupt comes, and halting is not KVM's.
+  const guest = new Guest(firmware('fb f4 eb fd'), { irqchip: 'off' });
+  const { lifecycle } = guest.composed.machine;
+  const seen = (reason: string): boolean =>
+    lines.some((line) => line.startsWith(`kvm_exit cpu 0 reason ${reason} rip 0x`));
+  try {
+    for (let waited = 0; !seen('hlt') && waited < patience(2000); waited++) await pause(1);
+    assert.ok(seen('hlt'), lines.join());
+    for (let i = 0; i < 5; i++) {
+      await guest.stop();
+      lifecycle.start();
+      await pause(5);
+    }
+  } finally {
+    setTrace(Object.values(KVM_TRACE), '*', false);
+    setTraceSink(() => {});
+    await guest.dispose();
+  }
+  // A guest that never leaves by itself is kicked.
+  const busy = new Guest(firmware('eb fe'));
+  setTraceSink((line) => lines.push(line));
+  setTrace(Object.values(KVM_TRACE), 'kvm_exit', true);
+  lines.length = 0;
+  try {
+    for (let i = 0; i < 5; i++) {
+      await pause(20);
+      await busy.stop();
+      busy.composed.machine.lifecycle.start();
+    }
+    assert.ok(seen('intr'), lines.join());
+  } finally {
+    setTrace(Object.values(KVM_TRACE), '*', false);
+    setTraceSink(() => {});
+    await busy.dispose();
+  }
+});
+
 test('memory without a slot is traced with the instruction that touched it', { skip: noKvm }, async () => {
   const lines: string[] = [];
   setTraceSink((line) => lines.push(line));

@@ -268,6 +268,7 @@ export class KvmAccelerator implements Accelerator {
     this.#kicked = false;
     this.#coalescedNs = Math.min(2 * this.#coalescedNs, LONGEST_COALESCED_NS);
     this.pciPresence.watched = tracing();
+    for (const p of this.#processors) this.#threads.watch(p, KVM_TRACE.kvm_exit.enabled);
     this.#resume();
     const end = this.options.monotonic() + maxNs;
     for (;;) {

@@ -47,6 +47,7 @@ export class Answers {
     }
     const exit = p.kvm.exit();
     if (KVM_TRACE.kvm_exit.enabled) KVM_TRACE.kvm_exit.emit(index, exit.reason, hexOf(p.kvm.regs().rip));
+    if (question === Question.seen) return undefined;
     switch (exit.reason) {
       case 'io':
         this.access.io(index, exit);

@@ -20,6 +20,8 @@ export const Control = {
   halted: 9,
   /** Changes whenever a halted processor should look at its words. */
   wake: 10,
+  /** Someone wants to see every exit. */
+  watched: 11,
   /** Question: why `state` is `asking`. */
   question: 5,
   /** Vector, in answer to Question.acknowledge; -1: none. */
@@ -35,9 +37,10 @@ export const State = { starting: 0, parked: 1, running: 2, asking: 3, ended: 4, 
 export const Halted = { no: 0, hlt: 1, startup: 2 } as const;
 /**
  * `exit`: the machine thread handles what KVM_RUN came back with; `acknowledge`: which interrupt do the chips offer?
- * `apicBase`: the guest has moved its local APIC, or turned it on or off.
+ * `apicBase`: the guest has moved its local APIC, or turned it on or off. `seen`: an exit that is not for the machine thread, while
+ * someone watches.
  */
-export const Question = { exit: 0, acknowledge: 1, apicBase: 2 } as const;
+export const Question = { exit: 0, acknowledge: 1, apicBase: 2, seen: 3 } as const;
 
 /** What a vCPU's thread starts with. */
 export interface VcpuThreadData {

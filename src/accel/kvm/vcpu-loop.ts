@@ -146,7 +146,9 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
     const reason = enter();
     if (reason !== Exit.interrupted) offered = false;
     unfinished = isHalfDone(reason);
-    if (isForUs(reason) && !(reason === Exit.io && absent.answer())) ask(Question.exit);
+    if (isForUs(reason)) {
+      if (reason !== Exit.io || !absent.answer()) ask(Question.exit);
+    } else if (Atomics.load(words, at + Control.watched) !== 0) ask(Question.seen);
     if (data.recordApics && vcpu.apicBaseLow !== apicBase) {
       apicBase = vcpu.apicBaseLow;
       ask(Question.apicBase);

@@ -47,6 +47,11 @@ export class VcpuThreads {
     return this.get(p, Control.state);
   }
 
+  /** Whether every exit is to come here. */
+  watch(p: Controlled, watched: boolean): void {
+    if (this.get(p, Control.watched) !== Number(watched)) this.set(p, Control.watched, Number(watched));
+  }
+
   hasInterrupt(p: Controlled): boolean {
     return this.get(p, Control.interruptLine) !== 0;
   }
