@@ -1,6 +1,8 @@
 /**
  * Saving and loading a machine of 256 MiB, Tinamou and QEMU (tcg) in turns: Debian's kernel at BusyBox's shell, which prints
- * without end, on a qcow2 disk. Given are the least elapsed and processor times of several runs. `npm run bench:save`.
+ * without end, on a qcow2 disk. Given are the least elapsed and processor times of several runs, and of starts the median elapsed, too.
+ * A machine that was loaded "runs" when it says so (`-trace runstate_set`): its guest's first instruction is the next thing that happens;
+ * what the guest does until it prints is its own work, and whatever its clock brings. `npm run bench:save`.
  */
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -16,6 +18,7 @@ leaveOutCertificates();
 
 const OURS = fileURLToPath(new URL('../../bin/tinamou-system-x86_64.js', import.meta.url));
 const RUNS = 3;
+const STARTS = 9;
 const BOOT_MS = 180_000;
 const STEP_MS = 60_000;
 /** A second of /proc/PID/stat. */
@@ -46,7 +49,8 @@ class Machine {
   readonly started = performance.now();
   readonly #child: ChildProcess;
   #said = '';
-  #heard: () => void = () => {};
+  #told = '';
+  readonly #waiting = new Set<() => void>();
   #monitor: net.Socket | undefined;
 
   constructor(
@@ -58,18 +62,38 @@ class Machine {
     const [program, ...own] = PROGRAMS[name] as [string, ...string[]];
     const common = ['-m', '256', '-cpu', 'max', '-display', 'none', '-vga', 'none', '-serial', 'stdio'];
     this.#child = spawnBound(program, [...own, ...common, '-monitor', `unix:${socket},server=on,wait=off`, ...args], {
-      stdio: ['pipe', 'pipe', 'inherit'],
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    this.#child.stderr!.on('data', (data: Buffer) => {
+      this.#told += data.toString('latin1');
+      for (const look of this.#waiting) look();
     });
     this.#child.stdout!.on('data', (data: Buffer) => {
       this.#said += data.toString('latin1');
-      this.#heard();
+      for (const look of this.#waiting) look();
     });
   }
 
   /** Waits until the serial port has said it. */
   async said(text: string, ms: number): Promise<void> {
-    await within(ms, `'${text}' on the serial port`, async () => {
-      while (!this.#said.includes(text)) await new Promise<void>((resolve) => (this.#heard = resolve));
+    await within(ms, `'${text}' on the serial port`, () => this.#until(() => this.#said.includes(text)));
+  }
+
+  /** Waits until the guest runs; the machine was started with TRACE. */
+  async runs(): Promise<Times> {
+    await within(STEP_MS, 'guest that runs', () => this.#until(() => this.#told.includes('(running)')));
+    return this.times();
+  }
+
+  async #until(there: () => boolean): Promise<void> {
+    if (there()) return;
+    await new Promise<void>((resolve) => {
+      const look = (): void => {
+        if (!there()) return;
+        this.#waiting.delete(look);
+        resolve();
+      };
+      this.#waiting.add(look);
     });
   }
 
@@ -142,11 +166,14 @@ async function within(ms: number, what: string, work: () => Promise<void>): Prom
   }
 }
 
+const TRACE = ['-trace', 'runstate_set'];
 const ROWS = [
   'savevm',
   'loadvm',
   'migrate to a file',
+  '-incoming: start to running',
   '-incoming: start to output',
+  '-loadvm: start to running',
   '-loadvm: start to output',
 ] as const;
 const results = new Map<string, Times[]>();
@@ -179,16 +206,18 @@ async function measure(name: Name, machine: readonly string[]): Promise<void> {
   } finally {
     await first.end();
   }
-  for (let i = 0; i < RUNS; i++) {
-    const from = name === 'qemu' ? `exec:cat ${at('state')}` : `file:${at('state')}`;
-    for (const [row, more] of [
-      ['-incoming: start to output', ['-incoming', from]],
-      ['-loadvm: start to output', ['-loadvm', 's']],
+  const from = name === 'qemu' ? `exec:cat ${at('state')}` : `file:${at('state')}`;
+  for (let i = 0; i < STARTS; i++) {
+    for (const [how, more] of [
+      ['-incoming', ['-incoming', from]],
+      ['-loadvm', ['-loadvm', 's']],
     ] as const) {
-      const next = new Machine(name, at('monitor'), [...args, ...more]);
+      const next = new Machine(name, at('monitor'), [...args, ...more, ...TRACE]);
       try {
+        const running = next.runs().then((times) => note(`${how}: start to running`, times));
         await next.said('tick', STEP_MS);
-        note(row, next.times());
+        note(`${how}: start to output`, next.times());
+        await running;
       } finally {
         await next.end();
       }
@@ -203,7 +232,9 @@ try {
     ? ['tinamou']
     : ['tinamou', 'qemu'];
   for (const name of names) await measure(name, [...machine, '-initrd', initrd]);
-  console.log(`256 MiB machine; least of ${RUNS} runs; seconds elapsed (processor)`);
+  console.log(
+    `256 MiB machine; seconds elapsed (processor), least of ${RUNS} runs, of starts ${STARTS}; their median elapsed`,
+  );
   console.log(`${''.padEnd(30)}${'tinamou'.padEnd(18)}${'qemu'.padEnd(18)}speed ratio, elapsed (processor)`);
   for (const row of ROWS) {
     const best = names.map((name): Times => {
@@ -216,7 +247,16 @@ try {
     const ratio = theirs
       ? `${(theirs.elapsed / ours.elapsed).toFixed(2)} (${(theirs.busy / ours.busy).toFixed(2)})`
       : '-';
-    console.log(`${row.padEnd(30)}${show(ours)}${show(theirs)}${ratio}`);
+    const middle = row.includes('start')
+      ? names.map((name) => {
+          const sorted = results
+            .get(`${name} ${row}`)!
+            .map((t) => t.elapsed)
+            .sort((a, b) => a - b);
+          return sorted[sorted.length >> 1]!.toFixed(3);
+        })
+      : [];
+    console.log(`${row.padEnd(30)}${show(ours)}${show(theirs)}${ratio.padEnd(14)}${middle.join(' ')}`);
   }
 } finally {
   fs.rmSync(folder, { recursive: true, force: true });

@@ -3,24 +3,29 @@
  * guest instruction and from monitors; they are kept and take effect in `service()`, between slices of guest code.
  */
 import { Event } from '../base/event.js';
+import { traceEvents } from '../base/trace.js';
 import type { SystemRequests } from './device-type.js';
 
-/** QEMU's names (`info status`, query-status). */
-export type RunState =
-  | 'prelaunch'
-  | 'running'
-  | 'paused'
-  | 'suspended'
-  | 'shutdown'
-  | 'guest-panicked'
-  | 'internal-error'
-  | 'io-error'
-  | 'debug'
-  | 'save-vm'
-  | 'restore-vm'
-  | 'finish-migrate'
-  | 'postmigrate'
-  | 'inmigrate';
+/** QEMU's names (`info status`, query-status), and its numbers. */
+const RUN_STATES = {
+  debug: 0,
+  inmigrate: 1,
+  'internal-error': 2,
+  'io-error': 3,
+  paused: 4,
+  postmigrate: 5,
+  prelaunch: 6,
+  'finish-migrate': 7,
+  'restore-vm': 8,
+  running: 9,
+  'save-vm': 10,
+  shutdown: 11,
+  suspended: 12,
+  'guest-panicked': 14,
+} as const;
+export type RunState = keyof typeof RUN_STATES;
+
+export const LIFECYCLE_TRACE = traceEvents({ runstate_set: 'current_run_state %d (%s) new_state %d (%s)' });
 
 /** The machine stands still for the sake of its state; it goes on when whoever asked for that says so. */
 const BUSY: readonly RunState[] = ['save-vm', 'restore-vm', 'finish-migrate', 'inmigrate'];
@@ -233,6 +238,8 @@ export class Lifecycle implements SystemRequests {
   #enter(state: RunState): void {
     if (state === this.#state) return;
     const ran = this.running;
+    const { runstate_set: trace } = LIFECYCLE_TRACE;
+    if (trace.enabled) trace.emit(RUN_STATES[this.#state], this.#state, RUN_STATES[state], state);
     this.#state = state;
     if (ran !== this.running) this.hooks.setRunning(this.running);
     this.stateChanged.fire(state);

@@ -1,7 +1,8 @@
 /** Timers, clocks, lifecycle. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Lifecycle, type LifecycleOptions } from './lifecycle.js';
+import { setTrace, setTraceSink } from '../base/trace.js';
+import { LIFECYCLE_TRACE, Lifecycle, type LifecycleOptions } from './lifecycle.js';
 import { MachineClocks } from './machine-clocks.js';
 import { randomNumbers } from './testing/conformance.js';
 import { ManualTime } from './testing/manual-time.js';
@@ -124,6 +125,24 @@ test('requests from the guest take effect between slices', () => {
   life.service();
   assert.deepEqual(log.slice(3), ['kick', 'halt', 'ended guest-shutdown 0']);
   assert.equal(life.state, 'shutdown');
+});
+
+test('changes of state are traced as QEMU traces them', (t) => {
+  const lines: string[] = [];
+  setTraceSink((line) => lines.push(line));
+  setTrace(Object.values(LIFECYCLE_TRACE), 'runstate_*', true);
+  t.after(() => {
+    setTrace(Object.values(LIFECYCLE_TRACE), '*', false);
+    setTraceSink(() => {});
+  });
+  const { life } = lifecycle();
+  life.start();
+  life.shutdown('host-ui');
+  life.service();
+  assert.deepEqual(lines, [
+    'runstate_set current_run_state 6 (prelaunch) new_state 9 (running)',
+    'runstate_set current_run_state 9 (running) new_state 11 (shutdown)',
+  ]);
 });
 
 test('-no-reboot ends instead; -no-shutdown stops but quit still ends', () => {

@@ -3,6 +3,7 @@ import { KVM_TRACE } from '../../accel/kvm/trace.js';
 import { UserError } from '../../base/errors.js';
 import type { TraceEvent } from '../../base/trace.js';
 import { DEVICE_TRACES } from '../../devices/trace.js';
+import { LIFECYCLE_TRACE } from '../../machine/lifecycle.js';
 
 export const LOG_ITEMS = {
   out_asm: 'the WebAssembly text of every compiled region',
@@ -38,7 +39,7 @@ export function logItems(text: string): string[] {
 
 /** Every trace event, by name. */
 export function traceEvents(): TraceEvent[] {
-  return [...DEVICE_TRACES, KVM_TRACE]
+  return [...DEVICE_TRACES, KVM_TRACE, LIFECYCLE_TRACE]
     .flatMap((group) => Object.values(group))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
