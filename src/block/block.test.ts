@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Drive } from './drive.js';
+import { configured, driveWithMedium } from './drive-properties.js';
 import { MemoryNode } from './memory.js';
 import { BlockError, type BlockNode, type Completion, Exclusive, isZero } from './node.js';
 import { type BlockHost, openImage } from './open.js';
@@ -119,6 +120,33 @@ test('werror=stop holds the write until the machine goes on', async () => {
   drive.resume();
   await done;
   assert.deepEqual(await contents(node, 0, 512), ramp(512));
+});
+
+test("a device's rerror, werror and write-cache count more than the drive's, and auto leaves those", async () => {
+  const node = new MemoryNode(1024);
+  node.read = node.write = () => {
+    throw new BlockError('EIO', 'broken');
+  };
+  const drive = new Drive(node, { id: 'd', rerror: 'report', werror: 'report', writeCache: true });
+  const sector = new Uint8Array(512);
+  const auto = { 'write-cache': 'auto', rerror: 'auto', werror: 'auto' } as const;
+  const context = { drive: () => drive };
+  driveWithMedium(context, 'disk', { ...auto, drive: 'd' });
+  assert.throws(() => drive.write(0, sector), /broken/);
+  assert.equal(drive.writeCache, true);
+  driveWithMedium(context, 'disk', { 'write-cache': 'off', rerror: 'ignore', werror: 'ignore', drive: 'd' });
+  assert.equal(drive.write(0, sector), undefined);
+  assert.equal(drive.read(0, sector), undefined);
+  assert.equal(drive.writeCache, false);
+  let stops = 0;
+  drive.onStop = () => stops++;
+  configured(drive, { ...auto, werror: 'stop' });
+  const held = drive.write(0, sector);
+  assert.ok(held);
+  assert.equal(drive.read(0, sector), undefined);
+  assert.equal(stops, 1);
+  drive.abandon();
+  await assert.rejects(held, /broken/);
 });
 
 test('a locked tray gives its medium only by force', () => {

@@ -51,6 +51,8 @@ export interface BlockBackend {
   readonly readOnly: boolean;
   readonly inserted: boolean;
   writeCache: boolean;
+  /** What happens when the host fails, in place of what the drive was opened with. */
+  setPolicy(policy: { readonly rerror?: ErrorPolicy; readonly werror?: ErrorPolicy }): void;
   attach(user: DriveUser | null): void;
   read(offset: number, into: Uint8Array): Completion;
   write(offset: number, from: Uint8Array): Completion;
@@ -66,14 +68,6 @@ export interface BlockBackend {
 export interface DriveContext {
   /** The drive with this id; '' gives an empty one. Throws UserError for unknown ids. */
   drive(id: string): BlockBackend;
-}
-
-/** The drive that `device` needs a medium in; throws UserError when there is none. */
-export function driveWithMedium(context: DriveContext, device: string, id: string): BlockBackend {
-  if (id === '') throw new UserError(`${device}: no drive: give one with '-drive if=none,id=...' and 'drive=...'`);
-  const drive = context.drive(id);
-  if (!drive.inserted) throw new UserError(`${device}: drive '${id}' has no medium: name its file`);
-  return drive;
 }
 
 export interface DriveStatistics {
@@ -99,8 +93,8 @@ export class Drive implements BlockBackend {
   /** A medium that was taken out could not be written back. */
   onCloseFailure: (error: UserError) => void = () => {};
 
-  readonly #rerror: ErrorPolicy;
-  readonly #werror: ErrorPolicy;
+  #rerror: ErrorPolicy;
+  #werror: ErrorPolicy;
   readonly #unsafe: boolean;
   readonly #discard: boolean;
   readonly #detectZeroes: 'off' | 'on' | 'unmap';
@@ -149,6 +143,11 @@ export class Drive implements BlockBackend {
   /** Operations are under way; those that wait for `resume` do not count. */
   get busy(): boolean {
     return this.#inFlight > 0;
+  }
+
+  setPolicy({ rerror, werror }: { readonly rerror?: ErrorPolicy; readonly werror?: ErrorPolicy }): void {
+    if (rerror) this.#rerror = rerror;
+    if (werror) this.#werror = werror;
   }
 
   attach(user: DriveUser | null): void {

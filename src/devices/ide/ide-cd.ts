@@ -1,11 +1,13 @@
 /** A CD-ROM drive on an IDE channel, as `-device ide-cd` names it. */
 import { Drive } from '../../block/drive.js';
+import { configured, DRIVE_PROPERTIES } from '../../block/drive-properties.js';
 import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { AtapiCdrom, trace } from './atapi.js';
 import { defaultSerial } from './ide-hd.js';
 import type { IdeDeviceType } from './ide-slot.js';
 
 const properties = {
+  ...DRIVE_PROPERTIES,
   bootindex: BOOT_INDEX,
   drive: prop.drive('drive that holds the medium; by default an empty one'),
   model: prop.str('model that IDENTIFY and INQUIRY tell', 'QEMU DVD-ROM'),
@@ -20,8 +22,10 @@ export const ideCd: IdeDeviceType<typeof properties> = {
   bus: 'IDE',
   properties,
   trace,
-  create(slot, { drive, model, serial, ver }, context) {
+  create(slot, v, context) {
+    const { drive, model, serial, ver } = v;
     const backend = drive === '' ? new Drive(null, { id: `ide-cd${slot.index}` }) : context.drive(drive);
+    configured(backend, v);
     const cdrom = new AtapiCdrom(backend, {
       vendor: 'QEMU',
       model,

@@ -1,10 +1,11 @@
 /** A hard disk on an IDE channel, as `-device ide-hd` names it. */
-import { driveWithMedium } from '../../block/drive.js';
+import { DRIVE_PROPERTIES, driveWithMedium } from '../../block/drive-properties.js';
 import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { AtaDisk, trace } from './ata.js';
 import type { IdeDeviceType } from './ide-slot.js';
 
 const properties = {
+  ...DRIVE_PROPERTIES,
   bootindex: BOOT_INDEX,
   drive: prop.drive('drive that holds the medium'),
   model: prop.str('model that IDENTIFY tells', 'QEMU HARDDISK'),
@@ -22,8 +23,9 @@ export const ideHd: IdeDeviceType<typeof properties> = {
   bus: 'IDE',
   properties,
   trace,
-  create(slot, { drive, model, serial, ver }, context) {
-    const backend = driveWithMedium(context, 'ide-hd', drive);
+  create(slot, v, context) {
+    const { model, serial, ver } = v;
+    const backend = driveWithMedium(context, 'ide-hd', v);
     const disk = new AtaDisk(backend, {
       model,
       serial: serial || defaultSerial(slot.index),

@@ -1,11 +1,13 @@
 /** `-device nvme`. */
 import { UserError } from '../../base/errors.js';
-import { type DriveContext, driveWithMedium } from '../../block/drive.js';
+import type { DriveContext } from '../../block/drive.js';
+import { CACHE_PROPERTIES, driveWithMedium } from '../../block/drive-properties.js';
 import type { PciDeviceType } from '../../machine/device-type.js';
 import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { NVME_TRACE, Nvme } from './nvme.js';
 
 const properties = {
+  ...CACHE_PROPERTIES,
   bootindex: BOOT_INDEX,
   drive: prop.drive('drive that holds the medium'),
   serial: prop.str('serial number, 1 to 20 characters'),
@@ -23,7 +25,7 @@ export const nvme: PciDeviceType<typeof properties, DriveContext> = {
   properties,
   trace: NVME_TRACE,
   create(slot, v, context) {
-    const drive = driveWithMedium(context, 'nvme', v.drive);
+    const drive = driveWithMedium(context, 'nvme', v);
     if (v.serial === '' || v.serial.length > 20)
       throw new UserError('nvme: serial property not set: give 1 to 20 characters');
     const block = v.logical_block_size;

@@ -2,6 +2,7 @@
 
 import type { DriveContext } from '../../block/drive.js';
 import { Drive } from '../../block/drive.js';
+import { configured, DRIVE_PROPERTIES } from '../../block/drive-properties.js';
 import type { BusDeviceType } from '../../machine/device-type.js';
 import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
@@ -214,6 +215,7 @@ export class ScsiCd extends ScsiUnit {
 }
 
 const properties = {
+  ...DRIVE_PROPERTIES,
   bootindex: BOOT_INDEX,
   drive: prop.drive('drive that holds the medium; by default an empty one'),
   vendor: prop.str('vendor that INQUIRY tells, 8 characters', 'QEMU'),
@@ -231,6 +233,7 @@ export const scsiCd: BusDeviceType<'SCSI', ScsiSlot, typeof properties, DriveCon
   trace: SCSI_TRACE,
   create(slot, v, context) {
     const drive = v.drive === '' ? new Drive(null, { id: `scsi-cd${slot.target}` }) : context.drive(v.drive);
+    configured(drive, v);
     return new ScsiCd(drive, slot, { vendor: v.vendor, product: v.product, version: v.ver, serial: v.serial });
   },
 };

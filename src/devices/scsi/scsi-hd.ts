@@ -1,5 +1,6 @@
 /** A SCSI disk. T10 SBC-3. */
-import { type DriveContext, driveWithMedium } from '../../block/drive.js';
+import type { DriveContext } from '../../block/drive.js';
+import { DRIVE_PROPERTIES, driveWithMedium } from '../../block/drive-properties.js';
 import type { BusDeviceType } from '../../machine/device-type.js';
 import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
@@ -293,6 +294,7 @@ export class ScsiHd extends ScsiUnit {
 }
 
 const properties = {
+  ...DRIVE_PROPERTIES,
   bootindex: BOOT_INDEX,
   drive: prop.drive('drive that holds the medium'),
   vendor: prop.str('vendor that INQUIRY tells, 8 characters', 'QEMU'),
@@ -312,7 +314,7 @@ export const scsiHd: BusDeviceType<'SCSI', ScsiSlot, typeof properties, DriveCon
   properties,
   trace: SCSI_TRACE,
   create(slot, v, context) {
-    const drive = driveWithMedium(context, 'scsi-hd', v.drive);
+    const drive = driveWithMedium(context, 'scsi-hd', v);
     return new ScsiHd(drive, slot, {
       vendor: v.vendor,
       product: v.product,

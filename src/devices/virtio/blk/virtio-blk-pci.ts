@@ -1,6 +1,7 @@
 /** A virtio disk on PCI, as `-device virtio-blk-pci` and `-drive if=virtio` name it. */
 import { UserError } from '../../../base/errors.js';
-import { type DriveContext, driveWithMedium } from '../../../block/drive.js';
+import type { DriveContext } from '../../../block/drive.js';
+import { DRIVE_PROPERTIES, driveWithMedium } from '../../../block/drive-properties.js';
 import type { PciDeviceType } from '../../../machine/device-type.js';
 import { BOOT_INDEX, prop } from '../../../machine/property.js';
 import { coreOptions, transportOptions, VIRTIO_PCI_PROPERTIES } from '../pci/properties.js';
@@ -13,6 +14,7 @@ const SMALLEST_BLOCK = 512;
 const LARGEST_BLOCK = 2 * 2 ** 20;
 
 export const BLK_PROPERTIES = {
+  ...DRIVE_PROPERTIES,
   drive: prop.drive('drive that holds the medium'),
   serial: prop.str('serial number, 20 characters at most'),
   'num-queues': prop.uint16(AUTO_QUEUES, 'request queues; by default one for each processor'),
@@ -35,7 +37,7 @@ export function makeVirtioBlk(
   core: ReturnType<typeof coreOptions>,
   context: DriveContext & { readonly cpus: number },
 ): VirtioBlk {
-  const backend = driveWithMedium(context, type, v.drive);
+  const backend = driveWithMedium(context, type, v);
   const queues = v['num-queues'] === AUTO_QUEUES ? context.cpus : v['num-queues'];
   if (queues < 1 || queues > MOST_QUEUES) {
     throw new UserError(`num-queues property must be larger than 0 and at most ${MOST_QUEUES}`);
