@@ -272,6 +272,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
       chardev: (id) => host.chardev(id),
       drive: (id) => host.drive(id),
       folder: (id) => host.folder(id),
+      generator: (id) => host.generator(id),
       firmwareImage: (name) => host.firmwareImage(name),
     },
     options.globals,

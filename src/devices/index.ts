@@ -36,11 +36,11 @@ import {
 } from './virtio/mmio/device-types.js';
 import type { VirtioBusSlot } from './virtio/mmio/virtio-mmio.js';
 import { virtio9pPci } from './virtio/ninep/virtio-9p.js';
-import { virtioRngPci } from './virtio/rng/virtio-rng.js';
+import { type GeneratorContext, virtioRngPci } from './virtio/rng/virtio-rng.js';
 import { virtioScsiPci } from './virtio/scsi/virtio-scsi.js';
 
 /** What devices use that lies outside the machine: backends by the user's names. */
-export interface DeviceResources extends CharContext, DriveContext, FolderContext, RomContext {}
+export interface DeviceResources extends CharContext, DriveContext, FolderContext, GeneratorContext, RomContext {}
 
 export type DeviceType =
   | IsaDeviceType<PropertySpecs, DeviceResources>

@@ -194,6 +194,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
       const request = w.folders.find((f) => f.id === id);
       return request ? within(request.origin, () => openFolder(request)) : noFolders.folder(id);
     },
+    isGenerator: (id) => w.objects.generators.has(id),
     firmwareImage: (name) => findDataFile(name, w.dataFolders),
     ramMade: (block, { runtime }) => stateAhead?.ramMade(block, runtime),
     created: (made) => applyLogItems(made, w.logItems),

@@ -45,6 +45,8 @@ export interface Composition {
   readonly drivesBusy?: () => boolean;
   /** Folders of the host by id. */
   folder?(id: string): HostFolder;
+  /** Whether an -object of this id gives random numbers; the host's generator is behind all of them. */
+  isGenerator?(id: string): boolean;
   /** Firmware images that devices want (`vgabios-stdvga.bin`). */
   firmwareImage?(name: string): Uint8Array | null;
   readonly cpu: CpuConfig;
@@ -137,6 +139,7 @@ export function compose(c: Composition): Composed {
   if (!kvm) endSlice = () => accelerator.kick();
   c.created?.({ guest: c.guest, accelerator, registers });
   const entropy = new Uint32Array(1);
+  const random = (): number => getRandomValues(entropy)[0]!;
   const built = c.board.create(c.machine, {
     accelerator: runner,
     clocks,
@@ -149,7 +152,12 @@ export function compose(c: Composition): Composed {
     folder: (id) => (c.folder ? c.folder(id) : noFolders.folder(id)),
     firmwareImage: (name) => c.firmwareImage?.(name) ?? null,
     enter: (state) => applyBootState(registers[0]!, state),
-    random: () => getRandomValues(entropy)[0]!,
+    random,
+    generator: (id) => {
+      if (id !== '' && !c.isGenerator?.(id))
+        throw new UserError(`Device '${id}' not found: define it with -object rng-builtin`);
+      return random;
+    },
     wake: () => events.wake(),
     ramMade: (block) => c.ramMade?.(block, accelerator),
   });

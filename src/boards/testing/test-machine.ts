@@ -24,6 +24,7 @@ export class TestMachine {
       accelerator: this.accelerator,
       clocks: this.clocks,
       random: () => 4,
+      generator: () => () => 4,
       wake: () => {},
       chardev: () => new NullBackend(),
       drive: (id) => {

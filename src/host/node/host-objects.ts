@@ -4,20 +4,26 @@ import { type Credentials, credentialsFor } from '../../block/nbd/protocol.js';
 import { secretBytes } from './secret.js';
 import { tlsCredentials } from './tls-credentials.js';
 
-export const OBJECT_TYPES = ['secret', 'tls-creds-x509', 'tls-creds-psk'];
+export const OBJECT_TYPES = ['secret', 'tls-creds-x509', 'tls-creds-psk', 'rng-random', 'rng-builtin'];
+
+/** What rng-random may name: both are the generator that the machine's random numbers come from anyway. */
+const GENERATORS = ['/dev/urandom', '/dev/random'];
 
 export class HostObjects {
   readonly secrets = new Map<string, Uint8Array>();
   readonly credentials = new Map<string, Credentials>();
+  /** Ids of sources of random numbers. */
+  readonly generators = new Set<string>();
 
   /** `type` and the properties of an object. Throws UserError. */
   add(type: string, pairs: ReadonlyMap<string, string>): void {
     const id = pairs.get('id');
     if (!OBJECT_TYPES.includes(type)) throw new UserError(`Parameter 'qom-type' does not accept value '${type}'`);
     if (id === undefined) throw new UserError("Parameter 'id' is missing");
-    if (this.secrets.has(id) || this.credentials.has(id))
+    if (this.secrets.has(id) || this.credentials.has(id) || this.generators.has(id))
       throw new UserError(`attempt to add duplicate property '${id}' to object (type 'container')`);
     if (type === 'secret') this.secrets.set(id, secretBytes(pairs));
+    else if (type.startsWith('rng-')) this.#addGenerator(id, type, pairs);
     else
       this.credentials.set(
         id,
@@ -28,6 +34,16 @@ export class HostObjects {
   /** Credentials for one side. Throws UserError. */
   tls(id: string, endpoint: Credentials['endpoint']): Credentials {
     return credentialsFor(this.credentials, id, endpoint);
+  }
+
+  #addGenerator(id: string, type: string, pairs: ReadonlyMap<string, string>): void {
+    for (const [key, value] of pairs) {
+      if (key === 'id' || key === 'qom-type') continue;
+      if (type !== 'rng-random' || key !== 'filename') throw new UserError(`Property '${type}.${key}' not found`);
+      if (!GENERATORS.includes(value))
+        throw new UserError(`rng-random: filename '${value}' is not one of ${GENERATORS.join(' and ')}`);
+    }
+    this.generators.add(id);
   }
 
   #secret(id: string): Uint8Array {

@@ -13,7 +13,7 @@ import { makeVirtioSerial, SERIAL_PROPERTIES } from '../console/virtio-serial-pc
 import type { VirtioDevice } from '../core/virtio-device.js';
 import { makeVirtio9p, NINEP_PROPERTIES } from '../ninep/virtio-9p.js';
 import { coreOptions, VIRTIO_CORE_PROPERTIES } from '../pci/properties.js';
-import { VirtioRng } from '../rng/virtio-rng.js';
+import { type GeneratorContext, RNG_PROPERTIES, rngOptions, VirtioRng } from '../rng/virtio-rng.js';
 import { makeVirtioScsi, VIRTIO_SCSI_PROPERTIES } from '../scsi/virtio-scsi.js';
 import type { VirtioBusSlot } from './virtio-mmio.js';
 
@@ -70,14 +70,17 @@ export const virtioBlkDevice: VirtioBusDeviceType<typeof blkProperties, DriveCon
     ),
 };
 
-export const virtioRngDevice: VirtioBusDeviceType<typeof VIRTIO_CORE_PROPERTIES> = {
+const rngProperties = { ...VIRTIO_CORE_PROPERTIES, ...RNG_PROPERTIES };
+export const virtioRngDevice: VirtioBusDeviceType<typeof rngProperties, GeneratorContext> = {
   name: 'virtio-rng-device',
   description: 'virtio source of random numbers without PCI',
   category: 'Misc devices',
   bus: 'virtio-bus',
-  properties: VIRTIO_CORE_PROPERTIES,
-  create: (slot, v, context) =>
-    plugged(slot, 'virtio-rng-device', new VirtioRng(() => context.random(), coreOptions(v))),
+  properties: rngProperties,
+  create: (slot, v, context) => {
+    const options = { ...coreOptions(v), ...rngOptions('virtio-rng-device', v, context.clocks.virtual) };
+    return plugged(slot, 'virtio-rng-device', new VirtioRng(context.generator(v.rng), options));
+  },
 };
 
 const balloonProperties = {
