@@ -149,6 +149,11 @@ export const BLOCK = layout('Block', [
 export const ENTRY_SHIFT = 24;
 /** Guest calls in progress that may be WebAssembly calls: bounds the host's stack. */
 export const MAX_CALL_DEPTH = 160;
+/**
+ * As if an ExitReason, but it ends only the guest calls in progress, not the run: their number is at its bound, and without them a
+ * deeper recursion has room again. Frames hold no state: the guest's returns into those that are gone look their code up.
+ */
+export const EXIT_UNWIND = 64;
 export const WHOLE_BLOCK = 2047;
 /**
  * `queued`: its region is about to be compiled; `indirect`: an indirect jump has led to it; `deferred`: it has been hot once, but

@@ -6,7 +6,7 @@
 import { MAX_BLOCK_OPS } from '../ir/builder.js';
 import type { ConditionCode } from '../ir/condition-code.js';
 import type { FloatStatus } from '../ir/float-code.js';
-import { VCPU, WHOLE_BLOCK } from '../ir/layout.js';
+import { EXIT_UNWIND, VCPU, WHOLE_BLOCK } from '../ir/layout.js';
 import { PcMask } from '../ir/ops.js';
 import * as alu from './lower-alu.js';
 import * as mem from './lower-memory.js';
@@ -17,7 +17,7 @@ import type { ModuleWriter } from './wasm/module.js';
 import { VOID, W } from './wasm/opcodes.js';
 
 /** From 16 on (16 + ExitReason): a guest call inside met the end of the run; handed on unchanged. */
-export const RegionExit = { next: 0, side: 1, fault: 2 } as const;
+export const RegionExit = { next: 0, side: 1, fault: 2, unwind: 16 + EXIT_UNWIND } as const;
 
 export const PC = VCPU.at['pc'] as number;
 const SIDE_REGION = VCPU.at['sideRegion'] as number;

@@ -10,7 +10,7 @@ import { type FunctionType, SELF_BYTES } from './wasm/module.js';
 import { VOID, W } from './wasm/opcodes.js';
 
 const RESUME_TYPE: FunctionType = { params: ['i32', 'i64', 'i32'], results: ['i32'] };
-const CALL_TYPE: FunctionType = { params: ['i32', 'i64'], results: ['i32'] };
+const CALL_TYPE: FunctionType = { params: ['i32', 'i64', 'i64'], results: ['i32'] };
 /** What `callGuest` gives when the guest has returned to where it was called. */
 const CALL_RETURNED = -1;
 const CALL_DEPTH = VCPU.at['callDepth'] as number;
@@ -157,6 +157,8 @@ export class Jumps {
     else {
       v.getLocal(Local.cpu);
       this.f.pushPc(delta + (region.bytes[b] as number), PcMask.m64);
+      if (a < 0) this.f.pushPc(delta + imm, mask);
+      else v.get(a);
       v.op(W.call);
       v.code.uleb(this.f.module.importFunction('h', 'callGuest', CALL_TYPE));
       this.returnUnlessBack();
@@ -210,10 +212,10 @@ export class Jumps {
   /** Recursion: what `callGuest` does, without looking for the region. The pc is in the header. */
   private callSelf(back: number): void {
     const { v } = this.f;
-    const next = (): void => {
+    const leaveIf = (exit: number): void => {
       v.op(W.if);
       v.op(VOID);
-      v.i32(RegionExit.next);
+      v.i32(exit);
       v.op(W.return);
       v.op(W.end);
     };
@@ -221,13 +223,13 @@ export class Jumps {
     v.memory(W.i32Load, 2, CALL_DEPTH);
     v.i32(MAX_CALL_DEPTH);
     v.op(W.i32GeU);
+    leaveIf(RegionExit.unwind);
     // With its neighbour interruptRequest.
     v.getLocal(Local.cpu);
     v.memory(W.i64Load, 3, EXIT_REQUEST);
     v.i64(0, 0);
     v.op(W.i64Ne);
-    v.op(W.i32Or);
-    next();
+    leaveIf(RegionExit.next);
     this.pushKey();
     v.setLocal(Local.key);
     this.pushEpoch();
@@ -262,7 +264,7 @@ export class Jumps {
     v.getLocal(Local.epoch);
     v.op(W.i32Ne);
     v.op(W.i32Or);
-    next();
+    leaveIf(RegionExit.next);
   }
 
   /** Before a jump into another page: leaves unless the target, `delta` from the head, is still the same block. */

@@ -1,7 +1,7 @@
 /**
  * Forms a region: the blocks reachable from a head by direct jumps within its mode, in its guest page and a little beyond. A
- * guest call counts as a jump to where it returns: the callee is a region of its own, or, if it is small and calls nothing itself,
- * part of this one, once for each call (an `Inlined`).
+ * guest call counts as a jump to where it returns: the callee is a region of its own, or, if it is small and calls nothing, part
+ * of this one, once for each call (an `Inlined`). So is the region's own function: a recursion makes half as many calls.
  */
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import { BLOCK, MANY_SIDE_EXITS, SIDE_EXITS_PER_OP } from '../ir/layout.js';
@@ -53,6 +53,8 @@ export const MAX_ENTRIES = 8;
 
 /** A callee that becomes part of its caller's region may have so many ops. */
 const MAX_INLINED_OPS = 64;
+/** The same for a function in itself: its calls, all but the first, stay calls. */
+const MAX_RECURSION_OPS = 400;
 
 /** A small callee at one of its calls. Members of the region proper have none. */
 interface Inlined {
@@ -251,7 +253,7 @@ export class Region {
     return this.delta[this.returnsTo.get(b) as number] as number;
   }
 
-  /** Makes the callee of member b's call at word w part of the region, if it is small and calls nothing itself. */
+  /** Makes the callee of member b's call at word w part of the region, if it is small and calls nothing, or is the head. */
   private inlineCall(b: number, w: number): Omit<Target, 'indirect'> | undefined {
     const { words } = this;
     if (((words[w] as number) & OP_MASK) !== OP.goto || (words[w] as number) >>> 20 === PcMask.m16) return undefined;
@@ -264,8 +266,7 @@ export class Region {
     const outside = ((host + distance) & PAGE_MASK) !== (host & PAGE_MASK);
     const there = outside ? this.locate(delta) : host + distance;
     const callee = there === 0 ? 0 : this.lookup(there, this.mode);
-    if (callee === 0 || this.isCold(callee) || this.straddles(callee) || !this.isSmallLeaf(callee, delta))
-      return undefined;
+    if (callee === 0 || this.isCold(callee) || this.straddles(callee) || !this.isSmall(callee, delta)) return undefined;
     const pageDelta =
       (this.pageDelta[this.page[b] as number] as number) + ((((this.offset[b] as number) + distance) >> 12) << 12);
     const page = this.pageNumber(pageDelta);
@@ -280,26 +281,28 @@ export class Region {
     return to < 0 ? undefined : { to, guard: outside ? callee : 0, call: false };
   }
 
-  /** A function that in its page and a few ops comes to a return, whichever way it goes, and makes no calls. */
-  private isSmallLeaf(entry: number, delta: number): boolean {
+  /** A function that in its page and a few ops comes to a return, whichever way it goes; it makes no calls, unless it is the head's. */
+  private isSmall(entry: number, delta: number): boolean {
     const { words } = this;
     const blocks = [entry];
     const base = delta - (words[entry / 4 + HOST] as number);
+    const recursion = entry === this.blocks[0];
     let ops = 0;
     let returns = false;
     for (const block of blocks) {
       const host = words[block / 4 + HOST] as number;
       const count = words[block / 4 + OPS_COUNT] as number;
       ops += count;
-      if (ops > MAX_INLINED_OPS) return false;
+      if (ops > (recursion ? MAX_RECURSION_OPS : MAX_INLINED_OPS)) return false;
       const first = (block + BLOCK.size) / 4;
       for (let w = first; w < first + count * 4; w += 4) {
         const word = words[w] as number;
         const imm = words[w + 2] as number;
         const op = word & OP_MASK;
-        if (isCall(word, imm) || isIndirect(word, imm) || op === OP.leave || op === OP.exit) return false;
+        if ((isCall(word, imm) && !recursion) || isIndirect(word, imm) || op === OP.leave || op === OP.exit)
+          return false;
         if (isReturn(word, imm)) returns = true;
-        if (op !== OP.goto) continue;
+        if (op !== OP.goto || isCall(word, imm)) continue;
         if (((host + imm) & PAGE_MASK) !== (host & PAGE_MASK)) {
           const far = this.locate?.(base + host + imm) ?? 0;
           if (far !== 0 && this.isReturnThunk(this.lookup(far, this.mode))) returns = true;
