@@ -22,11 +22,14 @@ const triedUpTo = (newest: number): boolean => !keepsCode && MAJOR >= 20 && MAJO
  *
  * Branch hints keep what a TLB miss needs out of the way of hits (docs/performance.md). And of V8's threads some are left to its
  * JavaScript compiler: region functions that wait for the optimising WebAssembly compiler took all of them for seconds while a guest
- * boots, and the translator ran in baseline code for as long.
+ * boots, and the translator ran in baseline code for as long. Loops are neither peeled nor unrolled: what a region checks once for a
+ * loop lies before it already, and a larger function only takes longer to compile.
  */
 export function tuneEngine(): void {
   if (!triedUpTo(25)) return;
   setFlagsFromString('--experimental-wasm-branch-hinting');
+  setFlagsFromString('--no-wasm-loop-peeling');
+  setFlagsFromString('--no-wasm-loop-unrolling');
   setFlagsFromString(`--wasm-num-compilation-tasks=${Math.min(MAX_WASM_TASKS, availableParallelism())}`);
 }
 
