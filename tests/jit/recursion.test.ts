@@ -10,13 +10,19 @@ const STACK = 0x60000;
 const RUNS = 4;
 
 /** Calls the function with edi and esi `RUNS` times; gives eax, and how often the last run left compiled code otherwise. */
-function call(code: readonly number[], edi: number, esi: number): { results: number[]; unwound: number } {
+function call(
+  code: readonly number[],
+  edi: number,
+  esi: number,
+  prepare: (m: BareMachine) => void = () => {},
+): { results: number[]; unwound: number } {
   const m = new BareMachine({ mode: 'long64', hotThreshold: 10 });
+  prepare(m);
   m.load(FUNCTION, code);
   const distance = FUNCTION - (CODE + 20);
   m.load(CODE, [
     ...[0xbc, STACK & 0xff, (STACK >>> 8) & 0xff, STACK >>> 16, 0], // mov esp, STACK
-    ...[0xbf, edi & 0xff, edi >>> 8, 0, 0], // mov edi, edi
+    ...[0xbf, edi & 0xff, (edi >>> 8) & 0xff, edi >>> 16, 0], // mov edi, edi
     ...[0xbe, esi & 0xff, esi >>> 8, 0, 0], // mov esi, esi
     ...[0xe8, distance & 0xff, distance >>> 8, 0, 0], // call FUNCTION
     0xf4,
@@ -77,4 +83,22 @@ test('a recursion that is deeper, again and again', () => {
   const calls = n * n;
   assert.ok(unwound > 1, 'the calls were given up');
   assert.ok(unwound < calls / MAX_CALL_DEPTH, `${unwound} of ${calls}`);
+});
+
+test("a large function's frames find room on the host's stack", () => {
+  const table = 0x70000;
+  const code: number[] = [];
+  for (let i = 0; i < 300; i++) {
+    code.push(...[0x48, 0x8b, 0x87, (8 * i) & 0xff, i >>> 5, 0, 0]); // mov rax, [rdi + 8 i]
+    code.push(...[0x48, 0x03, 0x18, 0x48, 0x03, 0x58, 0x10]); // add rbx, [rax]; add rbx, [rax + 16]
+    code.push(...[0x48, 0x89, 0x58, 0x18]); // mov [rax + 24], rbx
+  }
+  code.push(...[0xff, 0xce, 0x74, 0x05]); // dec esi; jz the ret
+  const back = -(code.length + 5);
+  code.push(...[0xe8, back & 0xff, (back >> 8) & 0xff, 0xff, 0xff, 0xc3]); // call; ret
+  const { results, unwound } = call(code, table, 1000, (m) => {
+    for (let i = 0; i < 300; i++) m.view.setBigUint64(table + 8 * i, BigInt(table + 0x4000 + 64 * i), true);
+  });
+  assert.deepEqual(results, Array(RUNS).fill(table + 0x4000 + 64 * 299));
+  assert.ok(unwound > 1);
 });
