@@ -156,6 +156,8 @@ export interface BoardType {
   readonly defaultRamBytes: number;
   /** Virtio devices plug into transports of the board's own: `-drive if=virtio` means `virtio-blk-device`. */
   readonly virtioDevices?: boolean;
+  /** The board's own disk controller has one drive on each bus, and floppy drives are there only where somebody asks for one. */
+  readonly sata?: boolean;
   /** Throws UserError when the options cannot be had. */
   create(options: MachineOptions, host: BoardHost): BuiltBoard;
 }

@@ -91,6 +91,8 @@ export interface PcExtras {
   readonly virtioMmio?: PlatformDescription['virtioMmio'];
   /** Where drive `index` of `-hda` and its like goes; default two to a channel. */
   ideBus?(index: number): { readonly bus: string; readonly unit: number };
+  /** No floppy controller without a drive. */
+  readonly floppyOnDemand?: boolean;
 }
 
 export interface PcBaseSpec {
@@ -363,7 +365,8 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
   if (options.vga === 'std') plugs.plug({ type: extra.vgaType, id: '', properties: {} });
   plugPorts(plugs, options);
   const [driveA = '', driveB = ''] = options.floppies;
-  if (!extra.virtioMmio && !options.devices.some(({ type }) => type === 'isa-fdc')) {
+  const hasFloppy = !extra.virtioMmio && (!extra.floppyOnDemand || driveA !== '' || driveB !== '');
+  if (hasFloppy && !options.devices.some(({ type }) => type === 'isa-fdc')) {
     plugs.plug({ type: 'isa-fdc', id: '', properties: { driveA, driveB } });
   }
   for (const request of options.ideDrives) plugs.plug(ideDriveRequest(request, extra));

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Drive } from '../block/drive.js';
+import { MemoryNode } from '../block/memory.js';
 import { q35 } from './q35.js';
 import { TestMachine } from './testing/test-machine.js';
+
+test('a floppy controller is there only for a drive', () => {
+  const has = (m: TestMachine): boolean => m.machine.devices().some(({ node }) => node.type === 'isa-fdc');
+  assert.equal(has(new TestMachine(q35)), false);
+  const floppy = new Drive(new MemoryNode(1440 * 1024), { id: 'a' });
+  assert.equal(has(new TestMachine(q35, { floppies: ['a'] }, { drive: () => floppy })), true);
+});
 
 test('PCI functions are where QEMU has them', () => {
   const m = new TestMachine(q35, { vga: 'std', devices: [{ type: 'virtio-rng-pci', id: '', properties: {} }] });

@@ -26,6 +26,7 @@ export const q35: BoardType = {
   description: 'Standard PC (Q35 + ICH9, 2009)',
   maxCpus: 8,
   defaultRamBytes: 128 * 2 ** 20,
+  sata: true,
   create: createQ35,
 };
 
@@ -97,7 +98,13 @@ function createQ35(options: MachineOptions, host: BoardHost): BuiltBoard {
   plugs.addPci(pciNode, bus, FIRST_FREE_DEVICE);
   return finish(
     base,
-    { bus, vgaType: 'VGA', chipset: 'q35', ideBus: (index) => ({ bus: `ide.${index}`, unit: 0 }) },
+    {
+      bus,
+      vgaType: 'VGA',
+      chipset: 'q35',
+      ideBus: (index) => ({ bus: `ide.${index}`, unit: 0 }),
+      floppyOnDemand: true,
+    },
     options,
     host,
   );

@@ -153,8 +153,21 @@ function add(wishes: Wishes, request: DriveRequest): void {
 }
 
 /** QEMU's names: ide0-hd0, ide1-cd0, floppy0, virtio0. */
-function defaultId({ interface: kind, index = 0, media }: DriveRequest, wishes: Wishes): string {
+function defaultId(request: DriveRequest, wishes: Wishes): string {
+  const { interface: kind, index = 0 } = request;
   if (kind === 'floppy' || kind === 'virtio') return `${kind}${index}`;
-  if (kind === 'ide') return `ide${index >> 1}-${media === 'cdrom' ? 'cd' : 'hd'}${index & 1}`;
+  if (kind === 'ide') return ideName(request, 2);
   return `none${wishes.drives.filter((d) => d.interface === 'none').length}`;
+}
+
+const ideName = ({ index = 0, media }: DriveRequest, perBus: number): string =>
+  `ide${Math.floor(index / perBus)}-${media === 'cdrom' ? 'cd' : 'hd'}${index % perBus}`;
+
+/** Names as on a board whose controller has one drive on each bus, which nobody knows before all options are read. */
+export function nameSataDrives(wishes: Wishes): void {
+  for (const [i, drive] of wishes.drives.entries()) {
+    if (drive.interface === 'ide' && drive.id === ideName(drive, 2)) {
+      wishes.drives[i] = { ...drive, id: ideName(drive, 1) };
+    }
+  }
 }

@@ -152,6 +152,12 @@ test('defaults: what every PC has, unless told otherwise', () => {
     plain.drives.map((d) => d.id),
     ['ide1-cd0', 'floppy0'],
   );
+  const sata = wish('-drive', 'file=a', '-hdb', 'b', '-machine', 'q35');
+  addDefaults(sata, false);
+  assert.deepEqual(
+    sata.drives.map((d) => d.id),
+    ['ide0-hd0', 'ide1-hd0', 'ide2-cd0'],
+  );
   assert.equal(plain.vga, 'std');
   assert.equal(plain.display, 'none');
   const terminal = wish();

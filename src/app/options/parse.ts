@@ -1,7 +1,7 @@
 /** From arguments to wishes, with QEMU's defaults. */
 import { UserError } from '../../base/errors.js';
 import { addShortForm } from './chardev.js';
-import { addDriveFile } from './drives.js';
+import { addDriveFile, nameSataDrives } from './drives.js';
 import { findOption, helpText } from './table.js';
 import { noWishes, type Wishes } from './wishes.js';
 
@@ -61,6 +61,7 @@ export function addDefaults(w: Wishes, terminal: boolean): void {
   const { defaults } = w;
   // A board with virtio devices alone has neither a place for the others nor a use.
   if (w.board.virtioDevices) defaults.cdrom = defaults.floppy = defaults.parallel = defaults.vga = false;
+  if (w.board.sata) defaults.floppy = false;
   if (w.noDefaults) for (const kind of Object.keys(defaults) as (keyof typeof defaults)[]) defaults[kind] = false;
   if (w.drives.some((d) => d.interface === 'ide' && d.index === 2)) defaults.cdrom = false;
   if (w.drives.some((d) => d.interface === 'floppy')) defaults.floppy = false;
@@ -89,6 +90,7 @@ export function addDefaults(w: Wishes, terminal: boolean): void {
   }
   if (defaults.cdrom) addDriveFile(w, undefined, { interface: 'ide', index: 2, media: 'cdrom' }, '');
   if (defaults.floppy) addDriveFile(w, undefined, { interface: 'floppy', index: 0, media: 'disk' }, '');
+  if (w.board.sata) nameSataDrives(w);
 }
 
 function connect(w: Wishes, kind: 'serial' | 'parallel', text: string): void {
