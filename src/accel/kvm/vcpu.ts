@@ -64,6 +64,8 @@ export class KvmVcpu implements KvmProcessor {
   #lastBytes: Uint8Array = new Uint8Array(0);
   #interrupted = false;
   #closed = false;
+  /** Of the ring's writes, the first that has not been taken. */
+  #nextCoalesced = 0;
 
   /** `fd` may have been made in another thread; each thread that uses it has its own KvmVcpu. */
   constructor(
@@ -97,15 +99,18 @@ export class KvmVcpu implements KvmProcessor {
     if (this.ringPage === 0 || this.#closed) return;
     const ring = this.ringPage * PAGE;
     const view = this.runView;
-    let first = view.getUint32(ring + COALESCED_RING.at.first, true);
-    while (first !== view.getUint32(ring + COALESCED_RING.at.last, true) && first < RING_WRITES) {
-      const at = ring + COALESCED_RING.size + first * COALESCED_WRITE.size;
+    let next = this.#nextCoalesced;
+    while (next !== view.getUint32(ring + COALESCED_RING.at.last, true)) {
+      const at = ring + COALESCED_RING.size + next * COALESCED_WRITE.size;
       const length = Math.min(view.getUint32(at + COALESCED_WRITE.at.len, true), 8);
       const data = new Uint8Array(view.buffer, at + COALESCED_WRITE.at.data, length).slice();
       const address = Number(view.getBigUint64(at + COALESCED_WRITE.at.address, true));
       const port = view.getUint32(at + COALESCED_WRITE.at.pio, true) !== 0;
-      first = (first + 1) % RING_WRITES;
-      view.setUint32(ring + COALESCED_RING.at.first, first, true);
+      next = (next + 1) % RING_WRITES;
+      this.#nextCoalesced = next;
+      // Linux before 6.12 finds room in a ring that is full if `first` is 0, and a whole lap is lost: there this one stays, as nobody's.
+      if (next === 0) view.setUint32(at + COALESCED_WRITE.at.len, 0, true);
+      else view.setUint32(ring + COALESCED_RING.at.first, next, true);
       handle(port ? 'port' : 'memory', address, data);
     }
   }
@@ -114,8 +119,7 @@ export class KvmVcpu implements KvmProcessor {
   get hasCoalesced(): boolean {
     if (this.ringPage === 0 || this.#closed) return false;
     const ring = this.ringPage * PAGE;
-    const first = this.runView.getUint32(ring + COALESCED_RING.at.first, true);
-    return first !== this.runView.getUint32(ring + COALESCED_RING.at.last, true);
+    return this.#nextCoalesced !== this.runView.getUint32(ring + COALESCED_RING.at.last, true);
   }
 
   /** The newest double word written to a port among the coalesced writes that nobody has taken yet. */
