@@ -10,7 +10,7 @@ import { type FunctionType, SELF_BYTES } from './wasm/module.js';
 import { VOID, W } from './wasm/opcodes.js';
 
 const RESUME_TYPE: FunctionType = { params: ['i32', 'i64', 'i32'], results: ['i32'] };
-const CALL_TYPE: FunctionType = { params: ['i32', 'i64', 'i64'], results: ['i32'] };
+const CALL_TYPE: FunctionType = { params: ['i32', 'i64'], results: ['i32'] };
 /** What `callGuest` gives when the guest has returned to where it was called. */
 const CALL_RETURNED = -1;
 const CALL_DEPTH = VCPU.at['callDepth'] as number;
@@ -157,8 +157,6 @@ export class Jumps {
     else {
       v.getLocal(Local.cpu);
       this.f.pushPc(delta + (region.bytes[b] as number), PcMask.m64);
-      if (a < 0) this.f.pushPc(delta + imm, mask);
-      else v.get(a);
       v.op(W.call);
       v.code.uleb(this.f.module.importFunction('h', 'callGuest', CALL_TYPE));
       this.returnUnlessBack();

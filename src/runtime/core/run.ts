@@ -290,55 +290,40 @@ function deepen(cpu: usize, by: i32): void {
 }
 
 /**
- * A compiled region makes a guest call to `pc`, which the header has, too: runs from there until the guest is back at `expected`
- * with everything as it was that the region relies on (then CALL_RETURNED), or until something ends the run or turns the guest
+ * A compiled region makes a guest call: runs from the pc in the header until the guest is back at `expected` with
+ * everything as it was that the region relies on (then CALL_RETURNED), or until something ends the run or turns the guest
  * elsewhere; then the region returns the result at once, and whoever gets it goes on from the pc in the header. No state
  * lives in WebAssembly frames, so it never matters how many of them are left this way.
  */
-export function callGuest(cpu: usize, expected: u64, pc: u64): u32 {
-  const depth = load<u32>(cpu + VCPU_CALL_DEPTH);
-  if (depth >= MAX_CALL_DEPTH) return REGION_EXIT + EXIT_UNWIND;
+export function callGuest(cpu: usize, expected: u64): u32 {
+  if (load<u32>(cpu + VCPU_CALL_DEPTH) >= MAX_CALL_DEPTH) return REGION_EXIT + EXIT_UNWIND;
   if (load<u64>(cpu + VCPU_EXIT_REQUEST) !== 0) return REGION_NEXT;
   const key = load<u64>(cpu + VCPU_MODE);
   const epoch = codeEpoch;
-  // The shortest way: compiled code that is where it was last time, until it returns.
-  const entry = jumpEntry(cpu, pc);
-  if (load<u64>(entry + JUMP_PC) === pc && load<u64>(entry + JUMP_MODE) === key && !(<u32>key & MODE_CS_BASE)) {
-    const compiled = load<u32>(<usize>load<u32>(entry + JUMP_BLOCK) + BLOCK_ENTRY);
-    if (compiled && load<u32>(cpu + VCPU_JUMPED) === 0) {
-      store<u32>(cpu + VCPU_CALL_DEPTH, depth + 1);
+  if (!(<u32>key & MODE_CS_BASE)) {
+    // The short way: compiled code all along, until it returns.
+    for (;;) {
+      const pc = load<u64>(cpu + VCPU_PC);
+      const entry = jumpEntry(cpu, pc);
+      if (load<u64>(entry + JUMP_PC) !== pc && !swapEntries(cpu, pc, entry)) break;
+      if (load<u64>(entry + JUMP_MODE) !== load<u64>(cpu + VCPU_MODE)) {
+        if (load<u32>(entry + JUMP_MODE) !== load<u32>(cpu + VCPU_MODE) || !revalidate(cpu, entry, pc)) break;
+      }
+      const block = <usize>load<u32>(entry + JUMP_BLOCK);
+      const compiled = load<u32>(block + BLOCK_ENTRY);
+      if (!compiled) break;
+      if (load<u32>(cpu + VCPU_JUMPED)) markIndirect(cpu, block);
+      deepen(cpu, 1);
       const result = call_indirect<u32>(compiled & TABLE_INDEX, cpu, compiled >> ENTRY_SHIFT);
-      store<u32>(cpu + VCPU_CALL_DEPTH, depth);
-      if (result === REGION_NEXT && load<u64>(cpu + VCPU_PC) === expected) return returned(cpu, key, epoch);
-      const end = goOn(cpu, result);
-      if (end) return end;
+      deepen(cpu, -1);
+      if (result !== REGION_NEXT) {
+        const end = goOn(cpu, result);
+        if (end) return end;
+        break;
+      }
+      if (load<u64>(cpu + VCPU_PC) === expected) return returned(cpu, key, epoch);
+      if (requested(cpu) || load<u32>(cpu + VCPU_MODE) & MODE_CS_BASE) break;
     }
-  }
-  return callOn(cpu, expected, key, epoch);
-}
-
-/** Goes on inside a guest call: compiled code as long as there is some. */
-function callOn(cpu: usize, expected: u64, key: u64, epoch: u32): u32 {
-  while (!cold && !requested(cpu) && !(load<u32>(cpu + VCPU_MODE) & MODE_CS_BASE)) {
-    const pc = load<u64>(cpu + VCPU_PC);
-    const entry = jumpEntry(cpu, pc);
-    if (load<u64>(entry + JUMP_PC) !== pc && !swapEntries(cpu, pc, entry)) break;
-    if (load<u64>(entry + JUMP_MODE) !== load<u64>(cpu + VCPU_MODE)) {
-      if (load<u32>(entry + JUMP_MODE) !== load<u32>(cpu + VCPU_MODE) || !revalidate(cpu, entry, pc)) break;
-    }
-    const block = <usize>load<u32>(entry + JUMP_BLOCK);
-    const compiled = load<u32>(block + BLOCK_ENTRY);
-    if (!compiled) break;
-    if (load<u32>(cpu + VCPU_JUMPED)) markIndirect(cpu, block);
-    deepen(cpu, 1);
-    const result = call_indirect<u32>(compiled & TABLE_INDEX, cpu, compiled >> ENTRY_SHIFT);
-    deepen(cpu, -1);
-    if (result !== REGION_NEXT) {
-      const end = goOn(cpu, result);
-      if (end) return end;
-      break;
-    }
-    if (load<u64>(cpu + VCPU_PC) === expected) return returned(cpu, key, epoch);
   }
   deepen(cpu, 1);
   const result = runUntil(cpu, expected);
