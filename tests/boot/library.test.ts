@@ -29,7 +29,7 @@ test('a stopped machine shows its registers, memory, screen and monitor', { skip
   while (vm.state === 'running') await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal(vm.state, 'paused');
   assert.notEqual(vm.register('cr3'), 0n);
-  assert.match(vm.monitor('info registers'), new RegExp(`RIP=${vm.register('rip').toString(16)}`));
+  assert.match(vm.monitor('info registers'), new RegExp(`RIP=${vm.register('rip').toString(16).padStart(16, '0')}`));
   assert.match(vm.monitor('info status'), /^VM status: paused\n$/);
   assert.match(vm.monitor('info mem'), /^ffff[0-9a-f]{12}-ffff[0-9a-f]{12} [0-9a-f]{16} -rw$/m);
   assert.equal(vm.monitor('print $cr3'), `${vm.register('cr3')}\n`);
