@@ -15,7 +15,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../../src/base/errors.js';
 import { initrdImage, linuxImage } from '../guest/guests.js';
+import { emulatorVersion, labAccelerator } from './emulator.js';
 
+const QEMU = 'qemu-system-x86_64';
 const MODULES = ['virtio_pci', '9pnet_virtio', '9p', 'overlay', 'kvm-amd'];
 const START = '@@start';
 const STATUS = '@@status ';
@@ -83,6 +85,7 @@ async function main(): Promise<number> {
     },
   });
   if (positionals.length === 0) throw new UserError('usage: kvm-lab [-m MIB] [-t SECONDS] [-c CPUS] -- COMMAND ...');
+  const accelerator = labAccelerator(emulatorVersion(QEMU), Number(values.cpus));
   const kernel = await linuxImage('linux-amd64');
   const initrd = await initrdImage({ modules: MODULES, files: { '/etc/rc.local': RC_LOCAL } });
   const job = mkdtempSync(join(tmpdir(), 'kvm-lab-'));
@@ -93,9 +96,9 @@ async function main(): Promise<number> {
       `local,path=${path},mount_tag=${tag},security_model=none,readonly=on,multidevs=remap`,
     ];
     const machine = spawn(
-      'qemu-system-x86_64',
+      QEMU,
       [
-        ...['-accel', 'tcg', '-cpu', 'max,+svm,+npt', '-smp', values.cpus, '-m', values.memory],
+        ...['-accel', accelerator, '-cpu', 'max,+svm,+npt', '-smp', values.cpus, '-m', values.memory],
         ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', '-nic', 'none'],
         ...['-kernel', kernel, '-initrd', initrd, '-append', 'console=ttyS0 quiet loglevel=3 panic=-1'],
         ...share('/', 'host'),
@@ -113,7 +116,7 @@ async function main(): Promise<number> {
     const stop = (): void => void machine.kill('SIGKILL');
     process.on('SIGTERM', stop).on('SIGINT', stop);
     await new Promise<void>((resolve, reject) => {
-      machine.on('error', () => reject(new UserError('the lab needs QEMU: install the package qemu-system-x86')));
+      machine.on('error', reject);
       machine.on('close', () => resolve());
     });
     clearTimeout(timer);
