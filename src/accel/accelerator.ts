@@ -45,7 +45,8 @@ export interface Vcpu {
   /** Linear-memory address of its state. */
   readonly state: number;
   readonly halted: boolean;
-  reset(): void;
+  /** `begins`: at the reset vector, and not when a start-up message comes; otherwise the first one does. */
+  reset(begins?: boolean): void;
   /** Output of the interrupt controller that has no local APIC between it and this processor. */
   setInterruptLine(level: boolean): void;
   raiseNmi(): void;

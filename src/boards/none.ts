@@ -1,4 +1,4 @@
-/** An empty machine: RAM and processors, no devices. */
+/** An empty machine: RAM, and a processor that nothing starts; no devices. */
 import { Machine } from '../machine/machine.js';
 import { Memory } from '../memory/memory.js';
 import { SystemBus } from '../memory/system-bus.js';
@@ -44,6 +44,7 @@ function createNone(options: MachineOptions, { accelerator, clocks, random, wake
     io,
     root: { name: 'main-system-bus', type: 'System', devices: [] },
     lifecycle: options.lifecycle,
+    empty: true,
   });
   machine.reset();
   return {

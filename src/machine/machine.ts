@@ -41,7 +41,7 @@ export interface BusNode {
 
 /** What a machine does to its processors; every accelerator offers it. */
 export interface Processors {
-  readonly vcpus: readonly { reset(): void; raiseNmi(): void }[];
+  readonly vcpus: readonly { reset(begins?: boolean): void; raiseNmi(): void }[];
   setA20(enabled: boolean): void;
   /** Ends the running slice soon. */
   kick(): void;
@@ -59,6 +59,8 @@ export interface MachineParts {
   readonly io: SystemBus;
   readonly root: BusNode;
   readonly lifecycle?: LifecycleOptions;
+  /** Nothing is there to run: no processor begins. */
+  readonly empty?: boolean;
 }
 
 export class Machine {
@@ -75,6 +77,7 @@ export class Machine {
   readonly lifecycle: Lifecycle;
   /** Devices and processors have been reset; whoever boots a kernel without firmware puts it in place now. */
   readonly afterReset = new Event<void>();
+  readonly #empty: boolean;
 
   constructor(parts: MachineParts) {
     this.board = parts.board;
@@ -85,6 +88,7 @@ export class Machine {
     this.ports = parts.ports;
     this.io = parts.io;
     this.root = parts.root;
+    this.#empty = parts.empty ?? false;
     this.lifecycle = new Lifecycle(
       {
         reset: () => this.reset(),
@@ -136,7 +140,7 @@ export class Machine {
       for (const { node } of this.devices()) node.device.reset();
     });
     this.processors.setA20(true);
-    for (const vcpu of this.processors.vcpus) vcpu.reset();
+    for (const vcpu of this.processors.vcpus) vcpu.reset(this.#empty ? false : undefined);
     if (!stateFollows) this.afterReset.fire();
   }
 

@@ -109,7 +109,10 @@ test('SIGTERM ends in an orderly way; the pid file is nobody else’s meanwhile'
 });
 
 test('code outside RAM and ROM stops the machine and is told of, not left to be guessed', { timeout: 60_000 }, () => {
-  const args = ['-M', 'none', '-display', 'none', '-monitor', 'stdio', '-global', 'nothing.property=1'];
+  const firmware = Buffer.alloc(0x10000);
+  firmware.set([0xea, 0x00, 0x00, 0x00, 0xa0], 0xfff0); // jmp a000:0000
+  fs.writeFileSync(at('jump'), firmware);
+  const args = [...quiet, '-vga', 'none', '-bios', at('jump'), '-monitor', 'stdio', '-global', 'nothing.property=1'];
   const done = spawnSync(process.execPath, [COMMAND, ...args], {
     encoding: 'utf8',
     timeout: 50_000,
@@ -119,5 +122,5 @@ test('code outside RAM and ROM stops the machine and is told of, not left to be 
   assert.match(done.stdout, /VM status: paused \(internal-error\)/);
   const [warning, ...rest] = done.stderr.split(/(?<=\n)/);
   assert.match(warning!, /: warning: -global nothing\.property changes nothing: there is no such device type\n$/);
-  assert.match(rest.join(''), /^tinamou-system-x86_64: processor 0 runs code outside RAM and ROM at 0xfffffff0: .*\n$/);
+  assert.match(rest.join(''), /^tinamou-system-x86_64: processor 0 runs code outside RAM and ROM at 0xa0000: .*\n$/);
 });

@@ -1,8 +1,10 @@
 /** The command ends as it should also when that is before its processors run, whose threads start early. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { pause } from './guest.js';
 import { patience, times } from './patience.js';
 import { skip } from './rig.js';
 
@@ -25,6 +27,29 @@ for (const [what, args, message] of [
       assert.match(stderr, message);
       assert.doesNotMatch(stderr, /FATAL|stack trace/i);
     }
+  });
+}
+
+for (const accelerator of ['kvm', 'tcg']) {
+  test(`-machine none under ${accelerator} runs, with nothing to run`, {
+    skip,
+    timeout: patience(60_000),
+  }, async () => {
+    const args = ['-machine', 'none', '-accel', accelerator, '-display', 'none', '-monitor', 'stdio'];
+    const machine = spawn(process.execPath, [COMMAND, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+    let said = '';
+    const until = async (pattern: RegExp): Promise<void> => {
+      while (!pattern.test(said)) said += await once(machine.stdout, 'data');
+    };
+    await until(/\(qemu\) /);
+    machine.stdin.write('system_reset\nnmi\n');
+    await pause(200);
+    machine.stdin.write('info status\n');
+    await until(/VM status: /);
+    machine.stdin.write('quit\n');
+    const [status] = await once(machine, 'exit');
+    assert.match(said, /VM status: running/);
+    assert.equal(status, 0);
   });
 }
 

@@ -447,10 +447,10 @@ export class KvmAccelerator implements Accelerator {
       get halted(): boolean {
         return record.halted;
       },
-      reset: () => {
+      reset: (begins) => {
         this.stop();
         this.#late = undefined;
-        record.reset();
+        record.reset(begins);
         p.recordIsValid = true;
         this.#recordRules(p);
         this.#threads.set(p, Control.nmis, 0);

@@ -425,9 +425,9 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       get halted(): boolean {
         return view().getUint32(halted, true) !== 0;
       },
-      reset: () => {
+      reset: (begins = index === 0) => {
         this.log.reset?.(state);
-        this.runtime.resetCpu(state, index === 0 ? 1 : 0);
+        this.runtime.resetCpu(state, begins ? 1 : 0);
       },
       setInterruptLine: (level) => {
         this.runtime.setIntr(state, level ? 1 : 0);
