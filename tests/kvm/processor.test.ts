@@ -22,21 +22,24 @@ function host(): HostProcessor {
   }
 }
 
-/** The low bytes of CPUID.40000001H:EAX and EDX, as a guest sees them. */
-async function kvmLeaf(model: string): Promise<[eax: number, edx: number]> {
-  // mov eax, 40000001h / cpuid / mov ebx, edx / mov dx, 402h / out dx, al / mov al, bl / out dx, al / cli / hlt
-  const code = '66 b8 01 00 00 40 0f a2 66 89 d3 ba 02 04 ee 88 d8 ee fa f4';
+/** The first bytes that firmware writes to port 402h. */
+async function said(code: string, model: string, count: number): Promise<number[]> {
   const guest = new Guest(firmware(code), { cpu: parseCpu(model, host()) });
   try {
-    const said: number[] = [];
-    for (let waited = 0; said.length < 2 && waited < patience(1000); waited++, await pause(5))
-      said.push(...guest.hear());
-    assert.equal(said.length, 2, `${guest.reports}`);
-    return [said[0]!, said[1]!];
+    const bytes: number[] = [];
+    for (let waited = 0; bytes.length < count && waited < patience(1000); waited++, await pause(5))
+      bytes.push(...guest.hear());
+    assert.equal(bytes.length, count, `${guest.reports}`);
+    return bytes;
   } finally {
     await guest.dispose();
   }
 }
+
+/** The low bytes of CPUID.40000001H:EAX and EDX, as a guest sees them. */
+const kvmLeaf = (model: string): Promise<number[]> =>
+  // mov eax, 40000001h / cpuid / mov ebx, edx / mov dx, 402h / out dx, al / mov al, bl / out dx, al / cli / hlt
+  said('66 b8 01 00 00 40 0f a2 66 89 d3 ba 02 04 ee 88 d8 ee fa f4', model, 2);
 
 test("KVM's features are those of the host, but for what was taken away", {
   skip,
@@ -45,6 +48,17 @@ test("KVM's features are those of the host, but for what was taken away", {
   const all = host().kvmFeatures & 0xff;
   assert.deepEqual(await kvmLeaf('host'), [all, 0]);
   assert.deepEqual(await kvmLeaf('qemu64,-kvmclock,kvm-pv-eoi=off,+kvm-hint-dedicated'), [all & ~(CLOCKS | PV_EOI), 1]);
+});
+
+test('a named model has its leaves about cores, and says so, whatever KVM lists', {
+  skip,
+  timeout: patience(60_000),
+}, async () => {
+  // mov eax, 80000001h / cpuid / shr ecx, 16 / mov al, cl / mov dx, 402h / out dx, al / mov eax, 8000001eh / cpuid / mov al, bh / ...
+  const code = '66 b8 01 00 00 80 0f a2 66 c1 e9 10 88 c8 ba 02 04 ee 66 b8 1e 00 00 80 0f a2 88 f8 ba 02 04 ee fa f4';
+  const [high, threads] = await said(code, 'EPYC', 2);
+  assert.equal(high! & 0x40, 0x40);
+  assert.equal(threads, 0);
 });
 
 test('a time stamp counter of a given rate, or a refusal', { skip, timeout: patience(60_000) }, async () => {

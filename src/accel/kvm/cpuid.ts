@@ -44,7 +44,10 @@ export function usableCpuid(supported: readonly CpuidEntry[], irqchip: IrqchipMo
   });
 }
 
-/** The bits of a feature word that a guest can have here. */
+/** Leaf 80000001h ECX: the leaves of TOPOLOGY for AMD are there. They are ours, so KVM need not list it. */
+const TOPOEXT = 0x0040_0000;
+
+/** The bits of a feature word that KVM has for guests. */
 const hostWord = (supported: readonly CpuidEntry[], { leaf, subleaf, register }: FeatureWord): number =>
   supported.find((s) => s.function === leaf && s.index === subleaf)?.[register] ?? 0;
 
@@ -129,7 +132,8 @@ function modelOnHost(own: readonly CpuidEntry[], supported: readonly CpuidEntry[
   const entries = own.filter((e) => e.function !== XSAVE_LEAF).map((e) => ({ ...e }));
   for (const word of FEATURE_WORDS) {
     const entry = entries.find((e) => e.function === word.leaf && e.index === word.subleaf);
-    if (entry) entry[word.register] = (entry[word.register] & hostWord(supported, word)) >>> 0;
+    const ours = word.leaf === EXTENDED + 1 && word.register === 'ecx' ? TOPOEXT : 0;
+    if (entry) entry[word.register] = (entry[word.register] & (hostWord(supported, word) | ours)) >>> 0;
   }
   // AMD's repetition of leaf 1.
   const repeated = entries.find((e) => e.function === EXTENDED + 1);

@@ -140,6 +140,16 @@ test('versions differ from the one before, and have other names', () => {
   );
 });
 
+test("features that describe the guest's machine are had on every host, and not of one that has them not", () => {
+  const host: HostProcessor = { ...ANY_PROCESSOR, features: ANY_PROCESSOR.features.slice() };
+  const number = FEATURE['topoext']!;
+  host.features[number >> 5]! &= ~(1 << (number & 31));
+  const epyc = parseCpu('EPYC,enforce', host);
+  assert.deepEqual([hasFeature(epyc, 'topoext'), epyc.warnings], [true, []]);
+  assert.equal(hasFeature(parseCpu('host', host), 'topoext'), false);
+  assert.equal(hasFeature(parseCpu('host,+topoext', host), 'topoext'), true);
+});
+
 test('under KVM a named model has not what no guest gets there, unless it is asked for', () => {
   const has = (text: string, host?: HostProcessor): boolean[] =>
     ['monitor', 'svm', 'x2apic'].map((f) => hasFeature(parseCpu(text, host), f));

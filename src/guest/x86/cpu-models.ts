@@ -150,6 +150,8 @@ export const ANY_PROCESSOR: HostProcessor = {
 
 /** Models that are whatever the accelerator has. */
 const HOST_MODELS = ['host', 'max'];
+/** Says that there are leaves which describe the guest's own machine: a host that does not list it does no less. */
+const OF_THE_MACHINE = 'topoext';
 const HOST_DESCRIPTION = 'processor with all supported host features';
 
 /** A model with everything an option changed: what `installCpu` writes into a vCPU's state. */
@@ -232,7 +234,8 @@ function findModel(name: string, host: HostProcessor | undefined): CpuModel {
 export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
   const [name = '', ...options] = text.split(',');
   const model = findModel(name, host);
-  const available = (f: string): boolean => (host ? hasBit(host.features, FEATURE[f]!) : implemented.has(f));
+  const available = (f: string): boolean =>
+    host ? f === OF_THE_MACHINE || hasBit(host.features, FEATURE[f]!) : implemented.has(f);
   const named =
     host && !HOST_MODELS.includes(name) ? changed(split(model.features), NOT_UNDER_KVM) : split(model.features);
   const wanted = new Set([...named, 'hypervisor']);
