@@ -17,10 +17,6 @@ const codeOf = (name) => `${fileOf(name)}.${process.version}-${process.arch}.cod
 function compile(name) {
   const file = fileOf(name);
   const code = codeOf(name);
-  if (!existsSync(file)) {
-    console.error('tinamou: not built yet: run npm run build');
-    process.exit(1);
-  }
   const cachedData = existsSync(code) ? readFileSync(code) : undefined;
   return new Script(`(function (exports, require, module) {${readFileSync(file, 'latin1')}\n})`, {
     filename: file,
@@ -29,19 +25,21 @@ function compile(name) {
 }
 
 /**
- * The thread of a processor, where the words of the command line ask for KVM. It takes as long to start as all that comes before it is
- * needed, beside which it starts.
+ * The thread that a machine needs first: a processor's, where the words of the command line ask for KVM, else the ticker's. It takes
+ * as long to start as all that comes before it is needed, beside which it starts; and half of that in the processor's time as long as
+ * no flag of V8 is set, since Node.js's own modules come with code that V8 takes without flags only.
  */
-function vcpuThread() {
-  const words = process.argv;
+function firstThread() {
+  const words = process.argv.slice(2);
+  if (words.some((word) => /^(--?(version|help|h)|help|\?)$/.test(word))) return {};
   const kvm = words.some(
     (word, i) => word === '-enable-kvm' || (/^--?(accel|machine|M)$/.test(words[i - 1]) && /\bkvm\b/.test(word)),
   );
-  const file = fileOf('vcpu-worker');
-  if (!kvm || !existsSync(file)) return undefined;
-  const worker = new (require('node:worker_threads').Worker)(file, { execArgv: [] });
+  const worker = new (require('node:worker_threads').Worker)(fileOf(kvm ? 'vcpu-worker' : 'ticker-worker'), {
+    execArgv: [],
+  });
   worker.unref();
-  return worker;
+  return kvm ? { vcpuThread: worker } : { tickerThread: worker };
 }
 
 /**
@@ -49,16 +47,26 @@ function vcpuThread() {
  * come with such code: commands set flags once their modules are there.
  */
 function load(name) {
-  const thread = name === 'system' ? vcpuThread() : undefined;
+  if (!existsSync(fileOf(name))) {
+    console.error('tinamou: not built yet: run npm run build');
+    process.exit(1);
+  }
+  const flags = require(join(folder, 'engine-flags.cjs'));
+  let threads = {};
+  if (name === 'system') {
+    // Before there are threads other than V8's.
+    flags.yieldToMachineThread();
+    threads = firstThread();
+  }
   const script = compile(name);
   // For the build: what has been compiled by the end of a run.
   if (process.env.TINAMOU_KEEP_CODE) process.on('exit', () => writeFileSync(codeOf(name), script.createCachedData()));
   const command = { exports: {}, filename: fileOf(name) };
   script.runInThisContext()(command.exports, createRequire(command.filename), command);
-  if (thread) command.exports.giveVcpuThread(thread);
+  if (threads.vcpuThread) command.exports.giveVcpuThread(threads.vcpuThread);
+  if (threads.tickerThread) command.exports.giveTickerThread(threads.tickerThread);
   // The emulator does it itself, when it knows what it is to run.
   if (name !== 'system') {
-    const flags = require(join(folder, 'engine-flags.cjs'));
     flags.growYoungHeap();
     if (name === 'img') flags.compileLate();
   }

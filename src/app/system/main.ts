@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { DisposableStore } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Monitor } from '../../control/hmp/monitor.js';
-import { growYoungHeap, yieldToMachineThread } from '../../host/node/engine-flags.js';
+import { growYoungHeap } from '../../host/node/engine-flags.js';
 import { writePidFile } from '../../host/node/pid-file.js';
 import { inSources } from '../../host/node/source-places.js';
 import { assemble } from '../lib/assemble.js';
@@ -14,6 +14,7 @@ import { addDefaults, parseArguments } from '../options/parse.js';
 import type { Wishes } from '../options/wishes.js';
 
 export { giveVcpuThread } from '../../host/node/kvm/vcpu-thread.js';
+export { giveTickerThread } from '../../host/node/ticker.js';
 
 /** Signals that end the emulator in an orderly way, and their numbers. */
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
@@ -25,7 +26,6 @@ export async function main(
   architecture: Wishes['architecture'],
   args: readonly string[],
 ): Promise<number> {
-  yieldToMachineThread();
   const owned = new DisposableStore();
   const complain = (text: string): void => {
     process.stderr.write(`${program}: ${text}\n`);

@@ -34,12 +34,28 @@ export function later(a: number, b: number): number {
   return ((a - b + PERIOD * 1.5) % PERIOD) - PERIOD / 2;
 }
 
+/** Waits for a machine. */
+let ready: Worker | undefined;
+
+/** The command has started one before anything else (bin/command.js). */
+export function giveTickerThread(worker: Worker): void {
+  ready = worker;
+}
+
+function newThread(): Worker {
+  // What the program was started with (`-e`, loaders) is not meant for this thread.
+  const worker = new Worker(packageFile('dist/commands/ticker-worker.cjs'), { execArgv: [] });
+  worker.unref();
+  return worker;
+}
+
 export function startTicker(memory: WebAssembly.Memory, requestWords: readonly number[]): Ticker {
   const control = new SharedArrayBuffer(12);
   const words = new Int32Array(control);
   const data: TickerData = { memory, control, requestWords };
-  const worker = new Worker(packageFile('dist/commands/ticker-worker.cjs'), { workerData: data, execArgv: [] });
-  worker.unref();
+  const worker = ready ?? newThread();
+  ready = undefined;
+  worker.postMessage(data);
   const wake = (): void => {
     Atomics.add(words, Control.calls, 1);
     Atomics.notify(words, Control.calls);
