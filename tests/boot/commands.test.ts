@@ -47,3 +47,22 @@ test('places in a bundled command are told as places in the sources', () => {
     `Error: x\n    at describeCrash (src/app/system/main.ts:${expected})\n    at y (/elsewhere/z.cjs:1:1)`,
   );
 });
+
+test('the thread that a machine needs first starts with the command, and is not put behind the machine thread as V8’s are', {
+  skip: process.platform !== 'linux',
+}, () => {
+  const script = `require(${JSON.stringify(join(root, 'bin/command.js'))})('system');
+    const fs = require('node:fs');
+    const nicenesses = fs.readdirSync('/proc/self/task').filter((thread) => Number(thread) !== process.pid)
+      .map((thread) => Number(fs.readFileSync('/proc/self/task/' + thread + '/stat', 'latin1').replace(/^.*\\) /, '').split(' ')[16]));
+    console.log(nicenesses.filter((niceness) => niceness < 10).length, nicenesses.some((niceness) => niceness === 10));
+    process.exit(0);`;
+  const threads = (...args: string[]): string => {
+    const done = spawnSync(process.execPath, ['-e', script, '--', 'command', ...args], { encoding: 'utf8' });
+    assert.equal(done.status, 0, done.stderr);
+    return done.stdout.trim();
+  };
+  assert.equal(threads('-m', '64'), '1 true', 'the ticker');
+  assert.equal(threads('-machine', 'pc,accel=kvm'), '1 true', 'a processor of KVM');
+  assert.equal(threads('-version'), '0 true', 'nothing will run');
+});
