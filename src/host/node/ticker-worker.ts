@@ -35,7 +35,8 @@ function tick({ memory, control, requestWords }: TickerData): void {
     if (left > 0) {
       Atomics.store(command, Control.asleep, deadline);
       // Main either sees until when this sleeps, or has stored another deadline before this looks.
-      if (Atomics.load(command, Control.deadline) === deadline) Atomics.wait(command, Control.calls, calls, left / 1000);
+      if (Atomics.load(command, Control.deadline) === deadline)
+        Atomics.wait(command, Control.calls, calls, left / 1000);
       continue;
     }
     if (Atomics.compareExchange(command, Control.deadline, deadline, 0) !== deadline) continue;
