@@ -1,7 +1,7 @@
 /** Debian stops under one accelerator and goes on under the other, from the same state. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { VirtualMachine } from '../../src/app/lib/index.js';
+import type { MachineState, VirtualMachine } from '../../src/app/lib/index.js';
 import { inLab } from '../kvm/patience.js';
 import { type LinuxOptions, linuxMachine, run } from '../systems/linux.js';
 import { incompleteKvm } from './complete-kvm.js';
@@ -62,7 +62,26 @@ async function relay(t: Says, first: readonly string[], ...others: (readonly str
   }
 }
 
-test("from kvm to kvm with KVM's clock", {
+/** MSRs of PARAVIRTUAL_MSRS by their place in the record. */
+const STEAL_TIME = 4;
+const END_OF_INTERRUPT = 5;
+const ENABLED = 1n;
+
+/**
+ * What KVM wrote of stolen time into the guest's memory (`struct kvm_steal_time`: steal, version), in ns and writes. The guest must
+ * also have said where it looks for interrupts that need no end.
+ */
+function stolen({ vcpus, ram }: MachineState): { ns: number; writes: number } {
+  const msrs = vcpus[0]!.fields['paravirtual']!;
+  const msr = (place: number): bigint => new DataView(msrs.buffer, msrs.byteOffset).getBigUint64(8 * place, true);
+  assert.equal(msr(STEAL_TIME) & ENABLED, ENABLED, 'steal time');
+  assert.equal(msr(END_OF_INTERRUPT) & ENABLED, ENABLED, 'end of interrupt');
+  const { bytes } = ram.find(({ name }) => name === 'pc.ram')!;
+  const view = new DataView(bytes.buffer, bytes.byteOffset + Number(msr(STEAL_TIME) & ~0x3fn));
+  return { ns: Number(view.getBigUint64(0, true)), writes: view.getUint32(8, true) };
+}
+
+test("from kvm to kvm with KVM's clock, steal time and end of interrupt", {
   skip: incompleteKvm,
   timeout: (BOOT_SECONDS + 600) * 1000,
 }, async (t) => {
@@ -70,23 +89,29 @@ test("from kvm to kvm with KVM's clock", {
   let vm: VirtualMachine = await boot(t, { args });
   const uptime = async (): Promise<number> =>
     Number.parseFloat(await run(vm, 'cut -d" " -f1 /proc/uptime', COMMAND_SECONDS));
+  let before = { ns: 0, writes: 0 };
   try {
     const CLOCK = 'cat /sys/devices/system/clocksource/clocksource0/current_clocksource';
     assert.equal(await run(vm, CLOCK, COMMAND_SECONDS), 'kvm-clock');
     for (let round = 0; round < 2; round++) {
-      const before = await uptime();
+      const upBefore = await uptime();
       const state = await stateOf(vm);
+      const now = stolen(state);
+      // KVM goes on to write, also in the machine that was loaded.
+      assert.ok(now.writes > before.writes && now.writes % 2 === 0 && now.ns >= before.ns, JSON.stringify(now));
+      before = now;
       await vm.dispose();
       vm = await linuxMachine({ linux: 'linux-amd64', cpu: 'host', args });
       vm.restoreState(state);
       vm.start();
-      const gone = (await uptime()) - before;
+      const gone = (await uptime()) - upBefore;
       // The guest's clock stood still while there was no machine, and did not start again.
       assert.ok(gone >= 0 && gone < 60, `${gone} s`);
       await run(vm, 'sleep 1', COMMAND_SECONDS);
       assert.equal(await run(vm, CLOCK, COMMAND_SECONDS), 'kvm-clock');
       assert.doesNotMatch(await run(vm, 'dmesg | tail -20', COMMAND_SECONDS), /lockup|detected stall|BUG:/);
     }
+    t.diagnostic(`${(before.ns / 1e9).toFixed(2)} s were stolen, as KVM told the guest ${before.writes / 2} times`);
   } finally {
     await vm.dispose();
   }
