@@ -4,6 +4,7 @@ import type { Lifecycle } from '../machine/lifecycle.js';
 import type { MachineClocks } from '../machine/machine-clocks.js';
 import { type Accelerator, MIN_SLICE_NS, type SliceEnd } from './accelerator.js';
 import type { InstructionClock } from './instruction-clock.js';
+import type { SteadyClock } from './steady-clock.js';
 
 /** How the host's event loop gets its turn. */
 export interface EventLoop {
@@ -21,6 +22,8 @@ export interface RunLoopParts {
   readonly events: EventLoop;
   /** What drives virtual time under -icount. */
   readonly icount?: InstructionClock | undefined;
+  /** What drives it otherwise, if it is not real time as it passes. */
+  readonly steady?: SteadyClock | undefined;
   /** The host's threads work on something that the guest waits for: their answer is among the host's events. */
   readonly answersDue?: (() => boolean) | undefined;
   /** A slice ended for a reason that the machine must act on. */
@@ -36,7 +39,8 @@ const TIMER_RESOLUTION_NS = 1_500_000;
 
 /** Runs the machine until `finished` says so. */
 export async function runLoop(parts: RunLoopParts, finished: () => boolean): Promise<void> {
-  const { accelerator, clocks, lifecycle, events, icount } = parts;
+  const { accelerator, clocks, lifecycle, events, icount, steady } = parts;
+  const inReal = (ns: number): number => steady?.inReal(ns) ?? ns;
   while (!finished()) {
     if (lifecycle.pending) accelerator.stop();
     lifecycle.service();
@@ -47,14 +51,18 @@ export async function runLoop(parts: RunLoopParts, finished: () => boolean): Pro
       if (!lifecycle.pending) await events.sleep(clocks.untilNext() / 1e6);
       continue;
     }
-    const longest = parts.answersDue?.() ? ANSWER_SLICE_NS : SLICE_NS;
+    steady?.beginSlice();
+    const answerDue = parts.answersDue?.() ?? false;
+    const longest = answerDue ? ANSWER_SLICE_NS : SLICE_NS;
     const end = icount
       ? accelerator.runSlice(longest, icount.budget(untilVirtual(accelerator, clocks)))
-      : accelerator.runSlice(Math.min(longest, Math.max(clocks.untilNext(), MIN_SLICE_NS)));
+      : accelerator.runSlice(Math.min(longest, Math.max(inReal(clocks.untilNext()), MIN_SLICE_NS)));
     if (end.reason === 'running') await events.turn();
     else if (end.reason === 'halted') {
       clocks.runDue();
-      const wait = untilNext(accelerator, clocks);
+      const next = untilNext(accelerator, clocks);
+      // What the host's threads work on may come sooner than the next timer.
+      const wait = steady && next > 0 && !answerDue ? steady.idle(next) : next;
       if (lifecycle.pending || wait <= 0) await events.turn();
       else if (icount) await idle(parts, icount, wait);
       else await events.sleep(wait / 1e6);

@@ -45,40 +45,68 @@ test('a guest that polls the time does not see translation, compilation and a pa
   read();
   assert.ok(longest < 5000, `${longest} ns between two readings`);
   assert.ok(real() - last > 5_000_000);
-  // Made up for within four times as long.
-  for (let i = 0; i < 50_000; i++) {
+  // Made up for within 32 times as long.
+  for (let i = 0; i < 180_000; i++) {
     pass(1000);
     read();
   }
   assert.equal(last, real());
 });
 
-test('a guest that does other things between readings sees real time as soon as as much has passed as was hidden', () => {
+test('a guest that waits by reading the TSC makes up for what was hidden at four times the speed, in slices that are as much shorter', () => {
   const { clock, pass, work, real } = rig();
   for (let i = 0; i < 100; i++) {
-    pass(500);
+    pass(100);
     clock.now();
   }
-  work(4_000_000);
-  pass(500);
-  assert.ok(real() - clock.now() > 3_900_000);
-  // Might be pauses.
-  for (let i = 0; i < 16; i++) {
-    pass(1_000_000);
+  work(8_000_000);
+  clock.now();
+  clock.beginSlice();
+  assert.equal(clock.inReal(4_000_000), 1_000_000);
+  const start = clock.now();
+  for (let i = 0; i < 10_000; i++) {
+    pass(100);
     clock.now();
   }
-  pass(1_000_000); // is none
-  const lag = real() - clock.now();
-  assert.ok(lag > 0 && lag < 20_000_000, `${lag} ns`);
-  pass(lag / 2);
-  assert.equal(real() - clock.now(), lag / 2);
-  pass(lag / 2);
-  assert.equal(clock.now(), real());
+  assert.equal(clock.now() - start, 4_000_000);
+  while (real() - clock.now() > 0) pass(100);
+  clock.beginSlice();
+  assert.equal(clock.inReal(4_000_000), 4_000_000);
 });
 
-test('the code of a guest that begins is translated in no time, whatever it does; for a while', () => {
-  const { clock, pass, work, real } = rig();
-  clock.begin();
+test('nor is a slice shorter for a guest that reads a device each time, or does other things', () => {
+  for (const ns of [3000, 50_000]) {
+    const { clock, pass, work } = rig();
+    work(100_000_000);
+    for (let i = 0; i < 100; i++) {
+      pass(ns);
+      clock.now();
+    }
+    clock.beginSlice();
+    assert.equal(clock.inReal(4_000_000), 4_000_000);
+    const start = clock.now();
+    for (let i = 0; i < 160; i++) {
+      pass(ns);
+      clock.now();
+    }
+    assert.equal(clock.now() - start, 165 * ns);
+  }
+});
+
+test('a guest that waits for a timer makes up for what was hidden at once, but for no more than its wait', () => {
+  const { clock, work, real } = rig();
+  work(10_000_000);
+  assert.equal(real() - clock.now(), 10_000_000);
+  const now = clock.now();
+  assert.equal(clock.idle(4_000_000), 0);
+  assert.equal(clock.now() - now, 4_000_000);
+  assert.equal(clock.idle(10_000_000), 4_000_000);
+  assert.equal(clock.now(), real());
+  assert.equal(clock.idle(Number.POSITIVE_INFINITY), Number.POSITIVE_INFINITY);
+});
+
+test('translation takes no time of the guest, whatever it does', () => {
+  const { clock, pass, work } = rig();
   const start = clock.now();
   for (let i = 0; i < 20; i++) {
     pass(100_000);
@@ -86,11 +114,7 @@ test('the code of a guest that begins is translated in no time, whatever it does
     clock.now();
   }
   const shown = clock.now() - start;
-  assert.ok(shown >= 2_000_000 && shown < 3_000_000, `${shown} ns of 2 ms that the guest had`);
-  pass(100_000_000);
-  clock.now();
-  pass(1_000_000);
-  assert.equal(clock.now(), real());
+  assert.ok(shown >= 2_000_000 && shown < 2_100_000, `${shown} ns of 2 ms that the guest had`);
 });
 
 /**
@@ -126,7 +150,7 @@ test('a guest that waits for ticks by reading the time gets them, though its rea
   assert.ok(ticks >= 20, `${ticks} ticks`);
 });
 
-test('it never runs backwards, nor more than 250 ms late', () => {
+test('it never runs backwards, nor more than 500 ms late', () => {
   const { clock, pass, work, real } = rig();
   let last = clock.now();
   let seed = 1;
@@ -135,12 +159,13 @@ test('it never runs backwards, nor more than 250 ms late', () => {
     return seed / 2 ** 32;
   };
   for (let i = 0; i < 200_000; i++) {
-    if (random() < 0.0001) clock.begin();
+    if (random() < 0.01) clock.beginSlice();
+    if (random() < 0.01) clock.idle(random() * 10_000_000);
     if (random() < 0.01) work(random() * 20_000_000);
     pass(random() < 0.02 ? random() * 70_000_000 : random() * 3000);
     const now = clock.now();
     assert.ok(now >= last);
-    assert.ok(real() - now <= 250_000_000);
+    assert.ok(real() - now <= 500_000_000);
     last = now;
   }
 });

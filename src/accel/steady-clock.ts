@@ -1,15 +1,14 @@
 /**
- * Real time as a guest sees it that is not to notice the emulator's own pauses. Code that waits for a timer by reading it over
- * and over (Linux measures the TSC against the 8254 so) takes a pause between two readings for time that its processor spent:
- * one of 200 µs spoils the measurement. So while time is read all the time, time spent on translating, compiling and warming up is
- * not shown, nor are the few readings that come much later than those before it. What was hidden is made up for by a clock that runs
- * a quarter faster, and twice as fast while the guest does something else; all at once, a guest that waits for some ticks by
- * reading the time would find the time over with the first of them. The clock never runs backwards and is never more than
- * MAX_LAG_NS late.
+ * Real time as a guest sees it that is not to notice the emulator's own pauses. Time spent on translating and compiling is not shown:
+ * the guest's processors stand still meanwhile, and were it shown, a guest that has just begun would find its clock due again before
+ * the code for the last tick is there. Code that waits for a timer by reading it over and over (Linux measures the TSC against
+ * the 8254 so) takes any pause between two readings for time that its processor spent: one of 200 µs spoils the measurement. So
+ * while time is read all the time, the few readings that come much later than those before them are not shown either.
  *
- * A guest that has just begun, or goes on, has all its code translated anew. Were that time shown, its clock would tick again before the
- * code for the last tick is there, and a machine just loaded would translate all that a tick can bring before it did anything else:
- * so for a while (`begin`) such work is hidden whatever the guest does.
+ * What was hidden is made up for where the guest waits anyway: when all processors wait, the clock goes on at once to what they wait
+ * for, and when one does nothing but read the TSC, it runs four times as fast until it has caught up. (All at once, a guest that
+ * waits for some ticks so would find the time over with the first of them.) Otherwise it runs a little faster. The clock never
+ * runs backwards and is never more than MAX_LAG_NS late.
  */
 
 /** Readings further apart than this are not a loop that waits for the time. */
@@ -23,13 +22,13 @@ const MAX_POLLS = 64;
 const LATE = 4;
 /** Weight of a reading in what is usual. */
 const WEIGHT = 1 / 8;
-/** Share of the time by which the clock catches up while time is read all the time, and otherwise. */
-const CATCH_UP = 1 / 4;
-const FAST_CATCH_UP = 1;
-/** Reached on overloaded hosts only: a jump in mid-loop is worse than lag, for Linux may take the TSC's rate from it. */
-const MAX_LAG_NS = 250_000_000;
-/** How long, in time that the guest had for itself, a guest counts as one that has just begun. */
-const BEGINNING_NS = 50_000_000;
+/** Share of the time by which the clock catches up. */
+const CATCH_UP = 1 / 32;
+/** And does in a loop that waits; not where a device is read each time: one clock is measured by another there, as exactly as can be. */
+const WAITING_CATCH_UP = 3;
+const WAITING_NS = 1000;
+/** More is shown as it passes: a guest whose code is new all the time, an overloaded host. */
+const MAX_LAG_NS = 500_000_000;
 
 export class SteadyClock {
   readonly #source: () => number;
@@ -40,8 +39,11 @@ export class SteadyClock {
   /** Readings in a row less than POLL_NS apart, and ns between them on average. */
   #polls = 0;
   #usual = POLL_NS;
-  /** Ns left of the guest's beginning. */
-  #beginning = 0;
+  /** Since the last slice began: ns that the guest did nothing but wait, and in all. */
+  #waited = 0;
+  #passed = 0;
+  /** The slice under way is as short as a fast clock wants it. */
+  #hurries = false;
 
   /** `source`: monotonic ns. `ownWork`: ns so far in which the emulator translated and compiled. */
   constructor(source: () => number, ownWork: () => number) {
@@ -49,11 +51,6 @@ export class SteadyClock {
     this.#ownWork = ownWork;
     this.#real = source();
     this.#own = ownWork();
-  }
-
-  /** The guest begins, or goes on after it stood still. */
-  begin(): void {
-    this.#beginning = BEGINNING_NS;
   }
 
   /** Monotonic ns. */
@@ -65,7 +62,6 @@ export class SteadyClock {
     const guest = passed - hidden;
     this.#real = real;
     this.#own = own;
-    this.#beginning = Math.max(0, this.#beginning - guest);
     if (this.#polls >= REGULAR && guest > LATE * this.#usual) {
       hidden += guest - this.#usual;
       // If most take that long, the loop is over.
@@ -74,15 +70,33 @@ export class SteadyClock {
     } else if (guest > POLL_NS) {
       this.#polls = 0;
       this.#usual = POLL_NS;
-      if (this.#beginning === 0) {
-        this.#lag = Math.max(0, this.#lag - passed * FAST_CATCH_UP);
-        return real - this.#lag;
-      }
     } else {
       if (this.#polls < MAX_POLLS) this.#polls++;
       this.#usual += (guest - this.#usual) * WEIGHT;
     }
-    this.#lag = Math.min(MAX_LAG_NS, Math.max(0, this.#lag - (passed - hidden) * CATCH_UP) + hidden);
+    this.#passed += passed;
+    const waits = this.#polls >= REGULAR && this.#usual < WAITING_NS;
+    if (waits) this.#waited += passed;
+    const rate = waits && this.#hurries ? WAITING_CATCH_UP : CATCH_UP;
+    this.#lag = Math.min(MAX_LAG_NS, Math.max(0, this.#lag - (passed - hidden) * rate) + hidden);
     return real - this.#lag;
+  }
+
+  /** A slice begins: one that waits is likely to go on with it. */
+  beginSlice(): void {
+    this.#hurries = this.#lag > 0 && this.#waited * 2 > this.#passed;
+    this.#waited = this.#passed = 0;
+  }
+
+  /** Real ns in which `ns` pass for the guest, at the least: what a slice has until a timer. */
+  inReal(ns: number): number {
+    return this.#hurries ? ns / (1 + WAITING_CATCH_UP) : ns;
+  }
+
+  /** The guest waits for something that is due in `ns`: how long it still is when the clock has caught up. */
+  idle(ns: number): number {
+    const skipped = Math.min(this.#lag, ns);
+    this.#lag -= skipped;
+    return ns - skipped;
   }
 }

@@ -67,6 +67,8 @@ export interface TcgOptions {
   startTicker(memory: WebAssembly.Memory, requestWords: readonly number[]): Ticker;
   /** Monotonic ns. */
   monotonic(): number;
+  /** Real ns in which so much virtual time passes; as many, if left out. */
+  inReal?(ns: number): number;
 }
 
 /** exitRequest bits, as src/runtime/core/run.ts has them. */
@@ -279,6 +281,10 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     return this.stats.translateNs + this.jit.stats.compileNs + this.#coldAccessNs + access;
   }
 
+  #inReal(ns: number): number {
+    return this.#options.inReal?.(ns) ?? ns;
+  }
+
   runSlice(maxNs: number, instructions = 0): SliceEnd {
     const count = this.layout.vcpus.length;
     const end = this.#options.monotonic() + (this.#stress?.sliceNs(maxNs) ?? maxNs);
@@ -291,7 +297,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       const toEnd = end - this.#options.monotonic();
       if (toEnd <= 0) return { reason: 'running' };
       // Timers that were due have fired by now; when instructions are counted, the budget ends at the next one.
-      const toTimer = instructions > 0 ? toEnd : this.nextDeadline() - this.#connected().virtualNow();
+      const toTimer = instructions > 0 ? toEnd : this.#inReal(this.nextDeadline() - this.#connected().virtualNow());
       const left = Math.min(toEnd, Math.max(toTimer, MIN_SLICE_NS));
       const index = this.#turn;
       const state = this.layout.vcpus[index]!;

@@ -118,6 +118,7 @@ export function compose(c: Composition): Composed {
     smm: c.smm ?? true,
     startTicker: c.accelerator === 'kvm' ? noTicker : startTicker,
     monotonic: monotonicNs,
+    inReal: (ns) => steady?.inReal(ns) ?? ns,
   });
   const icount = c.icount && new InstructionClock(() => accelerator.executed, c.icount.shift, c.icount.sleep);
   if (icount) clocks.driveVirtual(() => icount.now());
@@ -167,10 +168,7 @@ export function compose(c: Composition): Composed {
     ended = shutdown;
     events.wake();
   });
-  lifecycle.stateChanged.subscribe((state) => {
-    if (state === 'running') steady?.begin();
-    events.wake();
-  });
+  lifecycle.stateChanged.subscribe(() => events.wake());
   return {
     ...built,
     accelerator,
@@ -185,6 +183,7 @@ export function compose(c: Composition): Composed {
           lifecycle,
           events,
           icount,
+          steady,
           answersDue: c.drivesBusy,
           onStop: (end) => {
             // A triple fault resets the machine, as the chipset of a PC does.
