@@ -108,19 +108,27 @@ test('SIGTERM ends in an orderly way; the pid file is nobody else’s meanwhile'
   assert.deepEqual(fs.readdirSync(folder), ['text']);
 });
 
-test('code outside RAM and ROM stops the machine and is told of, not left to be guessed', { timeout: 60_000 }, () => {
+test('code outside RAM and ROM stops the machine and is told of, not left to be guessed', {
+  timeout: 60_000,
+}, async () => {
   const firmware = Buffer.alloc(0x10000);
   firmware.set([0xea, 0x00, 0x00, 0x00, 0xa0], 0xfff0); // jmp a000:0000
   fs.writeFileSync(at('jump'), firmware);
   const args = [...quiet, '-vga', 'none', '-bios', at('jump'), '-monitor', 'stdio', '-global', 'nothing.property=1'];
-  const done = spawnSync(process.execPath, [COMMAND, ...args], {
-    encoding: 'utf8',
-    timeout: 50_000,
-    input: 'info status\nquit\n',
-  });
-  assert.equal(done.status, 0);
-  assert.match(done.stdout, /VM status: paused \(internal-error\)/);
-  const [warning, ...rest] = done.stderr.split(/(?<=\n)/);
+  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: 'pipe' });
+  const [output, error] = [child.stdout, child.stderr].map((stream) => {
+    const read = { text: '' };
+    stream.setEncoding('utf8').on('data', (part: string) => {
+      read.text += part;
+    });
+    return read;
+  }) as [{ text: string }, { text: string }];
+  const closed = new Promise<number | null>((resolve) => child.on('close', resolve));
+  while (!error.text.includes('outside') && child.exitCode === null) await setTimeout(20);
+  child.stdin.end('info status\nquit\n');
+  assert.equal(await closed, 0);
+  assert.match(output.text, /VM status: paused \(internal-error\)/);
+  const [warning, ...rest] = error.text.split(/(?<=\n)/);
   assert.match(warning!, /: warning: -global nothing\.property changes nothing: there is no such device type\n$/);
   assert.match(rest.join(''), /^tinamou-system-x86_64: processor 0 runs code outside RAM and ROM at 0xa0000: .*\n$/);
 });
