@@ -1,23 +1,36 @@
-/** How long the machine's thread is held up by reads of what is not in the host's page cache, and by writes. */
+/**
+ * How long image I/O holds up a machine's thread. Images are opened as a machine's drives are; each call of the block layer is timed,
+ * and each call to the host's files that this thread makes, when it makes it by itself later, too. Time in which the thread was ready
+ * to run and others had the processor is taken off: that is no wait for a disk.
+ */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { PerformanceObserver } from 'node:perf_hooks';
-import { FileNode } from '../src/host/node/file.js';
+import type { BlockNode, Completion } from '../src/block/node.js';
+import { openImage } from '../src/block/open.js';
+import { NODE_BLOCK_HOST } from '../src/host/node/block-host.js';
+import { fileCalls } from '../src/host/node/file-calls.js';
+import { loadKoffi } from '../src/host/node/koffi.js';
 
+const MOST_MS = 1;
 const BYTES = 256 << 20;
 const REQUESTS = 5000;
-const REQUEST_BYTES = 4096;
-/** Of one queue, while others go on. */
+const SIZES = [4096, 4096, 4096, 16384, 65536, 262144, 1 << 20] as const;
+const ALIGN = 4096;
+const DEPTH = 8;
+/** Between two flushes, of which each has requests after it. */
 const FLUSH_EVERY = 50;
-
-function evict(name: string): boolean {
-  const dd = spawnSync('dd', [`of=${name}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0'], { stdio: 'ignore' });
-  return dd.status === 0;
-}
+/** The host's events are seen to after so many requests, however many of them wait. */
+const TURN_EVERY = 16;
+/** For threads that are slow: each answer waits for one of them to be free. */
+const SLOW_MS = 20;
+const SLOW_REQUESTS = 400;
+/** As many as libuv has. */
+const HOST_THREADS = 4;
 
 interface Thread {
-  /** Ms so far in which it was ready to run, and others had the processor: that is no wait for a file. */
+  /** Ms so far in which it was ready to run, and others had the processor. */
   readonly ready: number;
   /** How often it went to sleep. */
   readonly sleeps: number;
@@ -32,7 +45,8 @@ function thisThread(): () => Thread {
     number,
   ];
   const buffer = Buffer.alloc(4096);
-  const text = (file: number): string => buffer.toString('latin1', 0, fs.readSync(file, buffer, 0, buffer.length, 0));
+  const read = fs.readSync;
+  const text = (file: number): string => buffer.toString('latin1', 0, read(file, buffer, 0, buffer.length, 0));
   return () => ({
     ready: Number(text(schedstat).split(' ')[1]) / 1e6,
     sleeps: Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(text(status))?.[1]),
@@ -40,35 +54,153 @@ function thisThread(): () => Thread {
 }
 
 interface Hold {
+  readonly what: string;
   readonly ms: number;
   readonly start: number;
   /** The call slept in the kernel. Otherwise it ran all the time, or a host below ours took the processor. */
   readonly slept: boolean;
 }
 
-/** From the shortest to the longest. */
-async function holds(node: FileNode, writing: boolean, flushing: boolean): Promise<Hold[]> {
-  const buffer = new Uint8Array(new SharedArrayBuffer(REQUEST_BYTES));
-  const times: Hold[] = [];
-  const thread = thisThread();
-  let state = 1;
-  for (let i = 0; i < REQUESTS; i++) {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    const offset = (state % (BYTES / REQUEST_BYTES)) * REQUEST_BYTES;
-    const before = thread();
+/** Times calls on this thread. */
+class Watch {
+  readonly #thread = thisThread();
+  /** Ms that timing calls within the one under way took. */
+  #own = 0;
+
+  time<T>(what: string, into: Hold[], call: () => T): T {
+    const own = this.#own;
+    const entered = performance.now();
+    const before = this.#thread();
     const start = performance.now();
-    const done = writing ? node.write(offset, buffer) : node.read(offset, buffer);
-    const took = performance.now() - start;
-    const after = thread();
-    const ms = Math.max(0, took - (after.ready - before.ready));
-    times.push({ ms, start, slept: after.sleeps > before.sleeps });
-    if (done) await done;
-    if (flushing && i % FLUSH_EVERY === 0) void node.flush()?.catch(() => {});
+    try {
+      return call();
+    } finally {
+      const end = performance.now();
+      const after = this.#thread();
+      const ms = Math.max(0, end - start - (after.ready - before.ready) - (this.#own - own));
+      into.push({ what, ms, start, slept: after.sleeps > before.sleeps });
+      this.#own += start - entered + (performance.now() - end);
+    }
   }
-  return times.sort((a, b) => a.ms - b.ms);
 }
 
-export async function measureStalls(folder: string): Promise<void> {
+type Method = (...args: never[]) => unknown;
+const NODE_CALLS = ['readSync', 'writeSync', 'ftruncateSync', 'fstatSync', 'fdatasyncSync', 'fsyncSync'] as const;
+
+/** Has every call to files that this thread makes timed, until what it gives is called. */
+function watchFiles(watch: Watch, into: Hold[]): () => void {
+  const restore: (() => void)[] = [];
+  const wrap = (object: object, name: string): void => {
+    const methods = object as Record<string, Method>;
+    const original = methods[name]!;
+    methods[name] = (...args) => watch.time(name, into, () => original.apply(object, args));
+    restore.push(() => {
+      methods[name] = original;
+    });
+  };
+  for (const name of NODE_CALLS) wrap(fs, name);
+  const calls = fileCalls() ?? {};
+  for (const name of Object.keys(calls)) if (!name.endsWith('Beside')) wrap(calls, name);
+  return () => {
+    for (const undo of restore) undo();
+  };
+}
+
+/** Keeps all threads of libuv waiting, so that whatever is handed to them takes long; null where it cannot be done. */
+function slowThreads(): (() => Promise<void>) | null {
+  const koffi = process.platform === 'linux' ? loadKoffi() : null;
+  if (!koffi) return null;
+  const usleep = koffi.load('libc.so.6').func('int usleep(uint32_t)') as unknown as {
+    async(us: number, done: () => void): void;
+  };
+  let ended = false;
+  const lane = (): Promise<void> =>
+    new Promise((resolve) => {
+      const again = (): void => (ended ? resolve() : usleep.async(SLOW_MS * 1000, again));
+      again();
+    });
+  const lanes = Array.from({ length: HOST_THREADS }, lane);
+  return async () => {
+    ended = true;
+    await Promise.all(lanes);
+  };
+}
+
+interface Workload {
+  readonly name: string;
+  readonly reads: boolean;
+  readonly writes: boolean;
+  /** Discards and zeroes, too. */
+  readonly changes?: boolean;
+  readonly slow?: boolean;
+}
+
+const WORKLOADS: readonly Workload[] = [
+  { name: 'reads', reads: true, writes: false },
+  { name: 'reads, writes, flushes', reads: true, writes: true },
+  { name: 'writes, discards, zeroes, flushes', reads: false, writes: true, changes: true },
+  { name: 'all of it, the host’s threads slow', reads: true, writes: true, changes: true, slow: true },
+];
+
+async function run(node: BlockNode, load: Workload, watch: Watch, into: Hold[]): Promise<void> {
+  const buffer = new Uint8Array(new SharedArrayBuffer(Math.max(...SIZES)));
+  let state = 1;
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  const underWay = new Set<Promise<void>>();
+  const issue = (what: string, call: () => Completion): void => {
+    const done = watch.time(what, into, call);
+    if (!done) return;
+    const ended: Promise<void> = done.finally(() => underWay.delete(ended));
+    underWay.add(ended);
+  };
+  const requests = load.slow ? SLOW_REQUESTS : REQUESTS;
+  for (let i = 0; i < requests; i++) {
+    const size = SIZES[random(SIZES.length)]!;
+    const offset = random((BYTES - size) / ALIGN) * ALIGN;
+    const kind = random(10);
+    const bytes = buffer.subarray(0, size);
+    if (load.changes && kind === 0) issue('discard', () => node.discard(offset, size));
+    else if (load.changes && kind === 1) issue('zero', () => node.writeZeroes(offset, size, true));
+    else if (load.writes && (!load.reads || kind < 6)) issue('write', () => node.write(offset, bytes));
+    else issue('read', () => node.read(offset, bytes));
+    if (load.writes && i % FLUSH_EVERY === 0) issue('flush', () => node.flush());
+    while (underWay.size >= DEPTH) await Promise.race(underWay);
+    if (i % TURN_EVERY === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await Promise.all(underWay);
+}
+
+function evict(name: string): void {
+  const dd = spawnSync('dd', [`of=${name}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0'], { stdio: 'ignore' });
+  if (dd.status !== 0) throw new Error(`dd cannot empty the page cache of ${name}`);
+}
+
+function makeImage(folder: string, format: 'raw' | 'qcow2'): string {
+  const raw = path.join(folder, 'raw');
+  if (!fs.existsSync(raw)) {
+    fs.writeFileSync(raw, '');
+    const fill = Buffer.alloc(1 << 20, 'tinamou ');
+    for (let at = 0; at < BYTES; at += fill.length) fs.appendFileSync(raw, fill);
+  }
+  if (format === 'raw') return raw;
+  // Half of it is there, the other half is to be allocated.
+  const qcow2 = path.join(folder, 'qcow2');
+  fs.truncateSync(raw, BYTES / 2);
+  for (const args of [
+    ['convert', '-O', 'qcow2', raw, qcow2],
+    ['resize', '-q', qcow2, String(BYTES)],
+  ]) {
+    const { status, stderr } = spawnSync('qemu-img', args, { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`qemu-img ${args[0]}: ${stderr}`);
+  }
+  return qcow2;
+}
+
+/** Gives whether nothing waited for longer than a millisecond. */
+export async function measureStalls(folder: string): Promise<boolean> {
   // The JavaScript engine waits for its own threads then, for long where others have the processors.
   const collections: { readonly from: number; readonly to: number }[] = [];
   const observer = new PerformanceObserver((list) => {
@@ -76,33 +208,53 @@ export async function measureStalls(folder: string): Promise<void> {
       collections.push({ from: startTime, to: startTime + duration });
   });
   observer.observe({ entryTypes: ['gc'] });
-  const name = path.join(folder, 'cold');
-  fs.writeFileSync(name, '');
-  const fill = Buffer.alloc(1 << 20, 'tinamou ');
-  for (let at = 0; at < BYTES; at += fill.length) fs.appendFileSync(name, fill);
   console.log(
-    `\n${REQUESTS} requests of 4 KiB to ${folder}: ms that the caller waits (99.9 %, longest; how often more than 1; of those asleep, of those collecting garbage)`,
+    `\nImages in ${folder}, requests of 4 KiB to 1 MiB, up to ${DEPTH} under way: calls of the block layer, and to files that the machine's thread\n` +
+      `makes: how many; ms, 99.9 % and longest; how many over ${MOST_MS} ms; of those asleep; of those while V8 collected garbage`,
   );
-  for (const [what, threads, writing, flushing] of [
-    ['cold reads at once', false, false, false],
-    ["cold reads as a machine's", true, false, false],
-    ["writes as a machine's", true, true, false],
-    ["writes as a machine's, flushes among them", true, true, true],
-  ] as const) {
-    if (!evict(name)) throw new Error(`dd cannot empty the page cache of ${name}`);
-    const node = new FileNode(name, { threads });
-    const times = await holds(node, writing, flushing);
-    await node.close();
-    const at = (part: number): string =>
-      times[Math.min(times.length - 1, Math.floor(part * times.length))]!.ms.toFixed(3);
-    await new Promise((resolve) => setImmediate(resolve));
-    const long = times.filter(({ ms }) => ms > 1);
-    const asleep = long.filter(({ slept }) => slept);
-    const collecting = asleep.filter(({ start, ms }) =>
-      collections.some(({ from, to }) => from < start + ms && to > start),
-    );
-    console.log(`${what.padEnd(44)}${at(0.999)}  ${at(1)}  ${long.length}  ${asleep.length}  ${collecting.length}`);
+  let waits = 0;
+  for (const format of ['raw', 'qcow2'] as const) {
+    const name = makeImage(folder, format);
+    for (const load of WORKLOADS) {
+      evict(name);
+      const node = await openImage(NODE_BLOCK_HOST, { file: name, format, beside: true });
+      const watch = new Watch();
+      const layer: Hold[] = [];
+      const files: Hold[] = [];
+      const swift = load.slow ? slowThreads() : undefined;
+      if (swift === null) continue;
+      const unwatch = watchFiles(watch, files);
+      try {
+        await run(node, load, watch, layer);
+      } finally {
+        unwatch();
+        await swift?.();
+      }
+      await node.close();
+      await new Promise((resolve) => setImmediate(resolve));
+      for (const [what, holds] of [
+        [`${format}: ${load.name}`, layer],
+        ['  files', files],
+      ] as const) {
+        const long = holds.filter(({ ms }) => ms > MOST_MS);
+        const asleep = long.filter(({ slept }) => slept);
+        const collecting = asleep.filter(({ start, ms }) =>
+          collections.some(({ from, to }) => from < start + ms && to > start),
+        );
+        waits += asleep.length - collecting.length;
+        const times = holds.map(({ ms }) => ms).sort((a, b) => a - b);
+        const at = (part: number): string => (times[Math.ceil(part * times.length) - 1] ?? 0).toFixed(3);
+        const which = [...new Set(asleep.map((hold) => hold.what))].join(', ');
+        console.log(
+          `${what.padEnd(44)}${String(times.length).padStart(6)} ${at(0.999).padStart(8)} ${at(1).padStart(8)}  ${long.length}  ${asleep.length}  ${collecting.length}  ${which}`,
+        );
+      }
+    }
   }
   observer.disconnect();
   fs.rmSync(folder, { recursive: true });
+  console.log(
+    `image I/O keeps the machine's thread waiting for no longer than ${MOST_MS} ms: ${waits === 0 ? 'met' : `NOT met, ${waits} times`}`,
+  );
+  return waits === 0;
 }
