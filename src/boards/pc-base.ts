@@ -275,6 +275,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
       drive: (id) => host.drive(id),
       folder: (id) => host.folder(id),
       generator: (id) => host.generator(id),
+      isIoThread: (id) => host.isIoThread(id),
       firmwareImage: (name) => host.firmwareImage(name),
     },
     options.globals,

@@ -154,3 +154,47 @@ test('hot plugging on buses of devices, and what cannot be', () => {
     message: "Bus 'isa.0' does not support hotplugging",
   });
 });
+
+const rng = (properties: Record<string, string>) => ({ type: 'virtio-rng-pci', id: '', properties });
+
+test('functions share a PCI slot where the first one says so', () => {
+  const devices = [rng({ addr: '5.0', multifunction: 'on' }), rng({ addr: '5.2', rombar: '0', romfile: '' })];
+  const m = new TestMachine(pc, { devices });
+  const functions = m.built.inspection.pci().filter(({ device }) => device === 5);
+  assert.deepEqual(
+    functions.map(({ fn }) => fn),
+    [0, 2],
+  );
+  assert.equal(m.configRead(5, 0, 0x0e, 1), 0x80);
+  assert.equal(m.configRead(5, 2, 0x0e, 1), 0);
+});
+
+for (const [devices, message] of [
+  [[rng({ addr: '5.0' }), rng({ addr: '5.1' })], /^PCI: single function device can't be populated in function 5\.1: /],
+  [
+    [rng({ addr: '5.1' }), rng({ addr: '5.0' })],
+    /^PCI: 5\.0 indicates single function, but 5\.1 is already populated: /,
+  ],
+  [[rng({ romfile: 'x.rom' })], /^failed to find romfile "x\.rom": /],
+] as const) {
+  test(`a wrong place on a PCI bus says: ${message.source}`, () => {
+    assert.throws(() => new TestMachine(pc, { devices }), { name: 'UserError', message });
+  });
+}
+
+test('an object iothread that a disk names must be there', () => {
+  const disk = { type: 'virtio-blk-pci', id: 'd', properties: { drive: 'd', iothread: 'io' } };
+  const scsi = { type: 'virtio-scsi-pci', id: 's', properties: { iothread: 'io' } };
+  const drive = (): Drive => new Drive(new MemoryNode(1 << 20), { id: 'd' });
+  for (const device of [disk, scsi]) {
+    const make = (isIoThread: (id: string) => boolean) =>
+      new TestMachine(pc, { devices: [device] }, { drive, isIoThread });
+    assert.throws(() => make(() => false), { name: 'UserError', message: /^Device 'io' not found: / });
+    const m = make((id) => id === 'io');
+    const [, shown] = m.machine
+      .bus('pci.0')!
+      .devices.find(({ id }) => id === device.id)!
+      .properties.find(([name]) => name === 'iothread')!;
+    assert.equal(shown, '"io"');
+  }
+});

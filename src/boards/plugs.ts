@@ -7,6 +7,7 @@ import { DEVICE_TYPES, type DeviceResources, type DeviceType, findDeviceType } f
 import { describeFunction, qtreeLines } from '../devices/pci/describe.js';
 import type { PciBus } from '../devices/pci/pci-bus.js';
 import { PciFunction } from '../devices/pci/pci-function.js';
+import { PCI_PLACE, placeAt } from '../devices/pci/pci-place.js';
 import type { Device } from '../machine/device.js';
 import { type HotBus, type OfferedBus, offersBuses } from '../machine/device-bus.js';
 import { DEVICE_CATEGORIES, type DeviceContext } from '../machine/device-type.js';
@@ -26,9 +27,6 @@ interface Plug extends Omit<OfferedBus, 'name'> {
   made?(device: Device): void;
 }
 
-const PCI_PLACE = {
-  addr: prop.str('slot and optional function number, example: 06.0 or 06'),
-};
 const IDE_PLACE = {
   unit: prop.int32(-1, 'unit on the channel: 0 or 1'),
 };
@@ -76,7 +74,7 @@ export class Plugs {
       hasRoom: () => bus.freeDevice(firstFree) !== undefined,
       slot: (type, place): PciSlot => {
         last = pciAddress(bus, type, String(place['addr']), firstFree);
-        return bus.slot(last);
+        return placeAt(bus, last, place);
       },
       ...(hot && { hot }),
       made: (device) => {
@@ -184,8 +182,8 @@ export class Plugs {
     const all: Record<string, string> = {};
     for (const { driver, property, value } of this.globals) if (driver === type.name) all[property] = value;
     Object.assign(all, given);
-    const values = parseProperties(type.name, { ...type.properties, ...plug.place }, all);
-    const slot = plug.slot(type.name, pick(values, plug.place));
+    const values = parseProperties(type.name, { ...plug.place, ...type.properties }, all);
+    const slot = plug.slot(type.name, pick(values, placeOf(type, plug.place)));
     const place = firmwarePlace(type, slot, values);
     refuseUsedIndexes(
       place.boot,
@@ -262,6 +260,10 @@ function create(
   return make.call(type, slot, own, context);
 }
 
+/** Without what the type means otherwise: a device with an option ROM names it itself. */
+const placeOf = (type: DeviceType, place: PropertySpecs): PropertySpecs =>
+  Object.fromEntries(Object.entries(place).filter(([name]) => !(name in type.properties)));
+
 function pick(values: Readonly<Record<string, unknown>>, specs: PropertySpecs): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.keys(specs).map((name) => [name, values[name]]));
 }
@@ -308,5 +310,5 @@ export function describeDeviceType(name: string): string[] | undefined {
   const type = findDeviceType(name);
   if (!type) return undefined;
   const place = type.bus === 'PCI' ? PCI_PLACE : type.bus === 'IDE' ? IDE_PLACE : {};
-  return [`${type.name} options:`, ...describeProperties({ ...type.properties, ...place })];
+  return [`${type.name} options:`, ...describeProperties({ ...place, ...type.properties })];
 }

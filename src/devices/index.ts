@@ -1,5 +1,6 @@
 /** Every type of device that `-device` can make, and what the lists, help texts and traces derive from. */
 import type { DriveContext } from '../block/drive.js';
+import type { IoThreadContext } from '../block/io-thread.js';
 import type { CharContext } from '../char/context.js';
 import type { BusDeviceType, IsaDeviceType, PciDeviceType } from '../machine/device-type.js';
 import type { FolderContext } from '../machine/host-folder.js';
@@ -40,7 +41,13 @@ import { type GeneratorContext, virtioRngPci } from './virtio/rng/virtio-rng.js'
 import { virtioScsiPci } from './virtio/scsi/virtio-scsi.js';
 
 /** What devices use that lies outside the machine: backends by the user's names. */
-export interface DeviceResources extends CharContext, DriveContext, FolderContext, GeneratorContext, RomContext {}
+export interface DeviceResources
+  extends CharContext,
+    DriveContext,
+    FolderContext,
+    GeneratorContext,
+    IoThreadContext,
+    RomContext {}
 
 export type DeviceType =
   | IsaDeviceType<PropertySpecs, DeviceResources>

@@ -27,6 +27,8 @@ export interface PciSlot {
   /** Device number * 8 + function number. */
   readonly devfn: number;
   readonly busNumber: number;
+  /** The user wants further functions beside this one. */
+  readonly multifunction: boolean;
   readonly memory: Memory;
   /** Guest physical memory, without the bus-master check (PciFunction.dma makes it). */
   readonly dma: DmaMemory;

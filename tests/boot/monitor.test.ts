@@ -17,6 +17,7 @@ before(async () => {
   image[64 * KIB - 16] = 0xf4;
   fs.writeFileSync(at('firmware'), image);
   const args = ['-chardev', 'ringbuf,id=ring', '-debugcon', 'chardev:ring', '-nodefaults', '-vga', 'none'];
+  args.push('-object', 'iothread,id=io1', '-object', 'iothread,id=io0,poll-max-ns=0');
   vm = await VirtualMachine.create({ bios: at('firmware'), smp: 2, args });
 });
 after(async () => {
@@ -35,6 +36,12 @@ test('info lapic: every line, of the processor with that APIC ID', () => {
   assert.match(zero, /\nAPR 0x00 TPR 0x00 DFR 0x0f LDR 0x00 PPR 0x00\n$/);
   assert.match(vm.monitor('info lapic 1'), /^dumping local APIC state for CPU 1 /);
   assert.equal(vm.monitor('info lapic 9'), 'No CPU available\n');
+});
+
+test('info iothreads: as QEMU shows them', () => {
+  const thread = (id: string, poll: number): string =>
+    `${id}:\n  thread_id=${process.pid}\n  poll-max-ns=${poll}\n  poll-grow=0\n  poll-shrink=0\n  aio-max-batch=0\n`;
+  assert.equal(vm.monitor('info iothreads'), thread('io1', 32768) + thread('io0', 0));
 });
 
 test('info registers takes a processor', () => {

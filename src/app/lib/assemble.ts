@@ -195,6 +195,7 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
       return request ? within(request.origin, () => openFolder(request)) : noFolders.folder(id);
     },
     isGenerator: (id) => w.objects.generators.has(id),
+    isIoThread: (id) => w.objects.ioThreads.has(id),
     firmwareImage: (name) => findDataFile(name, w.dataFolders),
     ramMade: (block, { runtime }) => stateAhead?.ramMade(block, runtime),
     created: (made) => applyLogItems(made, w.logItems),

@@ -47,6 +47,8 @@ export interface Composition {
   folder?(id: string): HostFolder;
   /** Whether an -object of this id gives random numbers; the host's generator is behind all of them. */
   isGenerator?(id: string): boolean;
+  /** Whether there is an -object iothread of this id. */
+  isIoThread?(id: string): boolean;
   /** Firmware images that devices want (`vgabios-stdvga.bin`). */
   firmwareImage?(name: string): Uint8Array | null;
   readonly cpu: CpuConfig;
@@ -159,6 +161,7 @@ export function compose(c: Composition): Composed {
         throw new UserError(`Device '${id}' not found: define it with -object rng-builtin`);
       return random;
     },
+    isIoThread: (id) => c.isIoThread?.(id) ?? false,
     wake: () => events.wake(),
     ramMade: (block) => c.ramMade?.(block, accelerator),
   });

@@ -39,6 +39,7 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
     accelerator: m.kvm ? 'kvm' : 'tcg',
     ramBytes: m.ramBytes,
     threadId: process.pid,
+    ioThreads: wishes.objects.ioThreads,
     machine,
     get registers() {
       m.synchronize();

@@ -421,8 +421,8 @@ export const OPTIONS: readonly Option[] = [
   row(
     'Generic object creation',
     'object',
-    'secret,id=id,data=text|file=file | tls-creds-x509,id=id,dir=folder | tls-creds-psk,id=id,dir=folder | rng-random|rng-builtin,id=id',
-    'a secret for encrypted images; credentials for NBD; a source for virtio-rng',
+    'secret,id=id,data=text|file=file | tls-creds-x509,id=id,dir=folder | tls-creds-psk,id=id,dir=folder | rng-random|rng-builtin,id=id | iothread,id=id',
+    'a secret for encrypted images; credentials for NBD; a source for virtio-rng; a thread that disks may name',
     addObject,
   ),
 ];

@@ -25,6 +25,7 @@ export class TestMachine {
       clocks: this.clocks,
       random: () => 4,
       generator: () => () => 4,
+      isIoThread: () => false,
       wake: () => {},
       chardev: () => new NullBackend(),
       drive: (id) => {

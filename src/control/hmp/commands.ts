@@ -72,6 +72,8 @@ function balloon(s: Session): BalloonControl {
   throw new UserError('No balloon device has been activated');
 }
 
+const SHOWN_OF_IO_THREADS = ['poll-max-ns', 'poll-grow', 'poll-shrink', 'aio-max-batch'] as const;
+
 export const INFO: readonly Command[] = [
   row('balloon', '', 'show how much RAM the guest has left', (s) =>
     s.print(`balloon: actual=${balloon(s).actual / 2 ** 20}\n`),
@@ -89,6 +91,12 @@ export const INFO: readonly Command[] = [
     s.history().forEach((line, i) => {
       s.print(`${i}: '${line}'\n`);
     });
+  }),
+  row('iothreads', '', 'show the objects iothread', (s) => {
+    for (const [id, thread] of s.ioThreads) {
+      s.print(`${id}:\n  thread_id=${s.threadId}\n`);
+      for (const name of SHOWN_OF_IO_THREADS) s.print(`  ${name}=${thread[name]}\n`);
+    }
   }),
   row('irq', '', 'show how often each interrupt was served', infoIrq),
   row('jit', '', 'show what the translator has done', infoJit),

@@ -1,6 +1,7 @@
 /** What the monitor works on: handed in by whoever composed the machine. */
 import type { TraceEvent } from '../../base/trace.js';
 import type { Drive } from '../../block/drive.js';
+import type { IoThread } from '../../block/io-thread.js';
 import type { BlockNode } from '../../block/node.js';
 import type { CharBackend } from '../../char/backend.js';
 import type { I8259Info } from '../../devices/intc/i8259.js';
@@ -55,6 +56,8 @@ export interface MonitorContext {
   halted(cpu: number): boolean;
   /** Guest-physical address of a linear one on a vCPU; undefined where nothing is mapped. */
   translate(cpu: number, linear: bigint): bigint | undefined;
+  /** Objects that disks may name; the host's threads do their I/O with or without them. */
+  readonly ioThreads: ReadonlyMap<string, IoThread>;
   readonly drives: readonly Drive[];
   /** `drive_add`, `drive_del`: `text` as after -drive, with if=none. Fail with UserError. */
   addDrive(text: string): Promise<void>;

@@ -55,11 +55,12 @@ export class PciBus implements PciChildBus {
     changed();
   }
 
-  slot(devfn: number): PciSlot {
+  slot(devfn: number, multifunction = false): PciSlot {
     const { memory, dma, memorySpace, ioSpace } = this.host;
     const bus = this;
     return {
       devfn,
+      multifunction,
       get busNumber() {
         return bus.number;
       },

@@ -133,7 +133,11 @@ export class PciFunction<N extends string = never> implements PciConfigSpace, St
     this.registers = new RegisterFile<string>(
       {
         size: CONFIG_BYTES,
-        registers: [...headerRegisters(spec), ...capabilityRegisters(spec), ...(spec.registers ?? [])],
+        registers: [
+          ...headerRegisters(spec, spec.multifunction || slot.multifunction),
+          ...capabilityRegisters(spec),
+          ...(spec.registers ?? []),
+        ],
       },
       { ...(own.read ? { read: own.read } : {}), written: { ...own.written, ...written } },
     );
@@ -284,7 +288,7 @@ const BRIDGE_REGISTERS: readonly RegisterSpec[] = [
   { name: 'BRIDGE_CONTROL', at: 0x3e, size: 2, rsvd: 0xf000 },
 ];
 
-function headerRegisters(spec: PciFunctionSpec<string>): RegisterSpec[] {
+function headerRegisters(spec: PciFunctionSpec<string>, multifunction: boolean): RegisterSpec[] {
   const command = spec.command ?? {
     reset: 0,
     writable: Command.io | Command.memory | Command.busMaster | Command.parity | Command.serr | Command.intxDisable,
@@ -308,7 +312,7 @@ function headerRegisters(spec: PciFunctionSpec<string>): RegisterSpec[] {
     ro('BASECLASS', 0x0b, 1, (spec.classCode >> 16) & 0xff),
     { name: 'CLS', at: 0x0c, size: 1 },
     ro('MLT', 0x0d, 1, 0),
-    ro('HEADER', 0x0e, 1, (spec.multifunction ? 0x80 : 0) | (spec.bridge ? 1 : 0)),
+    ro('HEADER', 0x0e, 1, (multifunction ? 0x80 : 0) | (spec.bridge ? 1 : 0)),
     ro('BIST', 0x0f, 1, 0),
     ...(spec.bridge
       ? BRIDGE_REGISTERS

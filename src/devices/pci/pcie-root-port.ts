@@ -12,6 +12,7 @@ import { prop } from '../../machine/property.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
 import { PciBus } from './pci-bus.js';
 import { type CapabilitySpec, PciFunction } from './pci-function.js';
+import { PCI_PLACE, placeAt } from './pci-place.js';
 
 const EXPRESS = 0x10;
 const EXPRESS_AT = 0x54;
@@ -85,7 +86,7 @@ export class PcieRootPort implements Device, OffersBuses {
         name: 'pcie',
         namedById: true,
         type: 'PCI',
-        place: { addr: prop.str('slot and function number: 00.0 is all there is') },
+        place: { ...PCI_PLACE, addr: prop.str('slot and function number: 00.0 is all there is') },
         hasRoom: () => this.bus.functionAt(0) === undefined,
         slot: (type, place): PciSlot => {
           const asked = String(place['addr']);
@@ -93,7 +94,7 @@ export class PcieRootPort implements Device, OffersBuses {
             throw new UserError(`PCI: slot ${asked} not available for ${type}: a root port has slot 0 only`);
           }
           if (this.bus.functionAt(0)) throw new UserError(`PCI: slot 0 function 0 not available for ${type}, in use`);
-          return this.bus.slot(0);
+          return placeAt(this.bus, 0, place);
         },
       },
     ];

@@ -144,7 +144,11 @@ test('with threads, discarding and zeroing run beside the caller', { skip: !file
     const node = new FileNode(name, { threads: true });
     const pending = [node.discard(0, 4096), node.writeZeroes(8192, 4096, true), node.writeZeroes(16384, 100, false)];
     for (const p of pending) assert.ok(p instanceof Promise);
-    await Promise.all(pending);
+    const page = new Uint8Array(new SharedArrayBuffer(4096));
+    const read = node.read(32768, page);
+    assert.ok(read instanceof Promise, 'no look at the page cache meanwhile');
+    await Promise.all([...pending, read]);
+    assert.ok(page.every((b) => b === 1));
     await node.writeZeroes((1 << 20) - 10, 20, true);
     assert.equal(node.length, (1 << 20) + 10);
     const bytes = fs.readFileSync(name);

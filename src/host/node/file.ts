@@ -78,6 +78,8 @@ export class FileNode extends BaseNode {
   #underWay = 0;
   /** Of those, the ones that hold the file's lock on the host for long: a write meanwhile waits for them. */
   #long = 0;
+  /** Holes and zeroes that are being made: on Linux a look at the file's page cache waits for them, though told not to wait. */
+  #holes = 0;
   readonly #guard = new StallGuard();
   /** The host tells what is in its page cache; until it turns out that it does not. */
   #tellsCached: boolean;
@@ -131,6 +133,7 @@ export class FileNode extends BaseNode {
   read(offset: number, into: Uint8Array): Completion {
     if (!this.#threads) return this.#readNow(offset, into);
     if (into.length < LONG) {
+      if (this.#holes > 0) return this.#beside(() => this.#readLong(offset, into));
       if (this.#tellsCached) {
         const cached = this.#readCached(offset, into);
         if (cached === into.length) return undefined;
@@ -273,6 +276,15 @@ export class FileNode extends BaseNode {
     }
   }
 
+  async #punch(operation: () => Promise<void>): Promise<void> {
+    this.#holes++;
+    try {
+      await this.#change(operation);
+    } finally {
+      this.#holes--;
+    }
+  }
+
   async #beside(operation: () => Promise<void>): Promise<void> {
     this.#underWay++;
     try {
@@ -285,7 +297,7 @@ export class FileNode extends BaseNode {
   override discard(offset: number, length: number): Completion {
     const calls = this.driver === 'file' ? fileCalls() : null;
     if (calls && this.#threads) {
-      return this.#change(async () => {
+      return this.#punch(async () => {
         await calls.punchHoleBeside(this.#fd, offset, length);
       });
     }
@@ -297,7 +309,7 @@ export class FileNode extends BaseNode {
     if (length === 0) return undefined;
     if (offset >= this.#length && this.driver === 'file') return this.truncate(offset + length);
     const calls = this.driver === 'file' ? fileCalls() : null;
-    if (calls && this.#threads) return this.#change(() => this.#zeroBeside(calls, offset, length, unmap));
+    if (calls && this.#threads) return this.#punch(() => this.#zeroBeside(calls, offset, length, unmap));
     const done = unmap
       ? offset + length <= this.#length && calls?.punchHole(this.#fd, offset, length)
       : calls?.zeroRange(this.#fd, offset, length);

@@ -1,10 +1,12 @@
 /** `-object`: what other options name by its id. */
 import { UserError } from '../../base/errors.js';
+import { IO_THREAD_DEFAULTS, type IoThread } from '../../block/io-thread.js';
 import { type Credentials, credentialsFor } from '../../block/nbd/protocol.js';
+import { parseInteger } from '../../machine/property.js';
 import { secretBytes } from './secret.js';
 import { tlsCredentials } from './tls-credentials.js';
 
-export const OBJECT_TYPES = ['secret', 'tls-creds-x509', 'tls-creds-psk', 'rng-random', 'rng-builtin'];
+export const OBJECT_TYPES = ['secret', 'tls-creds-x509', 'tls-creds-psk', 'rng-random', 'rng-builtin', 'iothread'];
 
 /** What rng-random may name: both are the generator that the machine's random numbers come from anyway. */
 const GENERATORS = ['/dev/urandom', '/dev/random'];
@@ -14,16 +16,18 @@ export class HostObjects {
   readonly credentials = new Map<string, Credentials>();
   /** Ids of sources of random numbers. */
   readonly generators = new Set<string>();
+  readonly ioThreads = new Map<string, IoThread>();
 
   /** `type` and the properties of an object. Throws UserError. */
   add(type: string, pairs: ReadonlyMap<string, string>): void {
     const id = pairs.get('id');
     if (!OBJECT_TYPES.includes(type)) throw new UserError(`Parameter 'qom-type' does not accept value '${type}'`);
     if (id === undefined) throw new UserError("Parameter 'id' is missing");
-    if (this.secrets.has(id) || this.credentials.has(id) || this.generators.has(id))
+    if ([this.secrets, this.credentials, this.generators, this.ioThreads].some((objects) => objects.has(id)))
       throw new UserError(`attempt to add duplicate property '${id}' to object (type 'container')`);
     if (type === 'secret') this.secrets.set(id, secretBytes(pairs));
     else if (type.startsWith('rng-')) this.#addGenerator(id, type, pairs);
+    else if (type === 'iothread') this.#addIoThread(id, pairs);
     else
       this.credentials.set(
         id,
@@ -44,6 +48,20 @@ export class HostObjects {
         throw new UserError(`rng-random: filename '${value}' is not one of ${GENERATORS.join(' and ')}`);
     }
     this.generators.add(id);
+  }
+
+  #addIoThread(id: string, pairs: ReadonlyMap<string, string>): void {
+    const values: Record<string, number> = { ...IO_THREAD_DEFAULTS };
+    for (const [key, text] of pairs) {
+      if (key === 'id' || key === 'qom-type') continue;
+      if (!(key in values)) throw new UserError(`Invalid parameter '${key}'`);
+      const value = parseInteger(text);
+      if (value === undefined || !Number.isSafeInteger(value) || value < 0) {
+        throw new UserError(`${key} value must be in range [0, ${Number.MAX_SAFE_INTEGER}]`);
+      }
+      values[key] = value;
+    }
+    this.ioThreads.set(id, values as unknown as IoThread);
   }
 
   #secret(id: string): Uint8Array {

@@ -44,6 +44,7 @@ export class ProbeBus {
   readonly slot: PciSlot = {
     devfn: 0x10,
     busNumber: 0,
+    multifunction: false,
     memory: this.memory,
     dma: this.system,
     memorySpace: this.memorySpace,

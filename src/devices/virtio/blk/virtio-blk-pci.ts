@@ -2,6 +2,7 @@
 import { UserError } from '../../../base/errors.js';
 import type { DriveContext } from '../../../block/drive.js';
 import { DRIVE_PROPERTIES, driveWithMedium } from '../../../block/drive-properties.js';
+import { IO_THREAD_PROPERTIES, type IoThreadContext, requireIoThread } from '../../../block/io-thread.js';
 import type { PciDeviceType } from '../../../machine/device-type.js';
 import { BOOT_INDEX, prop } from '../../../machine/property.js';
 import { coreOptions, transportOptions, VIRTIO_PCI_PROPERTIES } from '../pci/properties.js';
@@ -15,6 +16,7 @@ const LARGEST_BLOCK = 2 * 2 ** 20;
 
 export const BLK_PROPERTIES = {
   ...DRIVE_PROPERTIES,
+  ...IO_THREAD_PROPERTIES,
   drive: prop.drive('drive that holds the medium'),
   serial: prop.str('serial number, 20 characters at most'),
   'num-queues': prop.uint16(AUTO_QUEUES, 'request queues; by default one for each processor'),
@@ -35,8 +37,9 @@ export function makeVirtioBlk(
   type: string,
   v: { readonly [K in keyof typeof BLK_PROPERTIES]: (typeof BLK_PROPERTIES)[K]['default'] },
   core: ReturnType<typeof coreOptions>,
-  context: DriveContext & { readonly cpus: number },
+  context: DriveContext & IoThreadContext & { readonly cpus: number },
 ): VirtioBlk {
+  requireIoThread(context, v);
   const backend = driveWithMedium(context, type, v);
   const queues = v['num-queues'] === AUTO_QUEUES ? context.cpus : v['num-queues'];
   if (queues < 1 || queues > MOST_QUEUES) {
@@ -65,7 +68,7 @@ export function makeVirtioBlk(
   });
 }
 
-export const virtioBlkPci: PciDeviceType<typeof properties, DriveContext> = {
+export const virtioBlkPci: PciDeviceType<typeof properties, DriveContext & IoThreadContext> = {
   name: 'virtio-blk-pci',
   aliases: ['virtio-blk'],
   description: 'virtio disk',

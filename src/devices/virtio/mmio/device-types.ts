@@ -1,6 +1,7 @@
 /** The types of devices that plug into a virtio bus: the devices of `virtio-...-pci`, without that transport. */
 
 import type { DriveContext } from '../../../block/drive.js';
+import type { IoThreadContext } from '../../../block/io-thread.js';
 import type { Device } from '../../../machine/device.js';
 import type { OfferedBus, OffersBuses } from '../../../machine/device-bus.js';
 import type { BusDeviceType } from '../../../machine/device-type.js';
@@ -55,7 +56,7 @@ function plugged(slot: VirtioBusSlot, type: string, device: VirtioDevice, buses:
 }
 
 const blkProperties = { ...VIRTIO_CORE_PROPERTIES, ...BLK_PROPERTIES, bootindex: BOOT_INDEX };
-export const virtioBlkDevice: VirtioBusDeviceType<typeof blkProperties, DriveContext> = {
+export const virtioBlkDevice: VirtioBusDeviceType<typeof blkProperties, DriveContext & IoThreadContext> = {
   name: 'virtio-blk-device',
   description: 'virtio disk without PCI',
   category: 'Storage devices',
@@ -66,7 +67,11 @@ export const virtioBlkDevice: VirtioBusDeviceType<typeof blkProperties, DriveCon
     plugged(
       slot,
       'virtio-blk-device',
-      makeVirtioBlk('virtio-blk-device', v, coreOptions(v), { drive: (id) => context.drive(id), cpus: 1 }),
+      makeVirtioBlk('virtio-blk-device', v, coreOptions(v), {
+        drive: (id) => context.drive(id),
+        isIoThread: (id) => context.isIoThread(id),
+        cpus: 1,
+      }),
     ),
 };
 
@@ -115,14 +120,15 @@ export const virtioSerialDevice: VirtioBusDeviceType<typeof serialProperties> = 
 };
 
 const scsiProperties = { ...VIRTIO_CORE_PROPERTIES, ...VIRTIO_SCSI_PROPERTIES };
-export const virtioScsiDevice: VirtioBusDeviceType<typeof scsiProperties> = {
+export const virtioScsiDevice: VirtioBusDeviceType<typeof scsiProperties, IoThreadContext> = {
   name: 'virtio-scsi-device',
   description: 'virtio SCSI host adapter without PCI',
   category: 'Storage devices',
   bus: 'virtio-bus',
   properties: scsiProperties,
-  create(slot, v) {
-    const device = makeVirtioScsi(v, coreOptions(v), 1);
+  create(slot, v, context) {
+    const isIoThread = (id: string): boolean => context.isIoThread(id);
+    const device = makeVirtioScsi(v, coreOptions(v), { isIoThread, cpus: 1 });
     return plugged(slot, 'virtio-scsi-device', device, [device.bus.offered]);
   },
 };

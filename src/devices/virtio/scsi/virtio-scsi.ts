@@ -1,6 +1,7 @@
 /** A SCSI host adapter. VIRTIO 1.2, 5.6. */
 import { getU32, putU16, putU32 } from '../../../base/bytes.js';
 import { UserError } from '../../../base/errors.js';
+import { IO_THREAD_PROPERTIES, type IoThreadContext, requireIoThread } from '../../../block/io-thread.js';
 import type { PciDeviceType } from '../../../machine/device-type.js';
 import { type PropertyValues, prop } from '../../../machine/property.js';
 import { scatter, slice } from '../../../memory/pieces.js';
@@ -225,6 +226,7 @@ export class VirtioScsi extends VirtioDevice {
 
 const AUTO_QUEUES = 0xffff_ffff;
 export const VIRTIO_SCSI_PROPERTIES = {
+  ...IO_THREAD_PROPERTIES,
   num_queues: prop.uint32(AUTO_QUEUES, 'request queues; by default one for each processor'),
   virtqueue_size: prop.uint32(256, 'requests that a queue holds: a power of two up to 1024'),
   max_sectors: prop.uint32(0xffff, 'sectors of a request'),
@@ -235,9 +237,10 @@ export const VIRTIO_SCSI_PROPERTIES = {
 export function makeVirtioScsi(
   v: PropertyValues<typeof VIRTIO_SCSI_PROPERTIES>,
   core: VirtioOptions,
-  standardQueues: number,
+  context: IoThreadContext & { readonly cpus: number },
 ): VirtioScsi {
-  const queues = v.num_queues === AUTO_QUEUES ? standardQueues : v.num_queues;
+  requireIoThread(context, v);
+  const queues = v.num_queues === AUTO_QUEUES ? context.cpus : v.num_queues;
   if (queues < 1 || queues > 1024 - FIRST_REQUESTS) {
     throw new UserError(`Invalid number of queues (= ${queues}), must be a positive integer less than 1022.`);
   }
@@ -250,7 +253,7 @@ export function makeVirtioScsi(
 
 const properties = { ...VIRTIO_PCI_PROPERTIES, ...VIRTIO_SCSI_PROPERTIES };
 
-export const virtioScsiPci: PciDeviceType<typeof properties> = {
+export const virtioScsiPci: PciDeviceType<typeof properties, IoThreadContext> = {
   name: 'virtio-scsi-pci',
   aliases: ['virtio-scsi'],
   description: 'virtio SCSI host adapter',
@@ -258,7 +261,7 @@ export const virtioScsiPci: PciDeviceType<typeof properties> = {
   bus: 'PCI',
   properties,
   create(slot, v, context) {
-    const device = makeVirtioScsi(v, coreOptions(v), context.cpus);
+    const device = makeVirtioScsi(v, coreOptions(v), context);
     return new VirtioPci(slot, device, {
       ...transportOptions('virtio-scsi-pci', v, device.queues.length + 1),
       classCode: 0x010000,
