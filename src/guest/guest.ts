@@ -49,6 +49,8 @@ export interface GuestArchitecture {
   slotName(slot: number): string;
   /** Is the linear pc the pc itself under this mode? */
   linearIsPc(mode: number): boolean;
+  /** Which of the TLBs data accesses use under this mode. */
+  mmuIndex(mode: number): number;
   /**
    * `memory` is the linear memory; `state` the address of the boot processor's state (for what the model can do). Blocks end
    * where `isBlock` says that there is one (at a linear-memory address, for a mode).

@@ -114,8 +114,8 @@ export class FloatLowering {
   private pushStatusSign(): void {
     const { v, status } = this;
     v.i64(0, 0);
-    v.getLocal(Local.cpu);
-    v.memory(W.i64Load32U, 2, status.offset);
+    v.pushState();
+    v.state(W.i64Load32U, 2, status.offset);
     v.i64(status.mask, 0);
     v.op(W.i64And);
     v.i64(status.value, 0);
@@ -131,8 +131,8 @@ export class FloatLowering {
       v.getLocal(cell);
       v.simdLane(f.extract, (slot & 1) * (f === FORMATS[32] ? 2 : 1));
     } else {
-      v.getLocal(Local.cpu);
-      v.memory(f.load, 0, slot * 8);
+      v.pushState();
+      v.state(f.load, 0, slot * 8);
     }
   }
 
@@ -459,8 +459,8 @@ export class FloatLowering {
       if (part > 0) v.op(W.i32Or);
     }
     if (!compares) {
-      v.getLocal(Local.cpu);
-      v.memory(W.i32Load, 2, this.status.offset);
+      v.pushState();
+      v.state(W.i32Load, 2, this.status.offset);
       v.i32(this.status.mask);
       v.op(W.i32And);
       v.i32(this.status.value);
@@ -480,8 +480,8 @@ export class FloatLowering {
     const { v } = this;
     if (code.bits === 64) v.i32(1);
     else {
-      v.getLocal(Local.cpu);
-      v.memory(W.i32Load, 2, this.status.offset);
+      v.pushState();
+      v.state(W.i32Load, 2, this.status.offset);
       v.i32(this.status.mask);
       v.op(W.i32And);
       v.i32(this.status.value);

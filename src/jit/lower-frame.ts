@@ -31,7 +31,17 @@ const FAULT_PENDING = VCPU.at['faultPending'] as number;
 const JUMPED = VCPU.at['jumped'] as number;
 export const EXIT_REQUEST = VCPU.at['exitRequest'] as number;
 
+/** Where things of a machine's only vCPU are: constants of the code. */
+export interface OnlyVcpu {
+  readonly state: number;
+  /** The TLB of data accesses in a mode. */
+  readonly tlb: (mode: number) => number;
+  readonly jumpCache: number;
+}
+
 export interface LowerOptions extends VectorHelpers {
+  /** Left out: the code is any vCPU's. */
+  readonly onlyVcpu?: OnlyVcpu | undefined;
   /** Slots from here on are never kept in locals. */
   readonly vectorBaseSlot: number;
   /** Names of helpers by number. The runtime exports helper `x` as `h_x`. */
@@ -74,14 +84,20 @@ export class Frame {
     this.module = module;
     this.mayBeStale = false;
     this.v.reset();
+    const { onlyVcpu } = this.options;
+    if (onlyVcpu !== undefined) {
+      this.v.cpu = onlyVcpu.state;
+      this.v.tlb = onlyVcpu.tlb(region.mode);
+      this.v.jumpCache = onlyVcpu.jumpCache;
+    }
     this.selfCalls.length = 0;
     this.slots.analyse(region, words);
   }
 
   enter(): void {
     const { v, region } = this;
-    v.getLocal(Local.cpu);
-    v.memory(W.i64Load, 3, PC);
+    v.pushState();
+    v.state(W.i64Load, 3, PC);
     v.setLocal(Local.pc);
     this.checkNoWrap();
     if (this.slots.hasMemoryOps) mem.loadTlbBase(v);
@@ -148,22 +164,22 @@ export class Frame {
     v.op(W.i32WrapI64);
     v.setLocal(scratch);
     if (resumes) {
-      v.getLocal(Local.cpu);
+      v.pushState();
       v.getLocal(wide);
       v.i64(32, 0);
       v.op(W.i64ShrU);
       v.op(W.i32WrapI64);
-      v.memory(W.i32Store, 2, SIDE_BLOCK);
-      v.getLocal(Local.cpu);
+      v.state(W.i32Store, 2, SIDE_BLOCK);
+      v.pushState();
       v.getLocal(scratch);
       v.i32(OP_SHIFT);
       v.op(W.i32ShrU);
       v.i32(MAX_BLOCK_OPS - 1);
       v.op(W.i32And);
-      v.memory(W.i32Store, 2, SIDE_OP);
+      v.state(W.i32Store, 2, SIDE_OP);
       this.storeConstant(SIDE_REGION, this.region.blocks[0] as number);
     }
-    v.getLocal(Local.cpu);
+    v.pushState();
     v.getLocal(Local.pc);
     v.getLocal(scratch);
     v.i32(OFFSET_SHIFT);
@@ -185,7 +201,7 @@ export class Frame {
     }
     v.op(W.i64ExtendI32S);
     v.op(W.i64Add);
-    v.memory(W.i64Store, 3, PC);
+    v.state(W.i64Store, 3, PC);
     v.getLocal(scratch);
     v.i32(3);
     v.op(W.i32And);
@@ -194,20 +210,20 @@ export class Frame {
 
   private storeConstant(field: number, value: number): void {
     const { v } = this;
-    v.getLocal(Local.cpu);
+    v.pushState();
     v.i32(value);
-    v.memory(W.i32Store, 2, field);
+    v.state(W.i32Store, 2, field);
   }
 
   faultExit(): void {
     const { v } = this;
     v.setLocal(Local.scratch);
-    v.getLocal(Local.cpu);
+    v.pushState();
     v.getLocal(Local.pc);
     v.getLocal(Local.scratch);
     v.op(W.i64ExtendI32S);
     v.op(W.i64Add);
-    v.memory(W.i64Store, 3, PC);
+    v.state(W.i64Store, 3, PC);
     v.i32(RegionExit.fault);
   }
 
@@ -215,8 +231,8 @@ export class Frame {
   poll(b: number): void {
     const { v, region } = this;
     v.i64(this.exitValue(RegionExit.next, 0, region.page[b] as number, region.offset[b] as number), 0);
-    v.getLocal(Local.cpu);
-    v.memory(W.i32Load, 2, EXIT_REQUEST);
+    v.pushState();
+    v.state(W.i32Load, 2, EXIT_REQUEST);
     v.unlikelyBranch(this.depth - this.sideLabel);
     v.op(W.drop);
   }
@@ -229,8 +245,8 @@ export class Frame {
       this.exitValue(RegionExit.side, WHOLE_BLOCK, region.page[b] as number, region.offset[b] as number),
       region.blocks[b] as number,
     );
-    v.getLocal(Local.cpu);
-    v.memory(W.i64Load, 3, budget);
+    v.pushState();
+    v.state(W.i64Load, 3, budget);
     v.i64(0, 0);
     v.op(W.i64LeS);
     v.unlikelyBranch(this.depth - this.sideLabel);
@@ -239,12 +255,12 @@ export class Frame {
       [budget, W.i64Sub],
       [VCPU.at['instructionCount'] as number, W.i64Add],
     ] as const) {
-      v.getLocal(Local.cpu);
-      v.getLocal(Local.cpu);
-      v.memory(W.i64Load, 3, field);
+      v.pushState();
+      v.pushState();
+      v.state(W.i64Load, 3, field);
       v.i64(region.instructions[b] as number, 0);
       v.op(op);
-      v.memory(W.i64Store, 3, field);
+      v.state(W.i64Store, 3, field);
     }
   }
 
@@ -252,16 +268,16 @@ export class Frame {
   jumpOut(a: number, indirect: boolean): void {
     const { v } = this;
     v.spillDirty();
-    v.getLocal(Local.cpu);
+    v.pushState();
     v.get(a);
-    v.memory(W.i64Store, 3, PC);
+    v.state(W.i64Store, 3, PC);
     if (indirect) {
-      v.getLocal(Local.cpu);
+      v.pushState();
       v.getLocal(Local.pc);
       v.op(W.i32WrapI64);
       v.i32(1);
       v.op(W.i32Or);
-      v.memory(W.i32Store, 2, JUMPED);
+      v.state(W.i32Store, 2, JUMPED);
     }
     v.i32(RegionExit.next);
     v.op(W.return);
@@ -282,9 +298,9 @@ export class Frame {
   leaveTo(delta: number, mask: number): void {
     const { v } = this;
     v.spillDirty();
-    v.getLocal(Local.cpu);
+    v.pushState();
     this.pushPc(delta, mask);
-    v.memory(W.i64Store, 3, PC);
+    v.state(W.i64Store, 3, PC);
     v.i32(RegionExit.next);
     v.op(W.return);
   }
@@ -292,8 +308,8 @@ export class Frame {
   /** Leaves through a shared exit with the value on the stack when the helper just called raised a guest fault. */
   checkFault(label: number): void {
     const { v } = this;
-    v.getLocal(Local.cpu);
-    v.memory(W.i32Load, 2, FAULT_PENDING);
+    v.pushState();
+    v.state(W.i32Load, 2, FAULT_PENDING);
     v.unlikelyBranch(this.depth - label);
     v.op(W.drop);
   }

@@ -25,7 +25,7 @@ export class HelperCalls {
   pushHelperCall(dst: number, a: number, b: number, imm: number, aux: number): void {
     const { v } = this.f;
     v.open(dst);
-    v.getLocal(Local.cpu);
+    v.pushCpu();
     v.get(a);
     v.get(b);
     v.i32(imm);
@@ -36,7 +36,7 @@ export class HelperCalls {
   impureCall(delta: number, dst: number, a: number, b: number, imm: number, aux: number): void {
     const { v } = this.f;
     v.spillDirty();
-    v.getLocal(Local.cpu);
+    v.pushCpu();
     v.get(a);
     v.get(b);
     v.i32(imm);
@@ -107,9 +107,9 @@ export class HelperCalls {
     const { v } = this.f;
     // Operands are fields from vectorBase on as a rule; a slot that lives in a local passes through memory.
     for (const slot of [dst, a, b]) v.store(slot);
-    v.getLocal(Local.cpu);
+    v.pushCpu();
     for (const slot of [dst, a, b]) {
-      v.getLocal(Local.cpu);
+      v.pushCpu();
       v.i32(slot * 8);
       v.op(W.i32Add);
     }

@@ -143,10 +143,10 @@ export class Jumps {
     const e = region.flow.edges[this.f.edge++] as Edge;
     const next = this.f.edge;
     v.spillDirty();
-    v.getLocal(Local.cpu);
+    v.pushState();
     if (a < 0) this.f.pushPc(delta + imm, mask);
     else v.get(a);
-    v.memory(W.i64Store, 3, PC);
+    v.state(W.i64Store, 3, PC);
     if (e.to < 0) {
       v.i32(RegionExit.next);
       v.op(W.return);
@@ -155,7 +155,7 @@ export class Jumps {
     if (a < 0 && delta + imm === 0 && !this.f.mayWrap() && this.f.options.icount !== true)
       this.callSelf(delta + (region.bytes[b] as number));
     else {
-      v.getLocal(Local.cpu);
+      v.pushCpu();
       this.f.pushPc(delta + (region.bytes[b] as number), PcMask.m64);
       v.op(W.call);
       v.code.uleb(this.f.module.importFunction('h', 'callGuest', CALL_TYPE));
@@ -186,25 +186,25 @@ export class Jumps {
 
   /** Pushes mode and TLB generation, or the code epoch. */
   private pushKey(): void {
-    this.f.v.getLocal(Local.cpu);
-    this.f.v.memory(W.i64Load, 3, VCPU.at['mode'] as number);
+    this.f.v.pushState();
+    this.f.v.state(W.i64Load, 3, VCPU.at['mode'] as number);
   }
 
   private pushEpoch(): void {
     const { v } = this.f;
-    v.getLocal(Local.cpu);
-    v.memory(W.i32Load, 2, VCPU.at['machine'] as number);
+    v.pushState();
+    v.state(W.i32Load, 2, VCPU.at['machine'] as number);
     v.memory(W.i32Load, 2, MACHINE.at['codeEpoch'] as number);
   }
 
   private deepen(by: number): void {
     const { v } = this.f;
-    v.getLocal(Local.cpu);
-    v.getLocal(Local.cpu);
-    v.memory(W.i32Load, 2, CALL_DEPTH);
+    v.pushState();
+    v.pushState();
+    v.state(W.i32Load, 2, CALL_DEPTH);
     v.i32(by);
     v.op(W.i32Add);
-    v.memory(W.i32Store, 2, CALL_DEPTH);
+    v.state(W.i32Store, 2, CALL_DEPTH);
   }
 
   /** Recursion: what `callGuest` does, without looking for the region. The pc is in the header. */
@@ -217,14 +217,14 @@ export class Jumps {
       v.op(W.return);
       v.op(W.end);
     };
-    v.getLocal(Local.cpu);
-    v.memory(W.i32Load, 2, CALL_DEPTH);
+    v.pushState();
+    v.state(W.i32Load, 2, CALL_DEPTH);
     v.i32(MAX_CALL_DEPTH);
     v.op(W.i32GeU);
     leaveIf(RegionExit.unwind);
     // With its neighbour interruptRequest.
-    v.getLocal(Local.cpu);
-    v.memory(W.i64Load, 3, EXIT_REQUEST);
+    v.pushState();
+    v.state(W.i64Load, 3, EXIT_REQUEST);
     v.i64(0, 0);
     v.op(W.i64Ne);
     leaveIf(RegionExit.next);
@@ -233,7 +233,7 @@ export class Jumps {
     this.pushEpoch();
     v.setLocal(Local.epoch);
     this.deepen(1);
-    v.getLocal(Local.cpu);
+    v.pushCpu();
     v.i32(0);
     v.op(W.call);
     this.f.selfCalls.push(v.code.length);
@@ -241,14 +241,14 @@ export class Jumps {
     v.setLocal(Local.scratch);
     this.deepen(-1);
     v.getLocal(Local.scratch);
-    v.getLocal(Local.cpu);
-    v.memory(W.i64Load, 3, PC);
+    v.pushState();
+    v.state(W.i64Load, 3, PC);
     this.f.pushPc(back, PcMask.m64);
     v.op(W.i64Ne);
     v.op(W.i32Or);
     v.op(W.if);
     v.op(VOID);
-    v.getLocal(Local.cpu);
+    v.pushCpu();
     this.f.pushPc(back, PcMask.m64);
     v.getLocal(Local.scratch);
     v.op(W.call);

@@ -65,16 +65,18 @@ for (const [code, o] of OPS.entries()) {
 
 /** (Re-)reads what the TLB lookup keeps in locals. */
 export function loadTlbBase(v: Values): void {
-  v.getLocal(Local.cpu);
-  v.memory(W.i32Load, 2, VCPU.at['tlb'] as number);
-  v.getLocal(Local.cpu);
-  v.memory(W.i32Load, 2, VCPU.at['mmuIndex'] as number);
-  v.i32(TABLE_BYTES);
-  v.op(W.i32Mul);
-  v.op(W.i32Add);
-  v.setLocal(Local.tlb);
-  v.getLocal(Local.cpu);
-  v.memory(W.i64Load32U, 2, VCPU.at['tlbGeneration'] as number);
+  if (v.tlb === 0) {
+    v.pushState();
+    v.state(W.i32Load, 2, VCPU.at['tlb'] as number);
+    v.pushState();
+    v.state(W.i32Load, 2, VCPU.at['mmuIndex'] as number);
+    v.i32(TABLE_BYTES);
+    v.op(W.i32Mul);
+    v.op(W.i32Add);
+    v.setLocal(Local.tlb);
+  }
+  v.pushState();
+  v.state(W.i64Load32U, 2, VCPU.at['tlbGeneration'] as number);
   v.setLocal(Local.generation);
 }
 
@@ -104,7 +106,8 @@ export class Access {
 
 /**
  * Pushes what to compare with the tag of the TLB entry for `Local.linear`, which is on the stack, and the entry's tag:
- * equal when all of `size` bytes may be accessed. Leaves `Local.address` (low half of the linear address) and `Local.entry`.
+ * equal when all of `size` bytes may be accessed. Leaves `Local.address` (low half of the linear address) and `Local.entry`
+ * (from the table, where that has a constant address).
  */
 function pushTags(v: Values, size: number, tag: number): void {
   v.teeLocal(Local.linear);
@@ -123,10 +126,12 @@ function pushTags(v: Values, size: number, tag: number): void {
   v.op(W.i32ShrU);
   v.i32((TLB_ENTRIES - 1) << ENTRY_SHIFT);
   v.op(W.i32And);
-  v.getLocal(Local.tlb);
-  v.op(W.i32Add);
+  if (v.tlb === 0) {
+    v.getLocal(Local.tlb);
+    v.op(W.i32Add);
+  }
   v.teeLocal(Local.entry);
-  v.memory(W.i64Load, 3, tag);
+  v.memory(W.i64Load, 3, v.tlb + tag);
 }
 
 /** Pushes the linear address of an access. */
@@ -199,7 +204,7 @@ function lookUp(v: Values, access: Access, size: number, tag: number, label: num
   pushAddress(v);
   v.op(W.else);
   v.i64(access.exitLow, access.exitHigh);
-  v.getLocal(Local.cpu);
+  v.pushCpu();
   v.getLocal(Local.linear);
   callFill(v, access.fill, size, tag === WRITE, label + 1);
   v.op(W.end);
@@ -226,7 +231,7 @@ function callFill(v: Values, fill: number, size: number, writes: boolean, leave 
 function pushAddress(v: Values): void {
   v.getLocal(Local.address);
   v.getLocal(Local.entry);
-  v.memory(W.i32Load, 2, ADDEND);
+  v.memory(W.i32Load, 2, v.tlb + ADDEND);
   v.op(W.i32Add);
 }
 
@@ -275,7 +280,7 @@ export function openGroup(
   v.op(W.else);
   const sure = isSure(access);
   if (sure) v.i64(access.exitLow, access.exitHigh);
-  v.getLocal(Local.cpu);
+  v.pushCpu();
   v.getLocal(Local.linear);
   callFill(v, access.open, size, writes, sure ? access.label + 1 : -1);
   v.op(W.end);
@@ -305,7 +310,7 @@ function inGroup(v: Values, access: Access, type: number, emit: (offset: number)
   else {
     // The call looks into the TLB, too: a look in line would be most of the region's code, and hardly ever run.
     v.i64(access.exitLow, access.exitHigh);
-    v.getLocal(Local.cpu);
+    v.pushCpu();
     pushLinear(v, access);
     callFill(v, access.retry, size, tag === WRITE, access.label + 1);
   }
@@ -425,21 +430,23 @@ export function pushIsElsewhere(v: Values, block: number): void {
   v.op(W.i32And);
   v.i32(JUMP_ENTRY.size);
   v.op(W.i32Mul);
-  v.getLocal(Local.cpu);
-  v.memory(W.i32Load, 2, VCPU.at['jumpCache'] as number);
-  v.op(W.i32Add);
+  if (v.jumpCache === 0) {
+    v.pushState();
+    v.state(W.i32Load, 2, VCPU.at['jumpCache'] as number);
+    v.op(W.i32Add);
+  }
   v.teeLocal(Local.entry);
-  v.memory(W.i64Load, 3, JUMP_ENTRY.at['pc'] as number);
+  v.memory(W.i64Load, 3, v.jumpCache + (JUMP_ENTRY.at['pc'] as number));
   v.getLocal(Local.linear);
   v.op(W.i64Ne);
   v.getLocal(Local.entry);
-  v.memory(W.i64Load, 3, JUMP_ENTRY.at['mode'] as number);
-  v.getLocal(Local.cpu);
-  v.memory(W.i64Load, 3, VCPU.at['mode'] as number);
+  v.memory(W.i64Load, 3, v.jumpCache + (JUMP_ENTRY.at['mode'] as number));
+  v.pushState();
+  v.state(W.i64Load, 3, VCPU.at['mode'] as number);
   v.op(W.i64Ne);
   v.op(W.i32Or);
   v.getLocal(Local.entry);
-  v.memory(W.i32Load, 2, JUMP_ENTRY.at['block'] as number);
+  v.memory(W.i32Load, 2, v.jumpCache + (JUMP_ENTRY.at['block'] as number));
   v.i32(block);
   v.op(W.i32Ne);
   v.op(W.i32Or);
@@ -458,8 +465,8 @@ export function loadState(v: Values, op: number, dst: number, offset: number): v
   const local = v.local(offset >>> 3);
   v.open(dst);
   if (local === 0) {
-    v.getLocal(Local.cpu);
-    v.memory(bits === 8 ? W.i64Load8U : bits === 16 ? W.i64Load16U : W.i64Load32U, 0, offset);
+    v.pushState();
+    v.state(bits === 8 ? W.i64Load8U : bits === 16 ? W.i64Load16U : W.i64Load32U, 0, offset);
   } else {
     v.getLocal(local);
     v.i64((offset & 7) * 8, 0);
@@ -475,9 +482,9 @@ export function storeState(v: Values, op: number, offset: number, a: number): vo
   const slot = offset >>> 3;
   const local = v.local(slot);
   if (local === 0) {
-    v.getLocal(Local.cpu);
+    v.pushState();
     v.get(a);
-    v.memory(bits === 8 ? W.i64Store8 : bits === 16 ? W.i64Store16 : W.i64Store32, 0, offset);
+    v.state(bits === 8 ? W.i64Store8 : bits === 16 ? W.i64Store16 : W.i64Store32, 0, offset);
     v.reloadCells(v.cellsIn(slot, 1));
     return;
   }

@@ -11,7 +11,6 @@ import { X87_USUAL, type X87Code, type X87Format, type X87Precision, type X87Sta
 import { emitFormula, type Formula } from './formula.js';
 import { type Frame, RegionExit } from './lower-frame.js';
 import type { HelperCalls } from './lower-helpers.js';
-import { Local } from './values.js';
 import type { FunctionType } from './wasm/module.js';
 import { VOID, W } from './wasm/opcodes.js';
 import {
@@ -142,7 +141,7 @@ export class X87Lowering {
     const { v } = f;
     if (!this.pending) return;
     this.storeRegisters();
-    v.getLocal(Local.cpu);
+    v.pushCpu();
     for (const local of [N.base, N.tags, N.fsw, N.inexact, N.c1]) this.get(local);
     const top = known.top | (known.top !== known.topInMemory ? 8 : 0);
     const words = (known.status ? 0x1000 : 0) | (known.code ? 0 : 0x2000);
@@ -227,8 +226,8 @@ export class X87Lowering {
     this.set(to);
   }
   private load(field: number): void {
-    this.f.v.getLocal(Local.cpu);
-    this.f.v.memory(W.i64Load32U, 2, field);
+    this.f.v.pushState();
+    this.f.v.state(W.i64Load32U, 2, field);
   }
   /** Pushes (base + r) & 7. */
   private pushPhysical(r: number): void {
@@ -254,9 +253,9 @@ export class X87Lowering {
   }
   private storeField(field: number, push: () => void): void {
     const { v } = this.f;
-    v.getLocal(Local.cpu);
+    v.pushState();
     push();
-    v.memory(W.i64Store32, 2, field);
+    v.state(W.i64Store32, 2, field);
   }
 
   // --- tracking
@@ -298,7 +297,7 @@ export class X87Lowering {
     this.pushPhysical(r);
     v.i64(4, 0);
     v.op(W.i64Shl);
-    v.getLocal(Local.cpu);
+    v.pushCpu();
     v.op(W.i64ExtendI32U);
     v.op(W.i64Add);
     this.set(ADDRESS + r);
@@ -501,7 +500,7 @@ export class X87Lowering {
     const page = region.page[place.block] as number;
     const offset = region.offset[place.block] as number;
     v.i64(f.exitValue(RegionExit.side, place.op + 1, page, offset), region.blocks[place.block] as number);
-    v.getLocal(Local.cpu);
+    v.pushCpu();
     this.get(N.base);
     const tops = plan.top | (known.topInMemory << 3);
     const believed = known.retagged ^ plan.retagged;

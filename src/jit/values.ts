@@ -93,6 +93,11 @@ export class Values {
   private bases = 0;
   baseLocals = 0;
 
+  /** Linear-memory addresses when there is one vCPU, else 0: of it, of the TLB of the region's MMU index, of the jump cache. */
+  cpu = 0;
+  tlb = 0;
+  jumpCache = 0;
+
   private readonly epochOf: Int32Array;
   private readonly known: Uint8Array;
   private readonly low: Int32Array;
@@ -238,24 +243,24 @@ export class Values {
       this.getLocal(local);
       return;
     }
-    this.getLocal(Local.cpu);
-    this.simdMemory(V.load, slot * 8);
+    this.pushState();
+    this.stateSimd(V.load, slot * 8);
   }
 
   /** Stores the v128 on the stack. */
   setVector(slot: number): void {
     const local = this.cell(slot) || Local.vector0;
     this.setLocal(local);
-    this.getLocal(Local.cpu);
+    this.pushState();
     this.getLocal(local);
-    this.simdMemory(V.store, slot * 8);
+    this.stateSimd(V.store, slot * 8);
   }
 
   /** Brings memory up to date after half of a cell has been put into its local. */
   storeHalf(slot: number): void {
-    this.getLocal(Local.cpu);
+    this.pushState();
     this.getLocal(this.cell(slot));
-    this.simdMemory(V.store64Lane, slot * 8);
+    this.stateSimd(V.store64Lane, slot * 8);
     this.code.u8(slot & 1);
   }
 
@@ -263,8 +268,8 @@ export class Values {
   reloadCells(bits: number): void {
     for (let rest = bits; rest !== 0; rest &= rest - 1) {
       const bit = 31 - Math.clz32(rest & -rest);
-      this.getLocal(Local.cpu);
-      this.simdMemory(V.load, (this.cells[bit] as number) * 8);
+      this.pushState();
+      this.stateSimd(V.load, (this.cells[bit] as number) * 8);
       this.setLocal(Local.firstCell + bit);
     }
   }
@@ -327,6 +332,26 @@ export class Values {
     this.code.uleb(offset);
   }
 
+  // --- the vCPU's state
+
+  /** Pushes the vCPU's address. */
+  pushCpu(): void {
+    if (this.cpu === 0) this.getLocal(Local.cpu);
+    else this.i32(this.cpu);
+  }
+  /** Pushes what `state` and `stateSimd` count the offsets of fields from. */
+  pushState(): void {
+    if (this.cpu === 0) this.getLocal(Local.cpu);
+    else this.i32(0);
+  }
+  /** A load or store of a field. */
+  state(code: number, align: number, offset: number): void {
+    this.memory(code, align, this.cpu + offset);
+  }
+  stateSimd(code: number, offset: number): void {
+    this.simdMemory(code, this.cpu + offset);
+  }
+
   // --- slots
 
   /** Pushes the value as i64. */
@@ -342,8 +367,8 @@ export class Values {
       this.getLocal(cell);
       this.simdLane(V.i64x2ExtractLane, slot & 1);
     } else {
-      this.getLocal(Local.cpu);
-      this.memory(W.i64Load, 3, slot * 8);
+      this.pushState();
+      this.state(W.i64Load, 3, slot * 8);
     }
   }
 
@@ -358,14 +383,14 @@ export class Values {
       this.getLocal(local);
       this.op(W.i32WrapI64);
     } else {
-      this.getLocal(Local.cpu);
-      this.memory(W.i32Load, 2, slot * 8);
+      this.pushState();
+      this.state(W.i32Load, 2, slot * 8);
     }
   }
 
   /** Must come before the value that `set`/`set32` stores is pushed. */
   open(slot: number): void {
-    if (this.local(slot) === 0) this.getLocal(Local.cpu);
+    if (this.local(slot) === 0) this.pushState();
   }
 
   /** Stores the i64 on the stack. `zext32`: its high half is known to be zero. */
@@ -374,7 +399,7 @@ export class Values {
     if (local === 0) {
       const cell = this.cell(slot);
       if (cell !== 0) this.teeLocal(Local.lane);
-      this.memory(W.i64Store, 3, slot * 8);
+      this.state(W.i64Store, 3, slot * 8);
       if (cell === 0) return;
       this.getLocal(cell);
       this.getLocal(Local.lane);
@@ -510,15 +535,15 @@ export class Values {
   /** Brings a slot's memory up to date with its local, if it has one. */
   store(slot: number): void {
     if (this.local(slot) === 0) return;
-    this.getLocal(Local.cpu);
+    this.pushState();
     this.get(slot);
-    this.memory(W.i64Store, 3, slot * 8);
+    this.state(W.i64Store, 3, slot * 8);
   }
   /** Brings a slot's local, if it has one, up to date with memory. */
   fetch(slot: number): void {
     if (this.local(slot) === 0) return;
-    this.getLocal(Local.cpu);
-    this.memory(W.i64Load, 3, slot * 8);
+    this.pushState();
+    this.state(W.i64Load, 3, slot * 8);
     this.set(slot);
   }
 
@@ -530,14 +555,14 @@ export class Values {
   }
 
   private readonly storeSlot = (slot: number): void => {
-    this.getLocal(Local.cpu);
+    this.pushState();
     this.getLocal(this.localOf[slot] as number);
-    this.memory(W.i64Store, 3, slot * 8);
+    this.state(W.i64Store, 3, slot * 8);
   };
 
   private readonly loadSlot = (slot: number): void => {
-    this.getLocal(Local.cpu);
-    this.memory(W.i64Load, 3, slot * 8);
+    this.pushState();
+    this.state(W.i64Load, 3, slot * 8);
     this.setLocal(this.localOf[slot] as number);
   };
 

@@ -313,10 +313,12 @@ function placeRandom(rig: Rig, r: Random, g: Generator, count: number, instructi
 }
 
 test('random regions agree with the interpreter', () => {
-  const rig = new Rig();
+  // Code for the only vCPU, and such as any of several can run.
+  const rigs = [new Rig(), new Rig(false, true)] as const;
   let inTheMiddle = 0;
   for (let seed = 1; seed <= 500; seed++) {
     const r = new Random(seed * 7919);
+    const rig = rigs[(seed >> 1) & 1] as Rig;
     rig.reset();
     const count = 1 + r.next(seed % 3 === 0 ? 24 : 6);
     const g = new Generator(r);
@@ -335,15 +337,16 @@ test('random regions agree with the interpreter', () => {
     if (entryOf(rig, blocks[(rig.pc - CODE) / BLOCK_BYTES] as number) >>> ENTRY_SHIFT !== 0) inTheMiddle++;
     compare(rig, `seed ${seed}`);
   }
-  assert.ok(rig.sideExits > 100, 'TLB misses were seen');
+  for (const rig of rigs) assert.ok(rig.sideExits > 50, 'TLB misses were seen');
   assert.ok(inTheMiddle > 20, `${inTheMiddle} regions entered in the middle`);
 });
 
 test('random regions with x87 instructions agree with the interpreter', () => {
-  const rig = new Rig();
+  const rigs = [new Rig(), new Rig(false, true)] as const;
   let usual = 0;
   for (let seed = 1; seed <= 300; seed++) {
     const r = new Random(seed * 6700417);
+    const rig = rigs[seed & 1] as Rig;
     rig.reset();
     const count = 1 + r.next(6);
     const g = new Generator(r, true);

@@ -74,7 +74,10 @@ export class Rig {
   /** Blocks that indirect jumps are said to have led to. */
   indirect: readonly number[] = [];
 
-  constructor(private readonly icount = false) {
+  constructor(
+    private readonly icount = false,
+    anyVcpu = false,
+  ) {
     const zero = (): number => 0;
     const env = new Proxy<Record<string, WebAssembly.ImportValue>>(
       { memory: this.memory },
@@ -100,6 +103,9 @@ export class Rig {
       lookup: (host) => this.placed.get(host - RAM)?.block ?? 0,
       hasCodeBase: (mode) => (mode & Mode.csBase) !== 0,
       icount,
+      onlyVcpu: anyVcpu
+        ? undefined
+        : { state: CPU, tlb: () => TLB_AT + TLB_ENTRIES * TLB_ENTRY.size, jumpCache: JUMP_CACHE_AT },
       split: () => false,
       minRuns: 0,
       entryHeat: 1,

@@ -3,10 +3,11 @@ import { Bug, UserError } from '../../base/errors.js';
 import type { GuestArchitecture, GuestTranslator } from '../../guest/guest.js';
 import { MAX_BLOCK_OPS } from '../../ir/builder.js';
 import { fuse } from '../../ir/fusion.js';
-import { BLOCK, BlockFlag, FLAT_RANGE, MACHINE, TraceBit, VCPU } from '../../ir/layout.js';
+import { BLOCK, BlockFlag, FLAT_RANGE, MACHINE, TLB_ENTRIES, TLB_ENTRY, TraceBit, VCPU } from '../../ir/layout.js';
 import { ExitReason } from '../../ir/ops.js';
 import { optimise } from '../../ir/passes.js';
 import { Jit } from '../../jit/jit.js';
+import type { OnlyVcpu } from '../../jit/lower-frame.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import {
   type Accelerator,
@@ -403,6 +404,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       writesDestinationOnly: (helper) => this.#guest.writesDestinationOnly(helper),
       vectorBaseSlot: this.#guest.vectorBaseSlot,
       hasCodeBase: (mode) => !this.#guest.linearIsPc(mode),
+      onlyVcpu: layout.vcpus.length === 1 ? this.#onlyVcpu() : undefined,
       lookup: (host, mode) => runtime.findBlock(layout.machine, host, mode) >>> 0,
       indirectTargets: (page, mode) => this.#indirectTargets(page, mode),
       split: (head, blocks) => this.#split(head, blocks),
@@ -411,6 +413,11 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       deferral: hot < DEFERRING_THRESHOLD ? 0 : 3 * hot,
       now: () => this.#options.monotonic(),
     });
+  }
+
+  #onlyVcpu(): OnlyVcpu {
+    const [state, tlb, jumpCache] = [this.layout.vcpus[0]!, this.layout.tlbs[0]!, this.layout.jumpCaches[0]!];
+    return { state, tlb: (mode) => tlb + this.#guest.mmuIndex(mode) * TLB_ENTRIES * TLB_ENTRY.size, jumpCache };
   }
 
   #connected(): MachineServices {

@@ -49,6 +49,8 @@ export const X86_64: GuestArchitecture = {
   writesDestinationOnly: (id) => (HELPERS[id] as Helper).module.startsWith('x86/sse-float'),
   slotName: (slot) => names.get(slot) ?? `slot${slot}`,
   linearIsPc: (mode) => (mode & Mode.csBase) === 0,
+  // As updateMode (src/runtime/x86/mode.ts) has it.
+  mmuIndex: (mode) => ((mode & Mode.cplMask) === 3 ? 1 : (mode & Mode.smapOn) !== 0 ? 2 : 0),
   createTranslator(memory, state, isBlock) {
     const view = new DataView(memory.buffer, memory.byteOffset);
     const hasFeature = (name: string): boolean => {
