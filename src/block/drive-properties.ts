@@ -8,7 +8,43 @@ const POLICIES = ['auto', 'report', 'ignore', 'enospc', 'stop'] as const;
 /** `auto`: as the drive says. */
 export const CACHE_PROPERTIES = {
   'write-cache': prop.enumeration(['auto', 'on', 'off'], 'auto', 'writes need not be safe when they end'),
+  'share-rw': prop.bool(false, 'others may write the image of a -drive meanwhile'),
 } as const;
+
+const UNSET = 0xffff_ffff;
+
+/** Hints for a guest: sizes that its requests had best be multiples of. */
+export const LIMIT_PROPERTIES = {
+  discard_granularity: prop.size(UNSET, 'what discards had best be multiples of; by default a block'),
+  min_io_size: prop.size(0, 'least size of a request that the medium likes'),
+  opt_io_size: prop.size(0, 'size of a request that the medium likes best'),
+} as const;
+
+export interface BlockLimits {
+  /** Bytes each. */
+  readonly discardGranularity: number;
+  readonly minIo: number;
+  readonly optIo: number;
+}
+
+/** Throws UserError for what is no multiple of a block. */
+export function blockLimits(v: PropertyValues<typeof LIMIT_PROPERTIES>, logicalBlockSize: number): BlockLimits {
+  const { discard_granularity, min_io_size, opt_io_size } = v;
+  for (const [name, value] of Object.entries({ min_io_size, opt_io_size, discard_granularity })) {
+    if (value % logicalBlockSize !== 0 && value !== UNSET)
+      throw new UserError(`${name} must be a multiple of logical_block_size`);
+  }
+  if (min_io_size / logicalBlockSize > 0xffff)
+    throw new UserError(`min_io_size must not exceed ${0xffff} logical blocks`);
+  if (opt_io_size / logicalBlockSize > 0xffff_ffff)
+    throw new UserError(`opt_io_size must not exceed ${0xffff_ffff} logical blocks`);
+  return {
+    discardGranularity:
+      discard_granularity === UNSET || discard_granularity === 0 ? logicalBlockSize : discard_granularity,
+    minIo: min_io_size,
+    optIo: opt_io_size,
+  };
+}
 
 export const DRIVE_PROPERTIES = {
   ...CACHE_PROPERTIES,
@@ -16,7 +52,8 @@ export const DRIVE_PROPERTIES = {
   werror: prop.enumeration(POLICIES, 'auto', 'what happens when the host cannot write'),
 } as const;
 
-type DriveValues = PropertyValues<typeof CACHE_PROPERTIES> & Partial<PropertyValues<typeof DRIVE_PROPERTIES>>;
+type DriveValues = Pick<PropertyValues<typeof CACHE_PROPERTIES>, 'write-cache'> &
+  Partial<PropertyValues<typeof DRIVE_PROPERTIES>>;
 
 /** Makes the drive work as the device's properties say. */
 export function configured(drive: BlockBackend, v: DriveValues): BlockBackend {

@@ -112,6 +112,20 @@ export const prop = {
   int32: integer('int32', -0x8000_0000, 0x7fff_ffff),
   /** Exact up to 2^53. */
   uint64: integer('uint64', 0, Number.MAX_SAFE_INTEGER),
+  /** All 64 bits, as names of devices have. */
+  bits64: (description: string): PropertySpec<bigint> => ({
+    kind: 'uint64',
+    typeName: 'uint64',
+    default: 0n,
+    description,
+    parse(given, what) {
+      if (!/^(0x[0-9a-f]+|\d+)$/i.test(given)) throw new UserError(`Parameter '${what}' expects integer`);
+      const value = BigInt(given);
+      if (value >> 64n) throw new UserError(`Property '${what}' doesn't take value ${given} (64 bits at most)`);
+      return value;
+    },
+    show: (value) => `${value} (0x${value.toString(16)})`,
+  }),
   size: (fallback: number, description: string): PropertySpec<number> => ({
     kind: 'size',
     typeName: 'size',

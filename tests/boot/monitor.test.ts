@@ -123,3 +123,24 @@ test('drives come, grow and go while the machine is there', async () => {
   await vm.monitorAsync(`drive_add 0 if=none,id=hot,file=${at('disk.img')},format=raw`);
   await vm.monitorAsync('drive_del hot');
 });
+
+test('an image is written by two machines only where a disk of each shares it', async (t) => {
+  fs.writeFileSync(at('shared.img'), Buffer.alloc(64 * KIB));
+  const drive = ['-drive', `if=none,id=d,file=${at('shared.img')},format=raw`];
+  const start = (shared: string): Promise<VirtualMachine> => {
+    const disk = ['-device', `virtio-blk-pci,drive=d,share-rw=${shared}`];
+    return VirtualMachine.create({
+      bios: at('firmware'),
+      args: [...drive, ...disk, '-nodefaults', '-vga', 'none'],
+    });
+  };
+  const first = await start('on');
+  try {
+    const second = await start('on');
+    await second.dispose();
+    if (process.platform === 'linux') await assert.rejects(start('off'), /Failed to get shared "write" lock/);
+    else t.diagnostic('this host has no such locks');
+  } finally {
+    await first.dispose();
+  }
+});

@@ -186,6 +186,12 @@ function driveOptions(id: string, options: NodeOptions): DriveOptions {
   return { id, discard: discard === 'unmap', detectZeroes, unsafe };
 }
 
+/** A device of the command line lets others write its image. */
+const isShared = (w: Wishes, drive: string): boolean =>
+  w.devices.some(
+    ({ properties }) => properties['drive'] === drive && /^(on|yes|true|y)$/.test(properties['share-rw'] ?? ''),
+  );
+
 async function openOne(w: Wishes, r: DriveRequest, look: boolean, warn: (text: string) => void): Promise<Opened> {
   const { details } = r;
   const options = {
@@ -211,6 +217,7 @@ async function openOne(w: Wishes, r: DriveRequest, look: boolean, warn: (text: s
     ...(details && { options: details.format }),
     secrets: w.objects.secrets,
     beside: true,
+    ...(isShared(w, r.id!) && { share: true }),
     warn,
   });
   if (details?.copyOnRead && !look) node = new CopyOnReadNode(node);

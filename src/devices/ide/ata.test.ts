@@ -68,6 +68,21 @@ test('IDENTIFY tells size, geometry and model', () => {
   assert.equal(text.trim(), 'TEST DISK');
 });
 
+test('IDENTIFY tells the world wide name and how fast the medium turns', () => {
+  const words = (options: Partial<ConstructorParameters<typeof AtaDisk>[1]>): number[] => {
+    const drive = new Drive(new MemoryNode(SECTORS * 512), { id: 'hd0' });
+    const ide = new IdeBench(new AtaDisk(drive, { ...IDENTITY, ...options }));
+    ide.issue(0xec, {});
+    const id = ide.readPio(512);
+    return [84, 87, 108, 109, 110, 111, 217].map((word) => getU16(id, 2 * word));
+  };
+  assert.deepEqual(
+    words({ wwn: 0x5000c50015ea71aan, rotationRate: 1 }),
+    [0x4100, 0x4100, 0x5000, 0xc500, 0x15ea, 0x71aa, 1],
+  );
+  assert.deepEqual(words({}), [0x4000, 0x4000, 0, 0, 0, 0, 0]);
+});
+
 test('READ SECTORS interrupts for each sector, not after the last', () => {
   const { ide } = bench();
   ide.issue(0x20, { device: 0x40, low: 5, count: 2 });

@@ -59,6 +59,9 @@ const TRIM = 1;
 /** Bits of IDENTIFY DEVICE: queued commands (word 76), READ LOG EXT (84 and 87). */
 const NATIVE_QUEUING = 0x0100;
 const GENERAL_LOGS = 0x0020;
+const WORLD_WIDE_NAME = 0x0100;
+/** Two words, the high one first. */
+const swapped = (value: bigint): number => Number((value >> 16n) & 0xffffn) + Number(value & 0xffffn) * 0x10000;
 const ACTIVE = 0xff;
 /** Ultra DMA 5, the fastest: nobody need set it up. */
 const DEFAULT_MODE = 0x45;
@@ -139,6 +142,10 @@ const powerOn = () => ({
 
 export interface AtaOptions extends DriveIdentity {
   readonly geometry?: Geometry;
+  /** World wide name; 0: none. */
+  readonly wwn?: bigint;
+  /** Revolutions a minute, 1 for a medium that does not turn, 0: unknown. */
+  readonly rotationRate?: number;
 }
 
 export class AtaDisk extends IdeDevice implements Device, DriveUser {
@@ -573,6 +580,8 @@ export class AtaDisk extends IdeDevice implements Device, DriveUser {
     const currentCylinders = Math.min(65535, Math.floor(total / (current.heads * current.sectors)));
     const { multiple, mode, smart } = this.#s;
     const depth = this.host.queueDepth ?? 0;
+    const { wwn = 0n, rotationRate = 0 } = this.#options;
+    const extensions = 0x4000 | (depth > 0 ? GENERAL_LOGS : 0) | (wwn ? WORLD_WIDE_NAME : 0);
     const block = new IdentifyBlock()
       .word(0, 0x0040)
       .word(1, cylinders)
@@ -603,15 +612,18 @@ export class AtaDisk extends IdeDevice implements Device, DriveUser {
         // NOP, write cache, SMART; FLUSH CACHE (EXT), 48-bit.
         .word(82, 0x4021)
         .word(83, 0x7400)
-        .word(84, 0x4000 | (depth > 0 ? GENERAL_LOGS : 0))
+        .word(84, extensions)
         .word(85, 0x4000 | (this.#drive.writeCache ? 0x20 : 0) | (smart ? 1 : 0))
         .word(86, 0x3400)
-        .word(87, 0x4000 | (depth > 0 ? GENERAL_LOGS : 0))
+        .word(87, extensions)
         .word(93, 0x6001)
         .dword(100, total)
         .dword(102, Math.floor(total / 2 ** 32))
         // A physical sector is one logical sector.
         .word(106, 0x6000)
+        .dword(108, swapped(wwn >> 32n))
+        .dword(110, swapped(wwn))
+        .word(217, rotationRate)
         .word(169, TRIM).bytes
     );
   }

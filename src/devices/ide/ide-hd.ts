@@ -11,6 +11,8 @@ const properties = {
   model: prop.str('model that IDENTIFY tells', 'QEMU HARDDISK'),
   serial: prop.str('serial number that IDENTIFY tells; by default it counts'),
   ver: prop.str('firmware revision that IDENTIFY tells', '2.5+'),
+  wwn: prop.bits64('world wide name'),
+  rotation_rate: prop.uint16(0, 'revolutions a minute; 1 for a medium that does not turn, 0 for unknown'),
 };
 
 /** Serial numbers count over the places of a board, from 1. */
@@ -30,6 +32,8 @@ export const ideHd: IdeDeviceType<typeof properties> = {
       model,
       serial: serial || defaultSerial(slot.index),
       firmware: ver,
+      wwn: v.wwn,
+      rotationRate: v.rotation_rate,
     });
     slot.attach(disk);
     return disk;

@@ -23,11 +23,13 @@ import {
 import {
   blockRange,
   Operation,
+  SCSI_NAME_PROPERTIES,
   SCSI_TRACE,
   type ScsiIdentity,
   type ScsiRequest,
   type ScsiSlot,
   ScsiUnit,
+  scsiNames,
 } from './scsi-unit.js';
 
 const Event = { none: 0, ejectRequested: 1, newMedium: 2, removed: 3 } as const;
@@ -221,7 +223,7 @@ const properties = {
   vendor: prop.str('vendor that INQUIRY tells, 8 characters', 'QEMU'),
   product: prop.str('product that INQUIRY tells, 16 characters', 'QEMU CD-ROM'),
   ver: prop.str('version that INQUIRY tells, 4 characters', '2.5+'),
-  serial: prop.str('serial number'),
+  ...SCSI_NAME_PROPERTIES,
 };
 
 export const scsiCd: BusDeviceType<'SCSI', ScsiSlot, typeof properties, DriveContext> = {
@@ -234,6 +236,6 @@ export const scsiCd: BusDeviceType<'SCSI', ScsiSlot, typeof properties, DriveCon
   create(slot, v, context) {
     const drive = v.drive === '' ? new Drive(null, { id: `scsi-cd${slot.target}` }) : context.drive(v.drive);
     configured(drive, v);
-    return new ScsiCd(drive, slot, { vendor: v.vendor, product: v.product, version: v.ver, serial: v.serial });
+    return new ScsiCd(drive, slot, { vendor: v.vendor, product: v.product, version: v.ver, ...scsiNames(v) });
   },
 };

@@ -1,12 +1,28 @@
 /** A SCSI disk. T10 SBC-3. */
 import type { DriveContext } from '../../block/drive.js';
-import { DRIVE_PROPERTIES, driveWithMedium } from '../../block/drive-properties.js';
+import {
+  type BlockLimits,
+  blockLimits,
+  DRIVE_PROPERTIES,
+  driveWithMedium,
+  LIMIT_PROPERTIES,
+} from '../../block/drive-properties.js';
 import type { BusDeviceType } from '../../machine/device-type.js';
 import { BOOT_INDEX, prop } from '../../machine/property.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
 import { gather, pieceBytes, slice } from '../../memory/pieces.js';
 import { be16, be32, getBe16, getBe32, SENSE } from '../ide/mmc.js';
-import { blockRange, Operation, SCSI_TRACE, type ScsiRequest, type ScsiSlot, ScsiUnit } from './scsi-unit.js';
+import {
+  blockRange,
+  Operation,
+  SCSI_NAME_PROPERTIES,
+  SCSI_TRACE,
+  type ScsiIdentity,
+  type ScsiRequest,
+  type ScsiSlot,
+  ScsiUnit,
+  scsiNames,
+} from './scsi-unit.js';
 
 const SBC = {
   reassignBlocks: 0x07,
@@ -39,15 +55,15 @@ const MOST_WRITE_SAME_BYTES = 2 ** 30;
 const CACHING_PAGE = 0x08;
 const WCE = 4;
 
-export interface ScsiHdOptions {
-  readonly vendor: string;
-  readonly product: string;
-  readonly version: string;
-  readonly serial: string;
+export interface ScsiHdOptions extends ScsiIdentity {
   readonly logicalBlockSize: number;
   readonly physicalBlockSize: number;
   /** 0 for a disk that does not turn. */
   readonly rotationRate: number;
+  readonly limits?: BlockLimits;
+  /** Bytes of a request, and of a range to unmap. */
+  readonly mostIo?: number;
+  readonly mostUnmap?: number;
 }
 
 export class ScsiHd extends ScsiUnit {
@@ -147,20 +163,24 @@ export class ScsiHd extends ScsiUnit {
     }
   }
 
-  protected vitalPage(page: number): readonly number[] | null {
+  protected vitalPage(code: number): readonly number[] | null {
     const { logicalBlockSize, rotationRate } = this.options;
-    switch (page) {
+    const blocks = (bytes: number): number => Math.floor(bytes / logicalBlockSize);
+    switch (code) {
       case 0xb0: {
         // Block limits: transfers, UNMAP and WRITE SAME; the rest is zero.
-        const limits = new Array<number>(60).fill(0);
-        const put = (at: number, bytes: readonly number[]): void => void limits.splice(at, bytes.length, ...bytes);
+        const page = new Array<number>(60).fill(0);
+        const put = (at: number, bytes: readonly number[]): void => void page.splice(at, bytes.length, ...bytes);
         put(0, [1]);
-        put(4, be32(MOST_TRANSFER));
-        put(16, be32(Math.floor(MOST_WRITE_SAME_BYTES / logicalBlockSize)));
+        const { limits, mostIo = Number.POSITIVE_INFINITY, mostUnmap = MOST_WRITE_SAME_BYTES } = this.options;
+        put(2, be16(blocks(limits?.minIo ?? 0)));
+        put(4, be32(Math.min(MOST_TRANSFER, blocks(mostIo))));
+        put(8, be32(blocks(limits?.optIo ?? 0)));
+        put(16, be32(Math.min(blocks(mostUnmap), 0xffff_ffff)));
         put(20, be32(255));
-        put(24, be32(1));
-        put(36, be32(Math.floor(MOST_WRITE_SAME_BYTES / logicalBlockSize)));
-        return limits;
+        put(24, be32(blocks(limits?.discardGranularity ?? logicalBlockSize)));
+        put(36, be32(blocks(MOST_WRITE_SAME_BYTES)));
+        return page;
       }
       case 0xb1:
         return [...be16(rotationRate), ...new Array<number>(58).fill(0)];
@@ -300,7 +320,11 @@ const properties = {
   vendor: prop.str('vendor that INQUIRY tells, 8 characters', 'QEMU'),
   product: prop.str('product that INQUIRY tells, 16 characters', 'QEMU HARDDISK'),
   ver: prop.str('version that INQUIRY tells, 4 characters', '2.5+'),
-  serial: prop.str('serial number'),
+  ...SCSI_NAME_PROPERTIES,
+  ...LIMIT_PROPERTIES,
+  removable: prop.bool(false, 'the medium says that it can be taken out'),
+  max_io_size: prop.uint64(2 ** 31 - 1, 'bytes of a request at most'),
+  max_unmap_size: prop.uint64(2 ** 30, 'bytes that a range to unmap has at most'),
   logical_block_size: prop.size(512, 'bytes of a block as the guest addresses it'),
   physical_block_size: prop.size(512, 'bytes of a block as the medium has it'),
   rotation_rate: prop.uint16(0, 'revolutions a minute; 1 for a medium that does not turn, 0 for unknown'),
@@ -319,7 +343,11 @@ export const scsiHd: BusDeviceType<'SCSI', ScsiSlot, typeof properties, DriveCon
       vendor: v.vendor,
       product: v.product,
       version: v.ver,
-      serial: v.serial,
+      ...scsiNames(v),
+      removableMedium: v.removable,
+      limits: blockLimits(v, v.logical_block_size),
+      mostIo: v.max_io_size,
+      mostUnmap: v.max_unmap_size,
       logicalBlockSize: v.logical_block_size,
       physicalBlockSize: Math.max(v.physical_block_size, v.logical_block_size),
       rotationRate: v.rotation_rate,

@@ -7,6 +7,7 @@ import { traceEvents } from '../../base/trace.js';
 import type { BlockBackend, DriveUser } from '../../block/drive.js';
 import { type BlockError, type Completion, whenDone } from '../../block/node.js';
 import type { Device } from '../../machine/device.js';
+import { type PropertyValues, prop } from '../../machine/property.js';
 import type { DeviceState } from '../../machine/state.js';
 import { scatter } from '../../memory/pieces.js';
 import { be32, getBe16, getBe24, getBe32, SENSE, type Sense, senseData } from '../ide/mmc.js';
@@ -59,7 +60,50 @@ export interface ScsiIdentity {
   readonly product: string;
   readonly version: string;
   readonly serial: string;
+  /** Of its own instead of the serial number. */
+  readonly deviceId?: string;
+  /** World wide names of the unit and of the port it is at; 0 or nothing: none. */
+  readonly wwn?: bigint;
+  readonly portWwn?: bigint;
+  readonly portIndex?: number;
+  /** A medium that can be taken out, as INQUIRY tells; `removable` of a unit is whether we let it. */
+  readonly removableMedium?: boolean;
 }
+
+/** Properties of units that tell what their names are. */
+export const SCSI_NAME_PROPERTIES = {
+  serial: prop.str('serial number'),
+  device_id: prop.str('name of the unit in its vital data; by default its serial number, else the drive’s name'),
+  wwn: prop.bits64('world wide name of the unit'),
+  port_wwn: prop.bits64('world wide name of the port'),
+  port_index: prop.uint16(0, 'number of the port'),
+} as const;
+
+export const scsiNames = (
+  v: PropertyValues<typeof SCSI_NAME_PROPERTIES>,
+): Pick<ScsiIdentity, 'serial' | 'deviceId' | 'wwn' | 'portWwn' | 'portIndex'> => ({
+  serial: v.serial,
+  deviceId: v.device_id,
+  wwn: v.wwn,
+  portWwn: v.port_wwn,
+  portIndex: v.port_index,
+});
+
+/** A designator of page 83h: protocol and code set, kind, and its bytes. */
+const designator = (codes: number, kind: number, bytes: readonly number[]): number[] => [
+  codes,
+  kind,
+  0,
+  bytes.length,
+  ...bytes,
+];
+const MOST_NAME = 247;
+const ASCII_CODES = 0x02;
+const BINARY_CODES = 0x01;
+/** Serial attached SCSI, which says what kind of port it is. */
+const SAS_BINARY_CODES = 0x61;
+const DesignatorKind = { vendor: 0x00, unitName: 0x03, portName: 0x93, portNumber: 0x94 } as const;
+const wide = (name: bigint): number[] => [...be32(Number(name >> 32n)), ...be32(Number(name & 0xffff_ffffn))];
 
 /** First block and number of blocks that a READ, WRITE or VERIFY of any length names. */
 export function blockRange(cdb: Uint8Array): { readonly lba: number; readonly count: number } {
@@ -190,7 +234,7 @@ export abstract class ScsiUnit implements Device, DriveUser {
   #standardInquiry(): number[] {
     const { vendor, product, version } = this.identity;
     // SPC-3, responses in its format, command queuing.
-    const head = [this.peripheral, this.removable ? 0x80 : 0, 5, 0x12, 31, 0, 0, 0x12];
+    const head = [this.peripheral, this.removable || this.identity.removableMedium ? 0x80 : 0, 5, 0x12, 31, 0, 0, 0x12];
     return [...head, ...text(vendor, 8), ...text(product, 16), ...text(version, 4)];
   }
 
@@ -200,9 +244,14 @@ export abstract class ScsiUnit implements Device, DriveUser {
     if (page === 0) return [0x00, ...serialPages, 0x83, ...this.vitalPages];
     if (page === 0x80) return serial ? text(serial, serial.length) : null;
     if (page === 0x83) {
-      // A designator in ASCII by vendor and serial number, or the drive's name.
-      const name = text(serial || this.drive.id, Math.min((serial || this.drive.id).length, 236));
-      return [0x02, 0x00, 0x00, name.length, ...name];
+      const { deviceId, wwn = 0n, portWwn = 0n, portIndex = 0 } = this.identity;
+      const name = deviceId || serial || this.drive.id;
+      return [
+        ...designator(ASCII_CODES, DesignatorKind.vendor, text(name, Math.min(name.length, MOST_NAME))),
+        ...(wwn ? designator(BINARY_CODES, DesignatorKind.unitName, wide(wwn)) : []),
+        ...(portWwn ? designator(SAS_BINARY_CODES, DesignatorKind.portName, wide(portWwn)) : []),
+        ...(portIndex ? designator(SAS_BINARY_CODES, DesignatorKind.portNumber, be32(portIndex)) : []),
+      ];
     }
     return this.vitalPage(page);
   }

@@ -1,13 +1,13 @@
 /** A virtio disk on PCI, as `-device virtio-blk-pci` and `-drive if=virtio` name it. */
 import { UserError } from '../../../base/errors.js';
 import type { DriveContext } from '../../../block/drive.js';
-import { DRIVE_PROPERTIES, driveWithMedium } from '../../../block/drive-properties.js';
+import { blockLimits, DRIVE_PROPERTIES, driveWithMedium, LIMIT_PROPERTIES } from '../../../block/drive-properties.js';
 import { IO_THREAD_PROPERTIES, type IoThreadContext, requireIoThread } from '../../../block/io-thread.js';
 import type { PciDeviceType } from '../../../machine/device-type.js';
 import { BOOT_INDEX, prop } from '../../../machine/property.js';
 import { coreOptions, transportOptions, VIRTIO_PCI_PROPERTIES } from '../pci/properties.js';
 import { VirtioPci } from '../pci/virtio-pci.js';
-import { VIRTIO_BLK_TRACE, VirtioBlk } from './virtio-blk.js';
+import { MOST_RANGE_SECTORS, VIRTIO_BLK_TRACE, VirtioBlk } from './virtio-blk.js';
 
 const AUTO_QUEUES = 0xffff;
 const MOST_QUEUES = 1024;
@@ -26,6 +26,9 @@ export const BLK_PROPERTIES = {
   'write-zeroes': prop.bool(true, 'the guest may write zeroes without sending them'),
   logical_block_size: prop.size(512, 'bytes of a block as the guest addresses it'),
   physical_block_size: prop.size(512, 'bytes of a block as the medium has it'),
+  ...LIMIT_PROPERTIES,
+  'max-discard-sectors': prop.uint32(MOST_RANGE_SECTORS, 'sectors that a request discards at most'),
+  'max-write-zeroes-sectors': prop.uint32(MOST_RANGE_SECTORS, 'sectors that a request zeroes at most'),
 } as const;
 
 const properties = { ...VIRTIO_PCI_PROPERTIES, ...BLK_PROPERTIES, bootindex: BOOT_INDEX };
@@ -54,6 +57,10 @@ export function makeVirtioBlk(
   if (!isBlockSize(logicalBlockSize) || !isBlockSize(physicalBlockSize)) {
     throw new UserError(`${type}: block sizes are powers of 2 from 512 to 2 MiB`);
   }
+  for (const name of ['max-discard-sectors', 'max-write-zeroes-sectors'] as const) {
+    if (v[name] < 1 || v[name] > MOST_RANGE_SECTORS)
+      throw new UserError(`invalid ${name} property (${v[name]}), must be between 1 and ${MOST_RANGE_SECTORS}`);
+  }
   return new VirtioBlk({
     ...core,
     backend,
@@ -65,6 +72,9 @@ export function makeVirtioBlk(
     writeZeroes: v['write-zeroes'],
     logicalBlockSize,
     physicalBlockSize,
+    limits: blockLimits(v, logicalBlockSize),
+    mostDiscard: v['max-discard-sectors'],
+    mostWriteZeroes: v['max-write-zeroes-sectors'],
   });
 }
 

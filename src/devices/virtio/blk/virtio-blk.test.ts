@@ -6,7 +6,7 @@ import { MemoryNode } from '../../../block/memory.js';
 import type { Completion } from '../../../block/node.js';
 import { Feature } from '../core/features.js';
 import { TestDriver } from '../testing.js';
-import { BlkFeature, VirtioBlk } from './virtio-blk.js';
+import { BlkFeature, VirtioBlk, type VirtioBlkOptions } from './virtio-blk.js';
 
 const BYTES = 1 << 20;
 const Type = { in: 0, out: 1, flush: 4, getId: 8, discard: 11, writeZeroes: 13 } as const;
@@ -26,7 +26,9 @@ class SlowNode extends MemoryNode {
   }
 }
 
-function setUp(options: { node?: MemoryNode; features?: readonly number[]; queues?: number } = {}) {
+function setUp(
+  options: { node?: MemoryNode; features?: readonly number[]; queues?: number; own?: Partial<VirtioBlkOptions> } = {},
+) {
   const node = options.node ?? new MemoryNode(BYTES);
   const drive = new Drive(node, { id: 'd' });
   const device = new VirtioBlk({
@@ -40,6 +42,7 @@ function setUp(options: { node?: MemoryNode; features?: readonly number[]; queue
     writeZeroes: true,
     logicalBlockSize: 512,
     physicalBlockSize: 4096,
+    ...options.own,
   });
   const driver = new TestDriver(device, [...ALL_BLK, ...(options.features ?? [])]);
   return { node, drive, device, driver };
@@ -202,4 +205,20 @@ test('a resized medium: new capacity, and an interrupt that says so', async () =
   assert.equal(driver.configInterrupts, 1);
   await assert.rejects(drive.resize(100), /not a number of sectors/);
   assert.equal(getU64(device.config, 0), (4 * BYTES) / 512);
+});
+
+test('limits are in the configuration, and hold', async () => {
+  const { device, driver } = setUp({
+    own: {
+      limits: { discardGranularity: 65536, minIo: 4096, optIo: 131072 },
+      ...{ mostDiscard: 128, mostWriteZeroes: 64 },
+    },
+  });
+  const { config } = device;
+  assert.deepEqual([config[26], getU32(config, 28)], [8, 256]);
+  assert.deepEqual([getU32(config, 36), getU32(config, 44), getU32(config, 48)], [128, 128, 64]);
+  const status = async (type: number, sectors: number): Promise<number | undefined> =>
+    (await driver.exchange(0, header(type, 0, range(0, sectors)), 1))[0];
+  assert.deepEqual([await status(11, 128), await status(11, 129)], [0, 1]);
+  assert.deepEqual([await status(13, 64), await status(13, 65)], [0, 1]);
 });

@@ -2,6 +2,7 @@
 import { ascii, getU32, getU64, putU16, putU32, putU64 } from '../../../base/bytes.js';
 import { traceEvents } from '../../../base/trace.js';
 import type { BlockBackend, DriveUser } from '../../../block/drive.js';
+import type { BlockLimits } from '../../../block/drive-properties.js';
 import { type BlockError, type Completion, whenDone } from '../../../block/node.js';
 import { pieceBytes, slice } from '../../../memory/pieces.js';
 import { PieceTransfers } from '../../storage/piece-transfers.js';
@@ -40,7 +41,7 @@ const WRITEBACK_AT = 32;
 /** Requests that are worked on at a time, so that what they need stays bounded. */
 const MOST_IN_FLIGHT = 64;
 /** As many sectors as QEMU lets one request discard or zero. */
-const MOST_RANGE_SECTORS = 4_194_303;
+export const MOST_RANGE_SECTORS = 4_194_303;
 
 export interface VirtioBlkOptions extends VirtioOptions {
   readonly backend: BlockBackend;
@@ -52,6 +53,10 @@ export interface VirtioBlkOptions extends VirtioOptions {
   readonly writeZeroes: boolean;
   readonly logicalBlockSize: number;
   readonly physicalBlockSize: number;
+  readonly limits?: BlockLimits;
+  /** Sectors that one request discards or zeroes at most. */
+  readonly mostDiscard?: number;
+  readonly mostWriteZeroes?: number;
 }
 
 export class VirtioBlk extends VirtioDevice implements DriveUser {
@@ -160,13 +165,16 @@ export class VirtioBlk extends VirtioDevice implements DriveUser {
     config[24] = Math.log2(physicalBlockSize / logicalBlockSize);
     config[WRITEBACK_AT] = Number(this.#backend.writeCache);
     putU16(config, 34, queues);
+    const { limits } = options;
+    putU16(config, 26, (limits?.minIo ?? 0) / logicalBlockSize);
+    putU32(config, 28, (limits?.optIo ?? 0) / logicalBlockSize);
     if (options.discard) {
-      putU32(config, 36, MOST_RANGE_SECTORS);
+      putU32(config, 36, this.#mostSectors(Type.discard));
       putU32(config, 40, 1);
-      putU32(config, 44, logicalBlockSize / SECTOR);
+      putU32(config, 44, (limits?.discardGranularity ?? logicalBlockSize) / SECTOR);
     }
     if (options.writeZeroes) {
-      putU32(config, 48, MOST_RANGE_SECTORS);
+      putU32(config, 48, this.#mostSectors(Type.writeZeroes));
       putU32(config, 52, 1);
       config[56] = 1;
     }
@@ -254,10 +262,15 @@ export class VirtioBlk extends VirtioDevice implements DriveUser {
     const bytes = sectors * SECTOR;
     if (flags & ~UNMAP || (type === Type.discard && flags !== 0)) {
       this.#complete(queue, chain, Result.unsupported);
-    } else if (sectors > MOST_RANGE_SECTORS || !this.#within(offset, bytes) || this.#backend.readOnly) {
+    } else if (sectors > this.#mostSectors(type) || !this.#within(offset, bytes) || this.#backend.readOnly) {
       this.#complete(queue, chain, Result.ioError);
     } else if (type === Type.discard) this.#run(queue, chain, () => this.#backend.discard(offset, bytes));
     else this.#run(queue, chain, () => this.#backend.writeZeroes(offset, bytes, (flags & UNMAP) !== 0));
+  }
+
+  #mostSectors(type: number): number {
+    const { mostDiscard, mostWriteZeroes } = this.options;
+    return (type === Type.discard ? mostDiscard : mostWriteZeroes) ?? MOST_RANGE_SECTORS;
   }
 
   #within(offset: number, bytes: number): boolean {

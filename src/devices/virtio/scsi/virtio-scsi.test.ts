@@ -129,3 +129,33 @@ test('a unit that is plugged in later is announced', () => {
     [1, 0, 0, 0, 1, 5, 0x40, 0, 0, 0, 0, 0, 1],
   );
 });
+
+test('a disk tells its names, its limits and that its medium can be taken out', async () => {
+  const { command, slot } = setUp();
+  const drive = new Drive(new MemoryNode(1 << 20), { id: 'named' });
+  new ScsiHd(drive, slot(2, 0), {
+    ...IDENTITY,
+    ...{ logicalBlockSize: 512, physicalBlockSize: 512, rotationRate: 1 },
+    ...{ deviceId: 'abc', wwn: 0x5000c50015ea71aan, portWwn: 0x5000c50015ea71abn, portIndex: 3 },
+    removableMedium: true,
+    limits: { discardGranularity: 65536, minIo: 4096, optIo: 131072 },
+    ...{ mostIo: 1 << 20, mostUnmap: 1 << 24 },
+  });
+  assert.equal((await command(2, 0, [0x12, 0, 0, 0, 36, 0], 36)).data[1], 0x80);
+  const names = await command(2, 0, [0x12, 1, 0x83, 0, 255, 0], 255);
+  const expected = [
+    ...[2, 0, 0, 3, 0x61, 0x62, 0x63],
+    ...[1, 3, 0, 8, 0x50, 0, 0xc5, 0, 0x15, 0xea, 0x71, 0xaa],
+    ...[0x61, 0x93, 0, 8, 0x50, 0, 0xc5, 0, 0x15, 0xea, 0x71, 0xab],
+    ...[0x61, 0x94, 0, 4, 0, 0, 0, 3],
+  ];
+  assert.deepEqual([...names.data.subarray(0, 4 + expected.length)], [0, 0x83, 0, expected.length, ...expected]);
+  const limits = await command(2, 0, [0x12, 1, 0xb0, 0, 255, 0], 255);
+  const be = (at: number, bytes: number): number =>
+    Number(`0x${Buffer.from(limits.data.slice(at, at + bytes)).toString('hex')}`);
+  assert.deepEqual([be(6, 2), be(8, 4), be(12, 4), be(20, 4), be(28, 4)], [8, 2048, 256, 32768, 128]);
+  // Without names of its own it goes by its serial number.
+  const plain = await command(0, 0, [0x12, 1, 0x83, 0, 255, 0], 255);
+  assert.deepEqual([...plain.data.subarray(0, 8)], [0, 0x83, 0, 12, 2, 0, 0, 8]);
+  assert.equal(ascii(plain.data.subarray(8, 16)), 'serial-1');
+});
