@@ -21,6 +21,14 @@ const DELAYED = `const delayed = (name) => {
   return new Proxy({}, { get: (_, key) => (loaded ??= require(name))[key] });
 };`;
 
+/**
+ * How esbuild lets a module of Node.js be imported: it copies the module's properties, anew for each importer. They are inherited just
+ * as well. As long as what it replaces, for the source map.
+ */
+const IMPORT = /var __toESM=\(mod,isNodeMode,\w+\)=>\(.*?,mod\)\);/;
+const inherit = (text) =>
+  `${'var __toESM=mod=>__create(mod,{default:{value:mod,enumerable:true}})'.padEnd(text.length - 1)};`;
+
 /** What compilers make most of, for the translator's code of it: each line is one kind of instruction, in 16 bits. */
 const VARIETY = [
   [0x0f, 0x20, 0xe0, 0x66, 0x0d, 0x00, 0x06, 0x00, 0x00, 0x0f, 0x22, 0xe0], // mov eax,cr4; or eax,600h; mov cr4,eax
@@ -104,7 +112,10 @@ export async function bundleCommands() {
   });
   for (const name of readdirSync(out).filter((file) => file.endsWith('.cjs'))) {
     const file = join(out, name);
-    writeFileSync(file, readFileSync(file, 'utf8').replace(RARE, 'delayed("$1")'));
+    const text = readFileSync(file, 'utf8').replace(RARE, 'delayed("$1")');
+    if (text.includes('var __toESM=') && !IMPORT.test(text))
+      throw new Error(`${name}: esbuild imports in another way now`);
+    writeFileSync(file, text.replace(IMPORT, inherit));
   }
   const scratch = mkdtempSync(join(tmpdir(), 'tinamou-'));
   const at = (name) => join(scratch, name);

@@ -123,7 +123,13 @@ const NO_MODEL: CpuModel = {
   features: '',
 };
 
-export const CPU_MODELS: readonly CpuModel[] = [...namedModels(), ...OWN_MODELS];
+let allModels: readonly CpuModel[] | undefined;
+
+/** All there are, made when one of the named ones is asked for: most machines do without. */
+export function cpuModels(): readonly CpuModel[] {
+  allModels ??= [...namedModels(), ...OWN_MODELS];
+  return allModels;
+}
 
 /** A processor that accelerates guests: what there is to announce instead of what we implement. */
 export interface HostProcessor extends Omit<CpuModel, 'name' | 'alias' | 'description' | 'features'> {
@@ -222,7 +228,8 @@ function findModel(name: string, host: HostProcessor | undefined): CpuModel {
     return { ...host, name, description: HOST_DESCRIPTION, features: features.map(([f]) => f).join(' ') };
   }
   if (name === 'host') throw new UserError("CPU model 'host' requires KVM: use -accel kvm, or -cpu max");
-  const model = CPU_MODELS.find((m) => m.name === name || m.alias === name || `${m.name}-v1` === name);
+  const isMeant = (m: CpuModel): boolean => m.name === name || m.alias === name || `${m.name}-v1` === name;
+  const model = OWN_MODELS.find(isMeant) ?? cpuModels().find(isMeant);
   if (model === undefined) throw new UserError(`unable to find CPU model '${name}'`);
   return model;
 }
@@ -360,7 +367,7 @@ const order = (name: string): number => HOST_MODELS.indexOf(name) + 1;
 
 /** The text of `-cpu help`. */
 export function cpuHelp(): string {
-  const described = CPU_MODELS.flatMap(({ name, alias, description, modelId }) => [
+  const described = cpuModels().flatMap(({ name, alias, description, modelId }) => [
     { name, description: description ?? modelId },
     ...(alias === undefined ? [] : [{ name: alias, description: `(alias of ${name})` }]),
   ]);
