@@ -28,10 +28,29 @@ const ATTRIBUTE = [
   0x08, 0x00,
 ];
 
-const TEXT_MEMORY = 0xb8000;
 const PLANE_MEMORY = 0xa0000;
+const PLANES = 4;
+/** Of each plane: 32 KiB of characters and attributes take half of that. */
+const PLANE_BYTES = 0x4000;
 /** Glyphs are 32 bytes apart in plane 2 whatever their height. */
 const GLYPH_STRIDE = 32;
+const GLYPHS = 256;
+
+/** Spaces in plane 0, light grey on black in plane 1, glyphs in plane 2. */
+function blankPage(): Uint8Array {
+  const memory = new Uint8Array(PLANES * PLANE_BYTES);
+  for (let at = 0; at < memory.length; at += PLANES) {
+    memory[at] = 0x20;
+    memory[at + 1] = 0x07;
+  }
+  const font = vgaFont();
+  for (let c = 0; c < GLYPHS; c++) {
+    for (let y = 0; y < GLYPH_HEIGHT; y++) {
+      memory[PLANES * (c * GLYPH_STRIDE + y) + 2] = font[c * GLYPH_HEIGHT + y]!;
+    }
+  }
+  return memory;
+}
 
 export function setTextMode(ports: PortIo, memory: GuestMemory): void {
   const indexed = (port: number, index: number, value: number): void => {
@@ -50,26 +69,14 @@ export function setTextMode(ports: PortIo, memory: GuestMemory): void {
   load(Port.crtc, CRTC);
   load(Port.graphics, GRAPHICS);
 
-  // Plane 2 alone, linear at 0xa0000, to write the glyphs.
-  indexed(Port.sequencer, 2, 0x04);
-  indexed(Port.sequencer, 4, 0x06);
-  indexed(Port.graphics, 5, 0x00);
+  // All planes at once, four bytes to an address: video memory is mapped then, and filled in one go.
+  indexed(Port.sequencer, 2, 0x0f);
+  indexed(Port.sequencer, 4, 0x0e);
   indexed(Port.graphics, 6, 0x04);
-  const font = vgaFont();
-  const plane = new Uint8Array(256 * GLYPH_STRIDE);
-  for (let c = 0; c < 256; c++) plane.set(font.subarray(c * GLYPH_HEIGHT, (c + 1) * GLYPH_HEIGHT), c * GLYPH_STRIDE);
-  memory.write(PLANE_MEMORY, plane);
+  memory.write(PLANE_MEMORY, blankPage());
   indexed(Port.sequencer, 2, SEQUENCER[2]!);
   indexed(Port.sequencer, 4, SEQUENCER[4]!);
-  indexed(Port.graphics, 5, GRAPHICS[5]!);
   indexed(Port.graphics, 6, GRAPHICS[6]!);
-
-  const page = new Uint8Array(0x8000);
-  for (let i = 0; i < page.length; i += 2) {
-    page[i] = 0x20;
-    page[i + 1] = 0x07;
-  }
-  memory.write(TEXT_MEMORY, page);
 
   ports.write(Port.dacMask, 1, 0xff);
   ports.write(Port.dacIndex, 1, 0);
