@@ -12,6 +12,8 @@ export interface EventLoop {
   turn(): Promise<void>;
   /** Resolves after `ms` (Infinity: never) or when `wake` is called, whichever is first. */
   sleep(ms: number): Promise<void>;
+  /** Stops the thread for `ms`, less than the resolution of the host's timers: it sees no events meanwhile. */
+  nap(ms: number): void;
   wake(): void;
 }
 
@@ -26,6 +28,8 @@ export interface RunLoopParts {
   readonly steady?: SteadyClock | undefined;
   /** The host's threads work on something that the guest waits for: their answer is among the host's events. */
   readonly answersDue?: (() => boolean) | undefined;
+  /** Nothing that the guest waits for comes from other threads of ours but through `answersDue`: the thread may stop for a short wait. */
+  readonly naps: boolean;
   /** A slice ended for a reason that the machine must act on. */
   readonly onStop: (end: Exclude<SliceEnd, { reason: 'running' | 'halted' }>) => void;
 }
@@ -36,6 +40,10 @@ const SLICE_NS = 8_000_000;
 const ANSWER_SLICE_NS = 300_000;
 /** Of the host's timers. */
 const TIMER_RESOLUTION_NS = 1_500_000;
+/** Waits shorter than the host's timers can: the host's events wait no longer than they do for a slice. */
+const LONGEST_NAP_NS = 1_000_000;
+/** And for such as these the thread need not stop. */
+const SHORTEST_NAP_NS = 50_000;
 
 /** Runs the machine until `finished` says so. */
 export async function runLoop(parts: RunLoopParts, finished: () => boolean): Promise<void> {
@@ -65,7 +73,11 @@ export async function runLoop(parts: RunLoopParts, finished: () => boolean): Pro
       const wait = steady && next > 0 && !answerDue ? steady.idle(next) : next;
       if (lifecycle.pending || wait <= 0) await events.turn();
       else if (icount) await idle(parts, icount, wait);
-      else await events.sleep(wait / 1e6);
+      else if (parts.naps && !answerDue && wait < LONGEST_NAP_NS && wait > SHORTEST_NAP_NS) {
+        // To look at the host's events all the time until then takes a processor: a quarter of one, where a kernel ticks when idle.
+        events.nap(wait / 1e6);
+        await events.turn();
+      } else await events.sleep(wait / 1e6);
     } else parts.onStop(end);
   }
 }

@@ -188,6 +188,8 @@ export function compose(c: Composition): Composed {
           icount,
           steady,
           answersDue: c.drivesBusy,
+          // A processor's thread under KVM asks for this one at any time.
+          naps: !kvm,
           onStop: (end) => {
             // A triple fault resets the machine, as the chipset of a PC does.
             if (end.reason === 'shutdown') {

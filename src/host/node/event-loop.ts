@@ -4,6 +4,7 @@ import type { EventLoop } from '../../accel/run-loop.js';
 const LONGEST_MS = 2 ** 31 - 1;
 
 export class NodeEventLoop implements EventLoop {
+  readonly #never = new Int32Array(new SharedArrayBuffer(4));
   #wake: (() => void) | undefined;
   #woken = false;
 
@@ -28,6 +29,10 @@ export class NodeEventLoop implements EventLoop {
         resolve();
       };
     });
+  }
+
+  nap(ms: number): void {
+    Atomics.wait(this.#never, 0, 0, ms);
   }
 
   wake(): void {
