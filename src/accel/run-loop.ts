@@ -12,7 +12,9 @@ export interface EventLoop {
   turn(): Promise<void>;
   /** Resolves after `ms` (Infinity: never) or when `wake` is called, whichever is first. */
   sleep(ms: number): Promise<void>;
-  /** Stops the thread for `ms`, less than the resolution of the host's timers: it sees no events meanwhile. */
+  /**
+   * Stops the thread for `ms`, less than the resolution of the host's timers: it sees no events meanwhile. Not if `wake` was called before.
+   */
   nap(ms: number): void;
   wake(): void;
 }

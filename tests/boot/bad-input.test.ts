@@ -35,6 +35,10 @@ for (const [args, message] of [
   [['-device', 'isa-serial,chardev=x', ...quiet], /-device isa-serial,chardev=x: chardev "x" not found/],
   [['-device', 'ide-hd,drive=x', ...quiet], /-device ide-hd,drive=x: drive 'x' not found/],
   [['-object', 'iothread,id=x,foo=1', ...quiet], "-object iothread,id=x,foo=1: Invalid parameter 'foo'"],
+  [
+    ['-object', 'iothread,id=x,constructor=1', ...quiet],
+    "-object iothread,id=x,constructor=1: Invalid parameter 'constructor'",
+  ],
   [['-object', 'iothread,id=x,poll-max-ns=-1', ...quiet], /poll-max-ns value must be in range \[0, /],
   [['-device', 'virtio-scsi-pci,iothread=x', ...quiet], /-device virtio-scsi-pci,iothread=x: Device 'x' not found: /],
   [['-smp', '9', ...quiet], "Invalid SMP CPUs 9. The max CPUs supported by machine 'pc' is 8"],

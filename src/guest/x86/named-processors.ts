@@ -1,7 +1,7 @@
 /**
  * Processors by QEMU's names: families, steppings and features of those that they are named after. A model says how it differs from the
  * one that it comes from, and a later version of it how it differs from the one before. `modelId` is what the guest reads as its
- * processor's name, letter by letter QEMU's, `P9xxx` and `4x0` of whole families included.
+ * processor's name, letter by letter QEMU's, also where that stands for a whole family.
  */
 
 interface Identity {

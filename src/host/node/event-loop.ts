@@ -32,6 +32,10 @@ export class NodeEventLoop implements EventLoop {
   }
 
   nap(ms: number): void {
+    if (this.#woken) {
+      this.#woken = false;
+      return;
+    }
     Atomics.wait(this.#never, 0, 0, ms);
   }
 

@@ -54,7 +54,7 @@ export class HostObjects {
     const values: Record<string, number> = { ...IO_THREAD_DEFAULTS };
     for (const [key, text] of pairs) {
       if (key === 'id' || key === 'qom-type') continue;
-      if (!(key in values)) throw new UserError(`Invalid parameter '${key}'`);
+      if (!Object.hasOwn(values, key)) throw new UserError(`Invalid parameter '${key}'`);
       const value = parseInteger(text);
       if (value === undefined || !Number.isSafeInteger(value) || value < 0) {
         throw new UserError(`${key} value must be in range [0, ${Number.MAX_SAFE_INTEGER}]`);
