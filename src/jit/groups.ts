@@ -11,8 +11,7 @@ import { FLAG_OP, FLAG_RES, FLAG_SRC } from '../ir/builder.js';
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import { OP, OP_MASK } from '../ir/ops.js';
 import type { Edge } from './flow.js';
-import { KIND, Kind } from './lower-alu.js';
-import { SIZE, WRITES } from './lower-memory.js';
+import { accessSize, isAccess, WRITES } from './lower-memory.js';
 import { isCall, isIndirect, isReturn, type Region, terminates } from './region.js';
 import { isTemp } from './values.js';
 
@@ -201,7 +200,7 @@ export class AccessGroups {
         if (b >= region.flow.blockCount) continue;
         const first = region.firstWord[b] as number;
         for (let i = 0; i < (region.opCount[b] as number); i++) {
-          if ((KIND[(words[first + i * 4] as number) & OP_MASK] as number) >= Kind.load && this.of(b, i) === 0)
+          if (isAccess((words[first + i * 4] as number) & OP_MASK) && this.of(b, i) === 0)
             sites.push((this.firstOp[b] as number) + i);
         }
       }
@@ -285,9 +284,8 @@ export class AccessGroups {
       const ab = words[w + 1] as number;
       const a = ab & 0xffff;
       const imm = words[w + 2] as number;
-      const kind = KIND[op] as number;
-      if (kind >= Kind.load) {
-        const group = this.access(b, i, op, a, imm);
+      if (isAccess(op)) {
+        const group = this.access(b, i, op, accessSize(op, ab), a, imm);
         if (group !== 0 && WRITES[op] === 1) soFar.push(group);
       }
       const skip = SKIP_WORD[op] as number;
@@ -434,10 +432,10 @@ export class AccessGroups {
   }
 
   /** Gives the access's group, 0: none. */
-  private access(b: number, i: number, op: number, a: number, imm: number): number {
+  private access(b: number, i: number, op: number, size: number, a: number, imm: number): number {
     if (!this.known(a) || (this.narrow[a] === 1 && imm !== 0)) return 0;
     const from = (this.offset[a] as number) + imm;
-    const to = from + (SIZE[op] as number);
+    const to = from + size;
     const key = (this.idOf[a] as number) * 2 + (this.narrow[a] as number);
     const index = (this.firstOp[b] as number) + i;
     let group = this.loopGroup(b, a, from, to);

@@ -63,6 +63,17 @@ for (const [code, o] of OPS.entries()) {
   }
 }
 
+WRITES[OP.probew] = 1;
+
+/** Does the op access guest memory, or ask whether it may? */
+export function isAccess(op: number): boolean {
+  return (KIND[op] as number) >= Kind.load || op === OP.probew;
+}
+/** How many bytes. `ab`: the op's second word. */
+export function accessSize(op: number, ab: number): number {
+  return op === OP.probew ? ab >>> 16 : (SIZE[op] as number);
+}
+
 /** (Re-)reads what the TLB lookup keeps in locals. */
 export function loadTlbBase(v: Values): void {
   if (v.tlb === 0) {
@@ -454,9 +465,19 @@ export function pushIsElsewhere(v: Values, block: number): void {
 
 /** Takes the side exit unless `bytes` bytes at the access's address can be written without a check. */
 export function probeWrite(v: Values, access: Access, bytes: number): void {
-  if (bytes === 0) return;
-  translate(v, access, bytes, WRITE, access.label);
+  if (bytes === 0 || (access.base !== 0 && isSure(access))) return;
+  if (access.base === 0) {
+    translate(v, access, bytes, WRITE, access.label);
+    v.op(W.drop);
+    return;
+  }
+  v.getLocal(access.base);
+  v.op(W.i32Eqz);
+  v.op(W.if);
+  v.op(VOID);
+  translate(v, access, bytes, WRITE, access.label + 1);
   v.op(W.drop);
+  v.op(W.end);
 }
 
 /** Reads of vCPU state by byte offset: a slot that lives in a local is read there. */

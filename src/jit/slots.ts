@@ -13,7 +13,7 @@ import type { VectorCode } from '../ir/vector-code.js';
 import { type X87Code, type X87Inlining, type X87Precision, x87Precision } from '../ir/x87-code.js';
 import type { Edge } from './flow.js';
 import { KIND, Kind } from './lower-alu.js';
-import { SIZE } from './lower-memory.js';
+import { isAccess, SIZE } from './lower-memory.js';
 import { isCall, isIndirect, isReturn, type Region } from './region.js';
 import type { Values } from './values.js';
 
@@ -150,7 +150,7 @@ export class SlotAnalysis {
         const op = (words[w] as number) & OP_MASK;
         const ab = words[w + 1] as number;
         const effects = EFFECTS[op] as number;
-        if ((KIND[op] as number) >= Kind.load || op === OP.probew) this.hasMemoryOps = true;
+        if (isAccess(op)) this.hasMemoryOps = true;
         if ((effects & Effect.readsA) !== 0) v.declare(ab & 0xffff, false);
         if ((effects & Effect.readsB) !== 0) v.declare(ab >>> 16, false);
         if ((effects & Effect.readsImmSlot) !== 0) v.declare(words[w + 2] as number, false);

@@ -171,7 +171,8 @@ export class RowBench {
     this.#view.setUint32(this.#at('mode'), mode, true);
     this.#view.setUint32(this.#at('faultPending'), 0, true);
     if (!compiled || !this.#enter(block)) this.#runtime['interpret']!(this.#cpu, block, 0, NOWHERE);
-    const faulted = this.#view.getUint32(this.#at('faultPending'), true) !== 0;
+    const faulted =
+      this.#view.getUint32(this.#at('faultPending'), true) !== 0 && this.#runtime['endStoppedStore']!(this.#cpu) === 0;
     return { after: this.#store(sample), fault: faulted ? this.#view.getUint32(this.#at('faultVector'), true) : -1 };
   }
 

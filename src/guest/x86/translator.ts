@@ -404,6 +404,11 @@ export class Translator {
   loadMemModify(size: number, dst: Slot = this.b.temp()): Slot {
     return this.prepared(LOAD_TO_MODIFY[size] as OpName, dst, size / 8, true, 0);
   }
+  /** Asks for leave to write `bytes` at the memory operand; `storeMem` to them cannot fault then. */
+  probeMem(bytes: number, align = this.naturalAlignment(bytes)): void {
+    this.prepare(bytes, true, align);
+    this.b.probeWrite(this.memSlot, this.memDisp, bytes);
+  }
   storeMem(size: number, value: Slot, offset = 0): void {
     this.prepare(size / 8 + offset, true);
     this.b.store(STORE[size] as OpName, this.memSlot, value, this.memDisp + offset);

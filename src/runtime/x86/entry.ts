@@ -27,7 +27,6 @@ export { interpret } from '../generated/interpreter';
 export * from '../generated/x86-exports';
 export { flushAll as tlbFlush } from './address-spaces';
 export { apicDeliver } from './apic-bus';
-export { deliverFault } from './exceptions';
 export { condition, flagCondition, readEflags, writeEflags } from './flags';
 export {
   acceptInterrupt,
@@ -46,3 +45,4 @@ export { debugLeaf, debugPageMask, debugTranslate } from './paging';
 export { handleRequests, raiseSmi } from './requests';
 export { initProcessor, resetCpu, setA20, startProcessor } from './reset';
 export { x87Resume, x87Store } from './x87-region';
+export { endStoppedStore } from './x87-stopped';

@@ -111,6 +111,7 @@ import {
   TASK_CALL,
   taskCommitted,
 } from './tasks';
+import { endStoppedStore } from './x87-stopped';
 
 /** What is being delivered. */
 export const EVENT_EXCEPTION: u32 = 0;
@@ -390,6 +391,13 @@ export function deliver(cpu: usize, vector: u32, event: u32, hasCode: bool, code
 function faultClass(vector: u32): u32 {
   if (vector === PF) return 2;
   return vector === 0 || (vector >= TS && vector <= GP) || vector === 21 ? 1 : 0;
+}
+
+/** An instruction has left with a fault: sees to it; 0, or EXIT_SHUTDOWN + 1 after a triple fault. */
+export function deliverInstructionFault(cpu: usize): u32 {
+  if (!endStoppedStore(cpu)) return deliverFault(cpu);
+  setCurrentBlock(0);
+  return 0;
 }
 
 /** Delivers the pending fault, and what comes of that; 0, or EXIT_SHUTDOWN + 1 after a triple fault. */

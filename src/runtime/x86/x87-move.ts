@@ -1,16 +1,14 @@
-/** x87 loads, stores and moves between registers. `imm` bit 3: pop. The other bits are said where they are used. */
+/** x87 loads and moves between registers. `imm` bit 3: pop. The other bits are said where they are used. */
 // hot path
-import { decimalOf, packDecimal } from '../float/bcd';
-import { F32, F64, IE, PE, resultSe, ZERO } from '../float/control';
-import { fromInteger, fromPacked, toInteger, toPacked } from '../float/extended';
-import { X86_FCW, X86_FP_TAGS, X86_FP_TOP, X86_FSW } from '../generated/x86';
+import { decimalOf } from '../float/bcd';
+import { F32, F64, IE, resultSe } from '../float/control';
+import { fromInteger, fromPacked } from '../float/extended';
+import { X86_FP_TAGS, X86_FP_TOP, X86_FSW } from '../generated/x86';
 import { plainOperand, plainSe } from './x87-operand';
 import {
   C1,
   commit,
-  commitStore,
   control,
-  controlFull,
   ES,
   INDEFINITE_M,
   INDEFINITE_SE,
@@ -32,10 +30,6 @@ import {
 } from './x87-state';
 
 const POP: u32 = 8;
-
-/** FCW bits that allow the fast store: rounding to nearest, PE masked. */
-const FAST_STORE_MASK: u32 = 0xc20;
-const FAST_STORE: u32 = 0x020;
 
 // ---------------------------------------------------------------- loads
 
@@ -152,116 +146,8 @@ export function fldconst(cpu: usize, d: usize, a: usize, b: usize, imm: u32): vo
   push(cpu, s, m);
 }
 
-// ---------------------------------------------------------------- stores: `d` holds the old memory contents
+// ---------------------------------------------------------------- register moves
 
-/** FST m32 (imm bit 8: pop). */
-export function fst32(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!readyMemory(cpu, imm)) return;
-  const n = physical(cpu, 0);
-  if (isEmpty(cpu, n)) {
-    if (!stackFault(cpu, false)) return;
-    store<u32>(d, 0xffc00000);
-  } else {
-    const r = registerAt(cpu, n);
-    const v = toPacked(F32, signExponent(r), significand(r), controlFull(cpu));
-    if (!commitStore(cpu)) return;
-    store<u32>(d, u32(v));
-  }
-  if ((imm & POP) !== 0) pop(cpu);
-}
-export function fst64(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  const n = physical(cpu, 0);
-  const x = registerAt(cpu, n);
-  const m = significand(x);
-  const s = signExponent(x);
-  const e = (s & 0x7fff) - 15360;
-  const fsw = load<u32>(cpu + X86_FSW);
-  if (
-    (load<u32>(cpu + X86_FCW) & FAST_STORE_MASK) === FAST_STORE &&
-    (fsw & ES) === 0 &&
-    (load<u32>(cpu + X86_FP_TAGS) & (1 << n)) === 0 &&
-    i64(m) < 0 &&
-    e - 1 < 0x7fd
-  ) {
-    const rest = m & 0x7ff;
-    const cut = m >> 11;
-    const up = u64(rest > 0x400 || (rest === 0x400 && (cut & 1) !== 0));
-    // The integer bit adds one to the exponent, and so does a carry.
-    store<u64>(d, (u64(s & 0x8000) << 48) | (((u64(e) - 1) << 52) + cut + up));
-    store<u32>(cpu + X86_FSW, (fsw & ~C1) | (rest !== 0 ? PE : 0) | (up !== 0 ? C1 : 0));
-    noteOpcode(cpu, imm);
-    noteSegment(cpu, imm);
-    if ((imm & POP) !== 0) pop(cpu);
-    return;
-  }
-  if (!readyMemory(cpu, imm)) return;
-  if (isEmpty(cpu, n)) {
-    if (!stackFault(cpu, false)) return;
-    store<u64>(d, 0xfff8000000000000);
-  } else {
-    const r = registerAt(cpu, n);
-    const v = toPacked(F64, signExponent(r), significand(r), controlFull(cpu));
-    if (!commitStore(cpu)) return;
-    store<u64>(d, v);
-  }
-  if ((imm & POP) !== 0) pop(cpu);
-}
-/** FSTP m80. `d`: ten bytes and, at 16, whether they are to be stored. */
-export function fst80(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  store<u64>(d, 0, 16);
-  if (!readyMemory(cpu, imm)) return;
-  const n = physical(cpu, 0);
-  if (isEmpty(cpu, n)) {
-    if (!stackFault(cpu, false)) return;
-    store<u64>(d, INDEFINITE_M);
-    store<u64>(d, INDEFINITE_SE, 8);
-  } else {
-    const r = registerAt(cpu, n);
-    setC1(cpu, false);
-    store<u64>(d, significand(r));
-    store<u64>(d, signExponent(r), 8);
-  }
-  store<u64>(d, 1, 16);
-  pop(cpu);
-}
-/** FIST and FISTTP: imm bits 4..5: 0 16 bits, 1 32, 2 64; bit 6 truncate. */
-export function fist(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  if (!readyMemory(cpu, imm)) return;
-  const n = physical(cpu, 0);
-  const size = (imm >> 4) & 3;
-  let v: u64 = 0x8000000000000000;
-  if (isEmpty(cpu, n)) {
-    if (!stackFault(cpu, false)) return;
-    if (size === 0) v = 0x8000;
-    else if (size === 1) v = 0x80000000;
-  } else {
-    const r = registerAt(cpu, n);
-    const mode = (imm & 64) !== 0 ? ZERO : (control(cpu) >> 13) & 3;
-    v = toInteger(signExponent(r), significand(r), 16 << size, mode);
-    if (!commitStore(cpu)) return;
-  }
-  if (size === 0) store<u16>(d, <u16>v);
-  else if (size === 1) store<u32>(d, u32(v));
-  else store<u64>(d, v);
-  if ((imm & POP) !== 0) pop(cpu);
-}
-/** FBSTP; `d` as for FSTP m80. */
-export function fbstp(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
-  store<u64>(d, 0, 16);
-  if (!readyMemory(cpu, imm)) return;
-  const n = physical(cpu, 0);
-  if (isEmpty(cpu, n)) {
-    if (!stackFault(cpu, false)) return;
-    store<u64>(d, 0xc000000000000000);
-    store<u64>(d, 0xffff, 8);
-  } else {
-    const r = registerAt(cpu, n);
-    packDecimal(d, signExponent(r), significand(r), (control(cpu) >> 13) & 3);
-    if (!commitStore(cpu)) return;
-  }
-  store<u64>(d, 1, 16);
-  pop(cpu);
-}
 /** FST ST(i): imm bits 8 pop; 16 the undocumented D9 D8, which only pops when ST(0) is empty. */
 export function fst(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const top = load<u32>(cpu + X86_FP_TOP);
@@ -289,8 +175,6 @@ export function fst(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   }
   if ((imm & POP) !== 0) pop(cpu);
 }
-
-// ---------------------------------------------------------------- register moves
 
 export function fxch(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const n0 = load<u32>(cpu + X86_FP_TOP);

@@ -8,7 +8,7 @@
 // hot path
 
 import { fpuError } from '../core/env';
-import { clearFlags, DE, dropInexact, floatFlags, IE, OE, PE, resultSe, roundedUp, UE, ZE } from '../float/control';
+import { clearFlags, DE, floatFlags, IE, PE, resultSe, roundedUp, ZE } from '../float/control';
 import {
   X86_CS_SELECTOR,
   X86_ES_SELECTOR,
@@ -148,15 +148,6 @@ export function deliver(cpu: usize, number: u32, m: u64): bool {
   put(cpu, number, s, m);
   return true;
 }
-/**
- * Commits for a store to memory; false when an unmasked exception forbids it. Overflow and underflow do then, and neither PE
- * nor C1 is reported with them.
- */
-export function commitStore(cpu: usize): bool {
-  if ((floatFlags() & (OE | UE) & ~load<u32>(cpu + X86_FCW)) !== 0) dropInexact();
-  return (commit(cpu) & (IE | DE | ZE | OE | UE)) === 0;
-}
-
 /** Stack fault: IE and SF, C1 telling overflow; true when IE is masked, so that the default response follows. */
 export function stackFault(cpu: usize, over: bool): bool {
   const masked = (load<u32>(cpu + X86_FCW) & IE) !== 0;

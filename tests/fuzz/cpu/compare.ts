@@ -1,17 +1,7 @@
 /** Compares what the processor and Tinamou made of a sequence, but for what is undefined. */
 import { XSAVE } from './layout.js';
 import type { Outcome, Sequence } from './sequence.js';
-import {
-  ACCESS_VECTORS,
-  beyond4GiB,
-  FLAG,
-  MXCSR_MISALIGNED,
-  ROUNDING_STATUS,
-  UNDERFLOW_STATUS,
-  VAGUE_FAULTS,
-  X87_PENDING,
-  X87_STORE,
-} from './undefined.js';
+import { beyond4GiB, FLAG, MXCSR_MISALIGNED, ROUNDING_STATUS, UNDERFLOW_STATUS, VAGUE_FAULTS } from './undefined.js';
 
 const STATUS = Object.values(FLAG).reduce((a, b) => a | b, 0);
 const STACK_FAULT = 12;
@@ -49,19 +39,11 @@ function raiser(s: Sequence, rip: bigint): string {
   return '';
 }
 
-/** Is the exception of the processor, or for LDMXCSR and x87 stores of Tinamou, one that says nothing? */
+/** Is the exception of the processor, or for LDMXCSR of Tinamou, one that says nothing? */
 function vague(s: Sequence, host: Outcome, ours: Outcome): boolean {
   const text = raiser(s, host.rip);
   if (VAGUE_FAULTS.some(([pattern, vectors]) => vectors.includes(host.vector) && pattern.test(text))) return true;
   if (s.mode === 32 && [STACK_FAULT, GENERAL_PROTECTION].includes(ours.vector) && beyond4GiB(host.vector, host.address))
-    return true;
-  const pending = (view(host.xsave).getUint16(XSAVE.fsw, true) & X87_PENDING) !== 0;
-  if (
-    pending &&
-    ACCESS_VECTORS.includes(ours.vector) &&
-    (host.vector !== ours.vector || host.rip !== ours.rip) &&
-    X87_STORE.test(raiser(s, ours.rip))
-  )
     return true;
   return ours.vector === GENERAL_PROTECTION && /LDMXCSR/.test(raiser(s, ours.rip)) && host.rip !== ours.rip;
 }

@@ -181,7 +181,7 @@ export function undefinedResult(name: string, opSize: number, count: number): bo
 }
 
 /** Exceptions of accesses to memory: #SS, #GP, #PF, #AC. */
-export const ACCESS_VECTORS: readonly number[] = [12, 13, 14, 17];
+const ACCESS_VECTORS: readonly number[] = [12, 13, 14, 17];
 const PAGE_FAULT = 14;
 const SIMD_ERROR = 19;
 /** In bytes: an XSAVE area is not among what is compared, an FNSAVE image neither. */
@@ -203,14 +203,6 @@ export const VAGUE_FAULTS: readonly (readonly [pattern: RegExp, vectors: readonl
  */
 export const beyond4GiB = (vector: number, address: bigint): boolean =>
   vector === PAGE_FAULT && address > 0xffffffffn - LARGEST_OPERAND && address <= 0xffffffffn;
-
-/**
- * x87 stores with an unmasked exception that keeps them from storing, to where memory faults: AMD's processors and Tinamou say
- * so, Intel's do not look at memory then and go on, with the exception pending.
- */
-export const X87_STORE = /^F(STP?|ISTP?|ISTTP|BSTP) M/;
-/** In the x87 status word: an unmasked exception is pending. */
-export const X87_PENDING = 0x80;
 
 /** MXCSR.MM: AMD's processors have it, to allow misaligned operands; others (and Tinamou) refuse to load it: #GP. */
 export const MXCSR_MISALIGNED = 1 << 17;

@@ -25,9 +25,14 @@ const MOVES: HelperTable = {
   module: 'x86/x87-move',
   helpers: all(
     'vcallf',
-    ...['fldm', 'fild64', 'fld80', 'fbld', 'fld', 'fldconst', 'fst32', 'fst64', 'fst80', 'fist', 'fbstp', 'fst'],
+    ...['fldm', 'fild64', 'fld80', 'fbld', 'fld', 'fldconst', 'fst'],
     ...['fxch', 'fcmov', 'ffree', 'fincstp', 'fdecstp', 'fnop'],
   ),
+};
+
+const STORES: HelperTable = {
+  module: 'x86/x87-store',
+  helpers: all('vcallf', 'fst32', 'fst64', 'fst80', 'fist', 'fbstp'),
 };
 
 const FUNCTIONS: HelperTable = {
@@ -35,4 +40,4 @@ const FUNCTIONS: HelperTable = {
   helpers: all('vcallf', 'fprem', 'fscale', 'fxtract', 'f2xm1', 'fyl2x', 'fpatan', 'fsin', 'fsincos'),
 };
 
-export const X87_HELPER_TABLES: readonly HelperTable[] = [SAVE, ARITHMETIC, MOVES, FUNCTIONS];
+export const X87_HELPER_TABLES: readonly HelperTable[] = [SAVE, ARITHMETIC, MOVES, STORES, FUNCTIONS];

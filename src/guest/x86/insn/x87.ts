@@ -54,26 +54,25 @@ const load =
     t.call(helper, v, v, v, common(t, i) | bits);
     pointers(t, i);
   };
-/** To memory. An unmasked exception leaves what is there: the helper starts from the old contents. */
+/** To memory, once it is known to be there: unless the helper leaves, as an unmasked exception forbids it. */
 const store =
   (helper: string, size: 16 | 32 | 64, bits = 0): Meaning =>
   (t, i) => {
-    const v = t.loadMemModify(size);
+    const v = t.b.temp();
+    t.probeMem(size / 8);
     t.call(helper, v, v, v, common(t, i) | bits);
     t.storeMem(size, v);
     pointers(t, i);
   };
-/** To ten bytes of memory, unless the helper says no. */
+/** The same to ten bytes. */
 const store80 =
   (helper: string): Meaning =>
   (t, i) => {
     const v = t.vtemp(0);
-    t.b.probeWrite(t.address(10, true, 8), 0, 10);
-    t.call(helper, v, v, v, common(t, i));
-    const done = t.b.beginIfImm('ne', v + 2, 0);
+    t.probeMem(10, 8);
+    t.call(helper, v, v, v, common(t, i) | POP);
     t.storeMem(64, v);
     t.storeMem(16, v + 1, 8);
-    t.b.endIf(done);
     pointers(t, i);
   };
 const compareFlags =
