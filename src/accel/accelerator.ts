@@ -2,6 +2,7 @@
 import type { ApicMessage } from '../machine/apic-message.js';
 import type { AcceleratorChips } from '../machine/interrupt-chips.js';
 import type { PciPresence } from '../machine/pci-presence.js';
+import type { WindowReads } from '../machine/window-reads.js';
 import type { FlatRange } from '../memory/flat-view.js';
 import type { RamSource } from '../memory/memory.js';
 
@@ -73,6 +74,8 @@ export interface Accelerator extends RamSource {
   coalesceWrites?(space: 'port' | 'memory', address: number, bytes: number): void;
   /** Kept up to date by a board with PCI: reads of functions that are not there need not come to the machine thread. */
   readonly pciPresence?: PciPresence;
+  /** Kept up to date by a board with a VGA: reads of its window need not come to the machine thread. */
+  readonly windowReads?: WindowReads;
   deliverApic(message: ApicMessage): void;
   /**
    * Runs guest code for at most `maxNs` of real time, or until a timer inside the processors is due, and, when they are counted, so

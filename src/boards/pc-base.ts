@@ -2,6 +2,8 @@
 import { UserError } from '../base/errors.js';
 import { SERIAL_PORTS } from '../devices/char/isa-serial.js';
 import { PARALLEL_PORTS } from '../devices/char/parallel.js';
+import { VgaIsa } from '../devices/display/vga-isa.js';
+import { VgaPci } from '../devices/display/vga-pci.js';
 import { FwCfg } from '../devices/firmware/fw-cfg.js';
 import { I8042 } from '../devices/input/i8042.js';
 import { Ps2Keyboard } from '../devices/input/ps2-keyboard.js';
@@ -381,6 +383,9 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
   // Nobody can tell when a debug console's byte comes out.
   for (const { port } of debugConsoles(machine)) host.accelerator.coalesceWrites?.('port', port, 1);
   if (display) host.accelerator.coalesceWrites?.('memory', VGA_WINDOW.start, VGA_WINDOW.bytes);
+  if (host.accelerator.windowReads && (display instanceof VgaPci || display instanceof VgaIsa)) {
+    display.vga.publish(host.accelerator.windowReads);
+  }
   const floppies = floppyTypes(plugs, host);
   const tellBootOrder = (bootOrder: string): void =>
     fillCmos(base.rtc, {

@@ -3,6 +3,8 @@
  * there is one. Reading where there is none gives ones and changes nothing, and operating systems do so tens of thousands of times
  * when they start. In shared memory, which the machine thread alone writes.
  */
+import { Sequence } from './sequence.js';
+
 export const CONFIG_ADDRESS_PORT = 0xcf8;
 export const CONFIG_DATA_PORT = 0xcfc;
 /** Bits that the address register has. */
@@ -16,12 +18,13 @@ const BYTES = 4 * (Word.functions + FUNCTIONS / 32);
 
 export class PciPresence {
   readonly #words: Int32Array;
-  #changing = 0;
+  readonly #sequence: Sequence;
   #told = false;
   #watched = false;
 
   constructor(readonly buffer: SharedArrayBuffer) {
     this.#words = new Int32Array(buffer);
+    this.#sequence = new Sequence(this.#words, Word.sequence);
   }
 
   /** Of which nothing is known yet. */
@@ -58,12 +61,7 @@ export class PciPresence {
 
   /** `take` handles writes that have been gathered: one may be the address. */
   whileChanging(take: () => void): void {
-    if (this.#changing++ === 0) Atomics.add(this.#words, Word.sequence, 1);
-    try {
-      take();
-    } finally {
-      if (--this.#changing === 0) Atomics.add(this.#words, Word.sequence, 1);
-    }
+    this.#sequence.whileChanging(take);
   }
 
   /** How many reads the other threads have answered. */
@@ -83,10 +81,10 @@ export class PciPresence {
    */
   isAbsent(pending: () => number | undefined): boolean {
     const words = this.#words;
-    const seen = Atomics.load(words, Word.sequence);
-    if ((seen & 1) !== 0 || Atomics.load(words, Word.unknown) !== 0) return false;
+    const seen = this.#sequence.begin();
+    if (seen === undefined || Atomics.load(words, Word.unknown) !== 0) return false;
     const address = (pending() ?? Atomics.load(words, Word.address)) & CONFIG_ADDRESS_BITS;
-    if (Atomics.load(words, Word.sequence) !== seen || (address & ENABLE) === 0) return false;
+    if (!this.#sequence.isStill(seen) || (address & ENABLE) === 0) return false;
     if ((address & 0xff_0000) !== 0) return Atomics.load(words, Word.bridges) === 0;
     const devfn = (address >>> 8) & 0xff;
     return ((Atomics.load(words, Word.functions + (devfn >> 5)) >>> (devfn & 31)) & 1) === 0;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { IrqchipMode } from '../../src/accel/kvm/irqchip-mode.js';
 import { type Composed, compose } from '../../src/app/lib/compose.js';
-import { DEFAULT_OPTIONS } from '../../src/boards/board.js';
+import { DEFAULT_OPTIONS, type MachineOptions } from '../../src/boards/board.js';
 import { pc } from '../../src/boards/pc.js';
 import { NullBackend } from '../../src/char/null.js';
 import { RingBuffer } from '../../src/char/ringbuf.js';
@@ -16,6 +16,8 @@ export interface GuestOptions {
   readonly accelerator?: 'kvm' | 'tcg';
   /** Default: all that tcg has. */
   readonly cpu?: CpuConfig;
+  /** Besides a debug console. */
+  readonly devices?: MachineOptions['devices'];
   /** Do not start. */
   readonly paused?: boolean;
 }
@@ -40,7 +42,14 @@ export class Guest {
 
   constructor(
     firmware: Uint8Array,
-    { cpus = 1, irqchip = 'on', accelerator = 'kvm', cpu = parseCpu('max'), paused = false }: GuestOptions = {},
+    {
+      cpus = 1,
+      irqchip = 'on',
+      accelerator = 'kvm',
+      cpu = parseCpu('max'),
+      devices = [],
+      paused = false,
+    }: GuestOptions = {},
   ) {
     this.composed = compose({
       guest: X86_64,
@@ -56,7 +65,7 @@ export class Guest {
         cpus,
         ramBytes: 32 << 20,
         firmware,
-        devices: [{ type: 'isa-debugcon', id: '', properties: { chardev: 'console', iobase: '0x402' } }],
+        devices: [{ type: 'isa-debugcon', id: '', properties: { chardev: 'console', iobase: '0x402' } }, ...devices],
       },
     });
     if (!paused) this.composed.machine.lifecycle.start();

@@ -12,6 +12,7 @@ import { X86Registers } from '../../guest/x86/registers.js';
 import { LAPIC, X86 } from '../../guest/x86/state.js';
 import type { ApicMessage } from '../../machine/apic-message.js';
 import { PciPresence } from '../../machine/pci-presence.js';
+import { WindowReads } from '../../machine/window-reads.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import type { Accelerator, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
 import type { TcgAccelerator } from '../tcg/tcg.js';
@@ -99,6 +100,7 @@ export class KvmAccelerator implements Accelerator {
   readonly reserved = RESERVED;
   readonly chips: KernelChips | undefined;
   readonly pciPresence = PciPresence.create();
+  readonly windowReads = WindowReads.create();
   onDispose: () => void = () => {};
   readonly memory: WebAssembly.Memory;
   readonly vcpus: readonly Vcpu[];
@@ -194,7 +196,7 @@ export class KvmAccelerator implements Accelerator {
 
   /** Ports and pages of device memory that exits were for. */
   accesses(): readonly AccessCount[] {
-    return this.#access.counts.read(this.pciPresence.answered);
+    return this.#access.counts.read(this.pciPresence.answered, this.windowReads.answered());
   }
 
   connect(services: MachineServices): void {
@@ -221,6 +223,7 @@ export class KvmAccelerator implements Accelerator {
   setFlatView(space: 0 | 1, ranges: readonly FlatRange[]): void {
     this.options.shared.setFlatView(space, ranges);
     this.#access.setRanges(space, ranges);
+    if (space === 0) this.windowReads.setRanges(ranges);
     this.#views[space] = ranges;
     // While the machine is being put together views come one after the other, and each slot takes KVM its time.
     if (this.#begun) this.#updateSlots();
@@ -268,6 +271,7 @@ export class KvmAccelerator implements Accelerator {
     this.#kicked = false;
     this.#coalescedNs = Math.min(2 * this.#coalescedNs, LONGEST_COALESCED_NS);
     this.pciPresence.watched = tracing();
+    this.windowReads.watched = tracing();
     for (const p of this.#processors) this.#threads.watch(p, KVM_TRACE.kvm_exit.enabled);
     this.#resume();
     const end = this.options.monotonic() + maxNs;
@@ -549,6 +553,8 @@ export class KvmAccelerator implements Accelerator {
       runBytes: p.kvm.runBytes,
       ringPage: p.kvm.ringPage,
       presence: this.pciPresence.buffer,
+      window: this.windowReads.buffer,
+      memory: this.memory,
       index: p.index,
       control: this.#threads.control,
       base: p.base,
@@ -564,7 +570,9 @@ export class KvmAccelerator implements Accelerator {
     if (!this.#coalescing || !kvm.hasCoalesced) return;
     this.#coalescedNs = COALESCED_NS;
     this.pciPresence.whileChanging(() =>
-      kvm.takeCoalesced((space, address, data) => this.#access.coalesced(space, address, data)),
+      this.windowReads.whileChanging(() =>
+        kvm.takeCoalesced((space, address, data) => this.#access.coalesced(space, address, data)),
+      ),
     );
   }
 

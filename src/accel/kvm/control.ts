@@ -52,6 +52,9 @@ export interface VcpuThreadData {
   readonly ringPage: number;
   /** PciPresence. */
   readonly presence: SharedArrayBuffer;
+  /** WindowReads. */
+  readonly window: SharedArrayBuffer;
+  readonly memory: WebAssembly.Memory;
   /** In words. */
   readonly base: number;
   readonly doorbell: number;

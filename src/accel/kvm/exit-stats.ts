@@ -86,11 +86,17 @@ export class AccessCounts {
     this.#add(4 * (address - (address % PAGE)) + (write ? 1 : 0));
   }
 
-  /** The most frequent first. `absent`: reads of PCI functions that are not there, which the vCPUs' threads answered. */
-  read(absent: number): AccessCount[] {
-    const key = 4 * CONFIG_DATA_PORT + 2;
+  /**
+   * The most frequent first. What the vCPUs' threads answered: `absent` reads of PCI functions that are not there, and by the page those
+   * of the VGA's window.
+   */
+  read(absent: number, window: ReadonlyMap<number, number>): AccessCount[] {
     const all = new Map(this.#counts);
-    if (absent > 0) all.set(key, (all.get(key) ?? 0) + absent);
+    const add = (key: number, count: number): void => {
+      if (count > 0) all.set(key, (all.get(key) ?? 0) + count);
+    };
+    add(4 * CONFIG_DATA_PORT + 2, absent);
+    for (const [page, count] of window) add(4 * page, count);
     return [...all]
       .map(([key, count]): AccessCount => {
         const kind = key % 4;

@@ -1,12 +1,14 @@
 // hot path
 /** What a vCPU's thread does: KVM_RUN, and asking the machine thread when KVM cannot go on alone. */
 import { PciPresence } from '../../machine/pci-presence.js';
+import { WindowReads } from '../../machine/window-reads.js';
 import { Exit, MpState } from './abi.js';
 import { AbsentFunctions } from './absent-functions.js';
 import { Command, Control, Halted, Question, State, type VcpuThreadData } from './control.js';
 import { ExitClock } from './exit-stats.js';
 import type { HostCalls } from './host-calls.js';
 import { KvmVcpu } from './vcpu.js';
+import { WindowAnswers } from './window-answers.js';
 
 /** Exits whose instruction ends with the next KVM_RUN. */
 const isHalfDone = (reason: number): boolean =>
@@ -24,6 +26,7 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
   const words = new Int32Array(data.control);
   const vcpu = new KvmVcpu(calls, data.fd, data.runBytes, data.index, data.ringPage);
   const absent = new AbsentFunctions(vcpu, new PciPresence(data.presence));
+  const window = new WindowAnswers(vcpu, new WindowReads(data.window), data.memory);
   const clock = new ExitClock(data.stats, data.index, calls.now());
   const at = data.base;
   Atomics.store(words, at + Control.thread, calls.threadId());
@@ -52,6 +55,8 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
     if (reason === Exit.hlt && data.recordApics) Atomics.store(words, at + Control.halted, Halted.hlt);
     return reason;
   };
+  const answersItself = (reason: number): boolean =>
+    reason === Exit.io ? absent.answer() : reason === Exit.mmio && window.answer();
   /** What the machine thread answered reaches the guest with the next KVM_RUN: before that, registers are half done. */
   let unfinished = false;
   const complete = (): void => {
@@ -147,7 +152,7 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
     if (reason !== Exit.interrupted) offered = false;
     unfinished = isHalfDone(reason);
     if (isForUs(reason)) {
-      if (reason !== Exit.io || !absent.answer()) ask(Question.exit);
+      if (!answersItself(reason)) ask(Question.exit);
     } else if (Atomics.load(words, at + Control.watched) !== 0) ask(Question.seen);
     if (data.recordApics && vcpu.apicBaseLow !== apicBase) {
       apicBase = vcpu.apicBaseLow;

@@ -142,6 +142,23 @@ export class KvmVcpu implements KvmProcessor {
     return undefined;
   }
 
+  /** Whether there are writes to memory among those. */
+  get hasCoalescedMemory(): boolean {
+    if (this.ringPage === 0) return false;
+    const ring = this.ringPage * PAGE;
+    const view = this.runView;
+    let next = view.getUint32(ring + COALESCED_RING.at.first, true);
+    const last = view.getUint32(ring + COALESCED_RING.at.last, true);
+    if (next >= RING_WRITES || last >= RING_WRITES) return true;
+    for (; next !== last; next = (next + 1) % RING_WRITES) {
+      const at = ring + COALESCED_RING.size + next * COALESCED_WRITE.size;
+      // A write that has been taken, but could not be let go, has no bytes.
+      const bytes = view.getUint32(at + COALESCED_WRITE.at.len, true);
+      if (bytes !== 0 && view.getUint32(at + COALESCED_WRITE.at.pio, true) === 0) return true;
+    }
+    return false;
+  }
+
   exit(): KvmExit {
     if (this.#interrupted) return { reason: 'interrupted' };
     const view = this.runView;

@@ -4,6 +4,7 @@
  * what chain-4 and linear frame buffers address byte by byte is the same memory in order.
  * Source: IBM PS/2 Video Subsystem, "Graphics Controller": write modes 0 to 3, read modes 0 and 1.
  */
+import type { WindowLayout } from '../../machine/window-reads.js';
 import type { AccessSize, IoHandler } from '../../memory/io.js';
 import { DISPI, dispiEnabled, GFX, GFX_MISC, GFX_MODE, MEMORY_MODE, SEQ, type VgaState } from './vga-registers.js';
 
@@ -34,6 +35,16 @@ export const isLinear = (s: VgaState): boolean =>
 /** Where in video memory the window starts, in bytes of linear memory. */
 export const bankOffset = (s: VgaState): number => (dispiEnabled(s) ? s.dispi[DISPI.BANK]! * BANK_BYTES : 0);
 
+/** How the window reads while that only takes a byte out of video memory, which begins at `host` of linear memory. */
+export function plainLayout(s: VgaState, host: number, vramBytes: number): WindowLayout | undefined {
+  const mode = s.gfx[GFX.MODE]!;
+  const oddEven = (mode & GFX_MODE.ODD_EVEN) !== 0;
+  if (s.seq[SEQ.MEMORY_MODE]! & MEMORY_MODE.CHAIN4 || (!oddEven && mode & GFX_MODE.READ_COMPARE)) return undefined;
+  const [start, bytes] = memoryWindow(s);
+  const plane = s.gfx[GFX.READ_MAP]! & (oddEven ? 2 : 3);
+  return { start, bytes, host, mask: vramBytes - 1, bank: bankOffset(s), shift: oddEven ? 1 : 0, plane };
+}
+
 export class VgaMemory implements IoHandler {
   readonly #s: VgaState;
   readonly #bytes: Uint8Array;
@@ -41,23 +52,33 @@ export class VgaMemory implements IoHandler {
   readonly #byteMask: number;
   /** Told the first and last byte of video memory that was written. */
   readonly #written: (first: number, last: number) => void;
+  /** Called before latches count: someone else may have read for the guest. */
+  readonly #bringLatch: () => void;
 
   /** `vram`: a power of two long. */
-  constructor(state: VgaState, vram: Uint8Array, written: (first: number, last: number) => void) {
+  constructor(
+    state: VgaState,
+    vram: Uint8Array,
+    written: (first: number, last: number) => void,
+    bringLatch: () => void,
+  ) {
     this.#s = state;
     this.#bytes = vram;
     this.#words = new Uint32Array(vram.buffer, vram.byteOffset, vram.length >> 2);
     this.#byteMask = vram.length - 1;
     this.#written = written;
+    this.#bringLatch = bringLatch;
   }
 
   read(offset: number, size: AccessSize): number {
+    this.#bringLatch();
     let value = 0;
     for (let i = 0; i < size; i++) value |= this.#readByte(offset + i) << (8 * i);
     return value >>> 0;
   }
 
   write(offset: number, size: AccessSize, value: number): void {
+    this.#bringLatch();
     for (let i = 0; i < size; i++) this.#writeByte(offset + i, (value >>> (8 * i)) & 0xff);
   }
 

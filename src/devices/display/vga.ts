@@ -7,11 +7,12 @@ import type { GraphicConsole, Refresh, TextScreen } from '../../display/console.
 import { rgb, Surface } from '../../display/surface.js';
 import type { Clock } from '../../machine/clock.js';
 import { type DeviceState, stateOf } from '../../machine/state.js';
+import type { WindowReads } from '../../machine/window-reads.js';
 import type { IoHandler } from '../../memory/io.js';
 import type { Memory } from '../../memory/memory.js';
 import type { MemoryRegion } from '../../memory/region.js';
 import { rowBytes, type TextCursor, VgaPainter } from './vga-draw.js';
-import { bankOffset, isLinear, memoryWindow, VgaMemory, WINDOW_BYTES } from './vga-memory.js';
+import { bankOffset, isLinear, memoryWindow, plainLayout, VgaMemory, WINDOW_BYTES } from './vga-memory.js';
 import { panningStops, type VgaMode, vbeStride, verticalTiming, vgaMode } from './vga-mode.js';
 import {
   ATTR,
@@ -68,6 +69,8 @@ export class Vga implements GraphicConsole {
   readonly #painter: VgaPainter;
   /** Shows video memory in the window while that is linear. */
   readonly #direct: MemoryRegion;
+  readonly #planes: MemoryRegion;
+  #reads: WindowReads | undefined;
   readonly #stateful = stateOf(this.#s, 1, undefined, () => this.#loaded());
 
   #surface = new Surface(720, 400);
@@ -86,12 +89,14 @@ export class Vga implements GraphicConsole {
     this.#bytes = this.vram.ram!.bytes;
     this.#dirty = new Uint8Array(vramBytes / PAGE);
     this.#painter = new VgaPainter(this.#s, this.#bytes);
-    const handler = new VgaMemory(this.#s, this.#bytes, (first, last) => {
+    const written = (first: number, last: number): void => {
       this.#dirty[Math.floor(first / PAGE)] = 1;
       this.#dirty[Math.floor(last / PAGE)] = 1;
-    });
+    };
+    const handler = new VgaMemory(this.#s, this.#bytes, written, () => this.#bringLatch());
     this.window = memory.container('vga-lowmem', WINDOW_BYTES);
-    this.window.add(memory.io('vga-window', WINDOW_BYTES, handler), 0);
+    this.#planes = memory.io('vga-window', WINDOW_BYTES, handler);
+    this.window.add(this.#planes, 0);
     this.#direct = memory.alias('vga.chain4', this.vram, 0, WINDOW_BYTES / 2);
     this.#direct.enabled = false;
     this.window.add(this.#direct, 0, 1);
@@ -128,7 +133,14 @@ export class Vga implements GraphicConsole {
     this.#loaded();
   }
 
+  /** Keeps `reads` up to date from now on. */
+  publish(reads: WindowReads): void {
+    this.#reads = reads;
+    this.#tellLayout();
+  }
+
   save(): DeviceState {
+    this.#bringLatch();
     return this.#stateful.save();
   }
 
@@ -434,9 +446,20 @@ export class Vga implements GraphicConsole {
       if (on) this.#direct.targetOffset = offset;
       this.#direct.enabled = on;
     });
+    this.#tellLayout();
+  }
+
+  #tellLayout(): void {
+    this.#reads?.setLayout(this.#planes, plainLayout(this.#s, this.vram.ram!.host, this.#bytes.length));
+  }
+
+  #bringLatch(): void {
+    const latch = this.#reads?.takeLatch();
+    if (latch !== undefined) this.#s.latch = latch;
   }
 
   #loaded(): void {
+    this.#reads?.takeLatch();
     this.#mapWindow();
     this.#colorsStale = true;
     this.#redraw = true;
