@@ -64,6 +64,7 @@ for (const [code, o] of OPS.entries()) {
 }
 
 WRITES[OP.probew] = 1;
+TAG[OP.probew] = WRITE;
 
 /** Does the op access guest memory, or ask whether it may? */
 export function isAccess(op: number): boolean {
@@ -299,9 +300,14 @@ export function openGroup(
 }
 
 /** Makes an access by `emit`, with the address on the stack: at the base of its group, or where it is by itself. `type`: what it pushes. */
-function inGroup(v: Values, access: Access, type: number, emit: (offset: number) => void): void {
+function inGroup(
+  v: Values,
+  access: Access,
+  type: number,
+  emit: (offset: number) => void,
+  size = SIZE[access.op] as number,
+): void {
   const { op, base } = access;
-  const size = SIZE[op] as number;
   const tag = TAG[op] as number;
   if (base === 0) {
     translate(v, access, size, tag, access.label);
@@ -466,18 +472,7 @@ export function pushIsElsewhere(v: Values, block: number): void {
 /** Takes the side exit unless `bytes` bytes at the access's address can be written without a check. */
 export function probeWrite(v: Values, access: Access, bytes: number): void {
   if (bytes === 0 || (access.base !== 0 && isSure(access))) return;
-  if (access.base === 0) {
-    translate(v, access, bytes, WRITE, access.label);
-    v.op(W.drop);
-    return;
-  }
-  v.getLocal(access.base);
-  v.op(W.i32Eqz);
-  v.op(W.if);
-  v.op(VOID);
-  translate(v, access, bytes, WRITE, access.label + 1);
-  v.op(W.drop);
-  v.op(W.end);
+  inGroup(v, access, VOID, () => v.op(W.drop), bytes);
 }
 
 /** Reads of vCPU state by byte offset: a slot that lives in a local is read there. */
