@@ -153,6 +153,28 @@ test('MOVSXD to 16 bits reads 16 on Intel, 32 on AMD', () => {
   }
 });
 
+test('the sine and the tangent of a tiny number are that number on Intel, however it is to be rounded', () => {
+  const PE = 0x20;
+  for (const [name, code, index] of [
+    ['FSIN', [0xd9, 0xfe], 0],
+    ['FSINCOS', [0xd9, 0xfb], 1],
+    ['FPTAN', [0xd9, 0xf2], 1],
+  ] as const)
+    for (const exponent of [1, 0x2000, 0x3fba, 0x8001, 0xbfba])
+      for (let rounding = 0; rounding < 4; rounding++) {
+        const sample = Sample.of(code);
+        // Underflow is not masked: a smaller result than the smallest normal number would show.
+        sample.fcw = 0x36f | (rounding << 10);
+        sample.ftw = 1;
+        const st = new DataView(sample.st(0).buffer, sample.st(0).byteOffset, 10);
+        st.setBigUint64(0, 1n << 63n, true);
+        st.setUint16(8, exponent, true);
+        const { after } = BENCHES.GenuineIntel.run(code, sample);
+        assert.deepEqual(after.st(index), sample.st(0), `${name} ${exponent.toString(16)} ${rounding}`);
+        assert.equal(after.fsw & ~0x3800, PE, `${name} ${exponent.toString(16)} ${rounding}`);
+      }
+});
+
 test('REPNE SCAS that faults: the flags are those from before on Intel', () => {
   const code = [0xf2, 0xae]; // repne scasb
   const CARRY = 1;

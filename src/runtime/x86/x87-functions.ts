@@ -2,7 +2,7 @@
  * x87 instructions on whole numbers' parts and the transcendental ones: their special operands, and the stack. What the
  * tables of the SDM (vol. 2) leave open is as AMD's processors do it.
  */
-import { DE, F80, IE, PE, raise, resultSe, setRoundedUp, ZE } from '../float/control';
+import { CTL_ROUND, DE, F80, IE, PE, raise, resultSe, setRoundedUp, ZE } from '../float/control';
 import { infinityOf, zeroOf } from '../float/core';
 import {
   exponent,
@@ -21,6 +21,7 @@ import {
 import { INCOMPLETE, NO_QUOTIENT, remainder, remainderQuotient, scale } from '../float/remainder';
 import { angle, atan2, exp2m1, sineOrCosine, tangent, yLog2, yLog2p1 } from '../float/transcendental';
 import { X86_FP_TOP, X86_FSW } from '../generated/x86';
+import { isIntel } from './cpu';
 import {
   C0,
   C1,
@@ -272,14 +273,29 @@ export function fsin(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
   const m = significand(r);
   const s = signExponent(r);
   if (outOfRange(cpu, s, m)) return;
-  deliver(cpu, n, sine(s, m, (imm >> 3) & 1, controlFull(cpu)));
+  deliver(cpu, n, (imm & 8) !== 0 ? cosine(s, m, controlFull(cpu)) : sine(cpu, s, m, controlFull(cpu)));
 }
-function sine(s: u32, m: u64, cosine: u32, ctl: u32): u64 {
+/** Intel's processors take the sine and the tangent of a number for the number itself below this exponent. */
+const TINY_ANGLE: i32 = -68;
+function isItself(cpu: usize, s: u32, m: u64): bool {
+  return exponent(s, m) < TINY_ANGLE && isIntel(cpu);
+}
+function cosine(s: u32, m: u64, ctl: u32): u64 {
   if (special(s, m)) return propagate1(s, m);
   if (isInfinity(s, m)) return invalid();
-  if (m === 0) return cosine !== 0 ? result(0x3fff, 0x8000000000000000) : result(s, m);
+  if (m === 0) return result(0x3fff, 0x8000000000000000);
   if (isDenormal(s, m)) raise(DE);
-  return sineOrCosine(ctl, s >> 15, exponent(s, m), normal(m), cosine);
+  return sineOrCosine(ctl, s >> 15, exponent(s, m), normal(m), 1);
+}
+function sine(cpu: usize, s: u32, m: u64, ctl: u32): u64 {
+  if (special(s, m)) return propagate1(s, m);
+  if (isInfinity(s, m)) return invalid();
+  if (m === 0) return result(s, m);
+  if (isDenormal(s, m)) raise(DE);
+  const own = isItself(cpu, s, m);
+  const v = sineOrCosine(own ? ctl & ~CTL_ROUND : ctl, s >> 15, exponent(s, m), normal(m), 0);
+  if (own) setRoundedUp(0);
+  return v;
 }
 /** FSINCOS (imm bit 3: FPTAN): a second result is pushed. */
 export function fsincos(cpu: usize, d: usize, a: usize, b: usize, imm: u32): void {
@@ -312,15 +328,15 @@ export function fsincos(cpu: usize, d: usize, a: usize, b: usize, imm: u32): voi
     if (m === 0) firstM = result(s, m);
     else {
       if (isDenormal(s, m)) raise(DE);
-      firstM = tangent(ctl, s >> 15, exponent(s, m), normal(m));
+      firstM = tangent(isItself(cpu, s, m) ? ctl & ~CTL_ROUND : ctl, s >> 15, exponent(s, m), normal(m));
     }
     firstS = resultSe();
     secondM = 0x8000000000000000;
     secondS = 0x3fff;
   } else {
-    secondM = sine(s, m, 1, ctl);
+    secondM = cosine(s, m, ctl);
     secondS = resultSe();
-    firstM = sine(s, m, 0, ctl);
+    firstM = sine(cpu, s, m, ctl);
     firstS = resultSe();
   }
   if ((commit(cpu) & PRE) !== 0) return;

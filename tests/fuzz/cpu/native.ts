@@ -44,7 +44,7 @@ export class Native {
     const size = count * OUT.bytes;
     const done = spawnSync(program, [], {
       maxBuffer: size + 4096,
-      timeout: 60_000,
+      timeout: 300_000,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     if (done.status !== 0 || done.stdout.length !== size)
