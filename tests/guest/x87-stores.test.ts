@@ -196,3 +196,22 @@ test('a single step ends behind a stopped store', () => {
     assert.equal(r.field('fsw'), STACK_FAULT);
   }
 });
+
+test('a store to a device reads nothing from it', () => {
+  const machine = new Stores('protected32', 'GenuineIntel', true);
+  const { m } = machine;
+  const device = { start: 0xf0000000, last: 0xf000ffff };
+  m.setDevice(device);
+  m.registers.setSegment('ds', { ...m.registers.segment('ds'), base: 0n });
+  for (const [opcode, operation, bytes] of STORES) {
+    const code = [opcode, (operation << 3) | 7];
+    const gpr = GPR.map(() => BigInt(device.start));
+    m.deviceAccesses.length = 0;
+    machine.run(code, gpr, MASKED);
+    assert.ok(m.deviceAccesses.length >= bytes / 8, `${m.deviceAccesses}`);
+    assert.ok(!m.deviceAccesses.includes('read'), code.map((b) => b.toString(16)).join(' '));
+    m.deviceAccesses.length = 0;
+    machine.run(code, gpr, INVALID_UNMASKED);
+    assert.deepEqual(m.deviceAccesses, []);
+  }
+});

@@ -34,8 +34,11 @@ export class BareMachine {
   readonly view: DataView;
   readonly accelerator: TcgAccelerator;
   readonly registers: X86Registers;
+  readonly #ram: FlatRange;
   /** Every port write: [port, size, value]. */
   readonly portWrites: [number, number, number][] = [];
+  /** Every access to a device's memory (of ranges that a test adds). */
+  readonly deviceAccesses: ('read' | 'write')[] = [];
   /** Answers port reads; all ones by default. */
   onPortRead: (port: number, size: number) => number = (_port, size) =>
     size === 4 ? 0xffffffff : (1 << (8 * size)) - 1;
@@ -57,8 +60,13 @@ export class BareMachine {
       portWrite: (port, size, value) => {
         this.portWrites.push([port, size, value]);
       },
-      mmioRead: (_region, _offset, size) => (size === 4 ? 0xffffffff : (1 << (8 * size)) - 1),
-      mmioWrite: () => {},
+      mmioRead: (_region, _offset, size) => {
+        this.deviceAccesses.push('read');
+        return size === 4 ? 0xffffffff : (1 << (8 * size)) - 1;
+      },
+      mmioWrite: () => {
+        this.deviceAccesses.push('write');
+      },
       virtualNow: () => this.now(),
       random: () => 4,
       picAcknowledge: () => 0xff,
@@ -78,8 +86,8 @@ export class BareMachine {
       offset: 0,
       owner: undefined as unknown as MemoryRegion,
     };
-    this.accelerator.setFlatView(0, [range]);
-    this.accelerator.setFlatView(1, [range]);
+    this.#ram = range;
+    this.setDevice();
     const vcpu = this.accelerator.vcpus[0]!;
     // Every feature there is, unless a model is asked for.
     new Uint32Array(this.accelerator.memory.buffer, vcpu.state + X86.at['features']!, 16).fill(0xffffffff);
@@ -88,6 +96,13 @@ export class BareMachine {
     this.registers = new X86Registers(this.accelerator.memory, vcpu.state, this.accelerator.runtime);
     this.registers.setField('physBits', 40);
     this.#enter(options.mode, options.cpl ?? 0);
+  }
+
+  /** Gives a device the physical addresses `device`. */
+  setDevice(device?: { readonly start: number; readonly last: number }): void {
+    const ranges: FlatRange[] = [this.#ram];
+    if (device !== undefined) ranges.push({ ...this.#ram, ...device, flags: 0, host: 0 });
+    for (const space of [0, 1] as const) this.accelerator.setFlatView(space, ranges);
   }
 
   /** Puts `code` at `address` and points rip there. */
