@@ -108,8 +108,6 @@ export class Access {
   base = 0;
   /** Function that gives the address of a group's range that misses the TLB; -1: too little in it is certain to be accessed. */
   open = -1;
-  /** Function that makes up for a base that is 0; -1: a look into the TLB does. */
-  retry = -1;
   /** The access's distance from that base. */
   offset = 0;
   /** In a loop: the page of the last time round. */
@@ -314,23 +312,32 @@ function inGroup(
     emit(0);
     return;
   }
-  v.getLocal(base);
   if (isSure(access)) {
+    v.getLocal(base);
     emit(access.offset);
     return;
   }
+  if (access.fill < 0) {
+    // Of the checks of one base the engine keeps the first on each way.
+    v.i64(access.exitLow, access.exitHigh);
+    v.getLocal(base);
+    v.op(W.i32Eqz);
+    v.unlikelyBranch(access.label);
+    v.op(W.drop);
+    v.getLocal(base);
+    emit(access.offset);
+    return;
+  }
+  v.getLocal(base);
   v.likelyIf(type);
   v.getLocal(base);
   emit(access.offset);
   v.op(W.else);
-  if (access.retry < 0) translate(v, access, size, tag, access.label + 1);
-  else {
-    // The call looks into the TLB, too: a look in line would be most of the region's code, and hardly ever run.
-    v.i64(access.exitLow, access.exitHigh);
-    v.pushCpu();
-    pushLinear(v, access);
-    callFill(v, access.retry, size, tag === WRITE, access.label + 1);
-  }
+  // The call looks into the TLB, too: a look in line would be most of the region's code, and hardly ever run.
+  v.i64(access.exitLow, access.exitHigh);
+  v.pushCpu();
+  pushLinear(v, access);
+  callFill(v, access.fill, size, tag === WRITE, access.label + 1);
   emit(0);
   v.op(W.end);
 }

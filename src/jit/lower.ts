@@ -176,11 +176,7 @@ export class Lowering {
 
   /** Function that fills the TLB in regions that had many side exits, else -1. */
   private fill(): number {
-    return this.f.region.fillsTlb ? this.importFill() : -1;
-  }
-
-  private importFill(): number {
-    return this.f.module.importFunction('h', 'fillForRegion', FILL_TYPE);
+    return this.f.region.fillsTlb ? this.f.module.importFunction('h', 'fillForRegion', FILL_TYPE) : -1;
   }
 
   private open(group: number): number {
@@ -529,8 +525,6 @@ export class Lowering {
       const at = groups.offsetIn(b, i);
       memoryAccess.offset = at - min;
       memoryAccess.open = this.open(group);
-      // What missed before a loop is missed all along the loop.
-      memoryAccess.retry = groups.baseSlot(group) < 0 || region.fillsTlb ? this.importFill() : -1;
       if (groups.isLeader(b, i, group)) {
         this.baseOf[group] = memoryAccess.base = v.takeBase();
         this.openGroup(group, min - at);
