@@ -12,7 +12,8 @@ import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import { OP, OP_MASK } from '../ir/ops.js';
 import type { Edge } from './flow.js';
 import { accessSize, isAccess, WRITES } from './lower-memory.js';
-import { isCall, isIndirect, isReturn, type Region, terminates } from './region.js';
+import { isCall, isIndirect, isReturn, terminates } from './region.js';
+import { jumpEdges, type RegionGraph } from './region-code.js';
 import { isTemp } from './values.js';
 
 const NO_SLOT = -1;
@@ -98,7 +99,7 @@ export class AccessGroups {
   private readonly valueLog: number[] = [];
 
   private words: Int32Array = new Int32Array(0);
-  private region!: Region;
+  private region!: RegionGraph;
   private edge = 0;
 
   constructor(private readonly limit: number) {
@@ -147,9 +148,9 @@ export class AccessGroups {
   }
 
   /** `takeWide` gives a fresh i64 local. */
-  find(region: Region, words: Int32Array, takeWide: () => number): void {
+  find(region: RegionGraph, takeWide: () => number): void {
     this.region = region;
-    this.words = words;
+    this.words = region.words;
     const blocks = region.blocks.length;
     if (this.firstOp.length < blocks) this.firstOp = new Int32Array(blocks * 2);
     let total = 0;
@@ -333,7 +334,7 @@ export class AccessGroups {
           this.fresh(imm >>> 3);
           continue;
       }
-      if (isIndirect(word, imm) || isReturn(word, imm)) this.edge += this.region.jumpEdges(b, w);
+      if (isIndirect(word, imm) || isReturn(word, imm)) this.edge += jumpEdges(this.region, b, w);
       else if (op === OP.goto || isCall(word, imm)) {
         ways.push([...soFar, ...this.follow(this.region.flow.edges[this.edge++] as Edge)]);
         reachesEnd = false;

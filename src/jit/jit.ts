@@ -10,11 +10,9 @@ import {
   VCPU,
 } from '../ir/layout.js';
 import { CodeBudget, type CodeModule } from './code-budget.js';
-import { Lowering, REGION_TYPE } from './lower.js';
+import { type CompiledJob, type CompileThread, RegionCompiler } from './compiler.js';
 import type { LowerOptions } from './lower-frame.js';
 import { type BlockLookup, type IndirectTargets, type Locate, MAX_ENTRIES, Region, roomOf } from './region.js';
-import { ModuleWriter } from './wasm/module.js';
-import { functionText } from './wasm/text.js';
 
 export interface JitOptions extends LowerOptions {
   readonly memory: WebAssembly.Memory;
@@ -35,6 +33,8 @@ export interface JitOptions extends LowerOptions {
   readonly entryHeat: number;
   /** How many more entries a head that is part of other regions must have to be compiled. */
   readonly deferral: number;
+  /** Compiles beside guest code. */
+  readonly thread?: CompileThread | undefined;
   /** Monotonic ns, for the statistics. */
   readonly now: () => number;
 }
@@ -47,6 +47,7 @@ export interface JitStats {
   blocks: number;
   modules: number;
   bytes: number;
+  /** Without what another thread did meanwhile. */
   compileNs: number;
   /** Regions dropped because their code changed, or for others; and times everything was dropped. */
   dropped: number;
@@ -85,6 +86,12 @@ interface Origin {
 }
 const NOWHERE: Origin = { cpu: 0, low: 0, high: 0 };
 
+/** A region as it was when it was formed, and where its head was seen. */
+interface Formed {
+  readonly region: Region;
+  readonly origin: Origin;
+}
+
 /** Of a batch: the hot blocks, and those that regions formed so far are entered at. */
 interface Heads {
   readonly hot: ReadonlySet<number>;
@@ -100,6 +107,13 @@ interface Place {
 interface Request {
   readonly head: number;
   readonly origin: Origin;
+}
+
+/** A head to be compiled. */
+interface Asked {
+  readonly place: Place;
+  readonly origin: Origin;
+  readonly surveyed: Region | undefined;
 }
 
 /** A region is compiled anew so often because code in its reach began to run. */
@@ -143,8 +157,9 @@ export class Jit {
   /** Receives the text of every compiled function while set (-d out_asm). */
   outAsm: ((head: number, text: string) => void) | undefined;
   private readonly options: JitOptions;
-  private readonly lowering: Lowering;
-  private readonly writer = new ModuleWriter();
+  private readonly compiler: RegionCompiler;
+  /** The thread has a job. */
+  private away = false;
   private queue: Request[] = [];
   private readonly freeSlots: number[] = [];
   /** Installed regions by member block. */
@@ -159,7 +174,7 @@ export class Jit {
 
   constructor(options: JitOptions) {
     this.options = options;
-    this.lowering = new Lowering(options);
+    this.compiler = new RegionCompiler(options);
     this.imports = { env: { memory: options.memory }, h: options.runtime };
     this.wordsView = new Int32Array(options.memory.buffer);
   }
@@ -176,9 +191,9 @@ export class Jit {
     return this.budget.bytes;
   }
 
-  /** Region heads that wait for `flushQueue`. */
+  /** Region heads that `flushQueue` would see to. */
   get pending(): number {
-    return this.queue.length;
+    return this.away ? 0 : this.queue.length;
   }
 
   /** A block became hot: the region it heads is to be compiled. `cpu`: the vCPU with the block's pc in its header, or 0. */
@@ -261,29 +276,57 @@ export class Jit {
     return this.options.hasCodeBase(mode) ? undefined : this.options.indirectTargets;
   }
 
-  /** Compiles and installs what was requested; gives the number of regions installed. Not while guest code runs. */
+  /**
+   * Compiles and installs what was requested, or has the other thread begin; gives the number of regions installed. Not while guest
+   * code runs.
+   */
   flushQueue(): number {
     let installed = 0;
-    while (this.queue.length > 0) {
+    while (this.pending > 0) {
       const batch = this.queue.slice(0, BATCH);
       this.queue = this.queue.slice(BATCH);
-      installed += this.compile(batch);
+      installed += this.timed(() => this.compile(batch));
     }
     return installed;
   }
 
-  private compile(requests: readonly Request[]): number {
+  private timed<T>(work: () => T): T {
     const start = this.options.now();
-    const { writer, stats } = this;
-    const { words } = this;
-    writer.reset();
-    const regions: { region: Region; origin: Origin }[] = [];
+    const result = work();
+    this.stats.compileNs += this.options.now() - start;
+    return result;
+  }
+
+  private compile(requests: readonly Request[]): number {
+    const formed = this.formAll(requests);
+    if (formed.length === 0) return 0;
+    const job = {
+      regions: formed.map(({ region, origin }) => ({ code: region.code(), name: pcName(origin) })),
+      x87Control: this.options.x87Control(),
+      text: this.outAsm !== undefined,
+    };
+    const { thread } = this.options;
+    if (thread?.ready !== true) return this.installAll(formed, this.compiler.compile(job));
+    const { resets } = this.stats;
+    this.away = true;
+    thread.compile(job, (result) => {
+      this.away = false;
+      if (resets !== this.stats.resets) return;
+      this.timed(() => (result ? this.installAll(formed, result) : this.requestAgain(formed)));
+      this.trim();
+    });
+    return 0;
+  }
+
+  /** Forms the regions of a batch that are worth compiling. */
+  private formAll(requests: readonly Request[]): Formed[] {
+    const formed: Formed[] = [];
     const asked = this.split(requests);
     const heads: Heads = {
       hot: new Set(asked.map(({ place }) => this.options.lookup(place.host, place.mode))),
       taken: new Set(),
     };
-    for (const { place, origin: seen } of asked) {
+    for (const { place, origin: seen, surveyed } of asked) {
       const block = this.options.lookup(place.host, place.mode);
       // All loops of a function become hot at about the same time, and the first one's region is entered at the others, too.
       if (block === 0 || heads.taken.has(block)) continue;
@@ -293,52 +336,63 @@ export class Jit {
       let head = enclosing?.head ?? block;
       let origin = enclosing?.origin ?? seen;
       let old = enclosing;
-      let region = this.form(head, origin, heads);
+      const asSeen = head === surveyed?.blocks[0] && origin === seen && this.isCurrent(surveyed) ? surveyed : undefined;
+      let region = this.withEntries(asSeen ?? this.form(head, origin), heads);
       if (!region.enters(block)) {
         head = block;
         origin = seen;
         old = undefined;
-        region = this.form(head, origin, heads);
+        region = this.withEntries(this.form(head, origin), heads);
       }
-      if (old === undefined && this.options.deferral !== 0 && regions.some((other) => other.region.holds(head))) {
+      if (old === undefined && this.options.deferral !== 0 && formed.some((other) => other.region.holds(head))) {
         this.postpone(head);
         continue;
       }
       if (region.blocks.length === 0 || !improves(region, old)) continue;
-      const body = this.lowering.lower(region, words, writer);
-      writer.addFunction(REGION_TYPE, body, this.lowering.hints, pcName(origin), this.lowering.selfCalls);
-      regions.push({ region, origin });
+      formed.push({ region, origin });
       for (const member of region.entries) heads.taken.add(region.blocks[member] as number);
-      if (this.outAsm !== undefined) {
-        const names = writer.importNames();
-        this.outAsm(
-          head,
-          functionText(body.data.subarray(0, body.length), (i) => names[i] ?? String(i)),
-        );
-      }
     }
-    if (regions.length > 0) {
-      const bytes = writer.finish();
-      const module = this.budget.add(bytes.length);
-      const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
-      for (const [i, { region, origin }] of regions.entries()) {
-        this.install(region, origin, instance.exports[i] as WebAssembly.ExportedFunction, module);
-        stats.blocks += region.blocks.length;
-      }
-      stats.compiled += regions.length;
-      stats.modules++;
-      stats.bytes += bytes.length;
-    }
-    stats.compileNs += this.options.now() - start;
-    return regions.length;
+    return formed;
   }
 
-  /** The region that a block heads, as it would be now; without `heads` only to see what it covers. */
-  private form(head: number, origin: Origin, heads?: Heads): Region {
+  /** Whether a region's blocks are all still there. */
+  private isCurrent({ blocks }: Region): boolean {
+    return blocks.every((block) => this.words[block / 4 + VALID] !== 0);
+  }
+
+  /** Installs those whose code has not changed since they were formed; gives their number. */
+  private installAll(formed: readonly Formed[], { module, bytes, texts }: CompiledJob): number {
+    const current = formed.filter(({ region }) => this.isCurrent(region));
+    this.requestAgain(formed.filter((f) => !current.includes(f)));
+    if (current.length === 0) return 0;
+    const { stats } = this;
+    const kept = this.budget.add(bytes);
+    const { exports } = new WebAssembly.Instance(module, this.imports);
+    for (const [i, { region, origin }] of formed.entries()) {
+      if (texts[i] !== undefined) this.outAsm?.(region.blocks[0] as number, texts[i]);
+      if (!current.includes(formed[i] as Formed)) continue;
+      this.install(region, origin, exports[i] as WebAssembly.ExportedFunction, kept);
+      stats.blocks += region.blocks.length;
+    }
+    stats.compiled += current.length;
+    stats.modules++;
+    stats.bytes += bytes;
+    return current.length;
+  }
+
+  private requestAgain(formed: readonly Formed[]): void {
+    for (const { region, origin } of formed) {
+      const head = region.blocks[0] as number;
+      if (this.words[head / 4 + VALID] !== 0) this.enqueue(head, origin);
+    }
+  }
+
+  /** The region that a block heads, as it would be now, entered there alone. */
+  private form(head: number, origin: Origin): Region {
     const { words } = this;
     const w = head / 4;
     const mode = words[w + MODE] as number;
-    const { lookup, minRuns, entryHeat } = this.options;
+    const { lookup, minRuns } = this.options;
     const old = this.enteredAt(head);
     return new Region(words, head, {
       lookup,
@@ -347,15 +401,22 @@ export class Jit {
       // A new version has the room of the old one: what else holds its head by now is no reason to cut it.
       maxOps: old?.room ?? roomOf(words[w + REGION] as number),
       minRuns,
-      headOnly: this.options.hasCodeBase(mode),
-      survey: heads === undefined,
-      entryWorth: (block) => {
-        if (heads?.taken.has(block)) return 0;
-        if (heads?.hot.has(block) || old?.entries.includes(block)) return Number.POSITIVE_INFINITY;
-        const heat = words[block / 4 + HEAT] as number;
-        return words[block / 4 + ENTRY] === 0 && heat >= entryHeat ? heat : 0;
-      },
     });
+  }
+
+  /** Makes hot members of a region its entries, too. */
+  private withEntries(region: Region, heads: Heads): Region {
+    const { words } = this;
+    // Where the pc of the code may wrap, it is entered at its head alone.
+    if (region.blocks.length === 0 || this.options.hasCodeBase(region.mode)) return region;
+    const old = this.enteredAt(region.blocks[0] as number);
+    region.chooseEntries((block) => {
+      if (heads.taken.has(block)) return 0;
+      if (heads.hot.has(block) || old?.entries.includes(block)) return Number.POSITIVE_INFINITY;
+      const heat = words[block / 4 + HEAT] as number;
+      return words[block / 4 + ENTRY] === 0 && heat >= this.options.entryHeat ? heat : 0;
+    });
+    return region;
   }
 
   /** The region that a hot block should become an entry of: it is a part of it. */
@@ -368,10 +429,13 @@ export class Jit {
     return best;
   }
 
-  /** Takes requests out of the queue, and sees that the blocks they lead to end where loops begin. A head may be a new block then. */
-  private split(requests: readonly Request[]): { readonly place: Place; readonly origin: Origin }[] {
+  /**
+   * Takes requests out of the queue, and sees that the blocks they lead to end where loops begin. A head may be a new block then.
+   * `surveyed`: its region as it was seen last.
+   */
+  private split(requests: readonly Request[]): Asked[] {
     const { words } = this;
-    const heads: { place: Place; origin: Origin }[] = [];
+    const heads: Asked[] = [];
     for (const { head, origin: seen } of requests) {
       const w = head / 4;
       words[w + FLAGS] = (words[w + FLAGS] as number) & ~BlockFlag.queued;
@@ -380,27 +444,28 @@ export class Jit {
         continue;
       const place = { host: words[w + HOST] as number, mode: words[w + MODE] as number };
       const origin = seen.cpu === 0 ? (this.enteredAt(head)?.origin ?? seen) : seen;
-      heads.push({ place, origin });
-      this.splitLoops(place, origin);
+      heads.push({ place, origin, surveyed: this.splitLoops(place, origin) });
     }
     return heads;
   }
 
   /** Regions that go by this are compiled again. */
-  private splitLoops({ host, mode }: Place, origin: Origin): void {
+  private splitLoops({ host, mode }: Place, origin: Origin): Region | undefined {
     const { words } = this;
     for (let round = 0; round < MAX_SPLITS; round++) {
       const head = this.options.lookup(host, mode);
-      if (head === 0) return;
+      if (head === 0) return undefined;
       let done = false;
-      for (const [loop, blocks] of this.form(head, origin).covered) {
+      const region = this.form(head, origin);
+      for (const [loop, blocks] of region.covered) {
         const gone = new Set(blocks.flatMap((b) => this.byBlock.get(b) ?? []));
         if (!this.options.split(loop, blocks)) continue;
         done = true;
         for (const { head: other, origin: from } of gone) if (words[other / 4 + VALID] !== 0) this.enqueue(other, from);
       }
-      if (!done) return;
+      if (!done) return region;
     }
+    return undefined;
   }
 
   private install(

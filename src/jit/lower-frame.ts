@@ -10,7 +10,7 @@ import { EXIT_UNWIND, VCPU, WHOLE_BLOCK } from '../ir/layout.js';
 import { PcMask } from '../ir/ops.js';
 import * as alu from './lower-alu.js';
 import * as mem from './lower-memory.js';
-import type { Region } from './region.js';
+import type { RegionGraph } from './region-code.js';
 import { SlotAnalysis, type VectorHelpers } from './slots.js';
 import { Local, Values } from './values.js';
 import type { ModuleWriter } from './wasm/module.js';
@@ -58,7 +58,7 @@ export class Frame {
   readonly v: Values;
   readonly slots: SlotAnalysis;
   words: Int32Array = new Int32Array(0);
-  region!: Region;
+  region!: RegionGraph;
   module!: ModuleWriter;
 
   /** Nesting depth of WebAssembly constructs; a label is the depth inside its construct. */
@@ -78,9 +78,9 @@ export class Frame {
   }
 
   /** Begins with a region. */
-  reset(region: Region, words: Int32Array, module: ModuleWriter): void {
+  reset(region: RegionGraph, module: ModuleWriter): void {
     this.region = region;
-    this.words = words;
+    this.words = region.words;
     this.module = module;
     this.mayBeStale = false;
     this.v.reset();
@@ -91,7 +91,7 @@ export class Frame {
       this.v.jumpCache = onlyVcpu.jumpCache;
     }
     this.selfCalls.length = 0;
-    this.slots.analyse(region, words);
+    this.slots.analyse(region);
   }
 
   enter(): void {

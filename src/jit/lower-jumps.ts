@@ -5,6 +5,7 @@ import { PcMask } from '../ir/ops.js';
 import { type Edge, UNSEEN } from './flow.js';
 import { EXIT_REQUEST, type Frame, PC, RegionExit } from './lower-frame.js';
 import * as mem from './lower-memory.js';
+import { jumpEdges, returnDelta } from './region-code.js';
 import { Local } from './values.js';
 import { type FunctionType, SELF_BYTES } from './wasm/module.js';
 import { VOID, W } from './wasm/opcodes.js';
@@ -28,7 +29,7 @@ export class Jumps {
    */
   indirectJump(b: number, w: number, a: number): void {
     const { v, region } = this.f;
-    const edges = region.flow.edges.slice(this.f.edge, this.f.edge + region.jumpEdges(b, w));
+    const edges = region.flow.edges.slice(this.f.edge, this.f.edge + jumpEdges(region, b, w));
     this.f.edge += edges.length;
     const next = this.f.edge;
     if (edges.length > 0) {
@@ -102,7 +103,7 @@ export class Jumps {
     const next = this.f.edge;
     v.materialiseTemps();
     v.get(a);
-    this.f.pushPc(region.returnDelta(b), PcMask.m64);
+    this.f.pushPc(returnDelta(region, b), PcMask.m64);
     v.op(W.i64Ne);
     if (this.f.mayBeStale) {
       v.i32(region.blocks[0] as number);

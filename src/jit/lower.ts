@@ -29,7 +29,8 @@ import { HelperCalls } from './lower-helpers.js';
 import { Jumps } from './lower-jumps.js';
 import * as mem from './lower-memory.js';
 import { X87Lowering } from './lower-x87.js';
-import { type Region, terminates } from './region.js';
+import { terminates } from './region.js';
+import { graphOf, jumpEdges, type RegionCode } from './region-code.js';
 import { fillsCell } from './slots.js';
 import { LOCALS_F32, LOCALS_F64, LOCALS_I32, LOCALS_I64, LOCALS_V128, Local, type Values } from './values.js';
 import { Bytes } from './wasm/bytes.js';
@@ -78,12 +79,13 @@ export class Lowering {
   }
 
   /** The function's body, valid until the next call. */
-  lower(region: Region, words: Int32Array, module: ModuleWriter): Bytes {
+  lower(code: RegionCode, module: ModuleWriter): Bytes {
     const { v, body } = this;
-    this.f.reset(region, words, module);
+    const region = graphOf(code);
+    this.f.reset(region, module);
     const { x87Precision } = this.f.slots;
     if (x87Precision !== undefined) this.x87.begin(x87Precision);
-    this.groups.find(region, words, v.takeWide);
+    this.groups.find(region, v.takeWide);
 
     v.op(W.block);
     v.op(ValType.i32);
@@ -440,7 +442,7 @@ export class Lowering {
             return false;
           }
           if (imm === JumpKind.jump) this.jumps.indirectJump(b, w, a);
-          else if (this.f.region.jumpEdges(b, w) > 0) this.jumps.inlinedReturn(b, a);
+          else if (jumpEdges(this.f.region, b, w) > 0) this.jumps.inlinedReturn(b, a);
           else this.f.jumpOut(a, false);
           return false;
         case OP.leave:

@@ -6,7 +6,8 @@
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
 import { BLOCK, MANY_SIDE_EXITS, SIDE_EXITS_PER_OP } from '../ir/layout.js';
 import { GotoKind, JumpKind, OP, OP_MASK, PcMask } from '../ir/ops.js';
-import { Flow, OUTSIDE, UNSEEN } from './flow.js';
+import { OUTSIDE, UNSEEN } from './flow.js';
+import { flowOf, type RegionCode, type Target } from './region-code.js';
 
 const PAGE_MASK = ~0xfff;
 /** Members a region may have. */
@@ -74,20 +75,6 @@ export interface RegionOptions {
   readonly maxOps?: number;
   /** Blocks that have run less often stay outside. */
   readonly minRuns?: number;
-  /** Whether a member should be an entry beside the head: the more, the higher the number; 0: no. */
-  readonly entryWorth?: (block: number) => number;
-  /** Entered at its head alone, as the pc of its code may wrap. */
-  readonly headOnly?: boolean;
-  /** Only to see what it covers: its flow stays as it is. */
-  readonly survey?: boolean;
-}
-
-/** An edge before the flow graph exists. */
-interface Target {
-  readonly to: number;
-  readonly guard: number;
-  readonly call: boolean;
-  readonly indirect: boolean;
 }
 
 export class Region {
@@ -104,16 +91,11 @@ export class Region {
   readonly instructions: number[] = [];
   /** Guest bytes of each member. */
   readonly bytes: number[] = [];
-  /**
-   * Per member: index in `flow.edges` of its first edge. Every `goto` and every call has one, in op order; that of a call
-   * leads to the block at the return address.
-   */
-  readonly firstEdge: number[] = [];
-  /** Per page: pc of its first byte, counted from that of the head's page. */
-  readonly pageDelta: number[] = [0];
+  private readonly firstEdge: number[] = [];
+  private readonly targets: Target[] = [];
+  private readonly pageDelta: number[] = [0];
   /** Linear-memory addresses of code in reach that had not run yet. */
   readonly unseen: number[] = [];
-  readonly flow: Flow;
   /** Members that the region is entered at, the head (0) first. */
   readonly entries: number[] = [0];
   readonly mode: number;
@@ -129,8 +111,8 @@ export class Region {
   private readonly inlined: (Inlined | undefined)[] = [];
   /** Members that end with the return of such a callee: the member behind the call. */
   private readonly returnsTo = new Map<number, number>();
-  /** By the word of an indirect jump: how many edges it has. */
-  private readonly indirectAt = new Map<number, number>();
+  /** Indirect jumps: member, words from its first one on, and how many edges it has. */
+  private readonly indirectJumps: { readonly member: number; readonly at: number; readonly edges: number }[] = [];
   /** Pages (linear-memory addresses) in which targets of indirect jumps were looked for. */
   readonly indirectPages = new Set<number>();
   /** A jump inside the region cuts the pc to 16 bits. */
@@ -156,7 +138,7 @@ export class Region {
     this.minRuns = options.minRuns ?? 0;
     this.mode = words[head / 4 + MODE] as number;
     this.add(head, 0, 0);
-    const targets: Target[] = [];
+    const { targets } = this;
     for (let b = 0; b < this.blocks.length; b++) {
       this.firstEdge.push(targets.length);
       const first = this.firstWord[b] as number;
@@ -168,14 +150,13 @@ export class Region {
         if (inline !== undefined && isReturn(words[w] as number, words[w + 2] as number)) {
           const to = this.add(inline.back, inline.delta, inline.page);
           if (to >= 0) {
-            targets.push({ to, guard: 0, call: false, indirect: true });
+            targets.push({ from: b, to, guard: 0, call: false, indirect: true });
             this.returnsTo.set(b, to);
           }
-        } else if (op === OP.goto || call)
-          targets.push({ ...((call && this.inlineCall(b, w)) || this.target(b, w, call)), indirect: false });
+        } else if (op === OP.goto || call) targets.push((call && this.inlineCall(b, w)) || this.target(b, w, call));
         else if (isIndirect(words[w] as number, words[w + 2] as number)) {
           const found = this.indirect(b);
-          this.indirectAt.set(w, found.length);
+          this.indirectJumps.push({ member: b, at: w - first, edges: found.length });
           this.indirectEdges += found.length;
           targets.push(...found);
         }
@@ -183,47 +164,51 @@ export class Region {
     }
     const sideExits = words[head / 4 + SIDE_EXITS] as number;
     this.fillsTlb = sideExits >= Math.max(MANY_SIDE_EXITS, this.totalOps * SIDE_EXITS_PER_OP);
-    this.flow = this.flowOf(targets);
-    if (this.blocks.length === 0) return;
-    for (const { from, to, call, indirect } of this.flow.edges)
-      if (to >= 0 && !call && !indirect) this.findCovering(from, to);
-    if (options.survey === true) return;
-    this.flow.analyse();
-    if (options.entryWorth === undefined || options.headOnly === true || this.narrow) return;
-    this.chooseEntries(options.entryWorth);
-    if (this.entries.length === 1) return;
-    this.flow = this.flowOf(targets);
-    this.flow.enterAt(this.entries);
-    this.flow.analyse();
+    for (const { from, to, call, indirect } of targets) if (to >= 0 && !call && !indirect) this.findCovering(from, to);
   }
 
-  private flowOf(targets: readonly Target[]): Flow {
-    const flow = new Flow(this.blocks.length);
-    for (let b = 0; b < this.blocks.length; b++) {
-      const end = b + 1 < this.blocks.length ? (this.firstEdge[b + 1] as number) : targets.length;
-      for (const { to, guard, call, indirect } of targets.slice(this.firstEdge[b], end))
-        flow.addEdge(b, to, guard, call, indirect);
+  /** What the lowering needs, as it is now. */
+  code(): RegionCode {
+    const words = new Int32Array(this.totalOps * 4);
+    const firstWord: number[] = [];
+    let at = 0;
+    for (const [b, first] of this.firstWord.entries()) {
+      const count = (this.opCount[b] as number) * 4;
+      words.set(this.words.subarray(first, first + count), at);
+      firstWord.push(at);
+      at += count;
     }
-    return flow;
+    const { blocks, delta, page, offset, instructions, bytes, opCount, targets, firstEdge, returnsTo } = this;
+    const { pageDelta, entries, mode, minDelta, maxDelta, narrow, fillsTlb } = this;
+    const indirectAt = new Map(
+      this.indirectJumps.map(({ member, at: w, edges }) => [(firstWord[member] as number) + w, edges]),
+    );
+    return {
+      ...{ blocks, delta, page, offset, instructions, bytes, words, firstWord, opCount, targets, firstEdge, returnsTo },
+      ...{ indirectAt, pageDelta, entries, mode, minDelta, maxDelta, narrow, fillsTlb },
+    };
   }
 
   /**
    * Members of the head's own page: code there is where the head's pc says. Only those where several ways meet anyway: elsewhere what
    * is known of values and addresses would be lost. Not those that indirect jumps lead to: each would be one more head of the
-   * loop that an interpreter is.
+   * loop that an interpreter is. `worth`: whether a member should be an entry beside the head: the more, the higher the number; 0: no.
    */
-  private chooseEntries(worth: (block: number) => number): void {
-    const { flow } = this;
+  chooseEntries(worth: (block: number) => number): void {
+    if (this.narrow) return;
+    const indirect = new Set(this.targets.filter((t) => t.indirect).map((t) => t.to));
     const found: { readonly member: number; readonly worth: number }[] = [];
-    const indirect = new Set(flow.edges.filter((e) => e.indirect).map((e) => e.to));
     for (const [block, member] of this.indexOf) {
       if (member === 0 || this.page[member] !== 0 || indirect.has(member)) continue;
-      if (flow.beginsLoop[member] === 0 && flow.merge[member] === 0) continue;
       const w = worth(block);
       if (w > 0) found.push({ member, worth: w });
     }
-    found.sort((x, y) => y.worth - x.worth);
-    for (const { member } of found.slice(0, MAX_ENTRIES - 1)) this.entries.push(member);
+    if (found.length === 0) return;
+    const flow = flowOf(this.blocks.length, this.targets);
+    flow.analyse();
+    const meets = found.filter(({ member: m }) => flow.beginsLoop[m] === 1 || flow.merge[m] === 1);
+    meets.sort((x, y) => y.worth - x.worth);
+    for (const { member } of meets.slice(0, MAX_ENTRIES - 1)) this.entries.push(member);
   }
 
   /**
@@ -242,19 +227,8 @@ export class Region {
     if (by.length > 0) this.covered.set(this.blocks[to] as number, by);
   }
 
-  /** How many edges the `jmp` of member b at word w has, if it is no call. */
-  jumpEdges(b: number, w: number): number {
-    if (this.words[w + 2] === JumpKind.ret) return this.returnsTo.has(b) ? 1 : 0;
-    return this.indirectAt.get(w) as number;
-  }
-
-  /** Where a small callee of member b's call at word w returns to, as distance from the head's pc. */
-  returnDelta(b: number): number {
-    return this.delta[this.returnsTo.get(b) as number] as number;
-  }
-
   /** Makes the callee of member b's call at word w part of the region, if it is small and calls nothing, or is the head. */
-  private inlineCall(b: number, w: number): Omit<Target, 'indirect'> | undefined {
+  private inlineCall(b: number, w: number): Target | undefined {
     const { words } = this;
     if (((words[w] as number) & OP_MASK) !== OP.goto || (words[w] as number) >>> 20 === PcMask.m16) return undefined;
     if (this.inlined[b] !== undefined || this.locate === undefined) return undefined;
@@ -278,7 +252,7 @@ export class Region {
       indexOf: new Map(),
     };
     const to = this.add(callee, delta, page, call);
-    return to < 0 ? undefined : { to, guard: outside ? callee : 0, call: false };
+    return to < 0 ? undefined : { from: b, to, guard: outside ? callee : 0, call: false, indirect: false };
   }
 
   /** A function that in its page and a few ops comes to a return, whichever way it goes; it makes no calls, unless it is the head's. */
@@ -339,7 +313,7 @@ export class Region {
   }
 
   /** Where the `goto` or call of block b at word w leads; of a call, the way back. */
-  private target(b: number, w: number, isCall: boolean): { to: number; guard: number; call: boolean } {
+  private target(b: number, w: number, isCall: boolean): Target {
     const { words } = this;
     const host = words[(this.blocks[b] as number) / 4 + HOST] as number;
     const goto = ((words[w] as number) & OP_MASK) === OP.goto;
@@ -355,16 +329,16 @@ export class Region {
     if (((host + distance) & PAGE_MASK) !== (host & PAGE_MASK)) {
       const there = narrow ? 0 : (this.locate?.(delta) ?? 0);
       const to = there === 0 ? OUTSIDE : this.elsewhere(b, there, distance);
-      return { to, guard: to >= 0 ? (this.blocks[to] as number) : 0, call };
+      return { from: b, to, guard: to >= 0 ? (this.blocks[to] as number) : 0, call, indirect: false };
     }
     const block = this.lookup(host + distance, this.mode);
     if (block === 0 || this.isCold(block)) {
       this.unseen.push(host + distance);
-      return { to: UNSEEN, guard: 0, call };
+      return { from: b, to: UNSEEN, guard: 0, call, indirect: false };
     }
     const to = this.add(block, delta, this.page[b] as number, this.inlined[b]);
     if (to >= 0 && narrow) this.narrow = true;
-    return { to, guard: this.straddles(block) ? block : 0, call };
+    return { from: b, to, guard: this.straddles(block) ? block : 0, call, indirect: false };
   }
 
   private isCold(block: number): boolean {
@@ -390,7 +364,7 @@ export class Region {
       if (found.length >= room) break;
       const offset = (this.words[block / 4 + HOST] as number) & ~PAGE_MASK;
       const to = this.add(block, base + offset, this.page[b] as number);
-      if (to >= 0) found.push({ to, guard: this.straddles(block) ? block : 0, call: false, indirect: true });
+      if (to >= 0) found.push({ from: b, to, guard: this.straddles(block) ? block : 0, call: false, indirect: true });
     }
     return found;
   }

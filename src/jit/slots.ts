@@ -14,7 +14,8 @@ import { type X87Code, type X87Inlining, type X87Precision, x87Precision } from 
 import type { Edge } from './flow.js';
 import { KIND, Kind } from './lower-alu.js';
 import { isAccess, SIZE } from './lower-memory.js';
-import { isCall, isIndirect, isReturn, type Region } from './region.js';
+import { isCall, isIndirect, isReturn } from './region.js';
+import { jumpEdges, type RegionGraph } from './region-code.js';
 import type { Values } from './values.js';
 
 export class SlotAnalysis {
@@ -29,7 +30,7 @@ export class SlotAnalysis {
   /** Per block: cells (`Values.cells`) whose locals must hold their values at its start. */
   liveCells = new Int32Array(0);
 
-  private region!: Region;
+  private region!: RegionGraph;
   private words: Int32Array = new Int32Array(0);
   /** Per block: slots read before they are written, and slots not yet written where an op may leave the region. */
   private readLow = new Int32Array(0);
@@ -66,9 +67,9 @@ export class SlotAnalysis {
     private readonly vectors: VectorHelpers,
   ) {}
 
-  analyse(region: Region, words: Int32Array): void {
+  analyse(region: RegionGraph): void {
     this.region = region;
-    this.words = words;
+    this.words = region.words;
     this.findX87();
     this.declareAll();
     const { flow } = region;
@@ -377,7 +378,7 @@ export class SlotAnalysis {
     if (isIndirect(word, imm) || isReturn(word, imm)) {
       this.observe();
       const first = this.edge;
-      this.edge += this.region.jumpEdges(b, w);
+      this.edge += jumpEdges(this.region, b, w);
       for (let e = first; e < this.edge; e++) {
         this.killLow[e] = this.sureLow;
         this.killHigh[e] = this.sureHigh;
