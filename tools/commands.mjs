@@ -93,6 +93,7 @@ export async function bundleCommands() {
       // Threads: one file each too, which is too small to keep V8's code of.
       'vcpu-worker': 'dist/src/host/node/kvm/vcpu-worker.js',
       'ticker-worker': 'dist/src/host/node/ticker-worker.js',
+      'compile-worker': 'dist/src/app/lib/compile-worker.js',
     },
     outdir: out,
     outExtension: { '.js': '.cjs' },

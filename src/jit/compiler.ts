@@ -24,6 +24,8 @@ export interface CompiledJob {
 
 /** Compiles on another thread. */
 export interface CompileThread {
+  /** There will be jobs. */
+  prepare(): void;
   /** Whether it takes a job now; when not, the caller had better do it. */
   readonly ready: boolean;
   /** Calls `done` later, not while guest code runs; with nothing if the thread is no more. */

@@ -199,6 +199,7 @@ export class Jit {
   /** A block became hot: the region it heads is to be compiled. `cpu`: the vCPU with the block's pc in its header, or 0. */
   request(head: number, cpu = 0): void {
     const { words } = this;
+    this.options.thread?.prepare();
     if (cpu !== 0 && this.defer(head)) return;
     // Regions that ended here as nothing was known of this code can go on in it; when one of them does, it needs none of its own.
     for (const c of this.byUnseen.get(words[head / 4 + HOST] as number) ?? []) {

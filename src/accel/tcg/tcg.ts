@@ -3,11 +3,10 @@ import { Bug, UserError } from '../../base/errors.js';
 import type { GuestArchitecture, GuestTranslator } from '../../guest/guest.js';
 import { MAX_BLOCK_OPS } from '../../ir/builder.js';
 import { fuse } from '../../ir/fusion.js';
-import { BLOCK, BlockFlag, FLAT_RANGE, MACHINE, TLB_ENTRIES, TLB_ENTRY, TraceBit, VCPU } from '../../ir/layout.js';
+import { BLOCK, BlockFlag, FLAT_RANGE, MACHINE, TraceBit, VCPU } from '../../ir/layout.js';
 import { ExitReason } from '../../ir/ops.js';
 import { optimise } from '../../ir/passes.js';
 import { Jit } from '../../jit/jit.js';
-import type { OnlyVcpu } from '../../jit/lower-frame.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import {
   type Accelerator,
@@ -18,6 +17,7 @@ import {
   type Vcpu,
 } from '../accelerator.js';
 import { AddressFilter } from './address-filter.js';
+import { type CompilerSetup, type CompileThread, compilerOptions } from './compiler.js';
 import { Fading } from './fading.js';
 import { LinearMemory, MAX_FLAT_RANGES } from './linear-memory.js';
 import type { Runtime } from './runtime.js';
@@ -66,6 +66,8 @@ export interface TcgOptions {
   readonly countInstructions?: boolean;
   /** Makes the ticker for the exit-request words of the machine's processors. */
   startTicker(memory: WebAssembly.Memory, requestWords: readonly number[]): Ticker;
+  /** Makes the thread that compiles beside the guest, if the host can do with one. */
+  compileThread?(setup: CompilerSetup): CompileThread | undefined;
   /** Monotonic ns. */
   monotonic(): number;
   /** Real ns in which so much virtual time passes; as many, if left out. */
@@ -121,6 +123,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
   readonly #stress: Stress | undefined;
   /** Where blocks were made to begin. */
   readonly #begun = new AddressFilter();
+  #compileThread: CompileThread | undefined;
   #translator: GuestTranslator | undefined;
   #services: MachineServices | undefined;
   #view: DataView;
@@ -342,6 +345,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
   }
 
   dispose(): void {
+    this.#compileThread?.dispose();
     this.#ticker.dispose();
   }
 
@@ -390,21 +394,19 @@ export class TcgAccelerator implements Accelerator, Disturbed {
   #createJit(): Jit {
     const { runtime, layout } = this;
     const { hotThreshold: hot } = this.#options;
+    const [state, tlb, jumpCache] = [layout.vcpus[0]!, layout.tlbs[0]!, layout.jumpCaches[0]!];
+    const setup: CompilerSetup = {
+      guest: this.#guest.name,
+      onlyVcpu: layout.vcpus.length === 1 ? { state, tlb, jumpCache } : undefined,
+    };
+    this.#compileThread = this.#options.compileThread?.(setup);
     return new Jit({
       memory: this.memory,
       table: runtime.table,
       runtime: runtime as unknown as Record<string, WebAssembly.ExportedFunction>,
-      helperNames: this.#guest.helpers.map((h) => h.name),
-      inlineVector: (helper, imm) => this.#guest.inlineVector(helper, imm),
-      inlineFloat: (helper, imm) => this.#guest.inlineFloat(helper, imm),
-      floatStatus: this.#guest.floatStatus,
-      x87: this.#guest.x87,
+      ...compilerOptions(this.#guest, setup),
+      thread: this.#compileThread,
       x87Control: () => this.#view.getUint32((layout.vcpus[0] as number) + this.#guest.x87.state.control, true),
-      inlineCondition: (condition) => this.#guest.inlineCondition(condition),
-      writesDestinationOnly: (helper) => this.#guest.writesDestinationOnly(helper),
-      vectorBaseSlot: this.#guest.vectorBaseSlot,
-      hasCodeBase: (mode) => !this.#guest.linearIsPc(mode),
-      onlyVcpu: layout.vcpus.length === 1 ? this.#onlyVcpu() : undefined,
       lookup: (host, mode) => runtime.findBlock(layout.machine, host, mode) >>> 0,
       indirectTargets: (page, mode) => this.#indirectTargets(page, mode),
       split: (head, blocks) => this.#split(head, blocks),
@@ -413,11 +415,6 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       deferral: hot < DEFERRING_THRESHOLD ? 0 : 3 * hot,
       now: () => this.#options.monotonic(),
     });
-  }
-
-  #onlyVcpu(): OnlyVcpu {
-    const [state, tlb, jumpCache] = [this.layout.vcpus[0]!, this.layout.tlbs[0]!, this.layout.jumpCaches[0]!];
-    return { state, tlb: (mode) => tlb + this.#guest.mmuIndex(mode) * TLB_ENTRIES * TLB_ENTRY.size, jumpCache };
   }
 
   #connected(): MachineServices {

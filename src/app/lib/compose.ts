@@ -17,6 +17,7 @@ import type { GuestArchitecture } from '../../guest/guest.js';
 import type { CpuConfig } from '../../guest/x86/cpu-models.js';
 import { type CpuTopology, installCpu } from '../../guest/x86/cpuid-leaves.js';
 import { X86Registers } from '../../guest/x86/registers.js';
+import { compileThread } from '../../host/node/compile-thread.js';
 import { NodeEventLoop } from '../../host/node/event-loop.js';
 import { adviseHugePages } from '../../host/node/huge-pages.js';
 import { runtimeModule } from '../../host/node/runtime-module.js';
@@ -119,6 +120,7 @@ export function compose(c: Composition): Composed {
     countInstructions: c.icount !== undefined,
     smm: c.smm ?? true,
     startTicker: c.accelerator === 'kvm' ? noTicker : startTicker,
+    compileThread,
     monotonic: monotonicNs,
     inReal: (ns) => steady?.inReal(ns) ?? ns,
   });
