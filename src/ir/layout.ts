@@ -42,6 +42,8 @@ export function layout(name: string, fields: readonly FieldSpec[], start = 0): L
 }
 
 export const TEMP_COUNT = 96;
+/** Accesses of a loop that can remember their pages in memory. */
+export const PAGE_MEMORIES = 16;
 
 /** Every guest's vCPU state begins with this header. Slots (64-bit cells) are numbered from its start. */
 export const VCPU = layout('Vcpu', [
@@ -82,6 +84,7 @@ export const VCPU = layout('Vcpu', [
   ['instructionBudget', 'u64'], // under -icount: instructions left in this slice
   ['instructionCount', 'u64'], // guest instructions executed by blocks entered (interpreter; compiled code under -icount)
   ['blockPc', 'u64'], // pc at which the running block was entered
+  ['pageMemories', 'u64', 2 * PAGE_MEMORIES], // of the innermost loop that compiled code is in: pairs of a page and an addend
   ['statLookups', 'u64'],
   ['statTlbMisses', 'u64'],
   ['statTlbFlushes', 'u64'],

@@ -9,6 +9,7 @@
 // hot path
 import { FLAG_OP, FLAG_RES, FLAG_SRC } from '../ir/builder.js';
 import { EFFECTS, Effect, SKIP_WORD } from '../ir/effects.js';
+import { PAGE_MEMORIES } from '../ir/layout.js';
 import { OP, OP_MASK } from '../ir/ops.js';
 import type { Edge } from './flow.js';
 import { accessSize, isAccess, WRITES } from './lower-memory.js';
@@ -33,15 +34,21 @@ interface Loop {
   readonly groups: Map<number, number>;
 }
 
-/** An access in a small loop that remembers the page it was in last: number of the i64 local with that page. */
+/** An access in a small loop that remembers the page it was in last. */
 export interface PageMemory {
+  /** Number of its place in the vCPU's state, or -1: it has locals. */
+  readonly cell: number;
+  /** The i64 local with the page. */
   readonly page: number;
   /** Local with what to add to an address in that page; taken when the loop is emitted. */
   addend: number;
 }
 
-/** A loop with more accesses than this would run out of registers for what they remember. */
-const MAX_PAGE_MEMORIES = 5;
+/**
+ * What loops may change and remember in locals: with more, the engine keeps most of it on its stack, and copies it from place to place
+ * each time round. Then the pages are better off in memory.
+ */
+const MAX_LOOP_LOCALS = 11;
 
 /** Of a group: one of its accesses is made for certain, and one that writes. */
 const Certain = { access: 1, write: 2 } as const;
@@ -205,10 +212,12 @@ export class AccessGroups {
             sites.push((this.firstOp[b] as number) + i);
         }
       }
-      if (sites.length > MAX_PAGE_MEMORIES) continue;
+      if (sites.length > PAGE_MEMORIES) continue;
+      const changed = [...loop.written].filter((slot) => !isTemp(slot)).length;
+      const inLocals = changed + sites.length * 2 <= MAX_LOOP_LOCALS;
       const memories: PageMemory[] = [];
-      for (const site of sites) {
-        const memory: PageMemory = { page: takeWide(), addend: 0 };
+      for (const [i, site] of sites.entries()) {
+        const memory: PageMemory = { cell: inLocals ? -1 : i, page: inLocals ? takeWide() : 0, addend: 0 };
         memories.push(memory);
         this.memoryOf.set(site, memory);
       }

@@ -153,10 +153,29 @@ function pushLinear(v: Values, access: Access): void {
   }
 }
 
+const CELLS = VCPU.at['pageMemories'] as number;
+
+/** Pushes the remembered page, or what to add to an address in it. */
+function pushMemory(v: Values, { cell, page, addend }: PageMemory, what: 'page' | 'addend'): void {
+  if (cell < 0) v.getLocal(what === 'page' ? page : addend);
+  else {
+    v.pushState();
+    if (what === 'page') v.state(W.i64Load, 3, CELLS + cell * 16);
+    else v.state(W.i32Load, 2, CELLS + cell * 16 + 8);
+  }
+}
+/** Remembers what `push` pushes. */
+function setMemory(v: Values, { cell, page, addend }: PageMemory, what: 'page' | 'addend', push: () => void): void {
+  if (cell >= 0) v.pushState();
+  push();
+  if (cell < 0) v.setLocal(what === 'page' ? page : addend);
+  else if (what === 'page') v.state(W.i64Store, 3, CELLS + cell * 16);
+  else v.state(W.i32Store, 2, CELLS + cell * 16 + 8);
+}
+
 /** Before a loop: the remembered page is none. */
 export function forgetPage(v: Values, memory: PageMemory): void {
-  v.i64(1, 0);
-  v.setLocal(memory.page);
+  setMemory(v, memory, 'page', () => v.i64(1, 0));
 }
 
 /** Pushes the linear-memory address for an access, or takes the side exit. `label`: its distance here. */
@@ -174,24 +193,27 @@ function translate(v: Values, access: Access, size: number, tag: number, label: 
   }
   v.i64(-4096, -1);
   v.op(W.i64And);
-  v.getLocal(memory.page);
+  pushMemory(v, memory, 'page');
   v.op(W.i64Eq);
   v.likelyIf(ValType.i32);
   v.getLocal(Local.linear);
   v.op(W.i32WrapI64);
-  v.getLocal(memory.addend);
+  pushMemory(v, memory, 'addend');
   v.op(W.i32Add);
   v.op(W.else);
   lookUp(v, access, size, tag, label + 1);
-  v.teeLocal(Local.address);
-  v.getLocal(Local.linear);
-  v.op(W.i32WrapI64);
-  v.op(W.i32Sub);
-  v.setLocal(memory.addend);
-  v.getLocal(Local.linear);
-  v.i64(-4096, -1);
-  v.op(W.i64And);
-  v.setLocal(memory.page);
+  v.setLocal(Local.address);
+  setMemory(v, memory, 'addend', () => {
+    v.getLocal(Local.address);
+    v.getLocal(Local.linear);
+    v.op(W.i32WrapI64);
+    v.op(W.i32Sub);
+  });
+  setMemory(v, memory, 'page', () => {
+    v.getLocal(Local.linear);
+    v.i64(-4096, -1);
+    v.op(W.i64And);
+  });
   v.getLocal(Local.address);
   v.op(W.end);
 }

@@ -142,7 +142,7 @@ export class Lowering {
       const bases = v.basesInUse;
       for (const group of this.groups.ofLoop(node)) this.openLoopGroup(group, node);
       for (const memory of this.groups.memoriesOfLoop(node)) {
-        memory.addend = v.takeBase();
+        if (memory.cell < 0) memory.addend = v.takeBase();
         mem.forgetPage(v, memory);
       }
       v.op(W.loop);

@@ -33,7 +33,7 @@ import { kvmAccelerator } from './kvm.js';
 import type { Logged } from './logging.js';
 
 /** Region head entries before a region is compiled (docs/performance.md has the measurement). */
-export const DEFAULT_HOT_THRESHOLD = 4000;
+export const DEFAULT_HOT_THRESHOLD = 2000;
 
 export interface Composition {
   readonly guest: GuestArchitecture;
