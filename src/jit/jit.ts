@@ -47,8 +47,9 @@ export interface JitStats {
   blocks: number;
   modules: number;
   bytes: number;
-  /** Without what another thread did meanwhile. */
+  /** Without what another thread did meanwhile, and how many modules that has compiled. */
   compileNs: number;
+  away: number;
   /** Regions dropped because their code changed, or for others; and times everything was dropped. */
   dropped: number;
   resets: number;
@@ -151,6 +152,7 @@ export class Jit {
     modules: 0,
     bytes: 0,
     compileNs: 0,
+    away: 0,
     dropped: 0,
     resets: 0,
   };
@@ -312,6 +314,7 @@ export class Jit {
     this.away = true;
     thread.compile(job, (result) => {
       this.away = false;
+      if (result) this.stats.away++;
       if (resets !== this.stats.resets) return;
       this.timed(() => (result ? this.installAll(formed, result) : this.requestAgain(formed)));
       this.trim();

@@ -196,17 +196,20 @@ export class Region {
    */
   chooseEntries(worth: (block: number) => number): void {
     if (this.narrow) return;
-    const indirect = new Set(this.targets.filter((t) => t.indirect).map((t) => t.to));
     const found: { readonly member: number; readonly worth: number }[] = [];
     for (const [block, member] of this.indexOf) {
-      if (member === 0 || this.page[member] !== 0 || indirect.has(member)) continue;
+      if (member === 0 || this.page[member] !== 0) continue;
       const w = worth(block);
       if (w > 0) found.push({ member, worth: w });
     }
     if (found.length === 0) return;
     const flow = flowOf(this.blocks.length, this.targets);
     flow.analyse();
-    const meets = found.filter(({ member: m }) => flow.beginsLoop[m] === 1 || flow.merge[m] === 1);
+    // Where there is a dispatch node, indirect jumps lead to that.
+    const indirect = new Set(flow.edges.filter((e) => e.indirect).map((e) => e.to));
+    const meets = found.filter(
+      ({ member: m }) => (flow.beginsLoop[m] === 1 || flow.merge[m] === 1) && !indirect.has(m),
+    );
     meets.sort((x, y) => y.worth - x.worth);
     for (const { member } of meets.slice(0, MAX_ENTRIES - 1)) this.entries.push(member);
   }

@@ -1,7 +1,7 @@
 /** A bare runtime with hand-made blocks: runs them on the interpreter or as compiled regions, for comparing the two. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { HELPERS } from '../../src/guest/x86/helpers/index.js';
+import { type CompilerSetup, type CompileThread, compilerOptions } from '../../src/accel/tcg/compiler.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { type BlockBuilder, TEMP0 } from '../../src/ir/builder.js';
@@ -48,6 +48,13 @@ export const GENERATION = 5;
 export const VECTOR_BASE_SLOT = (X86.at['vectorBase'] as number) / 8;
 const at = (layout: { at: Readonly<Record<string, number>> }, field: string): number => layout.at[field] as number;
 
+const ANY_VCPU: CompilerSetup = { guest: X86_64.name };
+/** The rig runs with the second of the TLBs, whatever its mode. */
+export const ONLY_VCPU: CompilerSetup = {
+  ...ANY_VCPU,
+  onlyVcpu: { state: CPU, tlb: TLB_AT + TLB_ENTRIES * TLB_ENTRY.size, jumpCache: JUMP_CACHE_AT },
+};
+
 /** What interpreter and compiled code must agree on: state slots by number, RAM, what ended the run. */
 export interface Outcome {
   readonly state: BigUint64Array;
@@ -77,6 +84,7 @@ export class Rig {
   constructor(
     private readonly icount = false,
     anyVcpu = false,
+    thread?: CompileThread,
   ) {
     const zero = (): number => 0;
     const env = new Proxy<Record<string, WebAssembly.ImportValue>>(
@@ -90,22 +98,12 @@ export class Rig {
       memory: this.memory,
       table: this.table,
       runtime: this.exports,
-      helperNames: HELPERS.map((h) => h.name),
-      inlineVector: X86_64.inlineVector,
-      inlineFloat: X86_64.inlineFloat,
-      floatStatus: X86_64.floatStatus,
-      x87: X86_64.x87,
+      ...compilerOptions(X86_64, anyVcpu ? ANY_VCPU : ONLY_VCPU),
+      thread,
       x87Control: () => this.view.getUint32(CPU + at(X86, 'fcw'), true),
-      inlineCondition: X86_64.inlineCondition,
       indirectTargets: () => this.indirect,
-      writesDestinationOnly: X86_64.writesDestinationOnly,
-      vectorBaseSlot: VECTOR_BASE_SLOT,
       lookup: (host) => this.placed.get(host - RAM)?.block ?? 0,
-      hasCodeBase: (mode) => (mode & Mode.csBase) !== 0,
       icount,
-      onlyVcpu: anyVcpu
-        ? undefined
-        : { state: CPU, tlb: () => TLB_AT + TLB_ENTRIES * TLB_ENTRY.size, jumpCache: JUMP_CACHE_AT },
       split: () => false,
       minRuns: 0,
       entryHeat: 1,

@@ -157,7 +157,7 @@ function translation({ accelerator }: Assembled): Statistic[] {
     { label: 'regions installed', value: String(stats.regions) },
     { label: 'regions compiled', value: `${stats.compiled} of ${stats.blocks} blocks in ${stats.modules} modules` },
     { label: 'code', value: `${stats.bytes} bytes, of modules in use ${accelerator.jit.codeBytes}` },
-    { label: 'time compiling', value: `${(stats.compileNs / 1e6).toFixed(1)} ms` },
+    { label: 'time compiling', value: `${(stats.compileNs / 1e6).toFixed(1)} ms, ${stats.away} modules elsewhere` },
     { label: 'regions dropped', value: String(stats.dropped) },
     { label: 'translations discarded', value: `${stats.resets} times` },
     { label: 'blocks translated', value: String(own.translated) },
