@@ -41,7 +41,7 @@ async function main(): Promise<void> {
     console.log(`images of ${mib} MiB; seconds elapsed (processor)\n${header()}`);
     measureImages(folder, mib, pattern, report);
     if (pattern.test('stalls')) {
-      const met = await measureStalls(fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-stalls-')));
+      const met = measureStalls(fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-stalls-')));
       if (!met) process.exitCode = 1;
     }
     await measureGuests(folder, pattern, values.profile, report);

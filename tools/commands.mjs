@@ -94,6 +94,7 @@ export async function bundleCommands() {
       'vcpu-worker': 'dist/src/host/node/kvm/vcpu-worker.js',
       'ticker-worker': 'dist/src/host/node/ticker-worker.js',
       'compile-worker': 'dist/src/app/lib/compile-worker.js',
+      'file-threads-worker': 'dist/src/host/node/file-threads-worker.js',
     },
     outdir: out,
     outExtension: { '.js': '.cjs' },

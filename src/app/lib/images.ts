@@ -7,15 +7,15 @@ import { fromJson, NodeGraph, type NodeOptions, nested, throttled } from '../../
 import type { BlockNode } from '../../block/node.js';
 import { openImage } from '../../block/open.js';
 import { OverlayNode } from '../../block/overlay.js';
-import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
+import { MACHINE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { addDrive } from '../options/drives.js';
 import { blamed } from '../options/parse.js';
 import type { DriveRequest, Wishes } from '../options/wishes.js';
 
 /** Opens images that another machine may be writing, to see what they are like. */
 const LOOKING: BlockHost = {
-  ...NODE_BLOCK_HOST,
-  openFile: (filename, access) => NODE_BLOCK_HOST.openFile(filename, { ...access, readOnly: true, share: true }),
+  ...MACHINE_BLOCK_HOST,
+  openFile: (filename, access) => MACHINE_BLOCK_HOST.openFile(filename, { ...access, readOnly: true, share: true }),
 };
 
 interface Opened {
@@ -167,7 +167,7 @@ async function* openAll(
     });
   }
   if (w.blockdevs.length === 0) return;
-  const graph = new NodeGraph(look ? LOOKING : NODE_BLOCK_HOST, w.objects, look);
+  const graph = new NodeGraph(look ? LOOKING : MACHINE_BLOCK_HOST, w.objects, look);
   for (const { origin, json, pairs } of w.blockdevs) {
     await graph.add(json === undefined ? nested(pairs) : fromJson(json)).catch((error: unknown) => {
       throw blamed(origin, error);
@@ -209,7 +209,7 @@ async function openOne(w: Wishes, r: DriveRequest, look: boolean, warn: (text: s
     return { node: null, options, readOnly: false };
   }
   const readOnly = r.readOnly || r.media === 'cdrom';
-  let node = await openImage(look ? LOOKING : NODE_BLOCK_HOST, {
+  let node = await openImage(look ? LOOKING : MACHINE_BLOCK_HOST, {
     file: r.file,
     ...(r.format !== undefined && { format: r.format }),
     readOnly: readOnly || look,
@@ -221,6 +221,6 @@ async function openOne(w: Wishes, r: DriveRequest, look: boolean, warn: (text: s
     warn,
   });
   if (details?.copyOnRead && !look) node = new CopyOnReadNode(node);
-  if (details && Object.keys(details.limits).length > 0) node = throttled(NODE_BLOCK_HOST, node, details.limits);
+  if (details && Object.keys(details.limits).length > 0) node = throttled(MACHINE_BLOCK_HOST, node, details.limits);
   return { node, options, readOnly };
 }

@@ -5,7 +5,7 @@ import { openImage } from '../../block/open.js';
 import type { KvmReport, MonitorContext, Statistic } from '../../control/hmp/context.js';
 import type { Profiler, SliceSample } from '../../control/hmp/profile.js';
 import { KeySender } from '../../display/key-sender.js';
-import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
+import { MACHINE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { deflate } from '../../host/node/deflate.js';
 import { hostReason } from '../../host/node/host-error.js';
 import { packageFile } from '../../host/node/package-files.js';
@@ -60,7 +60,7 @@ export function monitorContext(m: Assembled, version: string): MonitorContext {
     addDrive: (text) => m.images.add(text),
     removeDrive: (id) => m.images.remove(id),
     openMedium: (file, format, readOnly) =>
-      openImage(NODE_BLOCK_HOST, { file, readOnly, ...(format !== undefined && { format }) }),
+      openImage(MACHINE_BLOCK_HOST, { file, readOnly, beside: true, ...(format !== undefined && { format }) }),
     chardevs: () => m.backends.list(),
     roms: m.roms,
     display: m.display,

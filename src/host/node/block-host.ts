@@ -8,6 +8,8 @@ import type { BlockHost, Codecs, Crypto } from '../../block/format.js';
 import { connectStream } from './byte-stream.js';
 import { fetchRange } from './fetch-range.js';
 import { FileNode, temporaryFile } from './file.js';
+import { type LongCalls, POOL_CALLS } from './file-pool.js';
+import { fileThreads } from './file-threads.js';
 import { loadZstd } from './zstd.js';
 
 type Packer = (data: Uint8Array, options: zlib.ZlibOptions) => Promise<Buffer>;
@@ -60,15 +62,21 @@ export const NODE_CODECS: Codecs = {
   zstd: loadZstd,
 };
 
-export const NODE_BLOCK_HOST: BlockHost = {
-  openFile: (filename, { readOnly, share, cache, beside }) =>
+type OpenFile = BlockHost['openFile'];
+
+const openFile =
+  (threads: () => LongCalls): OpenFile =>
+  (filename, { readOnly, share, cache, beside }) =>
     new FileNode(filename, {
       readOnly,
       ...(share && { lock: 'share' as const }),
-      threads: beside ?? false,
+      ...(beside && { threads: threads() }),
       noFlush: cache === 'unsafe',
       synchronous: cache === 'writethrough' || cache === 'directsync',
-    }),
+    });
+
+export const NODE_BLOCK_HOST: BlockHost = {
+  openFile: openFile(() => POOL_CALLS),
   createFile: (filename) => FileNode.create(filename),
   temporaryFile: () => temporaryFile(tmpdir()),
   codecs: NODE_CODECS,
@@ -80,3 +88,6 @@ export const NODE_BLOCK_HOST: BlockHost = {
     randomFillSync(bytes);
   },
 };
+
+/** For a machine's drives: nothing that they ask of this host keeps the machine's thread waiting. */
+export const MACHINE_BLOCK_HOST: BlockHost = { ...NODE_BLOCK_HOST, openFile: openFile(fileThreads) };

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { FileNode, temporaryFile } from './file.js';
 import { fileCalls } from './file-calls.js';
+import { POOL_CALLS } from './file-pool.js';
 
 test('a file is read, written, grown and flushed', async () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-test-'));
@@ -43,7 +44,7 @@ test('long reads and writes run beside the caller, also when the file is closed 
   try {
     const name = path.join(folder, 'disk');
     fs.writeFileSync(name, '');
-    const node = new FileNode(name, { threads: true });
+    const node = new FileNode(name, { threads: POOL_CALLS });
     const data = new Uint8Array(1 << 20).map((_, i) => i >> 8);
     const writing = node.write(100, data);
     assert.ok(writing instanceof Promise);
@@ -65,8 +66,8 @@ test('with threads, no write waits for a flush or for a long change of its file'
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tinamou-test-'));
   try {
     for (const name of ['disk', 'other']) fs.writeFileSync(path.join(folder, name), new Uint8Array(1 << 20));
-    const node = new FileNode(path.join(folder, 'disk'), { threads: true });
-    const other = new FileNode(path.join(folder, 'other'), { threads: true });
+    const node = new FileNode(path.join(folder, 'disk'), { threads: POOL_CALLS });
+    const other = new FileNode(path.join(folder, 'other'), { threads: POOL_CALLS });
     const page = new Uint8Array(4096).fill(3);
     for (const [long, file] of [
       [() => node.flush(), node],
@@ -103,7 +104,7 @@ test('with threads, what is not in the page cache is read beside the caller', {
         .status === 0;
     // Other systems' dd have no `nocache`, and in the page cache there is nothing to wait for: another path than the one looked at.
     if (!evict()) return t.skip('this dd cannot empty the page cache');
-    const node = new FileNode(name, { threads: true });
+    const node = new FileNode(name, { threads: POOL_CALLS });
     const into = new Uint8Array(new SharedArrayBuffer(8192));
     const cold = node.read(1 << 20, into);
     if (cold === undefined) return t.skip('the file system keeps everything in memory, or cannot tell');
@@ -141,7 +142,7 @@ test('with threads, discarding and zeroing run beside the caller', { skip: !file
   try {
     const name = path.join(folder, 'disk');
     fs.writeFileSync(name, Buffer.alloc(1 << 20, 1));
-    const node = new FileNode(name, { threads: true });
+    const node = new FileNode(name, { threads: POOL_CALLS });
     const pending = [node.discard(0, 4096), node.writeZeroes(8192, 4096, true), node.writeZeroes(16384, 100, false)];
     for (const p of pending) assert.ok(p instanceof Promise);
     const page = new Uint8Array(new SharedArrayBuffer(4096));

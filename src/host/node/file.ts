@@ -12,16 +12,14 @@ import {
   type Preallocation,
   ZEROES,
 } from '../../block/node.js';
-import { type FileCalls, fileCalls } from './file-calls.js';
+import { fileCalls } from './file-calls.js';
+import { type LongCalls, POOL_CALLS } from './file-pool.js';
 import { hostReason } from './host-error.js';
 import { StallGuard } from './stall-guard.js';
 import { viewsBehind } from './views.js';
 import { readVmstat, WritePressure } from './write-pressure.js';
 
-const readAsync = promisify(fs.read);
-const writeAsync = promisify(fs.write);
 const writevAsync = promisify(fs.writev);
-const fdatasync = promisify(fs.fdatasync);
 
 const SECTOR = 512;
 /** st_blocks counts these. */
@@ -44,8 +42,8 @@ export interface FileOptions {
   readonly lock?: 'exclusive' | 'share' | 'off';
   /** Flushing does nothing (cache=unsafe). */
   readonly noFlush?: boolean;
-  /** What may take long runs beside the caller, so that a slow disk does not hold up a machine. */
-  readonly threads?: boolean;
+  /** What may take long is done by these, beside the caller, so that a slow disk does not hold up a machine. */
+  readonly threads?: LongCalls;
   /** Writes go through to the disk (cache=writethrough and directsync). */
   readonly synchronous?: boolean;
 }
@@ -65,7 +63,7 @@ const LONG = 256 << 10;
 /**
  * Reads and writes of no great length complete at once: they mostly hit the page cache, and a trip through the event loop costs
  * more. With `threads`, reads of what is not in the page cache run beside the caller, like flushing and discarding, and writes that
- * the host would make wait: with too much unwritten, of a part of a page that it would have to read, during a flush or a long change of the file. What nobody can tell is
+ * the host would make wait: with too much unwritten, of a part of a page that it would have to read, during a flush or another change of the file. What nobody can tell is
  * done beside the caller for a while after one took long.
  */
 export class FileNode extends BaseNode {
@@ -73,11 +71,12 @@ export class FileNode extends BaseNode {
   readonly readOnly: boolean;
   readonly #noFlush: boolean;
   readonly #threads: boolean;
+  readonly #calls: LongCalls;
   readonly #synchronous: boolean;
   /** Reads, writes and flushes in other threads: until they end, the file stays open. */
   #underWay = 0;
-  /** Of those, the ones that hold the file's lock on the host for long: a write meanwhile waits for them. */
-  #long = 0;
+  /** Of those, changes of the file: whoever of them has its lock on the host keeps a write waiting, also when it has no processor. */
+  #changes = 0;
   /** Holes and zeroes that are being made: on Linux a look at the file's page cache waits for them, though told not to wait. */
   #holes = 0;
   readonly #guard = new StallGuard();
@@ -94,7 +93,8 @@ export class FileNode extends BaseNode {
     super();
     this.readOnly = options.readOnly ?? false;
     this.#noFlush = options.noFlush ?? false;
-    this.#threads = options.threads ?? false;
+    this.#threads = options.threads !== undefined;
+    this.#calls = options.threads ?? POOL_CALLS;
     this.#synchronous = options.synchronous ?? false;
     this.#tellsCached = this.#threads && fileCalls() !== null;
     let fd = -1;
@@ -176,14 +176,12 @@ export class FileNode extends BaseNode {
 
   override write(offset: number, from: Uint8Array): Completion {
     if (!this.#threads) return this.#writeNow(offset, from);
-    const free = flushing === 0 && this.#long === 0 && this.#guard.mayWait;
+    const free = flushing === 0 && this.#changes === 0 && this.#guard.mayWait;
     const short = from.length < LONG && !this.#synchronous;
     if (short && free && !PRESSURE.before(from.length) && this.#edgesCached(offset, from.length)) {
       return this.#guard.run(() => this.#writeNow(offset, from));
     }
-    return short
-      ? this.#beside(() => this.#writeLong(offset, from))
-      : this.#change(() => this.#writeLong(offset, from));
+    return this.#change(() => this.#writeLong(offset, from));
   }
 
   writeViews(offset: number, from: readonly Uint8Array[]): Completion {
@@ -230,9 +228,9 @@ export class FileNode extends BaseNode {
     try {
       let at = 0;
       while (at < into.length) {
-        const { bytesRead } = await readAsync(this.#fd, into, at, into.length - at, offset + at);
-        if (bytesRead === 0) break;
-        at += bytesRead;
+        const n = await this.#calls.read(this.#fd, at === 0 ? into : into.subarray(at), offset + at);
+        if (n === 0) break;
+        at += n;
       }
       into.fill(0, at);
     } catch (error) {
@@ -244,7 +242,7 @@ export class FileNode extends BaseNode {
     try {
       let at = 0;
       while (at < from.length) {
-        at += (await writeAsync(this.#fd, from, at, from.length - at, offset + at)).bytesWritten;
+        at += await this.#calls.write(this.#fd, at === 0 ? from : from.subarray(at), offset + at);
         if (offset + at > this.#length) this.#length = offset + at;
       }
     } catch (error) {
@@ -257,7 +255,7 @@ export class FileNode extends BaseNode {
     return this.#beside(async () => {
       flushing++;
       try {
-        await fdatasync(this.#fd);
+        await this.#calls.flush(this.#fd);
       } catch (error) {
         throw this.#failure('flushing', error);
       } finally {
@@ -266,13 +264,13 @@ export class FileNode extends BaseNode {
     });
   }
 
-  /** Something that keeps others from writing to the file for longer. */
+  /** Something that keeps others from writing to the file. */
   async #change(operation: () => Promise<void>): Promise<void> {
-    this.#long++;
+    this.#changes++;
     try {
       await this.#beside(operation);
     } finally {
-      this.#long--;
+      this.#changes--;
     }
   }
 
@@ -298,7 +296,7 @@ export class FileNode extends BaseNode {
     const calls = this.driver === 'file' ? fileCalls() : null;
     if (calls && this.#threads) {
       return this.#punch(async () => {
-        await calls.punchHoleBeside(this.#fd, offset, length);
+        await this.#calls.punchHole(this.#fd, offset, length);
       });
     }
     calls?.punchHole(this.#fd, offset, length);
@@ -309,7 +307,7 @@ export class FileNode extends BaseNode {
     if (length === 0) return undefined;
     if (offset >= this.#length && this.driver === 'file') return this.truncate(offset + length);
     const calls = this.driver === 'file' ? fileCalls() : null;
-    if (calls && this.#threads) return this.#punch(() => this.#zeroBeside(calls, offset, length, unmap));
+    if (calls && this.#threads) return this.#punch(() => this.#zeroBeside(offset, length, unmap));
     const done = unmap
       ? offset + length <= this.#length && calls?.punchHole(this.#fd, offset, length)
       : calls?.zeroRange(this.#fd, offset, length);
@@ -318,10 +316,10 @@ export class FileNode extends BaseNode {
     return undefined;
   }
 
-  async #zeroBeside(calls: FileCalls, offset: number, length: number, unmap: boolean): Promise<void> {
+  async #zeroBeside(offset: number, length: number, unmap: boolean): Promise<void> {
     const done = unmap
-      ? offset + length <= this.#length && (await calls.punchHoleBeside(this.#fd, offset, length))
-      : await calls.zeroRangeBeside(this.#fd, offset, length);
+      ? offset + length <= this.#length && (await this.#calls.punchHole(this.#fd, offset, length))
+      : await this.#calls.zeroRange(this.#fd, offset, length);
     if (!done) await super.writeZeroes(offset, length, unmap);
     this.#length = Math.max(this.#length, offset + length);
   }
