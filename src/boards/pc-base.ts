@@ -53,6 +53,11 @@ const TIMER_GSI = 2;
 const EXTINT_PIN = 0;
 const FPU_IRQ = 13;
 const RTC_INDEX = 0x70;
+/** CRT controller; colours. */
+const VGA_PICTURE_PORTS = [
+  [0x3d4, 2],
+  [0x3c8, 2],
+] as const;
 const VGA_WINDOW = { start: 0xa0000, bytes: 0x20000 } as const;
 
 export interface PcBase {
@@ -382,7 +387,11 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
   if (extra.bus) host.accelerator.coalesceWrites?.('port', CONFIG_ADDRESS_PORT, ADDRESS_BYTES);
   // Nobody can tell when a debug console's byte comes out.
   for (const { port } of debugConsoles(machine)) host.accelerator.coalesceWrites?.('port', port, 1);
-  if (display) host.accelerator.coalesceWrites?.('memory', VGA_WINDOW.start, VGA_WINDOW.bytes);
+  if (display) {
+    host.accelerator.coalesceWrites?.('memory', VGA_WINDOW.start, VGA_WINDOW.bytes);
+    // Cursor, start address and colours: what only the picture shows. Others say what is in the window.
+    for (const [port, bytes] of VGA_PICTURE_PORTS) host.accelerator.coalesceWrites?.('port', port, bytes);
+  }
   if (host.accelerator.windowReads && (display instanceof VgaPci || display instanceof VgaIsa)) {
     display.vga.publish(host.accelerator.windowReads);
   }

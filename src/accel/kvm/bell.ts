@@ -1,9 +1,11 @@
 // hot path
 /** The word that vCPUs' threads change when they want something of the machine thread, and how that waits for it. */
+import { Look } from './look.js';
 
 /** The machine thread waits so long for a question before it lets the event loop wait. */
 const LINGER_MS = 0.2;
-const MOST_MISSES = 6;
+/** Where the guest has the only processor meanwhile, it has got as far later. */
+const LINGER_ON_ONE_MS = 1;
 
 export interface BellOptions {
   /**
@@ -16,16 +18,18 @@ export interface BellOptions {
 }
 
 export class Bell {
-  /** Times that watching was in vain, one after the other, and how often not to try again. */
-  #misses = 0;
-  #skips = 0;
+  readonly #look: Look;
+  readonly #lingerMs: number;
   #watching = false;
 
   constructor(
     private readonly words: Int32Array,
     readonly index: number,
     private readonly options: BellOptions,
-  ) {}
+  ) {
+    this.#look = new Look(words, index, options.spins);
+    this.#lingerMs = options.spins > 0 ? LINGER_MS : LINGER_ON_ONE_MS;
+  }
 
   /** What it says: for the functions below, to be read before looking for questions. */
   read(): number {
@@ -39,23 +43,12 @@ export class Bell {
 
   /** Watches for a moment; less and less often while nothing comes of it. True when it rang. */
   spin(seen: number): boolean {
-    if (this.#skips > 0) {
-      this.#skips--;
-      return false;
-    }
-    for (let i = 0; i < this.options.spins; i++) {
-      if (Atomics.load(this.words, this.index) === seen) continue;
-      this.#misses = 0;
-      return true;
-    }
-    this.#misses = Math.min(this.#misses + 1, MOST_MISSES);
-    this.#skips = 2 ** this.#misses;
-    return false;
+    return this.#look.changes(seen);
   }
 
   /** Sleeps, but not for long; false: nothing came. */
   linger(seen: number, mostMs: number): boolean {
-    return Atomics.wait(this.words, this.index, seen, Math.min(mostMs, LINGER_MS)) !== 'timed-out';
+    return Atomics.wait(this.words, this.index, seen, Math.min(mostMs, this.#lingerMs)) !== 'timed-out';
   }
 
   wait(seen: number, ms: number): void {

@@ -7,6 +7,7 @@ import { AbsentFunctions } from './absent-functions.js';
 import { Command, Control, Halted, Question, State, type VcpuThreadData } from './control.js';
 import { ExitClock } from './exit-stats.js';
 import type { HostCalls } from './host-calls.js';
+import { Look } from './look.js';
 import { KvmVcpu } from './vcpu.js';
 import { WindowAnswers } from './window-answers.js';
 
@@ -35,10 +36,11 @@ export function vcpuLoop(calls: HostCalls, data: VcpuThreadData): void {
     Atomics.add(words, data.doorbell, 1);
     Atomics.notify(words, data.doorbell);
   };
+  const look = new Look(words, at + Control.state, data.spins);
   const ask = (question: number): void => {
     Atomics.store(words, at + Control.question, question);
     tell(State.asking);
-    for (let i = 0; i < data.spins; i++) if (Atomics.load(words, at + Control.state) !== State.asking) return;
+    if (look.changes(State.asking)) return;
     while (Atomics.load(words, at + Control.state) === State.asking) {
       Atomics.wait(words, at + Control.state, State.asking);
     }
