@@ -154,6 +154,13 @@ function run(ea: u64, address: u64): u64 {
   return room >> <u64>ctz<u32>(bytes);
 }
 
+/** Whole elements from `ea` down to the start of its page, and before the address wraps; 1 when its own crosses into the next page. */
+function runDown(ea: u64, address: u64): u64 {
+  const above = address & 0xfff;
+  if (above + bytes > 4096) return 1;
+  return (min(above, ea) >> <u64>ctz<u32>(bytes)) + 1;
+}
+
 /** Do the usual circumstances hold: 64-bit addresses and mode, upwards, nothing that looks at single elements? */
 function plain(cpu: usize, imm: u32): bool {
   const watched = load<u32>(cpu, VCPU_MODE) & (MODE_TRAP | MODE_BREAKPOINTS | MODE_ALIGN);
@@ -173,6 +180,13 @@ function copy(target: usize, source: usize, size: usize): void {
   const last = size - 16;
   for (let at: usize = 0; at < last; at += 16) v128.store(target + at, v128.load(source + at));
   v128.store(target + last, v128.load(source + last));
+}
+
+function copyElement(target: usize, source: usize): void {
+  if (bytes === 1) store<u8>(target, load<u8>(source));
+  else if (bytes === 2) store<u16>(target, load<u16>(source));
+  else if (bytes === 4) store<u32>(target, load<u32>(source));
+  else store<u64>(target, load<u64>(source));
 }
 
 /** Sets bytes to `value`. */
@@ -231,25 +245,27 @@ export function repMovs(cpu: usize, a: u64, b: u64, imm: u32): u64 {
     const from = linear(cpu, seg, si);
     const to = linear(cpu, ES, di);
     let n: u64 = 0;
-    if (step > 0 && !limits) {
-      n = min(min(count, budget), min(run(si, from), run(di, to)));
+    if (!limits) {
+      const room = step > 0 ? min(run(si, from), run(di, to)) : min(runDown(si, from), runDown(di, to));
+      n = min(min(count, budget), room);
       if (n > 1) {
-        const source = bulkRead(cpu, from, mmu);
+        let source = bulkRead(cpu, from, mmu);
         if (faulted(cpu)) return 0;
-        const target = source === 0 ? <usize>0 : bulkWrite(cpu, to, mmu);
+        let target = source === 0 ? <usize>0 : bulkWrite(cpu, to, mmu);
         if (faulted(cpu)) return 0;
         if (target === 0) n = 0;
         else {
           const size = <usize>n * bytes;
-          // A target just above its source repeats a pattern, element by element.
-          if (target > source && target < source + size) {
-            for (let at: usize = 0; at < size; at += bytes) {
-              if (bytes === 1) store<u8>(target + at, load<u8>(source + at));
-              else if (bytes === 2) store<u16>(target + at, load<u16>(source + at));
-              else if (bytes === 4) store<u32>(target + at, load<u32>(source + at));
-              else store<u64>(target + at, load<u64>(source + at));
-            }
-          } else if (source > target && source < target + size) memory.copy(target, source, size);
+          if (step < 0) {
+            source -= size - bytes;
+            target -= size - bytes;
+          }
+          // A target just ahead of its source repeats a pattern, element by element.
+          if (step > 0 && target > source && target < source + size) {
+            for (let at: usize = 0; at < size; at += bytes) copyElement(target + at, source + at);
+          } else if (step < 0 && target < source && source < target + size) {
+            for (let at: usize = size; at > 0; at -= bytes) copyElement(target + at - bytes, source + at - bytes);
+          } else if (source < target + size && target < source + size) memory.copy(target, source, size);
           else copy(target, source, size);
         }
       } else n = 0;
