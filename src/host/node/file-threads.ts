@@ -88,6 +88,16 @@ const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 
+type SocketPair = readonly [number, number];
+
+/** Null where the program may open no more files. */
+function socketPair(koffi: Koffi): SocketPair | null {
+  const ends = new Int32Array(2);
+  const socketpair = koffi.load('libc.so.6').func('int socketpair(int, int, int, void *)');
+  const failed = socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) !== 0;
+  return failed ? null : [ends[0]!, ends[1]!];
+}
+
 interface Call {
   readonly operation: number;
   readonly fd: number;
@@ -115,20 +125,16 @@ class FileThreads implements LongCalls {
     private readonly koffi: Koffi,
     private readonly shared: Shared,
     private readonly futex: Futex,
+    ends: SocketPair,
   ) {
-    const ends = new Int32Array(2);
-    const socketpair = koffi.load('libc.so.6').func('int socketpair(int, int, int, void *)');
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) !== 0) {
-      throw new Error(`socketpair: error ${koffi.errno()}`);
-    }
-    this.#tell = ends[1]!;
+    this.#tell = ends[1];
     const callback = (): boolean => {
       this.#collect();
       return true;
     };
     const onread: net.OnReadOpts = { buffer: new Uint8Array(64), callback };
     // Node.js's types know of `onread` where a socket connects only.
-    this.#heard = new net.Socket({ fd: ends[0]!, readable: true, onread } as net.SocketConstructorOpts);
+    this.#heard = new net.Socket({ fd: ends[0], readable: true, onread } as net.SocketConstructorOpts);
     this.#heard.unref();
     // Node.js waits for its threads before it ends, and cannot make one return from a system call.
     process.on('exit', () => {
@@ -260,11 +266,15 @@ let threads: LongCalls | undefined;
 
 /** By threads of our own, where the host has koffi, without which they could reach neither files nor the caller's memory. */
 export function fileThreads(): LongCalls {
-  if (threads === undefined) {
-    const koffi = process.platform === 'linux' ? loadKoffi() : null;
-    const shared = new Shared();
-    const futex = koffi && futexOf(koffi, shared);
-    threads = futex ? new FileThreads(koffi, shared, futex) : POOL_CALLS;
-  }
+  threads ??= newThreads() ?? POOL_CALLS;
   return threads;
+}
+
+function newThreads(): LongCalls | null {
+  const koffi = process.platform === 'linux' ? loadKoffi() : null;
+  if (!koffi) return null;
+  const shared = new Shared();
+  const futex = futexOf(koffi, shared);
+  const ends = futex && socketPair(koffi);
+  return ends && new FileThreads(koffi, shared, futex, ends);
 }
