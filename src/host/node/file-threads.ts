@@ -158,23 +158,27 @@ class FileThreads implements LongCalls {
         workerData: { shared: this.shared.buffer, tell: this.#tell } satisfies WorkerData,
       });
       worker.unref();
+      let begun = false;
       worker.once('message', () => {
+        begun = true;
         this.#starting = false;
         this.#threads++;
         // Node.js has it keep the program running once more since it has begun.
         worker.unref();
       });
-      // Without its threads the pool has to do.
-      worker.on('error', (error) => this.#giveUp(error));
+      // One that cannot start is done without, and so are more: `#starting` stays as it is.
+      worker.on('error', (error) => {
+        if (begun) this.#giveUp(error);
+      });
     }).unref();
   }
 
+  /** Without its threads the pool has to do. What is under way stays known: another thread may still use its buffer. */
   #giveUp(error: Error): void {
     this.#starting = true;
     this.#threads = 0;
     this.#heard.unref();
     for (const call of [...this.#underWay, ...this.#queue]) call?.reject(error);
-    this.#underWay.length = 0;
     this.#queue = [];
   }
 
