@@ -45,8 +45,12 @@ class NodeCompileThread implements CompileThread {
     });
     worker.unref();
     worker.on('message', (answer: CompilerAnswer) => {
-      if ('ready' in answer) this.#ready = !this.#ended;
-      else this.#answer(answer.done);
+      if ('done' in answer) this.#answer(answer.done);
+      else {
+        this.#ready = !this.#ended;
+        // Newer Node.js has it keep the program running once more since it has begun.
+        worker.unref();
+      }
     });
     // Whoever has given it a job compiles by himself from now on, and meets what has gone wrong.
     worker.on('error', () => this.#end());
