@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { DisposableStore } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Monitor } from '../../control/hmp/monitor.js';
-import { compileLate, growYoungHeap } from '../../host/node/engine-flags.js';
+import { growYoungHeap } from '../../host/node/engine-flags.js';
 import { writePidFile } from '../../host/node/pid-file.js';
 import { inSources } from '../../host/node/source-places.js';
 import { assemble } from '../lib/assemble.js';
@@ -73,8 +73,6 @@ export async function main(
     if (wishes.accelerators[0] !== 'kvm') growYoungHeap();
     const machine = owned.add(await assemble(wishes, { note: complain, virtualConsole }));
     growYoungHeap();
-    // Exits are all that is ours then, a few thousand while a system starts.
-    if (machine.kvm) compileLate();
     closeImages = async () => {
       for (const failure of await machine.closeDrives()) complain(failure);
     };

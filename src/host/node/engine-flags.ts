@@ -47,7 +47,7 @@ const PATIENT_INVOCATIONS = 15_000;
 
 /**
  * Lets V8 compile only what has run several times as much as by its own measure: a command that copies an image is done before
- * the optimizing compiler has earned what it costs, and so has a system started under KVM. For a process of our own. In Node.js 20 to 26.
+ * the optimizing compiler has earned what it costs. For a process of our own. In Node.js 20 to 26.
  */
 export function compileLate(): void {
   if (!triedUpTo(26)) return;
