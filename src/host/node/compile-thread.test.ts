@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import type { CompiledJob, CompileJob } from '../../accel/tcg/compiler.js';
 import { compileThread } from './compile-thread.js';
 
 const EMPTY: CompileJob = { regions: [], x87Control: 0x37f, text: false };
 const only = availableParallelism() > 1 ? test : test.skip;
+
+// The thread keeps no program running.
+const awake = setInterval(() => {}, 1000);
+after(() => clearInterval(awake));
 
 async function whenReady(thread: { readonly ready: boolean }): Promise<void> {
   while (!thread.ready) await new Promise((resolve) => setTimeout(resolve, 5));
