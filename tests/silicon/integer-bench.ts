@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { compilerOptions } from '../../src/accel/tcg/compiler.js';
 import { LinearMemory } from '../../src/accel/tcg/linear-memory.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
@@ -144,18 +145,10 @@ export class IntegerBench {
       memory: this.#layout.memory,
       table: this.#table,
       runtime: this.#runtime as unknown as Record<string, WebAssembly.ExportedFunction>,
-      helperNames: X86_64.helpers.map((h) => h.name),
-      inlineVector: X86_64.inlineVector,
-      inlineFloat: X86_64.inlineFloat,
-      floatStatus: X86_64.floatStatus,
-      x87: X86_64.x87,
+      ...compilerOptions(X86_64, { guest: X86_64.name }),
       x87Control: () => 0x37f,
-      inlineCondition: X86_64.inlineCondition,
       indirectTargets: () => [],
-      writesDestinationOnly: X86_64.writesDestinationOnly,
-      vectorBaseSlot: X86_64.vectorBaseSlot,
       lookup: (host, mode) => (host >= this.#ram + (CODE - AREA) && host < this.#end ? this.#block(host, mode) : 0),
-      hasCodeBase: (mode) => (mode & Mode.csBase) !== 0,
       split: () => false,
       minRuns: 0,
       entryHeat: 1,

@@ -1,5 +1,6 @@
 /** Runs single instructions through decoder, translator and either tier, from and to the state of a native sample. */
 import { readFileSync } from 'node:fs';
+import { compilerOptions } from '../../src/accel/tcg/compiler.js';
 import { LinearMemory } from '../../src/accel/tcg/linear-memory.js';
 import { Decoded, Decoder } from '../../src/guest/x86/decode.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
@@ -61,16 +62,9 @@ export class RowBench {
       memory: this.#layout.memory,
       table,
       runtime: this.#runtime,
-      helperNames: X86_64.helpers.map((h) => h.name),
-      inlineVector: X86_64.inlineVector,
-      inlineFloat: X86_64.inlineFloat,
-      floatStatus: X86_64.floatStatus,
-      x87: X86_64.x87,
+      ...compilerOptions(X86_64, { guest: X86_64.name }),
       x87Control: () => 0x37f,
-      inlineCondition: X86_64.inlineCondition,
       indirectTargets: () => [],
-      writesDestinationOnly: X86_64.writesDestinationOnly,
-      vectorBaseSlot: X86_64.vectorBaseSlot,
       lookup: () => 0,
       hasCodeBase: () => false,
       split: () => false,

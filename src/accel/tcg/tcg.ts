@@ -515,9 +515,8 @@ export class TcgAccelerator implements Accelerator, Disturbed {
       hot: (block: number, cpu: number) => {
         this.jit.request(block >>> 0, cpu >>> 0);
         if (this.jit.pending < COMPILE_BATCH) return;
-        this.jit.flushQueue();
         // A region with guest calls in progress may have given way to another: no change of its code would reach it.
-        this.runtime.newEpoch(this.layout.machine);
+        if (this.jit.flushQueue() > 0) this.runtime.newEpoch(this.layout.machine);
       },
       blockInvalidated: (block: number) => {
         this.stats.invalidated++;
