@@ -48,6 +48,10 @@ export abstract class BlockMapNode extends BaseNode implements FormatNode {
   /** Writes the changes of the map; the data is safe already. */
   protected abstract writeMap(): Promise<void>;
   protected abstract readonly mapChanged: boolean;
+  /** Blocks are not in the file byte for byte. */
+  protected get packed(): boolean {
+    return false;
+  }
   /** Reads from a block that has a place. */
   protected readBlock(_block: number, host: number, within: number, into: Uint8Array): Completion {
     return this.file.read(host + within, into);
@@ -147,7 +151,11 @@ export abstract class BlockMapNode extends BaseNode implements FormatNode {
   }
 
   #statusOf(_offset: number, within: number, host: number, length: number): BlockStatus {
-    if (host >= 0) return { length, data: true, zero: false, allocated: true, offset: host + within, file: this.file };
+    if (host >= 0) {
+      const stored = { length, data: true, zero: false, allocated: true };
+      if (this.packed) return { ...stored, compressed: true };
+      return { ...stored, offset: host + within, file: this.file };
+    }
     if (host === ZERO_BLOCK) return { length, data: false, zero: true, allocated: true };
     return { length, data: false, zero: this.backingNode === null, allocated: false };
   }

@@ -20,7 +20,7 @@ export function chainOf(node: BlockNode): BlockNode[] {
 
 /**
  * What is known of a range, asking one image after the other until one decides, down to (and without) `base`. Whether
- * stored bytes are zero is asked of the file below too.
+ * stored bytes are zero is asked of the file below too, where the image says that this is worth it.
  */
 export async function chainStatus(
   top: BlockNode,
@@ -47,7 +47,7 @@ export async function chainStatus(
 
 async function withFile(node: BlockNode, status: BlockStatus): Promise<BlockStatus> {
   if (!status.data || status.zero || status.offset === undefined || !status.file || status.file === node) return status;
-  if (status.file.children.length > 0) return status;
+  if (status.file.children.length > 0 || !(await node.hasHoles?.())) return status;
   const below = await status.file.status(status.offset, status.length);
   if (!below.zero) return below.length < status.length ? { ...status, length: below.length } : status;
   return { ...status, length: below.length, zero: true };

@@ -29,7 +29,7 @@ export interface Zstd {
   decompress(data: Uint8Array, length: number): Uint8Array | null;
 }
 
-export type HashName = 'sha1' | 'sha256' | 'sha512' | 'ripemd160';
+export type HashName = 'sha1' | 'sha224' | 'sha256' | 'sha384' | 'sha512' | 'ripemd160';
 
 export interface Crypto {
   hash(name: HashName, data: Uint8Array): Uint8Array;

@@ -86,6 +86,8 @@ export interface BlockNode {
   writeZeroes(offset: number, length: number, unmap: boolean): Completion;
   /** What is known of the range that starts at `offset`; `length` is more than 0 and inside the node. */
   status(offset: number, length: number): Eventually<BlockStatus>;
+  /** Whether much of what `status` says is stored are holes in `file`, so that it is worth asking too. Without: not. */
+  hasHoles?(): Eventually<boolean>;
   /** Changes the length. Fails with ENOTSUP where it cannot be changed. New bytes read as zeroes. */
   truncate(length: number, preallocation?: Preallocation): Completion;
   /** Bytes of host storage in use; undefined when nobody can tell. */

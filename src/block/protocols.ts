@@ -7,7 +7,16 @@ import { parseNbd } from './nbd/address.js';
 import { NbdNode } from './nbd/client.js';
 import type { BlockNode } from './node.js';
 
+const SCHEMES = ['file', 'nbd', 'nbd+tcp', 'nbd+unix', 'http', 'https'];
+
+/** Throws UserError for a name with a scheme that stands for nothing here. */
+export function checkScheme(filename: string): void {
+  const scheme = schemeOf(filename);
+  if (scheme !== undefined && !SCHEMES.includes(scheme)) throw new UserError(`Unknown protocol '${scheme}'`);
+}
+
 export async function openProtocol(host: BlockHost, filename: string, access: FileAccess): Promise<BlockNode> {
+  checkScheme(filename);
   switch (schemeOf(filename)) {
     case 'file':
       return host.openFile(filename.replace(/^file:(\/\/(?=\/))?/i, ''), access);
@@ -31,6 +40,7 @@ export async function openProtocol(host: BlockHost, filename: string, access: Fi
       return HttpNode.open(filename, host.fetchRange);
     }
     default:
+      if (filename === '') throw new UserError("The 'file' block driver requires a file name");
       return host.openFile(filename, access);
   }
 }

@@ -106,18 +106,22 @@ export class RawNode extends BaseNode {
   }
 }
 
+/** A raw part of another format, which calls all of it stored, also what the file has holes for. */
+export class FlatNode extends RawNode {
+  override status(offset: number, length: number): Eventually<BlockStatus> {
+    const status = super.status(offset, length);
+    return status instanceof Promise ? status.then((s) => ({ ...s, data: true })) : { ...status, data: true };
+  }
+}
+
 export const RAW: Format = {
   name: 'raw',
   probe: () => 1,
-  createOptions: [
-    { name: 'size', type: 'size', help: 'Virtual disk size' },
-    { name: 'preallocation', type: 'str', help: 'Preallocation mode (allowed values: off, falloc, full)' },
-  ],
+  createOptions: [{ name: 'size', type: 'size', help: 'Virtual disk size' }],
   async create({ file, size, text }) {
     const mode = text('preallocation') ?? 'off';
-    if (mode !== 'off' && mode !== 'falloc' && mode !== 'full') {
-      throw new UserError(`Parameter 'preallocation' does not accept value '${mode}'`);
-    }
+    if (mode !== 'off' && mode !== 'falloc' && mode !== 'full')
+      throw new UserError(`Unsupported preallocation mode: ${mode}`);
     await file.truncate(roundUp(size, SECTOR), mode);
   },
   open(file, context) {

@@ -55,7 +55,8 @@ const leveled = (o: Outcome): Outcome => ({
     .replace(/"date-(n?sec)": \d+/g, '"date-$1": 0')
     .replace(/in [\d.]+ seconds/, 'in T seconds')
     .replace(/uuid: .*/g, 'uuid: ~')
-    .replace(/iters: \d+/g, 'iters: 0'),
+    .replace(/iters: \d+/g, 'iters: 0')
+    .replace(/\bcid("?): \d+/g, 'cid$1: 0'),
   err: o.err.replaceAll('qemu-img', 'tinamou-img'),
 });
 

@@ -1,6 +1,6 @@
 /** `bitmap`: persistent dirty bitmaps of an image. */
 import { UserError } from '../../base/errors.js';
-import { Bitmap, loadBitmaps } from '../../block/qcow2/bitmaps.js';
+import { Bitmap, loadBitmaps, MAX_NAME } from '../../block/qcow2/bitmaps.js';
 import { Qcow2Node } from '../../block/qcow2/node.js';
 import { type Command, using } from './context.js';
 import { sizeOption } from './getopt.js';
@@ -18,6 +18,7 @@ export async function bitmap(c: Command): Promise<number> {
   const [filename, name] = options.operands as [string, string];
   const adds = options.has('add');
   if (options.has('g') && !adds) throw new UserError('granularity only supported with --add');
+  const granularity = options.has('g') ? sizeOption('granularity', options.get('g')!) : undefined;
   const sourceFile = options.get('b');
   if (sourceFile !== undefined && !options.has('merge'))
     throw new UserError('Merge bitmap source file only supported with --merge');
@@ -39,7 +40,7 @@ export async function bitmap(c: Command): Promise<number> {
   return using(node, async () => {
     for (const [action, value] of actions) {
       try {
-        act(c, withBitmaps(node, filename), action, name, value, sources);
+        act(c, withBitmaps(node, filename), action, name, value, sources, granularity);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         throw new UserError(`Operation ${action} on bitmap ${name} failed: ${error.message}`);
@@ -66,18 +67,19 @@ function act(
   name: string,
   value: string,
   sources: readonly Bitmap[] | null,
+  given: number | undefined,
 ): void {
   const bitmaps = node.bitmaps!;
   const found = bitmaps.find((b) => b.name === name);
   node.bitmapsChanged = true;
   if (action === 'add') {
-    if (found) throw new UserError(`Bitmap already exists: ${name}`);
-    const text = c.options.get('g');
-    const granularity =
-      text === undefined ? Math.max(4096, Math.min(65536, node.image.clusterSize)) : sizeOption('granularity', text);
+    if (name === '') throw new UserError('Bitmap name cannot be empty');
+    if (Buffer.byteLength(name) > MAX_NAME) throw new UserError('Bitmap name is too long');
+    const granularity = given ?? Math.max(4096, Math.min(65536, node.image.clusterSize));
     if (!Number.isInteger(Math.log2(granularity)) || granularity < MIN_GRANULARITY || granularity > MAX_GRANULARITY) {
       throw new UserError('Granularity must be power of 2 and at least 512');
     }
+    if (found) throw new UserError(`Bitmap already exists: ${name}`);
     bitmaps.push(new Bitmap(name, Math.log2(granularity), node.length, !c.options.has('disable'), false));
     return;
   }

@@ -13,10 +13,9 @@ export async function compare(c: Command): Promise<number> {
   const { options } = c;
   if (options.operands.length !== 2) throw new UsageError('Expecting two image file names');
   const [name1, name2] = options.operands as [string, string];
-  const cache = c.cache('T', 'writeback');
-  const openOne = (name: string, letter: string): Promise<BlockNode> => {
+  const openOne = async (name: string, letter: string): Promise<BlockNode> => {
     const format = options.get(letter);
-    return c.open(name, { readOnly: true, cache, ...(format !== undefined && { format }) });
+    return c.open(name, { readOnly: true, cache: c.cache('T', 'writeback'), ...(format !== undefined && { format }) });
   };
   try {
     return await using(await openOne(name1, 'f'), async (a) =>

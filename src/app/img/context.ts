@@ -50,6 +50,12 @@ export class Command {
     return name;
   }
 
+  /** Before the command's image is opened for writing. */
+  refuseSharing(): void {
+    if (this.options.has('U'))
+      throw new UserError(`Could not open '${this.image()}': force-share=on can only be used with read-only images`);
+  }
+
   /** For -p, which -q overrules. */
   progress(): Progress {
     return new Progress(this.options.has('p') && !this.quiet, this.io.out);
@@ -81,7 +87,7 @@ export class Command {
         ...imageOptions,
         options: { ...rest.options, ...(imageOptions as OpenOptions).options },
         ...(chosen !== undefined && { format: chosen }),
-        share: this.options.has('U'),
+        share: this.options.has('U') && rest.readOnly === true,
         secrets: this.secrets,
         credentials: this.objects.credentials,
         warn: (text) => this.io.err(`${text}\n`),

@@ -9,7 +9,7 @@ import { Bitmap, loadBitmaps } from '../../block/qcow2/bitmaps.js';
 import { Qcow2Node } from '../../block/qcow2/node.js';
 import { type Command, noSnapshots, using } from './context.js';
 import { keyValues, sizeOption } from './getopt.js';
-import { creatable, makeImage, optionsHelp } from './make.js';
+import { checkOptionLists, creatable, makeImage, optionsHelp } from './make.js';
 import { Pace } from './pace.js';
 
 const SECTOR = 512;
@@ -27,6 +27,7 @@ export async function convert(c: Command): Promise<number> {
   const { options } = c;
   const targetFormat = options.get('O') ?? 'raw';
   const target = options.operands.at(-1);
+  checkOptionLists(options.all('o'));
   if (options.all('o').includes('help')) {
     c.print(optionsHelp(creatable(targetFormat, ''), target));
     return 0;
@@ -41,7 +42,7 @@ export async function convert(c: Command): Promise<number> {
     throw new UserError('Use of backing file requires explicit backing format');
   if (options.has('skip-broken-bitmaps') && !options.has('bitmaps'))
     throw new UserError('Use of --skip-broken-bitmaps requires --bitmaps');
-  const sparse = options.has('S') ? sizeOption('sparse size', options.get('S')!) : DEFAULT_SPARSE;
+  const sparse = options.has('S') ? sizeOption('buffer size for sparse output', options.get('S')!) : DEFAULT_SPARSE;
   if (sparse % SECTOR !== 0 || sparse > MAX_SPARSE)
     throw new UserError(
       `Invalid buffer size for sparse output specified. Valid sizes are multiples of ${SECTOR} up to ${MAX_SPARSE}. Select 0 to disable sparse detection (fully allocates output).`,
@@ -378,6 +379,8 @@ async function copyBitmaps(c: Command, from: Qcow2Node, to: FormatNode): Promise
       c.error(`warning: Skipping inconsistent bitmap '${b.name}'`);
       continue;
     }
+    if (to.bitmaps.some((there) => there.name === b.name))
+      throw new UserError(`Failed to create bitmap ${b.name}: Bitmap already exists: ${b.name}`);
     const copied = new Bitmap(b.name, b.granularityBits, to.length, b.enabled, false);
     copied.bits.set(b.bits.subarray(0, copied.bits.length));
     to.bitmaps.push(copied);
@@ -402,10 +405,7 @@ export async function dd(c: Command): Promise<number> {
   const number = (name: string, otherwise: number): number => {
     const text = values.get(name);
     if (text === undefined) return otherwise;
-    const size = sizeOption(name, text);
-    if (name === 'bs' && (size === 0 || size > MAX_BLOCK))
-      throw new UserError(`Invalid bs specified. Must be between 1 and ${MAX_BLOCK}.`);
-    return size;
+    return name === 'bs' ? sizeOption(name, text, 1, MAX_BLOCK) : sizeOption(name, text);
   };
   const targetFormat = c.options.get('O') ?? 'raw';
   if (!formatNamed(targetFormat)) throw new UserError('Unknown file format');
@@ -425,7 +425,7 @@ export async function dd(c: Command): Promise<number> {
       secrets: c.secrets,
       purpose: 'error while creating output image',
     });
-    const target = await c.open(to, { format: targetFormat, cache: 'unsafe' });
+    const target = await c.open(to, { format: targetFormat, cache: 'unsafe' }, false);
     return using(target, async () => {
       const buffer = new Uint8Array(BUFFER);
       for (let at = 0; at < size; at += buffer.length) {

@@ -1,5 +1,6 @@
 /** `create`, `resize`, `amend` and `measure`: making images and changing what they are. */
 import { UserError } from '../../base/errors.js';
+import { roundUp } from '../../block/big-endian.js';
 import { chainStatus } from '../../block/chain.js';
 import type { CreateOption, FormatNode, InfoValue } from '../../block/format.js';
 import { formatNamed } from '../../block/formats.js';
@@ -12,14 +13,27 @@ import { Qcow2Node } from '../../block/qcow2/node.js';
 import { NODE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { type Command, noSnapshots, using } from './context.js';
 import { PROGRAM, parseSize, sizeOption, UsageError } from './getopt.js';
-import { creatable, makeImage, notSize, optionRows, optionsHelp, optionValues, secretOf } from './make.js';
-import { toJson } from './output.js';
+import {
+  checkOptionLists,
+  creatable,
+  isOn,
+  knownOptions,
+  makeImage,
+  notSize,
+  optionRows,
+  optionsHelp,
+  optionValues,
+  outOfRange,
+  secretOf,
+} from './make.js';
+import { outputFormat, toJson } from './output.js';
 
 const SECTOR = 512;
 
 export async function create(c: Command): Promise<number> {
   const { options } = c;
   const format = options.get('f') ?? 'raw';
+  checkOptionLists(options.all('o'));
   if (options.all('o').includes('help') || options.all('o').includes('?')) {
     c.print(optionsHelp(creatable(format, options.operands[0] ?? ''), options.operands[0]));
     return 0;
@@ -50,6 +64,7 @@ export async function resize(c: Command): Promise<number> {
   const relative = text.startsWith('+') ? 1 : text.startsWith('-') ? -1 : 0;
   const number = parseSize(relative === 0 ? text : text.slice(1));
   if (number === undefined) throw new UserError(notSize('size'));
+  if (!Number.isFinite(number)) throw new UserError(outOfRange('size', text));
   const mode = options.get('preallocation') ?? 'off';
   if (!(PREALLOCATIONS as readonly string[]).includes(mode))
     throw new UserError(`Invalid preallocation mode '${mode}'`);
@@ -67,6 +82,7 @@ export async function resize(c: Command): Promise<number> {
       );
       return 1;
     }
+    if (!Number.isSafeInteger(size)) throw new UserError('Could not resize file: File too large');
     await node.truncate(size, mode as Preallocation);
     c.say('Image resized.\n');
     return 0;
@@ -76,6 +92,7 @@ export async function resize(c: Command): Promise<number> {
 export async function amend(c: Command): Promise<number> {
   const { options } = c;
   if (options.all('o').length === 0) throw new UsageError('Must specify options (-o)');
+  checkOptionLists(options.all('o'));
   const format = options.get('f');
   const isHelp = options.all('o').some((o) => o === 'help' || o === '?');
   if (isHelp && format !== undefined) {
@@ -95,6 +112,10 @@ export async function amend(c: Command): Promise<number> {
     if (isHelp) c.print(amendHelp(node.driver));
     else {
       const values = optionValues(amendable, options.all('o'), formatNamed(node.driver)?.createOptions);
+      for (const { name, type } of amendable) {
+        const value = values.get(name);
+        if (type === 'bool' && value !== undefined) values.set(name, isOn(value) ? 'on' : 'off');
+      }
       await node.amend?.(values, {
         host: NODE_BLOCK_HOST,
         force: options.has('force'),
@@ -116,9 +137,13 @@ const amendHelp = (format: string): string => `Amend options for '${format}':\n$
 
 export async function measure(c: Command): Promise<number> {
   const { options } = c;
-  const output = options.get('output') ?? 'human';
+  const output = outputFormat(c);
+  checkOptionLists(options.all('o'));
   const sizeText = options.get('size');
-  const filename = options.operands[0];
+  const [filename, another] = options.operands;
+  if (another !== undefined) throw new UserError('At most one filename argument is allowed.');
+  if (filename === undefined && (options.has('image-opts') || options.has('f') || options.has('l')))
+    throw new UserError('--image-opts, -f, and -l require a filename argument.');
   if (sizeText !== undefined && filename !== undefined)
     throw new UserError('--size N cannot be used together with a filename.');
   if (sizeText === undefined && filename === undefined)
@@ -126,7 +151,7 @@ export async function measure(c: Command): Promise<number> {
   const target = creatable(options.get('O') ?? 'raw', '');
   let values: Map<string, string>;
   try {
-    values = optionValues(target.createOptions ?? [], options.all('o'));
+    values = optionValues(knownOptions(target), options.all('o'));
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`${error.message}\n${PROGRAM}: Invalid options for file format '${target.name}'`);
@@ -162,10 +187,17 @@ export async function measure(c: Command): Promise<number> {
     const o = qcow2Options({
       size,
       text: (n) => values.get(n),
-      flag: (n) => (values.has(n) ? values.get(n) === 'on' : undefined),
+      flag: (n) => (values.has(n) ? isOn(values.get(n)!) : undefined),
       number: (n) => (values.has(n) ? Number(values.get(n)) : undefined),
     });
     ({ required, full } = measureQcow2(o, allocated));
+    if (values.get('encrypt.format') === 'luks') {
+      if (!values.has('encrypt.key-secret'))
+        throw new UserError("Parameter 'encrypt.key-secret' is required for cipher");
+      const header = roundUp(luksPayloadOffset(luksChoices((n) => values.get(`encrypt.${n}`))), clusterSize);
+      required += header;
+      full += header;
+    }
   } else if (target.name === 'luks') {
     if (!values.has('key-secret')) throw new UserError("Parameter 'key-secret' is required for cipher");
     required = full = luksPayloadOffset(luksChoices((n) => values.get(n))) + size;

@@ -88,22 +88,32 @@ export class Options {
 
 const UNITS = 'bkmgtpe';
 
-/** `10`, `4k`, `1.5G`: bytes. Undefined when it is no size. */
+/**
+ * `10`, `4k`, `1.5G`: bytes. Above 2^53 they are rounded, which only tells that they are too many for anything; infinite when 63 bits do not
+ * hold them. Undefined when it is no size.
+ */
 export function parseSize(text: string): number | undefined {
-  const m = /^\s*(0x[0-9a-f]+|\d+(?:\.\d*)?)([bkmgtpe]?)$/i.exec(text);
+  const m = /^\s*\+?(0x[0-9a-f]+|\d+(?:\.\d*)?)([bkmgtpe]?)$/i.exec(text);
   if (!m) return undefined;
   const unit = UNITS.indexOf(m[2]!.toLowerCase() || 'b');
-  const value = Math.round(Number(m[1]) * 1024 ** unit);
-  return Number.isSafeInteger(value) ? value : undefined;
+  const number = Number(m[1]);
+  if (unit === 0 && !Number.isInteger(number)) return undefined;
+  const value = Math.round(number * 1024 ** unit);
+  return value < 2 ** 63 ? value : Number.POSITIVE_INFINITY;
 }
 
 /** For options with a size: `what` names it in the message. */
-export function sizeOption(what: string, text: string): number {
+export function sizeOption(what: string, text: string, least = 0, most = Number.POSITIVE_INFINITY): number {
   const size = parseSize(text);
-  if (size !== undefined) return size;
-  throw new UserError(
-    `Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for\n${PROGRAM}: kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.`,
-  );
+  if (size === undefined)
+    throw new UserError(
+      `Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for\n${PROGRAM}: kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.`,
+    );
+  if (size < least || size > most || size === Number.POSITIVE_INFINITY)
+    throw new UserError(
+      `Invalid ${what} specified. Must be between ${least} and ${Number.isFinite(most) ? most : 2n ** 63n - 1n}.`,
+    );
+  return size;
 }
 
 /** `a=1,b=2,,3`: pairs; a doubled comma is one. A word without `=` is `on`, with `no` in front `off`. */
@@ -114,6 +124,7 @@ export function keyValues(text: string): Map<string, string> {
     if (whole === '') continue;
     const at = whole.indexOf('=');
     if (at >= 0) pairs.set(whole.slice(0, at), whole.slice(at + 1));
+    else if (whole.startsWith('no')) pairs.set(whole.slice(2), 'off');
     else pairs.set(whole, 'on');
   }
   return pairs;

@@ -9,14 +9,7 @@ import { isJsonName } from '../../block/options-name.js';
 import { snapshotTable } from '../../block/snapshot-table.js';
 import { type Command, using } from './context.js';
 import { sizeOption, UsageError } from './getopt.js';
-import { toJson, toText } from './output.js';
-
-function outputFormat(c: Command): 'human' | 'json' {
-  const output = c.options.get('output') ?? 'human';
-  if (output !== 'human' && output !== 'json')
-    throw new UserError('--output must be used with human or json as argument.');
-  return output;
-}
+import { outputFormat, toJson, toText } from './output.js';
 
 export async function info(c: Command): Promise<number> {
   const json = outputFormat(c) === 'json';
@@ -36,7 +29,8 @@ export async function info(c: Command): Promise<number> {
       first && c.options.has('image-opts'),
     );
     await using(node, async () => {
-      const shown = isJsonName(name!) || (first && c.options.has('image-opts')) ? node.filename : name!;
+      const shown =
+        isJsonName(name!) || (first && c.options.has('image-opts')) ? node.filename : name!.replace(/^file:/, '');
       if (json) parts.push(await infoJson(node, shown));
       else texts.push(await infoText(node, shown));
       name = whole && node.backingFile ? relativeTo(shown, node.backingFile) : undefined;
@@ -52,6 +46,7 @@ async function infoJson(node: FormatNode, filename: string): Promise<InfoValue> 
   const snapshots = (await node.snapshots?.list()) ?? [];
   const allocated = node.allocatedBytes?.();
   return {
+    ...(facts.compressed && { compressed: true }),
     ...(node.backingFormat && { 'backing-filename-format': node.backingFormat }),
     ...(snapshots.length > 0 && {
       snapshots: snapshots.map((s) => ({
@@ -70,13 +65,10 @@ async function infoJson(node: FormatNode, filename: string): Promise<InfoValue> 
     ...(facts.clusterSize !== undefined && { 'cluster-size': facts.clusterSize }),
     format: node.driver,
     ...(allocated !== undefined && { 'actual-size': allocated }),
-    ...(facts.compressed && { compressed: true }),
     ...(facts.specific && { 'format-specific': { type: facts.specific.type, data: facts.specific.data } }),
-    ...(node.backingFile && {
-      'full-backing-filename': relativeTo(filename, node.backingFile),
-      'backing-filename': node.backingFile,
-    }),
+    ...(node.backingFile && { 'full-backing-filename': relativeTo(filename, node.backingFile) }),
     ...(facts.encrypted && { encrypted: true }),
+    ...(node.backingFile && { 'backing-filename': node.backingFile }),
     'dirty-flag': facts.dirty ?? false,
   };
 }
@@ -106,6 +98,7 @@ export async function snapshot(c: Command): Promise<number> {
   if (actions.length > 1) throw new UsageError("Cannot mix '-l', '-a', '-c', '-d'");
   const action = actions[0] ?? 'l';
   const name = c.options.get(action) ?? '';
+  if (action !== 'l') c.refuseSharing();
   const node = await c.open(c.image(), { readOnly: action === 'l', noBacking: action === 'l' });
   await using(node, async () => {
     const { snapshots } = node;
@@ -122,13 +115,14 @@ export async function snapshot(c: Command): Promise<number> {
       const reasons = { a: 'Block driver does not support snapshots', d: 'snapshot not found' };
       return fail(reasons[action as 'a' | 'd'] ?? '-95 (Operation not supported)');
     }
-    const known = (await snapshots.list()).some((s) => s.id === name || s.name === name);
+    // As with qemu-img, one is applied by its number or its name, and deleted by its name alone.
+    const known = (await snapshots.list()).find((s) => s.name === name || (action === 'a' && s.id === name));
     if (action !== 'c' && !known)
       fail(action === 'd' ? 'snapshot not found' : 'Failed to load snapshot: No such file or directory');
     try {
       if (action === 'c') await snapshots.create({ name, time: Date.now() / 1000 });
       else if (action === 'a') await snapshots.apply(name);
-      else await snapshots.delete(name);
+      else await snapshots.delete(known!.id);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       fail(error.message);
@@ -150,6 +144,7 @@ export async function check(c: Command): Promise<number> {
   }
   const format = c.options.get('f');
   const filename = c.image();
+  if (what !== undefined) c.refuseSharing();
   const node = await c.open(filename, {
     readOnly: what === undefined,
     forCheck: true,
@@ -201,17 +196,17 @@ function checkText(r: CheckResult): string {
 function checkJson(r: CheckResult, filename: string, format: string): InfoValue {
   return {
     ...(r.imageEndOffset > 0 && { 'image-end-offset': r.imageEndOffset }),
+    ...(r.compressedClusters > 0 && { 'compressed-clusters': r.compressedClusters }),
     ...(r.totalClusters > 0 && { 'total-clusters': r.totalClusters }),
-    'check-errors': r.checkErrors,
     ...(r.corruptions > 0 && { corruptions: r.corruptions }),
     ...(r.corruptionsFixed > 0 && { 'corruptions-fixed': r.corruptionsFixed }),
+    'check-errors': r.checkErrors,
     ...(r.leaks > 0 && { leaks: r.leaks }),
     ...(r.leaksFixed > 0 && { 'leaks-fixed': r.leaksFixed }),
-    ...(r.fragmentedClusters > 0 && { 'fragmented-clusters': r.fragmentedClusters }),
     ...(r.allocatedClusters > 0 && { 'allocated-clusters': r.allocatedClusters }),
     filename,
     format,
-    ...(r.compressedClusters > 0 && { 'compressed-clusters': r.compressedClusters }),
+    ...(r.fragmentedClusters > 0 && { 'fragmented-clusters': r.fragmentedClusters }),
   };
 }
 

@@ -208,6 +208,34 @@ function withNegativeSize(args: readonly string[]): string[] {
   return [...args.slice(0, -1), '--', last];
 }
 
+const PARAMETERS = `Command parameters:
+  'filename' is an image: a file, or nbd:, nbd+unix:, http:, https: or json:{...}
+  'objectdef' makes an object: secret,id=NAME,data=TEXT (or file=FILE) for encrypted images, tls-creds-x509 and
+    tls-creds-psk for NBD
+  'fmt' is the image's format; without it, the first bytes tell
+  'cache' is how the image is written, 'src_cache' how it is read: 'none', 'writeback', 'writethrough', 'directsync',
+    'unsafe' (what is not said is 'writeback', for what convert writes 'unsafe')
+  'size' is in bytes, or with the suffix k, M, G, T, P or E (powers of 1024) in units of those
+  'options' are NAME=VALUE, with commas between; -o help lists those of a format
+  'snapshot_param' is a snapshot's number or name, or snapshot.id=NUMBER,snapshot.name=NAME
+  '-c' compresses what is written: qcow2 and stream-optimized vmdk
+  '-u' takes the user's word for a backing image and does not open it: rebase changes its name only
+  '-p' shows progress, '-q' prints errors only
+  '-S' is how many zero bytes in a row are left out of the target (4k; 0: none, and all of it is allocated)
+  '--output' is human or json
+  '-n' writes into a target that is there already
+  '-U' opens an image that another process may be writing
+
+Parameters of single commands:
+  bitmap: --add, --remove, --clear, --enable, --disable, --merge SOURCE, any number of them, in order; -g is the
+    granularity of --add, -b and -F the image that --merge takes its source from
+  check: '-r leaks' gives up clusters that nothing uses, '-r all' mends all that it can, which may hide damage
+  compare: -f and -F are the formats of the first and second image, -s also compares sizes and what is allocated
+  convert: --bitmaps copies persistent bitmaps; -m, -W and -C are accepted, and change nothing of the result
+  dd: bs=BYTES (512), count=BLOCKS, skip=BLOCKS, if=FILE, of=FILE
+  snapshot: -l lists, -c creates, -a goes back to, -d deletes the snapshot of that name
+`;
+
 function help(version: string): string {
   return `${PROGRAM} version ${version}
 usage: ${PROGRAM} [standard options] command [command options]
@@ -218,8 +246,7 @@ Tinamou disk image utility
 
 Command syntax:
 ${COMMANDS.map((r) => `  ${r.name} ${r.usage}\n`).join('')}
-Sizes take the suffixes k, M, G, T, P and E. 'create -f FORMAT -o help' lists the options of a format.
-
+${PARAMETERS}
 Supported formats: ${FORMATS.map((f) => f.name)
     .sort()
     .join(' ')}

@@ -1,5 +1,15 @@
 /** How numbers, JSON and progress are printed: as qemu-img does. */
+import { UserError } from '../../base/errors.js';
 import type { InfoValue } from '../../block/format.js';
+import type { Command } from './context.js';
+
+/** Of --output. Throws UserError. */
+export function outputFormat(c: Command): 'human' | 'json' {
+  const output = c.options.get('output') ?? 'human';
+  if (output !== 'human' && output !== 'json')
+    throw new UserError('--output must be used with human or json as argument.');
+  return output;
+}
 
 /** Objects with one member a line, four spaces a level, and a space between elements of short lists. */
 export function toJson(value: InfoValue, level = 0): string {

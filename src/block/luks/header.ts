@@ -204,6 +204,15 @@ export interface LuksChoices {
   readonly iterationTime: number;
 }
 
+/** What QEMU knows; not all of it is here. */
+const QEMU_CIPHERS = [
+  ...['aes-128', 'aes-192', 'aes-256', 'des', '3des', 'cast5-128'],
+  ...['serpent-128', 'serpent-192', 'serpent-256', 'twofish-128', 'twofish-192', 'twofish-256'],
+] as const;
+const QEMU_MODES = ['ecb', 'cbc', 'xts', 'ctr'] as const;
+const QEMU_VECTORS = ['plain', 'plain64', 'essiv'] as const;
+const QEMU_HASHES = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'ripemd160'] as const;
+
 /** The options of `create`, with or without `encrypt.` in front. Throws UserError. */
 export function luksChoices(option: (name: string) => string | undefined): LuksChoices {
   const mode = option('cipher-mode') ?? 'xts';
@@ -211,6 +220,16 @@ export function luksChoices(option: (name: string) => string | undefined): LuksC
   const ivHash = option('ivgen-hash-alg') ?? 'sha256';
   const hash = option('hash-alg') ?? 'sha256';
   const algorithm = option('cipher-alg') ?? 'aes-256';
+  for (const [name, value, values] of [
+    ['cipher-alg', algorithm, QEMU_CIPHERS],
+    ['cipher-mode', mode, QEMU_MODES],
+    ['ivgen-alg', ivgen, QEMU_VECTORS],
+    ['ivgen-hash-alg', ivHash, QEMU_HASHES],
+    ['hash-alg', hash, QEMU_HASHES],
+  ] as const) {
+    if (!(values as readonly string[]).includes(value))
+      throw new UserError(`Parameter '${name}' does not accept value '${value}'`);
+  }
   if (!/^aes-(128|256)$/.test(algorithm))
     throw new UserError(`the cipher '${algorithm}' is not supported: use aes-128 or aes-256`);
   if (!HASHES.includes(hash))

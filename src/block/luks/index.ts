@@ -140,7 +140,8 @@ async function createLuks(c: CreateContext): Promise<void> {
     () => c.host.now?.() ?? 0,
   );
   await c.file.write(0, bytes);
-  await c.file.truncate(bytes.length + roundUp(c.size, SECTOR));
+  const mode = c.text('preallocation');
+  await c.file.truncate(bytes.length + roundUp(c.size, SECTOR), mode === 'falloc' || mode === 'full' ? mode : 'off');
 }
 
 const CIPHER_OPTIONS = [

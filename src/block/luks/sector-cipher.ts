@@ -13,7 +13,7 @@ export interface CipherSpec {
   readonly ivHash?: HashName;
 }
 
-export const HASHES: readonly string[] = ['sha1', 'sha256', 'sha512', 'ripemd160'];
+export const HASHES: readonly string[] = ['sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'ripemd160'];
 
 /** `xts-plain64`, `cbc-essiv:sha256`. */
 export function parseMode(algorithm: string, text: string): CipherSpec {

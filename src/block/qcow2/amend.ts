@@ -1,12 +1,15 @@
 /** Changing the options of an image that is there (`amend -o`). */
 import { UserError } from '../../base/errors.js';
+import { getU32be } from '../big-endian.js';
 import type { AmendContext } from '../format.js';
 import { BlockError } from '../node.js';
 import { changeRefcountWidth } from './check.js';
 import { COMPRESSED, entryOffset, ZERO } from './entries.js';
 import { Autoclear, Compatible } from './header.js';
+import type { Image } from './image.js';
 import type { Qcow2Node } from './node.js';
 import { resize } from './resize.js';
+import { readSnapshots, type Snapshot } from './snapshots.js';
 
 /** Of the options of `create -o`, those that `amend -o` has too. */
 export const AMENDABLE: readonly string[] = [
@@ -20,6 +23,8 @@ export const AMENDABLE: readonly string[] = [
   'refcount_bits',
 ];
 const ENCRYPT = 'encrypt.';
+/** Counts of 16 bits: version 2 has no others. */
+const USUAL_ORDER = 4;
 
 /** Throws UserError. */
 export async function amendQcow2(
@@ -45,7 +50,7 @@ export async function amendQcow2(
   if (!Number.isInteger(order) || order > 6) {
     throw new UserError('Refcount width must be a power of two and may not exceed 64 bits');
   }
-  if (version < 3 && order !== 4) {
+  if (version < 3 && order !== USUAL_ORDER && order !== header.refcountOrder) {
     throw new UserError(
       'Refcount widths other than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
     );
@@ -78,6 +83,7 @@ export async function amendQcow2(
         h.compatible =
           lazy === 'on' ? h.compatible | Compatible.LAZY_REFCOUNTS : h.compatible & ~Compatible.LAZY_REFCOUNTS;
       });
+      image.lazyRefcounts = lazy === 'on';
     }
     const dataFile = values.get('data_file');
     if (dataFile !== undefined) {
@@ -97,14 +103,44 @@ export async function amendQcow2(
   });
 }
 
+/** Snapshots of version 2 are as long as the disk, and have no zero flags: theirs are not expanded. */
+async function checkSnapshots(image: Image): Promise<void> {
+  for (const s of await readSnapshots(image)) {
+    if (s.diskSize !== image.header.size || s.vmStateBytes >= 2 ** 32 || (await hasZeroFlags(image, s)))
+      throw new UserError('Internal snapshots prevent downgrade of image');
+  }
+}
+
+async function hasZeroFlags(image: Image, s: Snapshot): Promise<boolean> {
+  const l1 = new Uint8Array(s.l1Size * 8);
+  await image.file.read(s.l1Offset, l1);
+  const table = new Uint8Array(image.clusterSize);
+  const view = new DataView(table.buffer);
+  // A broken L1 table may name the same table very often.
+  const seen = new Set<number>();
+  for (let i = 0; i < l1.length; i += 8) {
+    const l2 = entryOffset(getU32be(l1, i), getU32be(l1, i + 4));
+    if (l2 === 0 || l2 >= image.file.length || seen.has(l2)) continue;
+    seen.add(l2);
+    await image.file.read(l2, table);
+    for (let at = 0; at < table.length; at += 8)
+      if (!(view.getUint32(at) & COMPRESSED) && view.getUint32(at + 4) & ZERO) return true;
+  }
+  return false;
+}
+
 /** To version 2, which has no zero flags and no feature bits. */
 async function downgrade(node: Qcow2Node): Promise<void> {
   const { image } = node;
   const { header } = image;
-  if (header.incompatible !== 0) throw new UserError('Cannot downgrade an image with incompatible features set');
-  if (header.snapshotCount > 0) throw new UserError('Internal snapshots prevent downgrade of image');
+  if (image.external) throw new UserError('Cannot downgrade an image with a data file');
+  if (header.incompatible !== 0) {
+    const features = header.incompatible.toString(16);
+    throw new UserError(`Cannot downgrade an image with incompatible features 0x${features} set`);
+  }
+  if (header.refcountOrder !== USUAL_ORDER) throw new UserError('compat=0.10 requires refcount_bits=16');
   if (header.bitmaps) throw new BlockError('ENOTSUP', 'Bitmaps prevent downgrade of image');
-  if (header.refcountOrder !== 4) throw new UserError('compat=0.10 requires refcount_bits=16');
+  await checkSnapshots(image);
   const zeroes = new Uint8Array(image.clusterSize);
   for (let i = 0; i * 8 < image.l1.length; i++) {
     const table = await image.loadL2(i);
@@ -121,6 +157,7 @@ async function downgrade(node: Qcow2Node): Promise<void> {
     }
   }
   await image.finish();
+  image.lazyRefcounts = false;
   await image.changeHeader((h) => {
     h.version = 2;
     h.compatible = 0;

@@ -12,7 +12,8 @@ const TYPE_DIRTY = 1;
 const ALL_ONES = 1;
 export const MIN_GRANULARITY_BITS = 9;
 export const MAX_GRANULARITY_BITS = 31;
-const MAX_NAME = 1023;
+/** In bytes. */
+export const MAX_NAME = 1023;
 /** Larger bitmaps are not kept in memory. */
 const MAX_BYTES = 256 << 20;
 const utf8 = new TextDecoder();

@@ -37,6 +37,8 @@ export class Image {
   /** Data was written that tables in memory point to. */
   dataWritten = false;
   corrupt = false;
+  /** Counts are written late: as the header says, unless an option of this opening says otherwise. */
+  lazyRefcounts: boolean;
 
   private constructor(
     readonly file: BlockNode,
@@ -56,6 +58,7 @@ export class Image {
     this.l2 = new TableCache(file, this.clusterSize, L2_CACHE_BYTES);
     this.refcounts = refcounts;
     this.l1 = l1;
+    this.lazyRefcounts = (header.compatible & Compatible.LAZY_REFCOUNTS) !== 0;
     this.corrupt = (header.incompatible & Incompatible.CORRUPT) !== 0;
     this.#dirtyMarked = (header.incompatible & Incompatible.DIRTY) !== 0;
   }
@@ -83,10 +86,6 @@ export class Image {
 
   get external(): boolean {
     return this.data !== this.file;
-  }
-
-  get lazyRefcounts(): boolean {
-    return (this.header.compatible & Compatible.LAZY_REFCOUNTS) !== 0;
   }
 
   /** Bytes of the disk that an L2 table maps. */

@@ -100,7 +100,7 @@ export function qcow2Options(c: Pick<CreateContext, 'size' | 'text' | 'flag' | '
   const backingFile = c.text('backing_file');
   if (dataFileRaw && backingFile) throw new UserError('Backing file and data-file-raw cannot be used at the same time');
   if (backingFile && preallocation !== undefined && preallocation !== 'off' && !extendedL2) {
-    throw new UserError('Backing file and preallocation can only be used at the same time if extended_l2 is enabled');
+    throw new UserError('Backing file and preallocation can only be used at the same time if extended_l2 is on');
   }
   const backingFormat = c.text('backing_fmt');
   return {
@@ -147,7 +147,9 @@ async function openQcow2(file: BlockNode, context: OpenContext): Promise<Qcow2No
   try {
     const image = await Image.open(file, data, header, context.host, readOnly);
     const lazy = context.option('lazy-refcounts');
-    if (lazy !== undefined) header.compatible = lazy === 'on' ? 1 : 0;
+    if (lazy === 'on' && header.version < 3)
+      throw new UserError('Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level');
+    if (lazy !== undefined) image.lazyRefcounts = lazy === 'on';
     const node = new Qcow2Node(
       image,
       await compressorFor(header.compression, context.host.codecs),

@@ -1,7 +1,9 @@
 /** How large a qcow2 image is going to be. */
+import { UserError } from '../../base/errors.js';
 import { roundUp } from '../big-endian.js';
 import type { Bitmap } from './bitmaps.js';
 import type { Qcow2CreateOptions } from './create.js';
+import { MAX_L1_BYTES } from './header.js';
 
 /** `allocated`: clusters with data. */
 export function measureQcow2(o: Qcow2CreateOptions, allocated: number): { required: number; full: number } {
@@ -14,6 +16,8 @@ export function measureQcow2(o: Qcow2CreateOptions, allocated: number): { requir
   metadata += l2Entries * entryBytes;
   metadata += roundUp((l2Entries * entryBytes) / clusterSize, clusterSize / 8) * 8;
   metadata += refcountBytes((metadata + size) / clusterSize, clusterSize, order);
+  if ((l2Entries * entryBytes * 8) / clusterSize > MAX_L1_BYTES)
+    throw new UserError('The image size is too large (try using a larger cluster size)');
   const full = metadata + size;
   const everything = o.preallocation === 'full' || o.preallocation === 'falloc';
   return { required: everything ? full : full - size + allocated * clusterSize, full };

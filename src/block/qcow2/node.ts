@@ -54,6 +54,8 @@ export class Qcow2Node extends BaseNode implements FormatNode {
   readonly #data: ClusterData;
   readonly #changes: ClusterChanges;
   readonly #lock = new Exclusive();
+  /** What `hasHoles` says; undefined: not known yet. */
+  #holes: boolean | undefined;
   /** Operations that want to be alone: others queue up behind them. */
   #barriers = 0;
   #inFlight = 0;
@@ -439,6 +441,21 @@ export class Qcow2Node extends BaseNode implements FormatNode {
       );
     }
     return this.#status(table, offset, length);
+  }
+
+  async hasHoles(): Promise<boolean> {
+    this.#holes ??= await this.#findHoles();
+    return this.#holes;
+  }
+
+  /** By QEMU's measure: clusters in use are a tenth more than the host has stored of the file, and at least two. */
+  async #findHoles(): Promise<boolean> {
+    const { file, clusterSize, refcounts } = this.image;
+    const bytes = file.allocatedBytes?.();
+    if (bytes === undefined) return false;
+    const stored = Math.floor(bytes / clusterSize);
+    const enough = Math.max(Math.floor((stored * 10) / 9), stored + 2);
+    return (await refcounts.countUsed(enough)) >= enough;
   }
 
   #status(table: Table | null, offset: number, length: number): BlockStatus {

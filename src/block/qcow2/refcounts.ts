@@ -5,7 +5,7 @@
  * contents would be wanted. It becomes free in `settle`, which the owner calls once the pointers are safe on disk.
  */
 import { getU64be, putU64be, roundUp } from '../big-endian.js';
-import { BlockError, type BlockNode } from '../node.js';
+import { BlockError, type BlockNode, isZero } from '../node.js';
 import { type Header, MAX_REFTABLE_BYTES, serializeHeader } from './header.js';
 import { type Table, TableCache } from './table-cache.js';
 
@@ -137,6 +137,26 @@ export class Refcounts {
   async get(cluster: number): Promise<number> {
     const block = await this.#block(cluster);
     return block ? readRefcount(block.bytes, this.#order, cluster % this.#perBlock) : 0;
+  }
+
+  /** How many clusters of the file are in use; counting ends at `most`. */
+  async countUsed(most: number): Promise<number> {
+    let used = 0;
+    const blocks = Math.min(this.#table.length, Math.ceil(this.#file.length / this.#clusterSize / this.#perBlock));
+    for (let b = 0; b < blocks && used < most; b++) {
+      const block = await this.#block(b * this.#perBlock);
+      if (block && !isZero(block.bytes)) used += this.#usedIn(block);
+    }
+    return Math.min(used, most);
+  }
+
+  #usedIn({ bytes, view }: Table): number {
+    let used = 0;
+    for (let i = 0; i < this.#perBlock; i++) {
+      const count = this.#order === USUAL_ORDER ? view.getUint16(2 * i) : readRefcount(bytes, this.#order, i);
+      if (count !== 0) used++;
+    }
+    return used;
   }
 
   /** Adds to the counts of clusters whose blocks exist. Counts that would pass a limit fail with EIO or EFBIG. */

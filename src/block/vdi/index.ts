@@ -59,6 +59,11 @@ class VdiNode extends BlockMapNode {
     this.#changedTo = Math.max(this.#changedTo, block + 1);
   }
 
+  /** A static image has all blocks from the beginning on. */
+  hasHoles(): boolean {
+    return getU32(this.#header, 0x4c) === TYPE_STATIC;
+  }
+
   protected override get mapChanged(): boolean {
     return this.#changedTo > 0;
   }
@@ -97,8 +102,6 @@ class VdiNode extends BlockMapNode {
       result.corruptions++;
       say(result, `ERROR: allocated blocks mismatch, is ${used.size}, should be ${this.#allocated}`);
     }
-    result.totalClusters = this.#map.length;
-    result.allocatedClusters = used.size;
     return Promise.resolve(result);
   }
 }
@@ -139,7 +142,10 @@ async function openVdi(file: BlockNode, context: OpenContext): Promise<VdiNode> 
 async function createVdi({ file, size, flag, host }: CreateContext): Promise<void> {
   const fixed = flag('static') ?? false;
   const blocks = Math.ceil(size / BLOCK);
-  if (blocks > MAX_MAP) throw new UserError(`Unsupported VDI image size (size is 0x${size.toString(16)})`);
+  if (blocks > MAX_MAP) {
+    const most = (MAX_MAP * BLOCK).toString(16);
+    throw new UserError(`Unsupported VDI image size (size is 0x${size.toString(16)}, max supported is 0x${most})`);
+  }
   const mapOffset = HEADER_BYTES;
   const dataOffset = mapOffset + roundUp(4 * blocks, SECTOR);
   const header = new Uint8Array(HEADER_BYTES);

@@ -37,6 +37,7 @@ const MAX_DISK = 64 * 2 ** 40;
 const MAX_METADATA_ENTRIES = 2047;
 const MAX_REGIONS = 2047;
 const MAX_BAT = 256 << 20;
+const MAX_BLOCK = 256 * MIB;
 
 class VhdxNode extends BlockMapNode {
   readonly driver = 'vhdx';
@@ -232,7 +233,7 @@ async function readMetadata(
     throw new BlockError('ENOTSUP', 'VHDX images with a parent are not supported');
   const size = getU64(await item(Item.DISK_SIZE, 8), 0);
   const sectorSize = getU32(await item(Item.LOGICAL_SECTOR, 4), 0);
-  if (!Number.isInteger(Math.log2(blockSize)) || blockSize < MIB || blockSize > 256 * MIB)
+  if (!Number.isInteger(Math.log2(blockSize)) || blockSize < MIB || blockSize > MAX_BLOCK)
     throw new BlockError('EINVAL', `Invalid block size ${blockSize}`);
   if (sectorSize !== 512 && sectorSize !== 4096) throw new BlockError('EINVAL', `Invalid sector size ${sectorSize}`);
   if (size > MAX_DISK || size % sectorSize !== 0) throw new BlockError('EINVAL', `Invalid disk size ${size}`);
@@ -252,10 +253,8 @@ async function createVhdx(c: CreateContext): Promise<void> {
   const kind = c.text('subformat') ?? 'dynamic';
   if (kind !== 'dynamic' && kind !== 'fixed')
     throw new UserError(`Parameter 'subformat' does not accept value '${kind}'`);
-  const blockSize = c.number('block_size') || defaultBlockSize(size);
-  if (blockSize % MIB !== 0) throw new UserError('Block size must be a multiple of 1 MB');
+  const blockSize = Math.min(roundUp(c.number('block_size') || defaultBlockSize(size), MIB), MAX_BLOCK);
   if (!Number.isInteger(Math.log2(blockSize))) throw new UserError('Block size must be a power of two');
-  if (blockSize > 256 * MIB) throw new UserError('Block size must not exceed 256 MB');
   const logBytes = roundUp(c.number('log_size') || MIB, MIB);
   const random = (bytes: Uint8Array): void => c.host.random?.(bytes);
   const metadataOffset = MIB + logBytes;

@@ -14,7 +14,7 @@ import {
   type Eventually,
   type NodeChild,
 } from '../node.js';
-import { RawNode } from '../raw.js';
+import { FlatNode, RawNode } from '../raw.js';
 import { type Descriptor, MAX_DESCRIPTOR, NO_PARENT, parseDescriptor, writeDescriptor } from './descriptor.js';
 import { createSparse, DEFAULT_GRAIN, MAGIC, readSparseHeader, SECTOR, SparseExtent } from './sparse.js';
 
@@ -174,9 +174,9 @@ class VmdkNode extends BaseNode implements FormatNode {
     const sparse = this.#extents.map((e) => (e.node instanceof SparseExtent ? e.node : null));
     const clusterSize = sparse.find((s) => s)?.blockSize;
     const extents: InfoValue[] = this.#extents.map((e, i) => ({
+      ...(sparse[i]?.compressed && { compressed: true }),
       'virtual-size': e.length,
       filename: (e.file ?? this.file).filename,
-      ...(sparse[i]?.compressed && { compressed: true }),
       ...(sparse[i] && { 'cluster-size': sparse[i]!.blockSize }),
       format: own ? '' : e.type,
     }));
@@ -227,7 +227,7 @@ async function openVmdk(file: BlockNode, context: OpenContext): Promise<VmdkNode
       opened.push(extentFile);
       let node: BlockNode;
       if (line.type === 'FLAT' || line.type === 'VMFS') {
-        node = new RawNode(extentFile, { offset: line.offset * SECTOR, size: length });
+        node = new FlatNode(extentFile, { offset: line.offset * SECTOR, size: length });
       } else if (line.type === 'SPARSE')
         node = await SparseExtent.open(extentFile, context.readOnly, context.host.codecs);
       else throw new BlockError('ENOTSUP', `Unsupported extent type '${line.type}'`);
@@ -268,11 +268,14 @@ async function createVmdk(c: CreateContext): Promise<void> {
   const flat = subformat.endsWith('Flat');
   const split = subformat.startsWith('twoGb');
   if (flat && parent !== '') throw new UserError('Flat image cannot have backing file');
+  const parentFormat = c.text('backing_fmt') ?? 'vmdk';
+  if (parentFormat !== 'vmdk') throw new UserError('backing_file must be a vmdk image');
   let parentCid = NO_PARENT;
   if (parent !== '') {
     const node = await c.openBacking();
     try {
-      if (!(node instanceof VmdkNode)) throw new UserError('Invalid backing file format: must be vmdk');
+      if (!(node instanceof VmdkNode))
+        throw new UserError(`Invalid backing file format: ${node?.driver}. Must be vmdk`);
       parentCid = node.descriptor.cid;
     } finally {
       await node?.close();
@@ -281,7 +284,7 @@ async function createVmdk(c: CreateContext): Promise<void> {
   const random = new Uint8Array(4);
   c.host.random?.(random);
   const name = c.filename.replace(/^.*\//, '');
-  const stem = name.replace(/\.vmdk$/i, '');
+  const [, stem = '', suffix = ''] = /^(.*?)(\.[^.]*)?$/s.exec(name) ?? [];
   const extents: string[] = [];
   const extentFiles: { name: string; bytes: number }[] = [];
   const step = split ? SPLIT : Math.max(SECTOR, c.size);
@@ -289,7 +292,7 @@ async function createVmdk(c: CreateContext): Promise<void> {
     const bytes = Math.min(step, c.size - at);
     const type = flat ? 'FLAT' : 'SPARSE';
     const number = String(i).padStart(3, '0');
-    const file = split ? `${stem}-${flat ? 'f' : 's'}${number}.vmdk` : flat ? `${stem}-flat.vmdk` : name;
+    const file = split ? `${stem}-${flat ? 'f' : 's'}${number}${suffix}` : flat ? `${stem}-flat${suffix}` : name;
     extents.push(`RW ${Math.ceil(bytes / SECTOR)} ${type} "${file}"${flat ? ' 0' : ''}`);
     extentFiles.push({ name: file, bytes });
   }

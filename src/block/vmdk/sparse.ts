@@ -122,6 +122,10 @@ export class SparseExtent extends BlockMapNode {
     return (this.#header.flags & Flag.COMPRESSED) !== 0;
   }
 
+  protected override get packed(): boolean {
+    return this.compressed;
+  }
+
   setBacking(node: BlockNode | null): void {
     this.backingNode = node;
   }

@@ -9,7 +9,7 @@ import { getU16be, getU32be, getU64be, putU16be, putU32be, putU64be, roundUp } f
 import { BlockMapNode, UNALLOCATED } from '../block-map.js';
 import type { CreateContext, Format, FormatInfo, OpenContext } from '../format.js';
 import { BlockError, type BlockNode } from '../node.js';
-import { RawNode } from '../raw.js';
+import { FlatNode } from '../raw.js';
 
 const FOOTER_BYTES = 512;
 const SECTOR = 512;
@@ -138,7 +138,7 @@ class VpcNode extends BlockMapNode {
   }
 }
 
-class FixedVpcNode extends RawNode {
+class FixedVpcNode extends FlatNode {
   override readonly driver: string = 'vpc';
 }
 

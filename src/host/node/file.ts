@@ -102,7 +102,7 @@ export class FileNode extends BaseNode {
       const access = this.readOnly ? fs.constants.O_RDONLY : fs.constants.O_RDWR;
       fd = fs.openSync(filename, access | (options.synchronous ? fs.constants.O_DSYNC : 0));
       const stat = fs.fstatSync(fd);
-      if (stat.isDirectory()) throw new UserError(`Could not open '${filename}': Is a directory`);
+      if (stat.isDirectory()) throw new UserError(`'file' driver requires '${filename}' to be a regular file`);
       this.driver = stat.isBlockDevice() ? 'host_device' : 'file';
       this.#length = stat.isBlockDevice() ? blockDeviceBytes(stat.rdev) : stat.size;
       this.#fd = fd;
@@ -340,6 +340,7 @@ export class FileNode extends BaseNode {
 
   override truncate(length: number, preallocation: Preallocation = 'off'): Completion {
     if (this.driver !== 'file') throw new BlockError('ENOTSUP', `Cannot resize device files`);
+    if (!Number.isSafeInteger(length)) throw new BlockError('EFBIG', 'File too large');
     const old = this.#length;
     try {
       if (preallocation === 'falloc' && length > old) {
