@@ -8,9 +8,12 @@ import { HELPER_TABLES, HELPERS } from '../src/guest/x86/helpers/index.js';
 import { ClockRate, DebuggerFlag, IntReq, LAPIC, Mode, SEG, X86 } from '../src/guest/x86/state.js';
 import { Vendor } from '../src/guest/x86/vendor.js';
 import { XsaveArea } from '../src/guest/x86/xsave-layout.js';
-import { codeOf } from '../src/ir/fusion.js';
+import { MAX_BLOCK_OPS } from '../src/ir/builder.js';
+import { EFFECTS, Effect, SKIP_WORD } from '../src/ir/effects.js';
+import * as F from '../src/ir/fusion.js';
 import * as L from '../src/ir/layout.js';
 import { ExitReason, GotoKind, JumpKind, OP, PcMask } from '../src/ir/ops.js';
+import { EXCHANGED, NARROW, STATE, WITH_IMMEDIATE } from '../src/ir/passes.js';
 import { cryptoTables } from './crypto-tables.js';
 import { codeCases, numberCases } from './interpreter-ops.js';
 import { simdHelpers } from './simd-helpers.js';
@@ -42,7 +45,7 @@ const fieldConsts = (l: L.Layout, prefix: string): string =>
 write(
   'ops.ts',
   consts('OP_', OP, 'u32') +
-    consts('CODE_', Object.fromEntries((['goto', 'jmp', 'leave', 'exit'] as const).map((n) => [n, codeOf(n)])), 'u32') +
+    consts('CODE_', Object.fromEntries((['goto', 'jmp', 'leave', 'exit'] as const).map((n) => [n, F.codeOf(n)])), 'u32') +
     consts('EXIT_', ExitReason, 'u32') +
     consts('PC_', PcMask, 'u32') +
     consts('GOTO_', GotoKind, 'u32') +
@@ -67,6 +70,7 @@ write(
         JUMP_CACHE_ENTRIES: L.JUMP_CACHE_ENTRIES,
         BLOCK_HASH: L.BLOCK_HASH,
         TEMP_COUNT: L.TEMP_COUNT,
+        MAX_BLOCK_OPS,
         MANY_SIDE_EXITS: L.MANY_SIDE_EXITS,
         MAX_CALL_DEPTH: L.MAX_CALL_DEPTH,
         EXIT_UNWIND: L.EXIT_UNWIND,
@@ -94,6 +98,22 @@ write(
       Object.fromEntries(Object.entries(FEATURE).map(([n, i]) => [n.replace(/[-.]/g, '_'), i])),
       'u32',
     ),
+);
+
+const table = (name: string, values: Uint8Array | Uint16Array): string =>
+  `export const ${name}: usize = memory.data<u${values.BYTES_PER_ELEMENT * 8}>([${values.join()}]);\n`;
+const tables = (prefix: string, values: Readonly<Record<string, Uint8Array | Uint16Array>>): string =>
+  Object.entries(values)
+    .map(([name, value]) => table(prefix + name, value))
+    .join('');
+write(
+  'op-tables.ts',
+  consts('EFFECT_', Effect, 'u32') +
+    tables('', { EFFECTS, SKIP_WORD, WITH_IMMEDIATE, EXCHANGED, NARROW, STATE }) +
+    tables('FUSION_', {
+      ...{ ROOT: F.ROOT, KEY: F.KEY, CHILD: F.CHILD, SIBLING: F.SIBLING, CODE: F.CODE },
+      ...{ SINGLE: F.SINGLE, IF: F.IF },
+    }),
 );
 
 write('sse-inline.ts', simdHelpers());

@@ -52,10 +52,10 @@ export interface GuestArchitecture {
   /** Which of the TLBs data accesses use under this mode. */
   mmuIndex(mode: number): number;
   /**
-   * `memory` is the linear memory; `state` the address of the boot processor's state (for what the model can do). Blocks end
-   * where `isBlock` says that there is one (at a linear-memory address, for a mode).
+   * `memory` is the linear memory; `state` the address of the boot processor's state (for what the model can do). The builder puts
+   * its ops into `words`. Blocks end where `isBlock` says that there is one (at a linear-memory address, for a mode).
    */
-  createTranslator(memory: Uint8Array, state: number, isBlock: IsBlock): GuestTranslator;
+  createTranslator(memory: Uint8Array, state: number, words: Int32Array, isBlock: IsBlock): GuestTranslator;
   /** Byte offset in the state of the local timer's deadline (f64, virtual ns, Infinity: none). */
   readonly timerDeadline: number;
 }

@@ -18,11 +18,16 @@ export const MAX_BLOCK_OPS = 2048;
 
 export class BlockBuilder {
   /** Ops written so far, 4 words each: op|dst<<16, a|b<<16, imm, aux. */
-  readonly words = new Int32Array(MAX_BLOCK_OPS * 4);
+  readonly words: Int32Array;
   count = 0;
   /** Offset of the current guest instruction from the block's first byte; goes into `aux` of ops that may fault. */
   instructionOffset = 0;
   private temps = 0;
+
+  /** `words`: where the ops are to be, room for MAX_BLOCK_OPS. */
+  constructor(words: Int32Array = new Int32Array(MAX_BLOCK_OPS * 4)) {
+    this.words = words;
+  }
 
   reset(): void {
     this.count = 0;
@@ -53,11 +58,12 @@ export class BlockBuilder {
   emit(op: number, dst: number, a: number, b: number, imm: number, aux: number): number {
     const i = this.count++;
     if (i >= MAX_BLOCK_OPS) throw new Bug('block too long');
+    const { words } = this;
     const w = i * 4;
-    this.words[w] = op | (dst << 16);
-    this.words[w + 1] = a | (b << 16);
-    this.words[w + 2] = imm;
-    this.words[w + 3] = aux;
+    words[w] = op | (dst << 16);
+    words[w + 1] = a | (b << 16);
+    words[w + 2] = imm;
+    words[w + 3] = aux;
     return i;
   }
 

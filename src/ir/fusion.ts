@@ -4,9 +4,10 @@
  *
  * A block's ops stay as they are. The second byte of each is the code of the case that does it and the ops behind it, as far as
  * a sequence goes; 0: the case of its op alone. Whoever enters a block in the middle of a sequence finds the code for the rest of it.
+ *
+ * What is here are the sequences, and the tables by which the runtime finds them in a block (src/runtime/core/passes.ts).
  */
-// hot path
-import { OP, OP_MASK, OPS, type OpName } from './ops.js';
+import { OP, OPS, type OpName } from './ops.js';
 
 /**
  * `if_…~`: its condition is mostly false (its body calls a helper that raises a fault), and the sequence goes on behind the body;
@@ -79,60 +80,17 @@ for (const [i, steps] of SEQUENCES.entries()) {
   }
   (nodes[node] as (typeof nodes)[0]).code = i + 1;
 }
-const ROOT = Uint16Array.from(roots);
-const KEY = Uint16Array.from(nodes, (n) => n.key);
-const CHILD = Uint16Array.from(nodes, (n) => n.child);
-const SIBLING = Uint16Array.from(nodes, (n) => n.sibling);
-/** The code of the sequence that ends at a node. */
-const CODE = Uint8Array.from(nodes, (n) => n.code);
+/** By key, the child of the root; then what is known of each node. `CODE`: of the sequence that ends there. */
+export const ROOT = Uint16Array.from(roots);
+export const KEY = Uint16Array.from(nodes, (n) => n.key);
+export const CHILD = Uint16Array.from(nodes, (n) => n.child);
+export const SIBLING = Uint16Array.from(nodes, (n) => n.sibling);
+export const CODE = Uint8Array.from(nodes, (n) => n.code);
 
-const SINGLE = new Uint8Array(OPS.length);
+/** By op, the code of that op alone; 0: none. */
+export const SINGLE = new Uint8Array(OPS.length);
 for (const [i, name] of SINGLES.entries()) SINGLE[OP[name]] = SEQUENCES.length + 1 + i;
 /** The code of an op alone; 0: none. */
 export const codeOf = (name: OpName): number => SINGLE[OP[name]] as number;
 /** Of an if: 1: ops to skip are in imm, 2: in aux. */
-const IF = Uint8Array.from(OPS, (o) => (o.effect !== 'if' ? 0 : o.format === 'ifi' ? 2 : 1));
-
-/** Puts the codes into the second bytes of the `count` ops at `words[first]`. */
-export function fuse(words: Int32Array, first: number, count: number): void {
-  for (let i = 0; i < count; i++) {
-    const w = first + i * 4;
-    words[w] = (words[w] as number) | (codeAt(words, first, i, count) << 8);
-  }
-}
-
-function codeAt(words: Int32Array, first: number, start: number, count: number): number {
-  let code = SINGLE[(words[first + start * 4] as number) & OP_MASK] as number;
-  let node = 0;
-  let i = start;
-  while (i < count) {
-    const w = first + i * 4;
-    const op = (words[w] as number) & OP_MASK;
-    const form = IF[op] as number;
-    let way = 0;
-    let next = i + 1;
-    if (form !== 0) {
-      const skip = words[w + 1 + form] as number;
-      if (opAt(words, first, i + 1, count) === OP.callf) {
-        way = 1;
-        next += skip;
-      } else if (
-        skip === 1 &&
-        opAt(words, first, i + 1, count) === OP.goto &&
-        opAt(words, first, i + 2, count) === OP.goto
-      )
-        way = 2;
-    }
-    const key = op | (way << 8);
-    node = (i === start ? ROOT[key] : CHILD[node]) as number;
-    while (node !== 0 && KEY[node] !== key) node = SIBLING[node] as number;
-    if (node === 0) break;
-    if (CODE[node] !== 0) code = CODE[node] as number;
-    i = next;
-  }
-  return code;
-}
-
-function opAt(words: Int32Array, first: number, i: number, count: number): number {
-  return i < count ? (words[first + i * 4] as number) & OP_MASK : OP.nop;
-}
+export const IF = Uint8Array.from(OPS, (o) => (o.effect !== 'if' ? 0 : o.format === 'ifi' ? 2 : 1));

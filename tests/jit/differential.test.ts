@@ -6,7 +6,6 @@ import { X86 } from '../../src/guest/x86/state.js';
 import { BlockBuilder, FLAG_OP, TEMP0 } from '../../src/ir/builder.js';
 import { BLOCK, ENTRY_SHIFT, VCPU } from '../../src/ir/layout.js';
 import { JumpKind, OPS, type OpInfo, PcMask } from '../../src/ir/ops.js';
-import { optimise } from '../../src/ir/passes.js';
 import { CPU, compare, RAM, Rig, VECTOR_BASE_SLOT } from './rig.js';
 
 /** xorshift32: the same sequence for the same seed everywhere. */
@@ -401,7 +400,7 @@ test('optimised blocks do what they did before', () => {
         const targets = Array.from({ length: 1 + r.next(3) }, () => (r.next(4) - i) * BLOCK_BYTES);
         g.block(targets, 0x8000 - here, 6);
         const { count } = g.b;
-        if (optimised) optimise(g.b);
+        if (optimised) rig.optimise(g.b);
         removed += count - g.b.count;
         rig.place(here, g.b, BLOCK_BYTES);
       }

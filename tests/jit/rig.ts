@@ -5,7 +5,6 @@ import { type CompilerSetup, type CompileThread, compilerOptions } from '../../s
 import { X86_64 } from '../../src/guest/x86/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { type BlockBuilder, TEMP0 } from '../../src/ir/builder.js';
-import { fuse } from '../../src/ir/fusion.js';
 import {
   BLOCK,
   ENTRY_SHIFT,
@@ -163,6 +162,14 @@ export class Rig {
     return block;
   }
 
+  /** Runs the passes on what the builder holds. */
+  optimise(builder: BlockBuilder): void {
+    const at = this.nextBlock;
+    this.words.set(builder.words.subarray(0, builder.count * 4), at / 4);
+    builder.count = this.exports['optimise']?.(at, builder.count) as number;
+    builder.words.set(this.words.subarray(at / 4, at / 4 + builder.count * 4));
+  }
+
   private placeWords(offset: number, words: Int32Array, bytes: number): number {
     const block = this.nextBlock;
     this.nextBlock += BLOCK.size + words.length * 4;
@@ -175,7 +182,7 @@ export class Rig {
     this.words[head + at(BLOCK, 'ops') / 4] = words.length / 4;
     this.words[head + at(BLOCK, 'valid') / 4] = 1;
     this.words.set(words, head + BLOCK.size / 4);
-    fuse(this.words, head + BLOCK.size / 4, words.length / 4);
+    this.exports['fuse']?.(block + BLOCK.size, words.length / 4);
     return block;
   }
 

@@ -8,9 +8,7 @@ import { LinearMemory } from '../../src/accel/tcg/linear-memory.js';
 import { X86_64 } from '../../src/guest/x86/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { X86Translator } from '../../src/guest/x86/translate.js';
-import { fuse } from '../../src/ir/fusion.js';
 import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, VCPU } from '../../src/ir/layout.js';
-import { optimise } from '../../src/ir/passes.js';
 import { Jit } from '../../src/jit/jit.js';
 import { RegionExit } from '../../src/jit/lower-frame.js';
 
@@ -262,19 +260,20 @@ export class IntegerBench {
     const translator = this.#translator;
     translator.translate(host, mode, 0);
     const { builder } = translator;
-    optimise(builder);
     const block = this.#next;
-    this.#next += BLOCK.size + builder.count * 16;
     const head = block / 4;
+    const ops = block + BLOCK.size;
+    this.#words.set(builder.words.subarray(0, builder.count * 4), ops / 4);
+    const count = this.#runtime['optimise']!(ops, builder.count) as number;
+    this.#runtime['fuse']!(ops, count);
+    this.#next = ops + count * 16;
     this.#words.fill(0, head, head + BLOCK.size / 4);
     this.#words[head + (BLOCK.at['host'] as number) / 4] = host;
     this.#words[head + (BLOCK.at['mode'] as number) / 4] = mode;
     this.#view.setUint16(block + (BLOCK.at['bytes'] as number), translator.bytes, true);
     this.#view.setUint16(block + (BLOCK.at['instructions'] as number), translator.instructions, true);
-    this.#words[head + (BLOCK.at['ops'] as number) / 4] = builder.count;
+    this.#words[head + (BLOCK.at['ops'] as number) / 4] = count;
     this.#words[head + (BLOCK.at['valid'] as number) / 4] = 1;
-    this.#words.set(builder.words.subarray(0, builder.count * 4), head + BLOCK.size / 4);
-    fuse(this.#words, head + BLOCK.size / 4, builder.count);
     this.#blocks.set(host, block);
     return block;
   }

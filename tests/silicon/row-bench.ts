@@ -8,7 +8,6 @@ import { ROWS } from '../../src/guest/x86/insn/index.js';
 import { Mode, X86 } from '../../src/guest/x86/state.js';
 import { Translator } from '../../src/guest/x86/translator.js';
 import { makeIntel } from '../../src/guest/x86/vendor.js';
-import { fuse } from '../../src/ir/fusion.js';
 import { BLOCK, FLAT_RANGE, FlatFlag, MACHINE, VCPU } from '../../src/ir/layout.js';
 import { Jit } from '../../src/jit/jit.js';
 import { RegionExit } from '../../src/jit/lower-frame.js';
@@ -160,7 +159,7 @@ export class RowBench {
     this.#view.setUint16(block + BLOCK.at['instructions']!, 1, true);
     this.#words[(block + BLOCK.at['ops']!) / 4] = t.b.count;
     this.#words.set(t.b.words.subarray(0, t.b.count * 4), (block + BLOCK.size) / 4);
-    fuse(this.#words, (block + BLOCK.size) / 4, t.b.count);
+    this.#runtime['fuse']!(block + BLOCK.size, t.b.count);
     this.#set64('pc', BigInt(CODE));
     this.#view.setUint32(this.#at('mode'), mode, true);
     this.#view.setUint32(this.#at('faultPending'), 0, true);

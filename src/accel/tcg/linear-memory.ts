@@ -1,6 +1,8 @@
 /** Where things are in a machine's one linear memory. */
 import { UserError } from '../../base/errors.js';
+import { MAX_BLOCK_OPS } from '../../ir/builder.js';
 import { BLOCK_HASH, FLAT_RANGE, JUMP_CACHE_ENTRIES, JUMP_ENTRY, MACHINE, TLB_BYTES } from '../../ir/layout.js';
+import { OP_BYTES } from '../../ir/ops.js';
 
 const WASM_PAGE = 65536;
 /** The runtime's own constants lie below. */
@@ -23,6 +25,8 @@ export class LinearMemory {
   readonly codeGranules: number;
   readonly dirty: number;
   readonly blockHash: number;
+  /** Where the translator puts a block's ops. */
+  readonly ops: number;
   readonly code: number;
   readonly codeEnd: number;
   #next = RUNTIME_BYTES;
@@ -40,6 +44,7 @@ export class LinearMemory {
     this.codeGranules = this.#reserve(ALL_PAGES * 8);
     this.dirty = this.#reserve(ALL_PAGES);
     this.blockHash = this.#reserve(BLOCK_HASH * 4);
+    this.ops = this.#reserve(MAX_BLOCK_OPS * OP_BYTES);
     this.code = this.#reserve(CODE_BYTES);
     this.codeEnd = this.code + CODE_BYTES;
     this.#grow();

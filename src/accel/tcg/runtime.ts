@@ -5,7 +5,20 @@ export interface Runtime {
   run(cpu: number): number;
   /** 0: unknown, 1: the code at pc is in the cold tier, 2: in a compiled region. */
   tierAtPc(cpu: number): number;
-  addBlock(machine: number, block: number): void;
+  /**
+   * Makes the block at `block` of the `count` ops at `ops`, and enters it; gives how many it has. `extent`: guest bytes, and
+   * instructions in the upper half; `host2`: where its second page starts, 0: it has none.
+   */
+  makeBlock(
+    machine: number,
+    block: number,
+    ops: number,
+    count: number,
+    host: number,
+    mode: number,
+    extent: number,
+    host2: number,
+  ): number;
   findBlock(machine: number, host: number, mode: number): number;
   invalidateBlock(machine: number, block: number): void;
   newEpoch(machine: number): void;

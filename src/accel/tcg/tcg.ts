@@ -2,10 +2,8 @@
 import { Bug, UserError } from '../../base/errors.js';
 import type { GuestArchitecture, GuestTranslator } from '../../guest/guest.js';
 import { MAX_BLOCK_OPS } from '../../ir/builder.js';
-import { fuse } from '../../ir/fusion.js';
 import { BLOCK, BlockFlag, FLAT_RANGE, MACHINE, TraceBit, VCPU } from '../../ir/layout.js';
-import { ExitReason } from '../../ir/ops.js';
-import { optimise } from '../../ir/passes.js';
+import { ExitReason, OP_BYTES, OP_MASK } from '../../ir/ops.js';
 import { Jit } from '../../jit/jit.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import {
@@ -82,7 +80,7 @@ const TURN_NS = 1_000_000;
 /** The first accesses to a port wait for the JavaScript engine to compile the device's code: 0.1 ms each. */
 const COLD_ACCESSES = 64;
 /** Of one block, with its head. */
-const MAX_BLOCK_BYTES = BLOCK.size + MAX_BLOCK_OPS * 16;
+const MAX_BLOCK_BYTES = BLOCK.size + MAX_BLOCK_OPS * OP_BYTES;
 /** Lower thresholds for compiling are for tests, which want all code compiled. */
 const DEFERRING_THRESHOLD = 500;
 /** So many hot region heads are compiled at once; fewer when a slice ends. */
@@ -95,15 +93,6 @@ const at = (layout: { readonly at: Readonly<Record<string, number>> }, field: st
   if (offset === undefined) throw new Bug(`no field ${field}`);
   return offset;
 };
-
-/** Of a block's head: words from its start. */
-const HOST = at(BLOCK, 'host') / 4;
-const MODE = at(BLOCK, 'mode') / 4;
-const OPS = at(BLOCK, 'ops') / 4;
-const HOST2 = at(BLOCK, 'host2') / 4;
-/** Guest bytes, and instructions in the upper half. */
-const EXTENT = at(BLOCK, 'bytes') / 4;
-const HEAD_WORDS = BLOCK.size / 4;
 
 export class TcgAccelerator implements Accelerator, Disturbed {
   readonly name = 'tcg';
@@ -590,36 +579,34 @@ export class TcgAccelerator implements Accelerator, Disturbed {
 
   /** The runtime's `translate`: makes the block and enters it. */
   #translate(cpu: number, host: number, mode: number, page2: number): number {
+    const { layout } = this;
     this.#translator ??= this.#guest.createTranslator(
       new Uint8Array(this.memory.buffer),
-      this.layout.vcpus[0]!,
-      (at, key) => this.#begun.mayHave(at) && this.runtime.findBlock(this.layout.machine, at, key) !== 0,
+      layout.vcpus[0]!,
+      new Int32Array(this.memory.buffer, layout.ops, MAX_BLOCK_OPS * (OP_BYTES / 4)),
+      (at, key) => this.#begun.mayHave(at) && this.runtime.findBlock(layout.machine, at, key) !== 0,
     );
     const translator = this.#translator;
     if (!translator.translate(host, mode, page2)) return 0;
-    const { builder } = translator;
-    this.log.translated?.(cpu, host, mode, translator.bytes, builder.words, builder.count);
-    optimise(builder);
-    const { words, count } = builder;
-    this.log.optimised?.(words, count);
-    const bytes = BLOCK.size + count * 16;
-    if (this.#next + bytes > this.layout.codeEnd) this.resetCode();
+    const { builder, bytes } = translator;
+    const { count } = builder;
+    this.log.translated?.(cpu, host, mode, bytes, builder.words, count);
+    if (this.#next + BLOCK.size + count * OP_BYTES > layout.codeEnd) this.resetCode();
     const block = this.#next;
-    this.#next += bytes;
-    // Word by word: calls of built-in methods would take longer for so few.
-    const memory = this.#words;
-    const head = block >>> 2;
-    const first = head + HEAD_WORDS;
-    for (let i = head; i < first; i++) memory[i] = 0;
-    for (let i = 0; i < count * 4; i++) memory[first + i] = words[i] as number;
-    fuse(memory, first, count);
-    memory[head + HOST] = host;
-    memory[head + MODE] = mode;
-    memory[head + EXTENT] = translator.bytes | (translator.instructions << 16);
-    memory[head + OPS] = count;
-    memory[head + HOST2] = (host & 0xfff) + translator.bytes > 4096 ? page2 : 0;
-    this.runtime.addBlock(this.layout.machine, block);
+    const extent = bytes | (translator.instructions << 16);
+    const host2 = (host & 0xfff) + bytes > 4096 ? page2 : 0;
+    const kept = this.runtime.makeBlock(layout.machine, block, layout.ops, count, host, mode, extent, host2);
+    this.#next = block + BLOCK.size + kept * OP_BYTES;
     this.#begun.add(host);
+    this.log.optimised?.(this.#opsOf(block, kept), kept);
     return block;
+  }
+
+  /** A copy of a block's ops, without the interpreter's codes. */
+  #opsOf(block: number, count: number): Int32Array {
+    const first = (block + BLOCK.size) / 4;
+    const words = this.#words.slice(first, first + count * (OP_BYTES / 4));
+    for (let w = 0; w < words.length; w += OP_BYTES / 4) words[w] = words[w]! & ~(0xffff ^ OP_MASK);
+    return words;
   }
 }

@@ -51,13 +51,13 @@ export const X86_64: GuestArchitecture = {
   linearIsPc: (mode) => (mode & Mode.csBase) === 0,
   // As updateMode (src/runtime/x86/mode.ts) has it.
   mmuIndex: (mode) => ((mode & Mode.cplMask) === 3 ? 1 : (mode & Mode.smapOn) !== 0 ? 2 : 0),
-  createTranslator(memory, state, isBlock) {
+  createTranslator(memory, state, words, isBlock) {
     const view = new DataView(memory.buffer, memory.byteOffset);
     const hasFeature = (name: string): boolean => {
       const number = featureNumber(name);
       return ((view.getUint32(state + at('features') + (number >>> 5) * 4, true) >>> (number & 31)) & 1) === 1;
     };
-    return new X86Translator(memory, hasFeature, () => isIntel(view, state), isBlock);
+    return new X86Translator(memory, hasFeature, () => isIntel(view, state), isBlock, words);
   },
   timerDeadline: at('lapicDeadline'),
 };

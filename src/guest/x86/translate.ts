@@ -24,15 +24,16 @@ export class X86Translator implements GuestTranslator {
   /**
    * `memory` is the linear memory; `hasFeature` asks the CPU model by a feature's name, `isIntel` who made it. `isBlock`: another
    * block begins there. Two blocks that held the same code would be compiled twice, and a loop entered through the one and gone
-   * round through the other has two entries.
+   * round through the other has two entries. `words`: where the builder's ops are to be.
    */
   constructor(
     private readonly memory: Uint8Array,
     hasFeature: (name: string) => boolean,
     isIntel: () => boolean,
     private readonly isBlock: IsBlock = () => false,
+    words?: Int32Array,
   ) {
-    this.t = new Translator(hasFeature, isIntel);
+    this.t = new Translator(hasFeature, isIntel, words);
   }
 
   get builder(): BlockBuilder {

@@ -66,7 +66,7 @@ export const ONE_INSTRUCTION = Mode.trap | Mode.inhibit | Mode.breakpoints | Mod
 
 export class Translator {
   /** The builder; rows may use it freely for what the methods below do not cover. */
-  readonly b = new BlockBuilder();
+  readonly b: BlockBuilder;
   /** The instruction being translated. */
   readonly i = new Insn();
   /** Mode bits of the block. */
@@ -75,16 +75,20 @@ export class Translator {
   long = false;
   /** Set once a terminator was emitted. */
   ended = false;
-  private readonly lazy = new LazyFlags(this.b);
+  private readonly lazy: LazyFlags;
   /** The memory operand's address once computed: slot and displacement. */
   private memSlot = -1;
   private memDisp = 0;
 
-  /** `isIntel`: is the CPU model one of Intel's (vendor.ts)? */
+  /** `isIntel`: is the CPU model one of Intel's (vendor.ts)? `words`: where the builder's ops are to be. */
   constructor(
     private readonly hasFeature: (name: string) => boolean,
     readonly isIntel: () => boolean,
-  ) {}
+    words?: Int32Array,
+  ) {
+    this.b = new BlockBuilder(words);
+    this.lazy = new LazyFlags(this.b);
+  }
 
   /** Starts a block. */
   beginBlock(mode: number): void {

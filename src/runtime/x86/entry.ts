@@ -1,7 +1,6 @@
 /** Entry of the x86 runtime module: everything the host or compiled code calls. */
 
 export {
-  addBlock,
   clearJumpCaches,
   codeRangeWritten,
   findBlock,
@@ -21,6 +20,7 @@ export {
   physWrite,
   watchWrites,
 } from '../core/memory';
+export { fuse, makeBlock, optimise } from '../core/passes';
 export { callGuest, resumeGuest, run, tierAtPc } from '../core/run';
 export { checksumPages, findPage } from '../core/used-pages';
 export { interpret } from '../generated/interpreter';
