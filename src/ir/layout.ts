@@ -101,6 +101,7 @@ export const MACHINE = layout('Machine', [
   ['codePages', 'u32'], // u32 per RAM page (host offset / 4096): first block in it, or 0
   ['codeGranules', 'u32'], // u64 per RAM page: one bit per 64 bytes that hold translated code
   ['dirty', 'u32'], // u8 per RAM page: bits of clients that want to know of writes still armed
+  ['writable', 'u32'], // u8 per RAM page: non-zero if a TLB entry may let writes to it through
   ['blockHash', 'u32'], // u32[BLOCK_HASH]: blocks by host pc and mode
   ['hotThreshold', 'u32'], // region head entries before the region is queued; 0xffffffff: interpreter only
   ['vcpuCount', 'u32'],

@@ -37,6 +37,7 @@ const BLOCK_HASH_AT = 4 * MB;
 const CODE_PAGES_AT = 5 * MB;
 const GRANULES_AT = 5 * MB + 0x80000;
 const DIRTY_AT = 5 * MB + 0x180000;
+const WRITABLE_AT = DIRTY_AT + 0x40000;
 const BLOCKS_AT = 12 * MB;
 /** Guest RAM: linear = physical address 0 is here. */
 export const RAM = 16 * MB;
@@ -132,6 +133,7 @@ export class Rig {
     set(MACHINE_AT, MACHINE, 'codePages', CODE_PAGES_AT);
     set(MACHINE_AT, MACHINE, 'codeGranules', GRANULES_AT);
     set(MACHINE_AT, MACHINE, 'dirty', DIRTY_AT);
+    set(MACHINE_AT, MACHINE, 'writable', WRITABLE_AT);
     set(MACHINE_AT, MACHINE, 'blockHash', BLOCK_HASH_AT);
     set(MACHINE_AT, MACHINE, 'hotThreshold', 0xffffffff);
     set(MACHINE_AT, MACHINE, 'icount', this.icount ? 1 : 0);
@@ -151,6 +153,7 @@ export class Rig {
     this.view.setBigUint64(entry + at(TLB_ENTRY, 'write'), tag, true);
     this.view.setUint32(entry + at(TLB_ENTRY, 'addend'), RAM, true);
     const hosts = TLB_AT + MMU_MODES * TLB_ENTRIES * TLB_ENTRY.size;
+    this.bytes[WRITABLE_AT + RAM / 4096 + page] = 1;
     this.view.setUint32(hosts + (TLB_ENTRIES + (page & (TLB_ENTRIES - 1))) * 4, RAM / 4096 + page, true);
   }
 

@@ -156,7 +156,7 @@ export class IntegerBench {
     const { machine } = this.#layout;
     const set = (at: number, value: number): void => this.#view.setUint32(at, value, true);
     const field = (name: string): number => machine + (MACHINE.at[name] as number);
-    for (const name of ['codePages', 'codeGranules', 'dirty', 'blockHash'] as const)
+    for (const name of ['codePages', 'codeGranules', 'dirty', 'writable', 'blockHash'] as const)
       set(field(name), this.#layout[name]);
     set(field('vcpuCount'), 1);
     set(field('vcpus'), this.#cpu);

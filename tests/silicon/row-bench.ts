@@ -76,7 +76,7 @@ export class RowBench {
     const { machine } = this.#layout;
     const set = (at: number, value: number): void => this.#view.setUint32(at, value, true);
     const machineField = (name: string): number => machine + MACHINE.at[name]!;
-    for (const name of ['codePages', 'codeGranules', 'dirty', 'blockHash'] as const) {
+    for (const name of ['codePages', 'codeGranules', 'dirty', 'writable', 'blockHash'] as const) {
       set(machineField(name), this.#layout[name]);
     }
     set(machineField('vcpuCount'), 1);

@@ -24,6 +24,7 @@ export class LinearMemory {
   readonly codePages: number;
   readonly codeGranules: number;
   readonly dirty: number;
+  readonly writable: number;
   readonly blockHash: number;
   /** Where the translator puts a block's ops. */
   readonly ops: number;
@@ -43,6 +44,7 @@ export class LinearMemory {
     this.codePages = this.#reserve(ALL_PAGES * 4);
     this.codeGranules = this.#reserve(ALL_PAGES * 8);
     this.dirty = this.#reserve(ALL_PAGES);
+    this.writable = this.#reserve(ALL_PAGES);
     this.blockHash = this.#reserve(BLOCK_HASH * 4);
     this.ops = this.#reserve(MAX_BLOCK_OPS * OP_BYTES);
     this.code = this.#reserve(CODE_BYTES);

@@ -450,6 +450,7 @@ export class TcgAccelerator implements Accelerator, Disturbed {
     set(layout.machine, MACHINE, 'codePages', layout.codePages);
     set(layout.machine, MACHINE, 'codeGranules', layout.codeGranules);
     set(layout.machine, MACHINE, 'dirty', layout.dirty);
+    set(layout.machine, MACHINE, 'writable', layout.writable);
     set(layout.machine, MACHINE, 'blockHash', layout.blockHash);
     set(layout.machine, MACHINE, 'hotThreshold', Math.min(this.#options.hotThreshold, 0xffffffff));
     set(layout.machine, MACHINE, 'icount', this.#options.countInstructions ? 1 : 0);

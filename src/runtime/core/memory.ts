@@ -22,6 +22,7 @@ import {
   MACHINE_FLAT_COUNT,
   MACHINE_VCPU_COUNT,
   MACHINE_VCPUS,
+  MACHINE_WRITABLE,
   MMU_MODES,
   TLB_ADDEND,
   TLB_ENTRIES,
@@ -297,8 +298,21 @@ function watchEntry(entry: usize): void {
   store<u32>(entry + TLB_FLAGS, load<u32>(entry + TLB_FLAGS) | TLBFLAG_WATCHED);
 }
 
+/** A TLB entry is about to let writes to a page of RAM through. */
+function markWritable(machine: usize, ramPage: usize): void {
+  store<u8>(<usize>load<u32>(machine + MACHINE_WRITABLE) + ramPage, 1);
+}
+
 /** Makes the next write to each RAM page in [first, last] (linear-memory addresses) take the slow path, on all vCPUs. */
 export function watchWrites(machine: usize, first: usize, last: usize): void {
+  // Most code is where nobody may write, and the tables are large.
+  const marks = <usize>load<u32>(machine + MACHINE_WRITABLE);
+  let any: u32 = 0;
+  for (let page = first >> 12; page <= last >> 12; page++) {
+    any |= load<u8>(marks + page);
+    store<u8>(marks + page, 0);
+  }
+  if (!any) return;
   const from = i32x4.splat(<u32>(first >> 12));
   const span = i32x4.splat(<u32>((last >> 12) - (first >> 12)));
   const count = load<u32>(machine + MACHINE_VCPU_COUNT);
@@ -364,6 +378,7 @@ function fill(cpu: usize, linear: u64, access: u32, mmu: u32): bool {
       watched = TLBFLAG_WATCHED;
     }
   }
+  if (writable) markWritable(machine, ramPage);
   store<u64>(entry + TLB_READ, prot & 1 ? tag : 0);
   store<u64>(entry + TLB_WRITE, writable ? tag : 0);
   store<u64>(entry + TLB_EXECUTE, prot & 4 ? tag : 0);
@@ -535,6 +550,7 @@ function slowStore(cpu: usize, linear: u64, size: u32, value: u64, mmu: u32): vo
     if (load<u32>(<usize>load<u32>(machine + MACHINE_CODE_PAGES) + ((host >> 12) << 2)) === 0) {
       store<u32>(entry + TLB_FLAGS, load<u32>(entry + TLB_FLAGS) & ~TLBFLAG_WATCHED);
       store<u64>(entry + TLB_WRITE, load<u64>(entry + TLB_READ));
+      markWritable(machine, host >> 12);
     }
     return;
   }
