@@ -45,7 +45,11 @@ const fieldConsts = (l: L.Layout, prefix: string): string =>
 write(
   'ops.ts',
   consts('OP_', OP, 'u32') +
-    consts('CODE_', Object.fromEntries((['goto', 'jmp', 'leave', 'exit'] as const).map((n) => [n, F.codeOf(n)])), 'u32') +
+    consts(
+      'CODE_',
+      Object.fromEntries((['goto', 'jmp', 'leave', 'exit'] as const).map((n) => [n, F.codeOf(n)])),
+      'u32',
+    ) +
     consts('EXIT_', ExitReason, 'u32') +
     consts('PC_', PcMask, 'u32') +
     consts('GOTO_', GotoKind, 'u32') +

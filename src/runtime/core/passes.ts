@@ -74,7 +74,7 @@ const liveTemps = memory.data(TEMP_COUNT, 4);
 const keptFrom = memory.data((MAX_BLOCK_OPS + 1) * 4, 4);
 
 function opAt(ops: usize, i: u32): usize {
-  return ops + (<usize>i) * OP_BYTES;
+  return ops + <usize>i * OP_BYTES;
 }
 function effectsOf(op: u32): u32 {
   return load<u8>(EFFECTS + <usize>op);
@@ -86,14 +86,14 @@ function skipField(op: u32): usize {
 function isTemp(slot: u32): bool {
   return slot - TEMP0 < TEMP_COUNT;
 }
-function valueOf(slot: u32): i64 {
+function constantOf(slot: u32): i64 {
   return load<i64>(constantValue + ((<usize>(slot - TEMP0)) << 3));
 }
 
 /** Whether a slot is a constant that an immediate can stand for: one that is sign-extended from 32 bits. */
 function isImmediate(slot: u32, narrow: bool): bool {
   if (!isTemp(slot) || load<u32>(constantStamp + ((<usize>(slot - TEMP0)) << 2)) !== stamp) return false;
-  const value = valueOf(slot);
+  const value = constantOf(slot);
   return narrow || value === <i64>(<i32>value);
 }
 
@@ -111,7 +111,7 @@ function foldOperand(at: usize, op: u32, immediate: u32): void {
   store<u16>(at, <u16>immediate);
   store<u32>(at, a, 4);
   if (skipField(op)) store<u32>(at, load<u32>(at, 8), 12);
-  store<u32>(at, <u32>valueOf(b), 8);
+  store<u32>(at, <u32>constantOf(b), 8);
 }
 
 /** Constant operands become immediates; notes how deep each op is on the way. */
