@@ -18,20 +18,20 @@ function run(code: string): { out: string; sizes: string } {
   return { out: done.stdout, sizes: done.stderr.trim() };
 }
 
-test('of what a slice of guest code sends byte by byte the first goes out at once, the rest in one write', () => {
-  const { out, sizes } = run(`send('hello'); setImmediate(() => { send('bye'); process.exit(0); });`);
-  assert.equal(out, 'hellobye');
-  assert.equal(sizes, '1,4');
+test('of what a slice of guest code sends byte by byte a first word goes out at once, the rest in one write', () => {
+  const { out, sizes } = run(`send('hello there'); setImmediate(() => { send('bye'); process.exit(0); });`);
+  assert.equal(out, 'hello therebye');
+  assert.equal(sizes, '1,1,1,1,7');
 });
 
 test('output after a pause waits for nothing', () => {
-  const { out, sizes } = run(`send('ab'); setTimeout(() => { send('c'); console.error('there'); send('de'); }, 50);`);
-  assert.equal(out, 'abcde');
-  assert.equal(sizes, 'there\n1,1,1,2');
+  const { out, sizes } = run(`send('abcdef'); setTimeout(() => { send('g'); console.error('there'); send('hijklm'); }, 50);`);
+  assert.equal(out, 'abcdefghijklm');
+  assert.equal(sizes, 'there\n1,1,1,1,2,1,1,1,1,3');
 });
 
 test('long output does not wait, and the order stays', () => {
-  const { out, sizes } = run(`send('x'); b.write(Buffer.alloc(5000, 'y')); send('z'.repeat(4097)); b.dispose();`);
-  assert.equal(out, `x${'y'.repeat(5000)}${'z'.repeat(4097)}`);
-  assert.equal(sizes, '1,5000,4096,1');
+  const { out, sizes } = run(`send('vwx'); send('x'); b.write(Buffer.alloc(5000, 'y')); send('z'.repeat(4097)); b.dispose();`);
+  assert.equal(out, `vwxx${'y'.repeat(5000)}${'z'.repeat(4097)}`);
+  assert.equal(sizes, '1,1,1,1,5000,4096,1');
 });

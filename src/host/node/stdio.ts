@@ -9,6 +9,7 @@ const SIGNAL_KEYS: Readonly<Record<number, NodeJS.Signals>> = { 3: 'SIGINT', 26:
 const OUTPUT_BYTES = 4096;
 /** Output waits for nothing if nothing was written for so long: whoever looks at it sees no gain in more at a time. */
 const QUIET_MS = 8;
+const PIECES_AT_ONCE = 4;
 
 export class StdioBackend implements CharBackend {
   readonly type = 'stdio';
@@ -19,10 +20,14 @@ export class StdioBackend implements CharBackend {
   #frontend: CharFrontend | null = null;
   #writable = true;
   #disposed = false;
-  /** Guests send byte by byte, and each write is a system call that wakes whoever reads: what one slice sends goes out together. */
+  /**
+   * Guests send byte by byte, and each write is a system call that wakes whoever reads: what one slice sends goes out together. But the
+   * first word after a pause is waited for, and a slice of new code may be long: so many pieces still go out at once.
+   */
   readonly #output = new Uint8Array(OUTPUT_BYTES);
   #waiting = 0;
   #sent = Number.NEGATIVE_INFINITY;
+  #atOnce = 0;
 
   /** `signals`: Ctrl-C, Ctrl-Z and Ctrl-\ act on the emulator instead of going to the frontend. */
   constructor(signals: boolean) {
@@ -46,8 +51,7 @@ export class StdioBackend implements CharBackend {
 
   write(data: Uint8Array): number {
     if (data.length > OUTPUT_BYTES - this.#waiting) this.#flush();
-    if (data.length > OUTPUT_BYTES || (this.#waiting === 0 && performance.now() - this.#sent > QUIET_MS))
-      this.#send(data);
+    if (data.length > OUTPUT_BYTES || (this.#waiting === 0 && this.#goesAtOnce())) this.#send(data);
     else {
       if (this.#waiting === 0) queueMicrotask(this.#flush);
       this.#output.set(data, this.#waiting);
@@ -76,6 +80,13 @@ export class StdioBackend implements CharBackend {
     if (this.#waiting > 0) this.#send(this.#output.subarray(0, this.#waiting));
     this.#waiting = 0;
   };
+
+  #goesAtOnce(): boolean {
+    if (performance.now() - this.#sent > QUIET_MS) this.#atOnce = PIECES_AT_ONCE;
+    if (this.#atOnce === 0) return false;
+    this.#atOnce--;
+    return true;
+  }
 
   #send(data: Uint8Array): void {
     if (this.#writable) process.stdout.write(data.slice());
