@@ -24,22 +24,43 @@ function compile(name) {
   });
 }
 
+const script = (name) => {
+  const made = compile(name);
+  // For the build: what has been compiled by the end of a run.
+  if (process.env.TINAMOU_KEEP_CODE) process.on('exit', () => writeFileSync(codeOf(name), made.createCachedData()));
+  const bundle = { exports: {}, filename: fileOf(name) };
+  made.runInThisContext()(bundle.exports, createRequire(bundle.filename), bundle);
+  return bundle.exports;
+};
+
+const words = process.argv.slice(2);
+/** Whether the words of the command line ask for KVM. */
+const asksForKvm = () =>
+  words.some(
+    (word, i) => word === '-enable-kvm' || (/^--?(accel|machine|M)$/.test(words[i - 1]) && /\bkvm\b/.test(word)),
+  );
+
 /**
  * The thread that a machine needs first: a processor's, where the words of the command line ask for KVM, else the ticker's. It takes
  * as long to start as all that comes before it is needed, beside which it starts; and half of that in the processor's time as long as
  * no flag of V8 is set, since Node.js's own modules come with code that V8 takes without flags only.
  */
 function firstThread() {
-  const words = process.argv.slice(2);
   if (words.some((word) => /^(--?(version|help|h)|help|\?)$/.test(word))) return {};
-  const kvm = words.some(
-    (word, i) => word === '-enable-kvm' || (/^--?(accel|machine|M)$/.test(words[i - 1]) && /\bkvm\b/.test(word)),
-  );
+  const kvm = asksForKvm();
   const worker = new (require('node:worker_threads').Worker)(fileOf(kvm ? 'vcpu-worker' : 'ticker-worker'), {
     execArgv: [],
   });
   worker.unref();
   return kvm ? { vcpuThread: worker } : { tickerThread: worker };
+}
+
+/** Begins to read the RAM of a saved machine that the machine is to become: under KVM, or in another process, it will be elsewhere. */
+function earlyState() {
+  const at = words.findLastIndex((word) => /^--?incoming$/.test(word)) + 1;
+  const uri = at === 0 ? undefined : words[at];
+  if (!uri?.startsWith('file:') || asksForKvm() || words.some((word) => /^--?daemonize$/.test(word))) return undefined;
+  return script('early-state').readEarly(uri);
 }
 
 /**
@@ -53,24 +74,23 @@ function load(name) {
   }
   const flags = require(join(folder, 'engine-flags.cjs'));
   let threads = {};
+  let early;
   if (name === 'system') {
     // Before there are threads other than V8's.
     flags.yieldToMachineThread();
     threads = firstThread();
+    early = earlyState();
   }
-  const script = compile(name);
-  // For the build: what has been compiled by the end of a run.
-  if (process.env.TINAMOU_KEEP_CODE) process.on('exit', () => writeFileSync(codeOf(name), script.createCachedData()));
-  const command = { exports: {}, filename: fileOf(name) };
-  script.runInThisContext()(command.exports, createRequire(command.filename), command);
-  if (threads.vcpuThread) command.exports.giveVcpuThread(threads.vcpuThread);
-  if (threads.tickerThread) command.exports.giveTickerThread(threads.tickerThread);
+  const command = script(name);
+  if (threads.vcpuThread) command.giveVcpuThread(threads.vcpuThread);
+  if (threads.tickerThread) command.giveTickerThread(threads.tickerThread);
+  if (early) command.giveEarlyState(early);
   // The emulator does it itself, when it knows what it is to run.
   if (name !== 'system') {
     flags.growYoungHeap();
     if (name === 'img') flags.compileLate();
   }
-  return command.exports;
+  return command;
 }
 
 module.exports = Object.assign(load, { compile });

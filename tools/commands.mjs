@@ -90,6 +90,7 @@ export async function bundleCommands() {
     entryPoints: {
       ...Object.fromEntries(['system', 'img', 'nbd', 'kvm-ok'].map((c) => [c, `dist/src/app/${c}/main.js`])),
       'engine-flags': 'dist/src/host/node/engine-flags.js',
+      'early-state': 'dist/src/app/lib/early-state.js',
       // Threads: one file each too, which is too small to keep V8's code of.
       'vcpu-worker': 'dist/src/host/node/kvm/vcpu-worker.js',
       'ticker-worker': 'dist/src/host/node/ticker-worker.js',

@@ -17,7 +17,8 @@ const builtByThisNode = readdirSync(join(root, 'dist/commands')).some((f) => f.i
 
 test('V8 takes the code that the build has made of the commands', { skip: !builtByThisNode }, () => {
   // The last one has flags of its own.
-  for (const name of ['system', 'nbd', 'img']) assert.equal(compile(name).cachedDataRejected, false, name);
+  for (const name of ['system', 'early-state', 'nbd', 'img'])
+    assert.equal(compile(name).cachedDataRejected, false, name);
 });
 
 test('a bundled command finds packages that it loads when they are needed', () => {

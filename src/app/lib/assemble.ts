@@ -104,11 +104,11 @@ async function build(w: Wishes, options: AssembleOptions, store: DisposableStore
       `Invalid SMP CPUs ${cpus}. The max CPUs supported by machine '${w.board.name}' is ${w.board.maxCpus}`,
     );
   }
-  const stateAhead = StateAhead.of(w.incoming);
-  if (stateAhead) store.add(stateAhead);
   // KVM places RAM by its own measure.
-  const memory = stateAhead && accelerator === 'tcg' ? guestMemory(X86_64, cpus) : undefined;
-  if (memory) await stateAhead?.begin(memory);
+  const ownMemory = accelerator === 'tcg';
+  const stateAhead = StateAhead.of(w.incoming, ownMemory ? cpus : undefined);
+  if (stateAhead) store.add(stateAhead);
+  const memory = ownMemory ? await stateAhead?.begin(() => guestMemory(X86_64, cpus)) : undefined;
   const cpu = within(w.cpu === undefined ? '' : `-cpu ${w.cpu}`, () => parseCpu(cpuText(w), host));
   const kernel = kernelOptions(w, cpu);
   const firmware = kernel ? undefined : firmwareImage(w);

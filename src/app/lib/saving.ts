@@ -2,13 +2,8 @@
 import { UserError } from '../../base/errors.js';
 import type { SnapshotInfo } from '../../block/format.js';
 import type { MigrationReport, SavingControl } from '../../control/hmp/saving.js';
-import {
-  type OpenSink,
-  type OpenSource,
-  openStateSink,
-  openStateSource,
-  type PendingSource,
-} from '../../host/node/state-streams.js';
+import type { OpenSink, OpenSource } from '../../host/node/state-file.js';
+import { openStateSink, openStateSource, type PendingSource } from '../../host/node/state-streams.js';
 import type { RunState } from '../../machine/lifecycle.js';
 import type { SavedParts } from './assemble.js';
 import {

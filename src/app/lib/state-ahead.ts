@@ -2,10 +2,19 @@
 import type { LinearMemory } from '../../accel/tcg/linear-memory.js';
 import type { Runtime } from '../../accel/tcg/runtime.js';
 import { Bug, UserError } from '../../base/errors.js';
-import { type OpenSource, openStateSource, type PendingSource } from '../../host/node/state-streams.js';
+import type { OpenSource } from '../../host/node/state-file.js';
+import { openStateSource, type PendingSource } from '../../host/node/state-streams.js';
 import { checksums, type Description, type Filled, fillBlock, fillPages } from '../../machine/saved/layout.js';
 import type { MadeBlock } from '../../memory/memory.js';
+import type { EarlyState } from './early-state.js';
 import { ramBlock, receiveDescription } from './state-transfer.js';
+
+/** What the command has begun to read before anything else (bin/command.js). */
+let early: EarlyState | undefined;
+
+export function giveEarlyState(state: EarlyState): void {
+  early = state;
+}
 
 export class StateAhead {
   readonly description: Promise<Description>;
@@ -14,34 +23,72 @@ export class StateAhead {
   #known: Description | undefined;
   #source: OpenSource | undefined;
   #taken = false;
+  /** In which the first block is being filled already. */
+  #memory: LinearMemory | undefined;
   /** The first block, which is being filled before it is made. */
   #first: { readonly host: number; readonly filled: Promise<void> } | undefined;
 
-  /** What `-incoming` says, if it is a file that can be opened; what is wrong with others is told when the machine waits for it. */
-  static of(uri: string | undefined): StateAhead | undefined {
+  /**
+   * What `-incoming` says, if it is a file that can be opened; what is wrong with others is told when the machine waits for it.
+   * `processors`: of the machine, if its memory can be what was filled early.
+   */
+  static of(uri: string | undefined, processors: number | undefined): StateAhead | undefined {
+    const begun = early;
+    early = undefined;
+    if (begun && begun.uri === uri && begun.memory.vcpus.length === processors) return StateAhead.#begun(begun);
+    if (begun) void begun.filled.catch(() => {}).finally(() => begun.source.close());
     if (uri === undefined || !uri.startsWith('file:')) return undefined;
     try {
-      return new StateAhead(uri, openStateSource(uri));
+      const pending = openStateSource(uri);
+      const described = pending.opened.then(async (source) => ({
+        source,
+        description: await receiveDescription(source),
+      }));
+      return new StateAhead(uri, pending, described);
     } catch (error) {
       if (error instanceof UserError) return undefined;
       throw error;
     }
   }
 
+  static #begun({ uri, source, description, memory, host, filled }: EarlyState): StateAhead {
+    const own = withOwnErrors(source);
+    const pending = { opened: Promise.resolve(own), abort() {} };
+    const state = new StateAhead(uri, pending, Promise.resolve({ source: own, description }));
+    state.#memory = memory;
+    state.#first = { host, filled: filled.catch(rethrown) };
+    state.#first.filled.catch(() => {});
+    return state;
+  }
+
   private constructor(
     readonly uri: string,
     readonly pending: PendingSource,
+    described: Promise<{ readonly source: OpenSource; readonly description: Description }>,
   ) {
-    this.description = pending.opened.then(async (source) => {
+    this.description = described.then(({ source, description }) => {
       this.#source = source;
-      this.#known = await receiveDescription(source);
-      return this.#known;
+      this.#known = description;
+      return description;
     });
     this.description.catch(() => {});
   }
 
-  /** Begins to fill the first block where it will be. What is wrong with the state is told when the machine waits for it. */
-  async begin(memory: LinearMemory): Promise<void> {
+  /**
+   * Begins to fill the first block where it will be, in what `make` gives or in what is being filled already; gives that. What is
+   * wrong with the state is told when the machine waits for it.
+   */
+  async begin(make: () => LinearMemory): Promise<LinearMemory> {
+    if (this.#memory) {
+      await this.description;
+      return this.#memory;
+    }
+    const memory = make();
+    await this.#beginIn(memory);
+    return memory;
+  }
+
+  async #beginIn(memory: LinearMemory): Promise<void> {
     const source = await this.pending.opened;
     // Without a length, what comes next may not come before someone is told that we wait.
     if (source.length === undefined) return;
@@ -94,3 +141,14 @@ export class StateAhead {
     void this.settled().then(() => this.#source?.close());
   }
 }
+
+/** Errors of another bundle's classes are none of ours. */
+function rethrown(error: unknown): never {
+  if (error instanceof Error && error.name === 'UserError') throw new UserError(error.message);
+  throw error;
+}
+
+const withOwnErrors = (source: OpenSource): OpenSource => ({
+  ...source,
+  read: (views) => source.read(views).catch(rethrown),
+});

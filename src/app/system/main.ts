@@ -16,6 +16,7 @@ import type { Wishes } from '../options/wishes.js';
 
 export { giveVcpuThread } from '../../host/node/kvm/vcpu-thread.js';
 export { giveTickerThread } from '../../host/node/ticker.js';
+export { giveEarlyState } from '../lib/state-ahead.js';
 
 /** Signals that end the emulator in an orderly way, and their numbers. */
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;

@@ -25,13 +25,17 @@ test('of what a slice of guest code sends byte by byte a first word goes out at 
 });
 
 test('output after a pause waits for nothing', () => {
-  const { out, sizes } = run(`send('abcdef'); setTimeout(() => { send('g'); console.error('there'); send('hijklm'); }, 50);`);
+  const { out, sizes } = run(
+    `send('abcdef'); setTimeout(() => { send('g'); console.error('there'); send('hijklm'); }, 50);`,
+  );
   assert.equal(out, 'abcdefghijklm');
   assert.equal(sizes, 'there\n1,1,1,1,2,1,1,1,1,3');
 });
 
 test('long output does not wait, and the order stays', () => {
-  const { out, sizes } = run(`send('vwx'); send('x'); b.write(Buffer.alloc(5000, 'y')); send('z'.repeat(4097)); b.dispose();`);
+  const { out, sizes } = run(
+    `send('vwx'); send('x'); b.write(Buffer.alloc(5000, 'y')); send('z'.repeat(4097)); b.dispose();`,
+  );
   assert.equal(out, `vwxx${'y'.repeat(5000)}${'z'.repeat(4097)}`);
   assert.equal(sizes, '1,1,1,1,5000,4096,1');
 });

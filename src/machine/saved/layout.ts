@@ -73,6 +73,8 @@ export interface StateSource {
   readonly lanes?: number;
   /** Fills the views with what comes next. May be called before the call before has settled. */
   read(views: readonly Uint8Array[]): Promise<void>;
+  /** The same at once, where that takes no longer than to wait for it. */
+  readNow?(views: readonly Uint8Array[]): void;
 }
 
 /** Is told how many bytes of RAM are done, and how many there are at most; throws to give up. */
@@ -190,8 +192,26 @@ function trailer(sums: readonly number[], crc: Crc32): Uint8Array {
 
 /** Reads everything but RAM. Throws UserError for what is no saved machine, or a broken one, or one that is too new. */
 export async function readDescription(source: StateSource, crc: Crc32): Promise<Description> {
+  const steps = describe(source.length, crc);
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (step.done) return step.value;
+    await source.read([step.value]);
+  }
+}
+
+/** The same of a source that has `readNow`, before anything is waited for. */
+export function readDescriptionNow(source: Required<Pick<StateSource, 'readNow' | 'length'>>, crc: Crc32): Description {
+  const steps = describe(source.length, crc);
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (step.done) return step.value;
+    source.readNow([step.value]);
+  }
+}
+
+/** Gives one after the other what is to be filled with what comes next. `all`: bytes that there are, if that is known. */
+function* describe(all: number | undefined, crc: Crc32): Generator<Uint8Array, Description, void> {
   const prologue = new Uint8Array(PROLOGUE_BYTES);
-  await source.read([prologue]);
+  yield prologue;
   if (String.fromCharCode(...prologue.subarray(0, 8)) !== MAGIC) {
     throw new UserError('this is not a saved machine: it does not begin with TNMSTATE');
   }
@@ -209,16 +229,16 @@ export async function readDescription(source: StateSource, crc: Crc32): Promise<
   }
   const length = getU32(prologue, 12);
   if (length > MOST_DESCRIPTION) throw broken(`a description of ${length} bytes`);
-  if (source.length !== undefined && length > source.length) throw broken('it is cut off');
+  if (all !== undefined && length > all) throw broken('it is cut off');
   const description = new Uint8Array(length);
-  await source.read([description]);
+  yield description;
   if (crc(description) !== getU32(prologue, 16)) throw broken('checksum of its description');
   const { machine, ram } = asDescription(decodeValue(description));
   const start = headBytes(length, ram);
   // Before anything so large is made.
-  if (source.length !== undefined && start > source.length) throw broken('it is cut off');
+  if (all !== undefined && start > all) throw broken('it is cut off');
   const maps = new Uint8Array(start - PROLOGUE_BYTES - length);
-  await source.read([maps]);
+  yield maps;
   const end = mapsBytes(ram) - 4;
   if (crc(maps.subarray(0, end)) !== getU32(maps, end)) throw broken('checksum of its pages');
   let at = 0;
@@ -229,8 +249,8 @@ export async function readDescription(source: StateSource, crc: Crc32): Promise<
     return { name, bytes, runs };
   });
   const total = start + ramBytes(mapped) + trailerBytes(sumsOf(mapped));
-  if (source.length !== undefined && source.length < total) {
-    throw broken(`it is cut off: it has ${source.length} of ${total} bytes`);
+  if (all !== undefined && all < total) {
+    throw broken(`it is cut off: it has ${all} of ${total} bytes`);
   }
   return { machine, ram: mapped };
 }
