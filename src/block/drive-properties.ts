@@ -11,6 +11,29 @@ export const CACHE_PROPERTIES = {
   'share-rw': prop.bool(false, 'others may write the image of a -drive meanwhile'),
 } as const;
 
+export const BLOCK_SIZE_PROPERTIES = {
+  logical_block_size: prop.size(512, 'bytes of a block as the guest addresses it'),
+  physical_block_size: prop.size(512, 'bytes of a block as the medium has it'),
+} as const;
+
+const SMALLEST_BLOCK = 512;
+const LARGEST_BLOCK = 2 * 2 ** 20;
+
+/** Throws UserError for sizes that no medium has. */
+export function blockSizes(
+  type: string,
+  v: PropertyValues<typeof BLOCK_SIZE_PROPERTIES>,
+): { readonly logicalBlockSize: number; readonly physicalBlockSize: number } {
+  const { logical_block_size: logicalBlockSize, physical_block_size: physicalBlockSize } = v;
+  for (const n of [logicalBlockSize, physicalBlockSize]) {
+    if (n < SMALLEST_BLOCK || n > LARGEST_BLOCK || !Number.isInteger(Math.log2(n)))
+      throw new UserError(`${type}: block sizes are powers of 2 from 512 to 2 MiB`);
+  }
+  if (logicalBlockSize > physicalBlockSize)
+    throw new UserError('logical_block_size > physical_block_size not supported: raise physical_block_size');
+  return { logicalBlockSize, physicalBlockSize };
+}
+
 const UNSET = 0xffff_ffff;
 
 /** Hints for a guest: sizes that its requests had best be multiples of. */

@@ -61,6 +61,8 @@ export interface FileAccess {
   readonly readOnly: boolean;
   /** Lets other processes write the file meanwhile (-U). */
   readonly share?: boolean;
+  /** Without asking whether others use it. */
+  readonly unlocked?: boolean;
   readonly cache?: CacheMode;
   /** Long reads and writes are not to hold up the caller. */
   readonly beside?: boolean;

@@ -2,13 +2,14 @@
 import { UserError } from '../base/errors.js';
 import { BlkdebugNode, type Fault, type FaultKind } from './filters/blkdebug.js';
 import { CopyOnReadNode } from './filters/copy-on-read.js';
-import { LIMITS, type Limit, ThrottleNode } from './filters/throttle.js';
-import { type BlockHost, CACHE_MODES, type CacheMode } from './format.js';
+import { ThrottleGroup, ThrottleNode, throttleOptions } from './filters/throttle.js';
+import { type BlockHost, CACHE_MODES, type CacheMode, type FileAccess } from './format.js';
 import { formatNamed } from './formats.js';
 import { MemoryNode } from './memory.js';
 import { nbdUri } from './nbd/address.js';
 import { DEFAULT_PORT } from './nbd/protocol.js';
 import type { BlockErrno, BlockNode } from './node.js';
+import { COMMON, checkLimits, checkName, checkOptions } from './node-options.js';
 import { type NamedObjects, openFormat, tlsOf } from './open.js';
 import { openProtocol } from './protocols.js';
 
@@ -38,7 +39,7 @@ export function fromJson(text: string): NodeOptions {
   try {
     value = JSON.parse(text);
   } catch {
-    throw new UserError('JSON parse error: invalid -blockdev');
+    throw new UserError('JSON parse error: what begins with { must be an object in JSON');
   }
   const convert = (v: unknown): string | NodeOptions => {
     if (v !== null && typeof v === 'object') {
@@ -49,24 +50,17 @@ export function fromJson(text: string): NodeOptions {
     return v === null ? '' : String(v);
   };
   const options = convert(value);
-  if (typeof options === 'string') throw new UserError('-blockdev expects an object');
+  if (typeof options === 'string') throw new UserError('an object in JSON is expected');
   return options;
 }
 
 const PROTOCOLS = ['file', 'host_device', 'host_cdrom', 'nbd', 'http', 'https'];
 const MEMORY = ['null-co', 'null-aio', 'memory'];
 const FILTERS = ['throttle', 'copy-on-read', 'blkdebug'];
-/** Said of nodes in general. */
-const COMMON = [
-  'driver',
-  'node-name',
-  'read-only',
-  'auto-read-only',
-  'discard',
-  'detect-zeroes',
-  'force-share',
-  'cache',
-];
+
+/** Drivers of nodes that no format stands on: an image that is named by options of one is not of a format. */
+export const isNoFormat = (driver: string): boolean => [...PROTOCOLS, ...MEMORY, ...FILTERS].includes(driver);
+
 const DEFAULT_NULL_BYTES = 2 ** 30;
 const EVENTS: Readonly<Record<string, FaultKind>> = {
   read_aio: 'read',
@@ -93,8 +87,14 @@ export class NodeGraph {
   async add(options: NodeOptions): Promise<void> {
     const name = text(options, 'node-name');
     if (name === undefined) throw new UserError("'node-name' must be specified for the root node");
+    checkName(name);
     if (this.#nodes.has(name)) throw new UserError(`Duplicate nodes with node-name='${name}'`);
     this.#nodes.set(name, { node: await this.#make(options, false), options });
+  }
+
+  /** A node that no other can name. Throws UserError. */
+  unnamed(options: NodeOptions): Promise<BlockNode> {
+    return this.#make(options, false);
   }
 
   /** Nodes that no other node stands on, with what was said of them. */
@@ -112,7 +112,7 @@ export class NodeGraph {
     if (value === undefined) throw new UserError(`A block device must be specified for "${key}"`);
     if (typeof value !== 'string') return this.#make({ ...(readOnly && { 'read-only': 'on' }), ...value }, readOnly);
     const known = this.#nodes.get(value);
-    if (!known) throw new UserError(`Cannot find device='' nor node-name='${value}'`);
+    if (!known) throw new UserError(`Cannot find device='${value}' nor node-name='${value}'`);
     if (this.#used.has(value)) throw new UserError(`Node '${value}' is in use already`);
     this.#used.add(value);
     return known.node;
@@ -121,15 +121,20 @@ export class NodeGraph {
   async #make(options: NodeOptions, backing: boolean): Promise<BlockNode> {
     const driver = text(options, 'driver');
     if (driver === undefined) throw new UserError("Parameter 'driver' is missing");
+    checkOptions(driver, Object.keys(options));
+    if (text(options, 'detect-zeroes') === 'unmap' && !['unmap', 'on'].includes(text(options, 'discard') ?? ''))
+      throw new UserError('setting detect-zeroes to unmap is not allowed without setting discard operation to unmap');
     const readOnly = this.onlyLook || (flag(options, 'read-only') ?? backing);
     if (MEMORY.includes(driver))
       return new MemoryNode(Number(text(options, 'size') ?? DEFAULT_NULL_BYTES), driver, readOnly);
     if (PROTOCOLS.includes(driver)) {
       const cache = cacheMode(options);
-      const access = {
+      checkAio(options);
+      const access: FileAccess = {
         readOnly,
         beside: true,
         ...(flag(options, 'force-share') && { share: true }),
+        ...(text(options, 'locking') === 'off' && { unlocked: true }),
         ...(cache && { cache }),
         ...tlsOf((option) => text(options, option), this.objects.credentials),
       };
@@ -145,8 +150,7 @@ export class NodeGraph {
     const format = formatNamed(driver);
     if (!format) throw new UserError(`Unknown driver '${driver}'`);
     const file = await this.#child(options, 'file', readOnly);
-    const own: Record<string, string> = {};
-    flatten(options, '', own);
+    const own = flattened(options);
     for (const key of Object.keys(own)) if (/^(file|backing)(\.|$)/.test(key) || COMMON.includes(key)) delete own[key];
     // `backing` says what is below; the empty text (JSON's null) says nothing is.
     const below =
@@ -161,23 +165,43 @@ export class NodeGraph {
   }
 
   async #filter(driver: string, options: NodeOptions, readOnly: boolean): Promise<BlockNode> {
+    const group = driver === 'throttle' ? this.#throttleGroup(options) : null;
     const below = await this.#child(options, driver === 'blkdebug' && 'image' in options ? 'image' : 'file', readOnly);
     if (driver === 'copy-on-read') return new CopyOnReadNode(below);
     if (driver === 'blkdebug') return new BlkdebugNode(below, faultsOf(options));
-    const limits: Partial<Record<Limit, number>> = {};
-    const group = options['limits'];
-    for (const name of LIMITS) {
-      const value = typeof group === 'object' ? text(group, name) : undefined;
-      if (value !== undefined) limits[name] = Number(value);
+    return throttled(this.host, below, group!);
+  }
+
+  /** That `throttle-group` names, or one of its own with `limits`. */
+  #throttleGroup(options: NodeOptions): ThrottleGroup {
+    const name = text(options, 'throttle-group');
+    if (name !== undefined) {
+      const group = this.objects.throttleGroups.get(name);
+      if (!group) throw new UserError(`Throttle group '${name}' does not exist: define it with -object throttle-group`);
+      return group;
     }
-    return throttled(this.host, below, limits);
+    const { limits } = options;
+    if (typeof limits !== 'object') throw new UserError("Parameter 'throttle-group' is missing");
+    checkLimits(Object.keys(limits));
+    return new ThrottleGroup(throttleOptions((limit) => text(limits, limit)) ?? { limits: {}, iopsSize: 0 });
   }
 }
 
-export function throttled(host: BlockHost, below: BlockNode, limits: Partial<Record<Limit, number>>): BlockNode {
+export function throttled(host: BlockHost, below: BlockNode, group: ThrottleGroup): BlockNode {
   const { sleep, now } = host;
   if (!sleep || !now) throw new UserError('this host has no clock to throttle by');
-  return new ThrottleNode(below, { limits }, { now, sleep });
+  return new ThrottleNode(below, group, { now, sleep });
+}
+
+/** How the host does it is our own business; what QEMU would refuse is refused. */
+function checkAio(options: NodeOptions): void {
+  const aio = text(options, 'aio') ?? 'threads';
+  if (!['threads', 'native', 'io_uring'].includes(aio))
+    throw new UserError(`Parameter 'aio' does not accept value '${aio}'`);
+  const { cache } = options;
+  const direct = typeof cache === 'object' && flag(cache, 'direct');
+  if (aio === 'native' && !direct)
+    throw new UserError('aio=native was specified, but it requires cache.direct=on, which was not specified.');
 }
 
 function text(options: NodeOptions, name: string): string | undefined {
@@ -239,6 +263,13 @@ function faultsOf(options: NodeOptions): Fault[] {
       once: flag(rule, 'once') ?? false,
     };
   });
+}
+
+/** The other way round: `{"a":{"b":"1"}}` to `a.b`. */
+export function flattened(options: NodeOptions): Record<string, string> {
+  const into: Record<string, string> = {};
+  flatten(options, '', into);
+  return into;
 }
 
 function flatten(options: NodeOptions, prefix: string, into: Record<string, string>): void {

@@ -2,6 +2,7 @@
 import { UserError } from '../base/errors.js';
 import { Drive, type DriveOptions } from './drive.js';
 import { relativeTo } from './filename.js';
+import type { ThrottleGroup } from './filters/throttle.js';
 import type { BlockHost, CacheMode, Format, FormatNode, OpenContext } from './format.js';
 import { FORMATS, formatNamed } from './formats.js';
 import { MemoryNode } from './memory.js';
@@ -17,6 +18,7 @@ export type { BlockHost } from './format.js';
 export interface NamedObjects {
   readonly secrets: ReadonlyMap<string, Uint8Array>;
   readonly credentials: ReadonlyMap<string, Credentials>;
+  readonly throttleGroups: Map<string, ThrottleGroup>;
 }
 
 /** The option `tls-creds` with what belongs to it, for a protocol. Throws UserError. */
@@ -39,6 +41,8 @@ export interface OpenOptions {
   readonly snapshot?: boolean;
   /** Lets other processes write the image meanwhile. */
   readonly share?: boolean;
+  /** Without asking whether others use it. */
+  readonly unlocked?: boolean;
   readonly cache?: CacheMode;
   /** Long reads and writes are not to hold up the caller. */
   readonly beside?: boolean;
@@ -86,6 +90,7 @@ async function openChain(host: BlockHost, options: OpenOptions, above: readonly 
   const file = await openProtocol(host, filename, {
     readOnly,
     ...(options.share && { share: true }),
+    ...(options.unlocked && { unlocked: true }),
     ...(options.cache && { cache: options.cache }),
     ...(options.beside && { beside: true }),
     ...tlsOf((name) => options.options?.[name], options.credentials),

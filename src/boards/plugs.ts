@@ -3,11 +3,20 @@ import { UserError } from '../base/errors.js';
 import type { AcpiPciHotplug } from '../devices/acpi/pci-hotplug.js';
 import type { IdeChannel } from '../devices/ide/ide-channel.js';
 import type { IdeSlot } from '../devices/ide/ide-slot.js';
-import { DEVICE_TYPES, type DeviceResources, type DeviceType, findDeviceType } from '../devices/index.js';
+import {
+  DEVICE_TYPES,
+  type DeviceResources,
+  type DeviceType,
+  findDeviceType,
+  namesOf,
+  presetOf,
+} from '../devices/index.js';
 import { describeFunction, qtreeLines } from '../devices/pci/describe.js';
 import type { PciBus } from '../devices/pci/pci-bus.js';
 import { PciFunction } from '../devices/pci/pci-function.js';
 import { PCI_PLACE, placeAt } from '../devices/pci/pci-place.js';
+import { SCSI_PLACE } from '../devices/scsi/scsi-bus.js';
+import { SERIAL_PLACE } from '../devices/virtio/console/ports.js';
 import type { Device } from '../machine/device.js';
 import { type HotBus, type OfferedBus, offersBuses } from '../machine/device-bus.js';
 import { DEVICE_CATEGORIES, type DeviceContext } from '../machine/device-type.js';
@@ -111,7 +120,7 @@ export class Plugs {
   /** Plugs a device into the running machine. Throws UserError. */
   add(request: DeviceRequest): void {
     const { id } = request;
-    if (id && this.#nodes().some(({ node }) => node.id === id)) throw new UserError(`Duplicate device ID '${id}'`);
+    if (this.#isUsed(id)) throw new UserError(`Duplicate device ID '${id}'`);
     const type = findDeviceType(request.type);
     if (type) {
       const plug = this.#find(type, request.properties['bus']);
@@ -157,6 +166,10 @@ export class Plugs {
     node.device.dispose?.();
   }
 
+  #isUsed(id: string): boolean {
+    return id !== '' && this.#nodes().some(({ node }) => node.id === id);
+  }
+
   /** Every device that was plugged in, with its bus. */
   #nodes(): { readonly plug: Plug; readonly node: DeviceNode }[] {
     return this.#plugs.flatMap((plug) => plug.node.devices.map((node) => ({ plug, node })));
@@ -165,6 +178,7 @@ export class Plugs {
   /** Makes what a request names; throws UserError in QEMU's words for a wrong type, bus, property or value. */
   plug(request: DeviceRequest): Device {
     try {
+      if (this.#isUsed(request.id)) throw new UserError(`Duplicate ID '${request.id}' for device`);
       return this.#make(request);
     } catch (error) {
       if (request.origin && error instanceof UserError) throw new UserError(`${request.origin}: ${error.message}`);
@@ -181,7 +195,7 @@ export class Plugs {
     const plug = this.#find(type, busName);
     const all: Record<string, string> = {};
     for (const { driver, property, value } of this.globals) if (driver === type.name) all[property] = value;
-    Object.assign(all, given);
+    Object.assign(all, presetOf(request.type), given);
     const values = parseProperties(type.name, { ...plug.place, ...type.properties }, all);
     const slot = plug.slot(type.name, pick(values, placeOf(type, plug.place)));
     const place = firmwarePlace(type, slot, values);
@@ -300,15 +314,27 @@ export function describeDeviceTypes(): string[] {
   return DEVICE_CATEGORIES.flatMap((category) => {
     const types = DEVICE_TYPES.filter((t) => t.category === category && t.userCreatable !== false);
     if (types.length === 0) return [];
-    const lines = types.map((t) => `name "${t.name}", bus ${t.bus}, desc "${t.description}"`);
+    const lines = types.flatMap((t) =>
+      namesOf(t).map((name) => `name "${name}", bus ${t.bus}, desc "${t.description}"`),
+    );
     return [`${category}:`, ...lines.sort(), ''];
   });
 }
+
+/** Properties of a device's place, by the kind of bus. */
+const PLACES: Readonly<Record<string, PropertySpecs>> = {
+  IDE: IDE_PLACE,
+  PCI: PCI_PLACE,
+  SCSI: SCSI_PLACE,
+  'virtio-serial-bus': SERIAL_PLACE,
+};
 
 /** The lines of `-device type,help`; undefined for an unknown type. */
 export function describeDeviceType(name: string): string[] | undefined {
   const type = findDeviceType(name);
   if (!type) return undefined;
-  const place = type.bus === 'PCI' ? PCI_PLACE : type.bus === 'IDE' ? IDE_PLACE : {};
-  return [`${type.name} options:`, ...describeProperties({ ...place, ...type.properties })];
+  const properties = { ...PLACES[type.bus], ...type.properties };
+  const fixed = presetOf(name);
+  const shown = Object.entries(properties).filter(([property]) => !(property in fixed));
+  return [`${name} options:`, ...describeProperties(Object.fromEntries(shown))];
 }

@@ -90,7 +90,27 @@ export const DEVICE_TYPES: readonly DeviceType[] = [
   virtserialport,
 ];
 
-/** By name or alias. */
+/** What QEMU's names of virtio devices on PCI that end so mean: with or without the legacy interface, whatever the bus. */
+const VIRTIO_VARIANTS = {
+  '-non-transitional': { 'disable-legacy': 'on', 'disable-modern': 'off' },
+  '-transitional': { 'disable-legacy': 'off', 'disable-modern': 'off' },
+} as const;
+
+const hasVariants = (type: DeviceType): boolean => /^virtio-.*-pci$/.test(type.name);
+
+/** Properties that a name of a device type stands for beside the type. */
+export function presetOf(name: string): Readonly<Record<string, string>> {
+  for (const [suffix, preset] of Object.entries(VIRTIO_VARIANTS)) if (name.endsWith(suffix)) return preset;
+  return {};
+}
+
+/** The names of a type that a user may give, the usual one first. */
+export const namesOf = (type: DeviceType): string[] => [
+  type.name,
+  ...(hasVariants(type) ? Object.keys(VIRTIO_VARIANTS).map((suffix) => type.name + suffix) : []),
+];
+
+/** By any of its names, or an alias. */
 export function findDeviceType(name: string): DeviceType | undefined {
-  return DEVICE_TYPES.find((type) => type.name === name || type.aliases?.includes(name));
+  return DEVICE_TYPES.find((type) => namesOf(type).includes(name) || type.aliases?.includes(name));
 }

@@ -37,6 +37,24 @@ for (const [name, drive, signal] of [
     ],
     'SIGINT',
   ],
+  [
+    'nodes in -drive, with shared limits',
+    (file: string) => [
+      '-object',
+      '{"qom-type":"throttle-group","id":"g","limits":{"iops-total":1000}}',
+      '-drive',
+      `driver=qcow2,file.driver=throttle,file.throttle-group=g,file.file.driver=file,file.file.filename=${file},id=d`,
+    ],
+    'SIGTERM',
+  ],
+  [
+    'names of -drive’s parts',
+    (file: string) => [
+      '-drive',
+      `driver=qcow2,file.filename=${file},cache.direct=on,l2-cache-size=1M,throttling.bps-total=9000000,aio=native`,
+    ],
+    'SIGTERM',
+  ],
 ] as const) {
   test(`a guest writes to qcow2: ${name}`, { skip }, () =>
     inScratch(async (folder) => {

@@ -2,15 +2,18 @@
 import { UserError } from '../../base/errors.js';
 import { Drive, type DriveOptions } from '../../block/drive.js';
 import { CopyOnReadNode } from '../../block/filters/copy-on-read.js';
+import { ThrottleGroup } from '../../block/filters/throttle.js';
 import type { BlockHost } from '../../block/format.js';
 import { fromJson, NodeGraph, type NodeOptions, nested, throttled } from '../../block/graph.js';
+import { MemoryNode } from '../../block/memory.js';
 import type { BlockNode } from '../../block/node.js';
+import { QCOW2_OPTIONS } from '../../block/node-options.js';
 import { openImage } from '../../block/open.js';
 import { OverlayNode } from '../../block/overlay.js';
 import { MACHINE_BLOCK_HOST } from '../../host/node/block-host.js';
 import { addDrive } from '../options/drives.js';
 import { blamed } from '../options/parse.js';
-import type { DriveRequest, Wishes } from '../options/wishes.js';
+import type { DriveDetails, DriveRequest, Wishes } from '../options/wishes.js';
 
 /** Opens images that another machine may be writing, to see what they are like. */
 const LOOKING: BlockHost = {
@@ -203,24 +206,70 @@ async function openOne(w: Wishes, r: DriveRequest, look: boolean, warn: (text: s
     discard: details?.discard ?? false,
     detectZeroes: details?.detectZeroes ?? 'off',
   };
-  if (r.file === undefined) {
+  if (r.file === undefined && !details?.graph) {
     if ((r.interface === 'ide' || r.interface === 'virtio') && r.media === 'disk')
       throw new UserError('a disk needs an image: add file=FILE');
     return { node: null, options, readOnly: false };
   }
   const readOnly = r.readOnly || r.media === 'cdrom';
-  let node = await openImage(look ? LOOKING : MACHINE_BLOCK_HOST, {
-    file: r.file,
-    ...(r.format !== undefined && { format: r.format }),
-    readOnly: readOnly || look,
-    snapshot: (w.snapshot || r.snapshot) && r.media === 'disk',
-    ...(details && { options: details.format }),
-    secrets: w.objects.secrets,
-    beside: true,
-    ...(isShared(w, r.id!) && { share: true }),
-    warn,
-  });
-  if (details?.copyOnRead && !look) node = new CopyOnReadNode(node);
-  if (details && Object.keys(details.limits).length > 0) node = throttled(MACHINE_BLOCK_HOST, node, details.limits);
+  const host = look ? LOOKING : MACHINE_BLOCK_HOST;
+  const snapshot = (w.snapshot || r.snapshot) && r.media === 'disk';
+  let node = details?.graph
+    ? await openGraph(w, details.graph, host, readOnly || look, snapshot)
+    : await openImage(host, {
+        file: r.file!,
+        ...(r.format !== undefined && { format: r.format }),
+        readOnly: readOnly || look,
+        snapshot,
+        ...(details && { options: details.format }),
+        secrets: w.objects.secrets,
+        beside: true,
+        ...((details?.share || isShared(w, r.id!)) && { share: true }),
+        ...(details?.unlocked && { unlocked: true }),
+        warn,
+      });
+  try {
+    refuseForeign(node, details?.format ?? {});
+    if (details?.copyOnRead && readOnly) warn('warning: disabling copy-on-read on read-only drive');
+    else if (details?.copyOnRead && !look) node = new CopyOnReadNode(node);
+    const group = details && throttleGroup(w, details);
+    if (group) node = throttled(MACHINE_BLOCK_HOST, node, group);
+  } catch (error) {
+    await node.close();
+    throw error;
+  }
   return { node, options, readOnly };
+}
+
+/** Options of qcow2 that another format has no use for. */
+function refuseForeign(node: BlockNode, options: Readonly<Record<string, string>>): void {
+  const foreign = Object.keys(options).find((name) => QCOW2_OPTIONS.includes(name));
+  if (foreign !== undefined && node.driver !== 'qcow2' && !(node instanceof OverlayNode))
+    throw new UserError(`Block format '${node.driver}' does not support the option '${foreign}'`);
+}
+
+async function openGraph(
+  w: Wishes,
+  options: NodeOptions,
+  host: BlockHost,
+  readOnly: boolean,
+  snapshot: boolean,
+): Promise<BlockNode> {
+  const node = await new NodeGraph(host, w.objects, readOnly || snapshot).unnamed(options);
+  return snapshot ? new OverlayNode(node, host.temporaryFile?.() ?? new MemoryNode(0)) : node;
+}
+
+/** A group of the user's, or limits of the drive's own; null when nothing is limited. */
+function throttleGroup(w: Wishes, details: DriveDetails): ThrottleGroup | null {
+  const { throttle, throttleGroup: name } = details;
+  if (name === undefined) return throttle && new ThrottleGroup(throttle);
+  const groups = w.objects.throttleGroups;
+  const known = groups.get(name);
+  if (known) {
+    if (throttle) known.limit(throttle);
+    return known;
+  }
+  const group = new ThrottleGroup(throttle ?? { limits: {}, iopsSize: 0 });
+  groups.set(name, group);
+  return group;
 }

@@ -15,7 +15,8 @@ const NEEDS_ATTRIBUTES = ['mapped', 'mapped-xattr'];
 function add(w: Wishes, o: Keyval, id: string, origin: string): void {
   const driver = o.get('fsdriver');
   if (driver !== 'local') throw new UserError(`Tinamou does not have the fsdriver ${driver ?? ''} yet: use local`);
-  const model = o.get('security_model') ?? o.get('security-model') ?? 'none';
+  const model = o.get('security_model') ?? o.get('security-model');
+  if (model === undefined) throw new UserError(`security_model property not set: use ${SECURITY_MODELS.join(', ')}`);
   if (NEEDS_ATTRIBUTES.includes(model)) {
     throw new UserError(`Tinamou does not have security_model=${model} yet: use security_model=mapped-file`);
   }

@@ -24,6 +24,27 @@ export class Keyval {
     return this.#values.get(key);
   }
 
+  /** What other options and the monitor name something by. */
+  identifier(key: string): string | undefined {
+    const value = this.get(key);
+    if (value !== undefined && !/^[a-z][a-z0-9._-]*$/i.test(value))
+      throw new UserError(
+        `Parameter '${key}' expects an identifier: letters, digits, '-', '.', '_', starting with a letter`,
+      );
+    return value;
+  }
+
+  /** What begins with a prefix, by what follows it. */
+  under(prefix: string): Record<string, string> {
+    const found: Record<string, string> = {};
+    for (const [key, value] of this.#values) {
+      if (!key.startsWith(prefix)) continue;
+      if (prefix !== '') this.#used.add(key);
+      found[key.slice(prefix.length)] = value;
+    }
+    return found;
+  }
+
   flag(key: string): boolean | undefined {
     const value = this.get(key);
     if (value === undefined) return undefined;

@@ -3,6 +3,7 @@
  * `apply` is one that QEMU has and Tinamou has not yet.
  */
 import { UserError } from '../../base/errors.js';
+import { flattened, fromJson } from '../../block/graph.js';
 import { describeDeviceType, describeDeviceTypes } from '../../boards/index.js';
 import { ANY_PROCESSOR, cpuHelp, parseCpu } from '../../guest/x86/cpu-models.js';
 import { dataFolders } from '../../host/node/data-files.js';
@@ -10,7 +11,7 @@ import { OBJECT_TYPES } from '../../host/node/host-objects.js';
 import { addChardev, addShortForm } from './chardev.js';
 import { addBlockdev, addDrive, addDriveFile } from './drives.js';
 import { addFsdev, addVirtfs } from './folders.js';
-import { parseKeyval } from './keyval.js';
+import { Keyval, parseKeyval } from './keyval.js';
 import { LOG_HELP, logItems, traceHelp } from './logging.js';
 import {
   enableKvm,
@@ -74,7 +75,7 @@ function addDevice(w: Wishes, text: string, origin: string): string | undefined 
   if (!describeDeviceType(type)) throw new UserError(`'${type}' is not a valid device model name: see -device help`);
   const fallback = DEVICE_DEFAULTS[type];
   if (fallback) w.defaults[fallback] = false;
-  w.devices.push({ type, id: o.get('id') ?? '', properties: o.except('driver', 'id'), origin });
+  w.devices.push({ type, id: o.identifier('id') ?? '', properties: o.except('driver', 'id'), origin });
   return undefined;
 }
 
@@ -421,15 +422,18 @@ export const OPTIONS: readonly Option[] = [
   row(
     'Generic object creation',
     'object',
-    'secret,id=id,data=text|file=file | tls-creds-x509,id=id,dir=folder | tls-creds-psk,id=id,dir=folder | rng-random|rng-builtin,id=id | iothread,id=id',
-    'a secret for encrypted images; credentials for NBD; a source for virtio-rng; a thread that disks may name',
+    'secret,id=id,data=text|file=file | tls-creds-x509,id=id,dir=folder | tls-creds-psk,id=id,dir=folder | rng-random|rng-builtin,id=id | iothread,id=id | throttle-group,id=id,x-bps-total=n,...',
+    'a secret for encrypted images; credentials for NBD; a source for virtio-rng; a thread that disks may name; limits for drives',
     addObject,
   ),
 ];
 
 function addObject(w: Wishes, text: string): void {
-  const o = parseKeyval(text, 'qom-type');
+  const o = text.trimStart().startsWith('{')
+    ? new Keyval(Object.entries(flattened(fromJson(text))), false)
+    : parseKeyval(text, 'qom-type');
   const type = o.get('qom-type');
+  o.identifier('id');
   if (!OBJECT_TYPES.includes(type ?? ''))
     throw new UserError(`Tinamou does not have objects of type '${type ?? ''}' yet: it has ${OBJECT_TYPES.join(', ')}`);
   w.objects.add(type!, new Map(o.pairs));

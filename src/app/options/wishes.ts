@@ -2,6 +2,8 @@
 import type { IrqchipMode } from '../../accel/kvm/irqchip-mode.js';
 import { USUAL_TUNING, type VmTuning } from '../../accel/kvm/vm-tuning.js';
 import type { ErrorPolicy } from '../../block/drive.js';
+import type { ThrottleOptions } from '../../block/filters/throttle.js';
+import type { NodeOptions } from '../../block/graph.js';
 import {
   BOARDS,
   type BoardType,
@@ -76,8 +78,15 @@ export interface DriveDetails {
   readonly discard: boolean;
   readonly detectZeroes: 'off' | 'on' | 'unmap';
   readonly copyOnRead: boolean;
-  /** Per second, by QEMU's names (`bps-total`). */
-  readonly limits: Readonly<Record<string, number>>;
+  readonly throttle: ThrottleOptions | null;
+  /** Drives that name the same group share the limits. */
+  readonly throttleGroup: string | undefined;
+  /** Others may write the image meanwhile. */
+  readonly share?: boolean;
+  /** Nobody is asked whether others use the image. */
+  readonly unlocked?: boolean;
+  /** The nodes of the image, in place of its name. */
+  readonly graph?: NodeOptions;
   /** Options of the image's format (`encrypt.key-secret`). */
   readonly format: Readonly<Record<string, string>>;
 }

@@ -155,6 +155,7 @@ async function openQcow2(file: BlockNode, context: OpenContext): Promise<Qcow2No
       await compressorFor(header.compression, context.host.codecs),
       await openCipher(file, header, context),
     );
+    node.passDiscards = context.option('pass-discard-request') !== 'off';
     if (!readOnly && !context.forCheck) await makeWritable(node);
     return node;
   } catch (error) {

@@ -4,6 +4,12 @@ import { HOT_AT_ONCE, type OfferedBus } from '../../machine/device-bus.js';
 import { prop } from '../../machine/property.js';
 import type { ScsiSlot, ScsiUnit } from './scsi-unit.js';
 
+export const SCSI_PLACE = {
+  channel: prop.uint32(0, 'channel: only 0 is there'),
+  'scsi-id': prop.int32(-1, 'target; by default the first free one'),
+  lun: prop.int32(-1, 'logical unit; by default the first free one'),
+} as const;
+
 export class ScsiBus {
   readonly #units = new Map<number, Map<number, ScsiUnit>>();
 
@@ -34,11 +40,7 @@ export class ScsiBus {
     name: 'scsi',
     type: 'SCSI',
     hot: HOT_AT_ONCE,
-    place: {
-      channel: prop.uint32(0, 'channel: only 0 is there'),
-      'scsi-id': prop.int32(-1, 'target; by default the first free one'),
-      lun: prop.int32(-1, 'logical unit; by default the first free one'),
-    },
+    place: SCSI_PLACE,
     hasRoom: () => this.#freeTarget() <= this.maxTarget,
     slot: (type, place): ScsiSlot => this.#slot(type, Number(place['scsi-id']), Number(place['lun'])),
   };

@@ -1,8 +1,10 @@
 /** A SCSI disk. T10 SBC-3. */
 import type { DriveContext } from '../../block/drive.js';
 import {
+  BLOCK_SIZE_PROPERTIES,
   type BlockLimits,
   blockLimits,
+  blockSizes,
   DRIVE_PROPERTIES,
   driveWithMedium,
   LIMIT_PROPERTIES,
@@ -325,8 +327,7 @@ const properties = {
   removable: prop.bool(false, 'the medium says that it can be taken out'),
   max_io_size: prop.uint64(2 ** 31 - 1, 'bytes of a request at most'),
   max_unmap_size: prop.uint64(2 ** 30, 'bytes that a range to unmap has at most'),
-  logical_block_size: prop.size(512, 'bytes of a block as the guest addresses it'),
-  physical_block_size: prop.size(512, 'bytes of a block as the medium has it'),
+  ...BLOCK_SIZE_PROPERTIES,
   rotation_rate: prop.uint16(0, 'revolutions a minute; 1 for a medium that does not turn, 0 for unknown'),
 };
 
@@ -348,8 +349,7 @@ export const scsiHd: BusDeviceType<'SCSI', ScsiSlot, typeof properties, DriveCon
       limits: blockLimits(v, v.logical_block_size),
       mostIo: v.max_io_size,
       mostUnmap: v.max_unmap_size,
-      logicalBlockSize: v.logical_block_size,
-      physicalBlockSize: Math.max(v.physical_block_size, v.logical_block_size),
+      ...blockSizes('scsi-hd', v),
       rotationRate: v.rotation_rate,
     });
   },

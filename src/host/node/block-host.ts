@@ -66,10 +66,11 @@ type OpenFile = BlockHost['openFile'];
 
 const openFile =
   (threads: () => LongCalls): OpenFile =>
-  (filename, { readOnly, share, cache, beside }) =>
+  (filename, { readOnly, share, unlocked, cache, beside }) =>
     new FileNode(filename, {
       readOnly,
       ...(share && { lock: 'share' as const }),
+      ...(unlocked && { lock: 'off' as const }),
       ...(beside && { threads: threads() }),
       noFlush: cache === 'unsafe',
       synchronous: cache === 'writethrough' || cache === 'directsync',

@@ -45,13 +45,13 @@ test('long reads and writes run beside the caller, also when the file is closed 
     const name = path.join(folder, 'disk');
     fs.writeFileSync(name, '');
     const node = new FileNode(name, { threads: POOL_CALLS });
-    const data = new Uint8Array(1 << 20).map((_, i) => i >> 8);
+    const data = new Uint8Array(3 << 20).map((_, i) => i >> 8);
     const writing = node.write(100, data);
     assert.ok(writing instanceof Promise);
     await writing;
     assert.equal(node.length, data.length + 100);
     assert.equal(node.write(0, new Uint8Array(100).fill(7)), undefined, 'short ones are done at once');
-    const into = new Uint8Array(2 << 20).fill(9);
+    const into = new Uint8Array(4 << 20).fill(9);
     const reading = node.read(100, into);
     node.close();
     await reading;
@@ -72,7 +72,7 @@ test('with threads, no write waits for a flush or for a long change of its file'
     for (const [long, file] of [
       [() => node.flush(), node],
       [() => other.flush(), node],
-      [() => node.write(0, new Uint8Array(512 << 10)), node],
+      [() => node.write(0, new Uint8Array(2 << 20)), node],
       [() => node.writeViews(0, [page, page]), node],
     ] as const) {
       const running = long();
@@ -81,7 +81,7 @@ test('with threads, no write waits for a flush or for a long change of its file'
       await Promise.all([running, write]);
       assert.equal(file.write(1 << 19, page), undefined, 'at once again');
     }
-    const long = other.write(0, new Uint8Array(512 << 10));
+    const long = other.write(0, new Uint8Array(2 << 20));
     assert.equal(node.write(0, page), undefined, "another file's writes are no matter");
     await long;
     node.close();

@@ -1,7 +1,14 @@
 /** A virtio disk on PCI, as `-device virtio-blk-pci` and `-drive if=virtio` name it. */
 import { UserError } from '../../../base/errors.js';
 import type { DriveContext } from '../../../block/drive.js';
-import { blockLimits, DRIVE_PROPERTIES, driveWithMedium, LIMIT_PROPERTIES } from '../../../block/drive-properties.js';
+import {
+  BLOCK_SIZE_PROPERTIES,
+  blockLimits,
+  blockSizes,
+  DRIVE_PROPERTIES,
+  driveWithMedium,
+  LIMIT_PROPERTIES,
+} from '../../../block/drive-properties.js';
 import { IO_THREAD_PROPERTIES, type IoThreadContext, requireIoThread } from '../../../block/io-thread.js';
 import type { PciDeviceType } from '../../../machine/device-type.js';
 import { BOOT_INDEX, prop } from '../../../machine/property.js';
@@ -11,8 +18,6 @@ import { MOST_RANGE_SECTORS, VIRTIO_BLK_TRACE, VirtioBlk } from './virtio-blk.js
 
 const AUTO_QUEUES = 0xffff;
 const MOST_QUEUES = 1024;
-const SMALLEST_BLOCK = 512;
-const LARGEST_BLOCK = 2 * 2 ** 20;
 
 export const BLK_PROPERTIES = {
   ...DRIVE_PROPERTIES,
@@ -24,16 +29,13 @@ export const BLK_PROPERTIES = {
   'config-wce': prop.bool(true, 'the guest may turn the write cache on and off'),
   discard: prop.bool(true, 'the guest may discard blocks'),
   'write-zeroes': prop.bool(true, 'the guest may write zeroes without sending them'),
-  logical_block_size: prop.size(512, 'bytes of a block as the guest addresses it'),
-  physical_block_size: prop.size(512, 'bytes of a block as the medium has it'),
+  ...BLOCK_SIZE_PROPERTIES,
   ...LIMIT_PROPERTIES,
   'max-discard-sectors': prop.uint32(MOST_RANGE_SECTORS, 'sectors that a request discards at most'),
   'max-write-zeroes-sectors': prop.uint32(MOST_RANGE_SECTORS, 'sectors that a request zeroes at most'),
 } as const;
 
 const properties = { ...VIRTIO_PCI_PROPERTIES, ...BLK_PROPERTIES, bootindex: BOOT_INDEX };
-
-const isBlockSize = (n: number): boolean => n >= SMALLEST_BLOCK && n <= LARGEST_BLOCK && Number.isInteger(Math.log2(n));
 
 /** The device without its transport; throws UserError for values that do not fit. */
 export function makeVirtioBlk(
@@ -52,11 +54,7 @@ export function makeVirtioBlk(
   if (queueSize < 4 || queueSize > 1024 || !Number.isInteger(Math.log2(queueSize))) {
     throw new UserError(`invalid queue-size property (${queueSize}), must be a power of 2 from 4 to 1024`);
   }
-  const { logical_block_size: logicalBlockSize, physical_block_size: asked } = v;
-  const physicalBlockSize = Math.max(asked, logicalBlockSize);
-  if (!isBlockSize(logicalBlockSize) || !isBlockSize(physicalBlockSize)) {
-    throw new UserError(`${type}: block sizes are powers of 2 from 512 to 2 MiB`);
-  }
+  const { logicalBlockSize, physicalBlockSize } = blockSizes(type, v);
   for (const name of ['max-discard-sectors', 'max-write-zeroes-sectors'] as const) {
     if (v[name] < 1 || v[name] > MOST_RANGE_SECTORS)
       throw new UserError(`invalid ${name} property (${v[name]}), must be between 1 and ${MOST_RANGE_SECTORS}`);
