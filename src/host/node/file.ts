@@ -58,10 +58,12 @@ const PRESSURE = new WritePressure(readVmstat());
 let flushing = 0;
 
 /**
- * Beyond this length copying alone may take most of the millisecond that a machine's thread can spare. Up to there it costs less than the
- * trip through other threads and the event loop: a guest that asks for 256 KiB at a time gets them twice as fast.
+ * The longest reads and writes that are done at once: copying costs less than the trip through other threads and the event loop, and a guest
+ * that asks for 256 KiB at a time gets them twice as fast. Longer reads may take most of the millisecond that a machine's thread can
+ * spare; longer writes were seen to sleep for one now and then while the host wrote pages back.
  */
-const LONG = 1 << 20;
+const MOST_READ = 1 << 20;
+const MOST_WRITTEN = 256 << 10;
 
 /**
  * Reads and writes of no great length complete at once: they mostly hit the page cache, and a trip through the event loop costs
@@ -135,7 +137,7 @@ export class FileNode extends BaseNode {
 
   read(offset: number, into: Uint8Array): Completion {
     if (!this.#threads) return this.#readNow(offset, into);
-    if (into.length <= LONG) {
+    if (into.length <= MOST_READ) {
       if (this.#holes > 0) return this.#beside(() => this.#readLong(offset, into));
       if (this.#tellsCached) {
         const cached = this.#readCached(offset, into);
@@ -180,7 +182,7 @@ export class FileNode extends BaseNode {
   override write(offset: number, from: Uint8Array): Completion {
     if (!this.#threads) return this.#writeNow(offset, from);
     const free = flushing === 0 && this.#changes === 0 && this.#guard.mayWait;
-    const short = from.length <= LONG && !this.#synchronous;
+    const short = from.length <= MOST_WRITTEN && !this.#synchronous;
     if (short && free && !PRESSURE.before(from.length) && this.#edgesCached(offset, from.length)) {
       return this.#guard.run(() => this.#writeNow(offset, from));
     }
