@@ -40,11 +40,24 @@ export function checksumPages(page: usize, end: usize, sum: u32): u32 {
     let b = i32x4.splat(2);
     let c = i32x4.splat(3);
     let d = i32x4.splat(4);
-    for (let at: usize = page; at < page + PAGE; at += 64) {
+    // Several steps a round: the engine's first compiler keeps the lanes in memory between rounds.
+    for (let at: usize = page; at < page + PAGE; at += 4 * 64) {
       a = i32x4.add(i32x4.mul(a, factor), v128.load(at));
       b = i32x4.add(i32x4.mul(b, factor), v128.load(at, 16));
       c = i32x4.add(i32x4.mul(c, factor), v128.load(at, 32));
       d = i32x4.add(i32x4.mul(d, factor), v128.load(at, 48));
+      a = i32x4.add(i32x4.mul(a, factor), v128.load(at, 64));
+      b = i32x4.add(i32x4.mul(b, factor), v128.load(at, 80));
+      c = i32x4.add(i32x4.mul(c, factor), v128.load(at, 96));
+      d = i32x4.add(i32x4.mul(d, factor), v128.load(at, 112));
+      a = i32x4.add(i32x4.mul(a, factor), v128.load(at, 128));
+      b = i32x4.add(i32x4.mul(b, factor), v128.load(at, 144));
+      c = i32x4.add(i32x4.mul(c, factor), v128.load(at, 160));
+      d = i32x4.add(i32x4.mul(d, factor), v128.load(at, 176));
+      a = i32x4.add(i32x4.mul(a, factor), v128.load(at, 192));
+      b = i32x4.add(i32x4.mul(b, factor), v128.load(at, 208));
+      c = i32x4.add(i32x4.mul(c, factor), v128.load(at, 224));
+      d = i32x4.add(i32x4.mul(d, factor), v128.load(at, 240));
     }
     sum = mixLanes(mixLanes(mixLanes(mixLanes(sum, a), b), c), d);
   }
