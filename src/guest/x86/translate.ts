@@ -6,6 +6,7 @@ import type { GuestTranslator, IsBlock } from '../guest.js';
 import { Decoded, Decoder } from './decode.js';
 import { ROWS } from './insn/index.js';
 import { PREPARED } from './insn/prepared.js';
+import { Mode } from './state.js';
 import { ONE_INSTRUCTION, Translator, Vector } from './translator.js';
 
 const PAGE = 4096;
@@ -41,38 +42,41 @@ export class X86Translator implements GuestTranslator {
   }
 
   translate(host: number, mode: number, page2: number): boolean {
-    const t = this.t;
-    const i = t.i;
+    // Most blocks of a guest that has just begun are translated before any of this is hot: each property is looked up anew then.
+    const { t, decoder, memory, isBlock } = this;
+    const { i, b } = t;
     const single = (mode & ONE_INSTRUCTION) !== 0;
+    const limited = (mode & Mode.csLimit) !== 0;
     const pageEnd = (Math.floor(host / PAGE) + 1) * PAGE;
     t.beginBlock(mode);
-    this.instructions = 0;
+    let instructions = 0;
     let at = host;
     for (;;) {
-      let code = this.decoder.decode(i, this.memory, at, pageEnd, mode);
+      let code = decoder.decode(i, memory, at, pageEnd, mode);
       if (code === Decoded.truncated) {
         // The instruction goes on in the next page: it gets a block of its own.
-        if (this.instructions > 0) break;
+        if (instructions > 0) break;
         if (page2 === 0) return false;
         const first = pageEnd - at;
-        this.joined.set(this.memory.subarray(at, pageEnd));
-        this.joined.set(this.memory.subarray(page2, page2 + 15), first);
-        code = this.decoder.decode(i, this.joined, 0, first + 15, mode);
+        this.joined.set(memory.subarray(at, pageEnd));
+        this.joined.set(memory.subarray(page2, page2 + 15), first);
+        code = decoder.decode(i, this.joined, 0, first + 15, mode);
       }
       i.offset = at - host;
       i.end = i.offset + i.length;
-      t.b.beginInstruction(i.offset);
+      b.beginInstruction(i.offset);
       if (single) t.callVoid('armSingleStep');
-      t.checkFetch();
+      if (limited) t.checkFetch();
       if (code === Decoded.ok) t.instruction(i.form);
       else if (code === Decoded.tooLong) t.raise(Vector.gp, 0);
       else t.raise(Vector.ud);
-      this.instructions++;
+      instructions++;
       at += i.length;
       if (t.ended) break;
-      if (single || at >= pageEnd || this.isBlock(at, mode)) break;
-      if (this.instructions >= MAX_INSTRUCTIONS || t.b.count >= ENOUGH_OPS) break;
+      if (single || at >= pageEnd || isBlock(at, mode)) break;
+      if (instructions >= MAX_INSTRUCTIONS || b.count >= ENOUGH_OPS) break;
     }
+    this.instructions = instructions;
     this.bytes = at - host;
     if (!t.ended) t.jump(at - host, t.pcMask, GotoKind.jump);
     return true;

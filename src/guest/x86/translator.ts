@@ -431,7 +431,10 @@ export class Translator {
   /** Size in bits of operand `k` (general register, immediate and memory operands). */
   operandSize(k: number): number {
     const i = this.i;
-    switch (i.form.operands[k]?.size) {
+    const size = i.form.operands[k]?.size;
+    // Most operands are: code that runs a few times compares one text after the other.
+    if (size === 'v') return i.opSize;
+    switch (size) {
       case 'b':
         return 8;
       case 'w':
@@ -462,10 +465,11 @@ export class Translator {
     const o = i.form.operands[k];
     switch (o?.kind) {
       case 'E':
-      case 'R':
         return i.mod === 3 ? i.rm : -1;
       case 'G':
         return i.reg;
+      case 'R':
+        return i.mod === 3 ? i.rm : -1;
       case 'Z':
         return i.opreg;
       case 'B':
@@ -695,10 +699,9 @@ export class Translator {
     this.checkTarget(this.b.pcrel(this.b.temp(), target, this.jumpMask));
     if (body >= 0) this.b.endIf(body);
   }
-  /** The instruction itself, up to its last byte, must lie inside the code segment. */
+  /** The instruction itself, up to its last byte, must lie inside the code segment: where that has a limit (Mode.csLimit). */
   checkFetch(): void {
-    if ((this.mode & Mode.csLimit) !== 0)
-      this.callVoid('checkTarget', this.b.pcrel(this.b.temp(), this.i.end - 1, PcMask.m32));
+    this.callVoid('checkTarget', this.b.pcrel(this.b.temp(), this.i.end - 1, PcMask.m32));
   }
 
   /** A jump to `target` (offset from the block's start). Does not set `ended`: it may stand in a body. */
