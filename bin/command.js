@@ -24,11 +24,13 @@ function compile(name) {
   });
 }
 
-const script = (name) => {
+/** `before`: comes between the script's code and its run. */
+const script = (name, before = () => {}) => {
   const made = compile(name);
   // For the build: what has been compiled by the end of a run.
   if (process.env.TINAMOU_KEEP_CODE) process.on('exit', () => writeFileSync(codeOf(name), made.createCachedData()));
   const bundle = { exports: {}, filename: fileOf(name) };
+  before();
   made.runInThisContext()(bundle.exports, createRequire(bundle.filename), bundle);
   return bundle.exports;
 };
@@ -64,6 +66,16 @@ function earlyState() {
 }
 
 /**
+ * Lets the heap grow at once (engine-flags.ts) before the emulator's modules are run, which fill its young part several times. Node.js's
+ * modules that it needs are loaded before; and those that Node.js needs to listen, half a dozen that it would load on the first time.
+ */
+function growHeapEarly(flags) {
+  for (const needed of JSON.parse(readFileSync(join(folder, 'system.needs.json'), 'utf8'))) require(needed);
+  if (words.some((word) => /\bserver\b|^(tcp|unix):/.test(word))) require('node:cluster');
+  flags.growYoungHeap();
+}
+
+/**
  * Gives what the command's main module exports. V8 takes code only under the flags under which it was made, and Node.js's own modules
  * come with such code: commands set flags once their modules are there.
  */
@@ -81,11 +93,11 @@ function load(name) {
     threads = firstThread();
     early = earlyState();
   }
-  const command = script(name);
+  const command = script(name, name === 'system' && !asksForKvm() ? () => growHeapEarly(flags) : undefined);
   if (threads.vcpuThread) command.giveVcpuThread(threads.vcpuThread);
   if (threads.tickerThread) command.giveTickerThread(threads.tickerThread);
   if (early) command.giveEarlyState(early);
-  // The emulator does it itself, when it knows what it is to run.
+  // Under KVM the emulator does it later itself.
   if (name !== 'system') {
     flags.growYoungHeap();
     if (name === 'img') flags.compileLate();

@@ -119,6 +119,9 @@ export async function bundleCommands() {
     if (text.includes('var __toESM=') && !IMPORT.test(text))
       throw new Error(`${name}: esbuild imports in another way now`);
     writeFileSync(file, text.replace(IMPORT, inherit));
+    // Of Node.js's own modules, for bin/command.js.
+    const needs = new Set(Array.from(text.matchAll(/\brequire\("(node:[\w/]+)"\)/g), ([, module]) => module));
+    if (name === 'system.cjs') writeFileSync(join(out, 'system.needs.json'), JSON.stringify([...needs]));
   }
   const scratch = mkdtempSync(join(tmpdir(), 'tinamou-'));
   const at = (name) => join(scratch, name);

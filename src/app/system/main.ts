@@ -3,7 +3,6 @@ import { fork } from 'node:child_process';
 import { DisposableStore } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Monitor } from '../../control/hmp/monitor.js';
-import { prepareToListen } from '../../host/node/char-socket.js';
 import { growYoungHeap } from '../../host/node/engine-flags.js';
 import { writePidFile } from '../../host/node/pid-file.js';
 import { inSources } from '../../host/node/source-places.js';
@@ -71,10 +70,8 @@ export async function main(
       return console;
     };
     owned.add(openLog(wishes));
-    if (wishes.chardevs.some(({ spec }) => spec.type === 'socket')) prepareToListen();
-    // The thread of a vCPU starts meanwhile, which V8's flags would make slower.
-    if (wishes.accelerators[0] !== 'kvm') growYoungHeap();
     const machine = owned.add(await assemble(wishes, { note: complain, virtualConsole }));
+    // The command has done so already, but under KVM: the thread of a vCPU started meanwhile, which V8's flags would have made slower.
     growYoungHeap();
     closeImages = async () => {
       for (const failure of await machine.closeDrives()) complain(failure);

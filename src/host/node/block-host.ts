@@ -2,7 +2,6 @@
 import { createCipheriv, createDecipheriv, createHash, pbkdf2Sync, randomBytes, randomFillSync } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import type { BlockHost, Codecs, Crypto } from '../../block/format.js';
 import { connectStream } from './byte-stream.js';
@@ -14,8 +13,15 @@ import { loadZstd } from './zstd.js';
 
 type Packer = (data: Uint8Array, options: zlib.ZlibOptions) => Promise<Buffer>;
 
-const inflateRaw = promisify(zlib.inflateRaw) as Packer;
-const deflateRaw = promisify(zlib.deflateRaw) as Packer;
+/** Looks at the module on its first use: most runs do without it (tools/commands.mjs). */
+const packer =
+  (name: 'inflateRaw' | 'deflateRaw'): Packer =>
+  (data, options) =>
+    new Promise((resolve, reject) => {
+      zlib[name](data, options, (error, result) => (error ? reject(error) : resolve(result)));
+    });
+const inflateRaw = packer('inflateRaw');
+const deflateRaw = packer('deflateRaw');
 
 const exactly = (data: Buffer, length: number): Uint8Array | null => (data.length === length ? data : null);
 

@@ -1,6 +1,5 @@
 /** A TCP or Unix socket as a character backend: a client, or a server that takes one connection at a time. */
 import fs from 'node:fs';
-import { createRequire } from 'node:module';
 import net from 'node:net';
 import { dirname } from 'node:path';
 import { UserError } from '../../base/errors.js';
@@ -18,14 +17,6 @@ export interface SocketOptions {
 
 /** Of struct sockaddr_un on Linux, with the final zero. Node.js cuts what is longer. */
 const SOCKET_PATH_BYTES = 108;
-
-/**
- * Node.js looks there for whom it listens, on the first time, and takes half a dozen modules for it. Its own modules come with V8's
- * code for them, which V8 takes as long as nobody has set flags (engine-flags.ts); else all of them are parsed.
- */
-export function prepareToListen(): void {
-  createRequire(import.meta.url)('node:cluster');
-}
 
 /** Telnet (RFC 854, 857, 858, 1184): IAC and the commands that are answered by silence. */
 const IAC = 255;
