@@ -209,15 +209,21 @@ export class Drive implements BlockBackend {
 
   /** `change` and `eject` of the monitor. Throws UserError when the guest has the tray locked, unless forced. */
   changeMedium(node: BlockNode | null, force = false): void {
-    if (!this.#user?.removable) throw new UserError(`Device '${this.id}' is not removable`);
-    if (this.#user.locked && !this.#user.trayOpen && !force) {
-      this.#user.ejectRequested?.();
+    const user = this.checkRemovable();
+    if (user.locked && !user.trayOpen && !force) {
+      user.ejectRequested?.();
       throw new UserError(
         `Device '${this.id}' is locked and force was not specified, wait for tray to open and try again`,
       );
     }
     this.#setMedium(node);
-    this.#user.mediumChanged?.();
+    user.mediumChanged?.();
+  }
+
+  /** Throws UserError where the medium stays. */
+  checkRemovable(): DriveUser {
+    if (!this.#user?.removable) throw new UserError(`Device '${this.id}' is not removable`);
+    return this.#user;
   }
 
   /** Makes the medium longer or shorter, and tells the device. Throws UserError where that cannot be. */

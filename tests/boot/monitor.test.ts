@@ -107,11 +107,18 @@ test('drives come, grow and go while the machine is there', async () => {
   assert.match(vm.monitor('info block'), /^hot: .*disk\.img \(raw\)$/m);
   vm.monitor('device_add virtio-blk-pci,drive=hot,id=plugged');
   assert.match(vm.monitor('info qtree'), /dev: virtio-blk-pci, id "plugged"/);
+  assert.match(vm.monitor('info block hot'), /^hot: .*\n {4}Attached to: {6}\/machine\/peripheral\/plugged\n/);
+  assert.equal(vm.monitor('info block nothing'), '');
+  assert.match(
+    await vm.monitorAsync('info block -v hot'),
+    /\nImages:\nimage: .*disk\.img\nfile format: raw\nvirtual size: 64 KiB/,
+  );
+  await assert.rejects(vm.monitorAsync('change hot nofile'), /Device 'hot' is not removable/);
   await vm.monitorAsync('block_resize hot 1M');
   assert.equal(fs.statSync(at('disk.img')).size, 1 << 20);
   await vm.monitorAsync('block_resize hot 2');
   assert.equal(fs.statSync(at('disk.img')).size, 2 << 20);
-  await assert.rejects(vm.monitorAsync('block_resize hot lots'), /size expected/);
+  await assert.rejects(vm.monitorAsync('block_resize hot lots'), /invalid size/);
   await assert.rejects(vm.monitorAsync('block_resize none 1M'), /Device 'none' not found/);
   await assert.rejects(vm.monitorAsync(`drive_add 0 if=none,id=hot,file=${at('disk.img')}`), /Duplicate ID 'hot'/);
   await assert.rejects(vm.monitorAsync(`drive_add 0 if=ide,file=${at('disk.img')}`), /Can't hot-add drive to type ide/);

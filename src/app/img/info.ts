@@ -1,15 +1,15 @@
 /** `info`, `check`, `map` and `snapshot`: what an image is, and whether it is in order. */
 import { UserError } from '../../base/errors.js';
-import { humanSize } from '../../base/format.js';
 import { chainStatus } from '../../block/chain.js';
 import type { CheckResult } from '../../block/check.js';
 import { relativeTo } from '../../block/filename.js';
 import type { FormatNode, InfoValue } from '../../block/format.js';
+import { infoText } from '../../block/image-info.js';
 import { isJsonName } from '../../block/options-name.js';
 import { snapshotTable } from '../../block/snapshot-table.js';
 import { type Command, using } from './context.js';
 import { sizeOption, UsageError } from './getopt.js';
-import { outputFormat, toJson, toText } from './output.js';
+import { outputFormat, toJson } from './output.js';
 
 export async function info(c: Command): Promise<number> {
   const json = outputFormat(c) === 'json';
@@ -71,26 +71,6 @@ async function infoJson(node: FormatNode, filename: string): Promise<InfoValue> 
     ...(node.backingFile && { 'backing-filename': node.backingFile }),
     'dirty-flag': facts.dirty ?? false,
   };
-}
-
-async function infoText(node: FormatNode, filename: string): Promise<string> {
-  const facts = (await node.info?.()) ?? {};
-  const snapshots = (await node.snapshots?.list()) ?? [];
-  const allocated = node.allocatedBytes?.();
-  let text = `image: ${filename}\nfile format: ${node.driver}\nvirtual size: ${humanSize(node.length)} (${node.length} bytes)\n`;
-  text += `disk size: ${allocated === undefined ? 'unavailable' : humanSize(allocated)}\n`;
-  if (facts.encrypted) text += 'encrypted: yes\n';
-  if (facts.clusterSize !== undefined) text += `cluster_size: ${facts.clusterSize}\n`;
-  if (facts.dirty) text += 'cleanly shut down: no\n';
-  const { backingFile } = node;
-  if (backingFile) {
-    const full = relativeTo(filename, backingFile);
-    text += `backing file: ${backingFile}${full !== backingFile ? ` (actual path: ${full})` : ''}\n`;
-    if (node.backingFormat) text += `backing file format: ${node.backingFormat}\n`;
-  }
-  if (snapshots.length > 0) text += `Snapshot list:\n${snapshotTable(snapshots)}`;
-  if (facts.specific) text += `Format specific information:\n${toText(facts.specific.data, 1)}`;
-  return text;
 }
 
 export async function snapshot(c: Command): Promise<number> {

@@ -28,19 +28,6 @@ export function toJson(value: InfoValue, level = 0): string {
   return JSON.stringify(value);
 }
 
-/** Members in lines, as `info` shows what is specific to a format. */
-export function toText(value: InfoValue, level: number): string {
-  const indent = '    '.repeat(level);
-  const members: [string, InfoValue][] = Array.isArray(value)
-    ? (value as readonly InfoValue[]).map((v, i) => [`[${i}]`, v])
-    : Object.entries(value as Readonly<Record<string, InfoValue>>).map(([k, v]) => [k.replaceAll('-', ' '), v]);
-  return members
-    .map(([name, v]) =>
-      typeof v === 'object' ? `${indent}${name}:\n${toText(v, level + 1)}` : `${indent}${name}: ${String(v)}\n`,
-    )
-    .join('');
-}
-
 /** The line of -p, which is written over as it grows. */
 export class Progress {
   #last = -1;

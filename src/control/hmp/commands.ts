@@ -78,7 +78,7 @@ export const INFO: readonly Command[] = [
   row('balloon', '', 'show how much RAM the guest has left', (s) =>
     s.print(`balloon: actual=${balloon(s).actual / 2 ** 20}\n`),
   ),
-  row('block', '', 'show the drives', infoBlock),
+  row('block', '[-v] [device]', 'show the drives, or one of them (-v: what their images are)', infoBlock),
   row('blockstats', '', 'show how much the drives have read and written', infoBlockStats),
   row('chardev', '', 'show the character backends', infoChardev),
   row('cpus', '', 'show the processors', (s) =>

@@ -14,6 +14,7 @@ export async function change(s: Session, text: string): Promise<void> {
   if (id === undefined) throw new Usage('change: block device name expected', 'change');
   if (file === undefined) throw new Usage('change: filename expected', 'change');
   const drive = driveNamed(s, id);
+  drive.checkRemovable();
   const readOnly = mode === 'read-only' || (mode === undefined && drive.readOnly);
   const medium = await s.openMedium(file, format, readOnly || /cd\d$/.test(id));
   try {
@@ -39,7 +40,7 @@ export async function blockResize(s: Session, text: string): Promise<void> {
   const [id, size] = words(text);
   if (id === undefined) throw new Usage('block_resize: block device name expected', 'block_resize');
   const [, number, suffix] = /^(\d+(?:\.\d+)?)([BKMGTPE]?)$/i.exec(size ?? '') ?? [];
-  if (number === undefined) throw new Usage('block_resize: size expected', 'block_resize');
+  if (number === undefined) throw new Usage('invalid size', 'block_resize');
   const power = suffix === '' ? DEFAULT_POWER : SUFFIXES.indexOf(suffix!.toUpperCase());
   await driveNamed(s, id).resize(Math.floor(Number(number) * 1024 ** power));
 }

@@ -1,5 +1,8 @@
 /** `info mtree`, `qtree`, `block`, `chardev`, `roms`, `jit`: what the machine is made of. */
 import { UserError } from '../../base/errors.js';
+import { chainOf } from '../../block/chain.js';
+import type { Drive } from '../../block/drive.js';
+import { infoText } from '../../block/image-info.js';
 import type { BusNode } from '../../machine/machine.js';
 import {
   describeAddressSpaces,
@@ -8,6 +11,7 @@ import {
   type RegionInfo,
 } from '../../memory/describe.js';
 import type { Session } from './context.js';
+import { words } from './usage.js';
 
 const hex16 = (value: number): string => BigInt(value).toString(16).padStart(16, '0');
 /** Containers and I/O regions are one kind in QEMU's listing. */
@@ -77,22 +81,55 @@ export function infoQtree(s: Session): void {
   show(s.machine.root, '');
 }
 
-export function infoBlock(s: Session): void {
-  s.drives.forEach((drive, i) => {
+/** `info block [-v] [device]`. */
+export function infoBlock(s: Session, text: string): void | Promise<void> {
+  const given = words(text);
+  const id = given.find((word) => !word.startsWith('-'));
+  const drives = s.drives.filter((drive) => id === undefined || drive.id === id);
+  if (given.includes('-v')) return infoImages(s, drives);
+  drives.forEach((drive, i) => {
     if (i > 0) s.print('\n');
-    const { node, user } = drive;
-    s.print(
-      node
-        ? `${drive.id}: ${node.filename} (${node.driver}${drive.readOnly ? ', read-only' : ''})\n`
-        : `${drive.id}: [not inserted]\n`,
-    );
-    if (user?.removable) {
-      s.print(
-        `    Removable device: ${user.locked ? 'locked' : 'not locked'}, tray ${user.trayOpen ? 'open' : 'closed'}\n`,
-      );
-    }
-    if (node) s.print(`    Cache mode:       ${drive.writeCache ? 'writeback' : 'writethrough'}\n`);
+    describeDrive(s, drive);
   });
+}
+
+async function infoImages(s: Session, drives: readonly Drive[]): Promise<void> {
+  for (const [i, drive] of drives.entries()) {
+    if (i > 0) s.print('\n');
+    describeDrive(s, drive);
+    if (!drive.node) continue;
+    s.print('\nImages:\n');
+    for (const node of chainOf(drive.node)) s.print(`${await infoText(node, node.filename)}\n`);
+  }
+}
+
+/** The id of the device that has a drive. */
+function deviceOf(s: Session, drive: string): string | undefined {
+  for (const { node } of s.machine.devices()) {
+    const has = node.properties.some(([name, value]) => name === 'drive' && value.replaceAll('"', '') === drive);
+    if (has && node.id !== '') return node.id;
+  }
+  return undefined;
+}
+
+function describeDrive(s: Session, drive: Drive): void {
+  const { node, user } = drive;
+  s.print(
+    node
+      ? `${drive.id}: ${node.filename} (${node.driver}${drive.readOnly ? ', read-only' : ''})\n`
+      : `${drive.id}: [not inserted]\n`,
+  );
+  const device = deviceOf(s, drive.id);
+  if (device) s.print(`    Attached to:      /machine/peripheral/${device}\n`);
+  if (user?.removable) {
+    s.print(
+      `    Removable device: ${user.locked ? 'locked' : 'not locked'}, tray ${user.trayOpen ? 'open' : 'closed'}\n`,
+    );
+  }
+  if (!node) return;
+  s.print(`    Cache mode:       ${drive.writeCache ? 'writeback' : 'writethrough'}\n`);
+  const [, ...below] = chainOf(node);
+  if (below.length > 0) s.print(`    Backing file:     ${below[0]!.filename} (chain depth: ${below.length})\n`);
 }
 
 export function infoBlockStats(s: Session): void {
