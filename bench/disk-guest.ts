@@ -10,8 +10,11 @@ import { PEERS, tinamou } from './machines.js';
 
 const SOURCE = new URL('../../bench/guest-programs/disk-io.c', import.meta.url).pathname;
 const RUNS = 3;
-/** Requests by how many are under way at a time: enough that translating the guest's kernel weighs little. */
-const DEPTHS = { 1: 20_000, 32: 100_000 } as const;
+/** Requests of so many KiB, by how many are under way at a time: enough that translating the guest's kernel weighs little. */
+const LOADS = [
+  { kib: 4, bar: 1, requests: { 1: 20_000, 32: 100_000 } },
+  { kib: 256, bar: null, requests: { 1: 2000, 8: 2000 } },
+] as const;
 
 function buildProgram(folder: string): Uint8Array {
   const program = path.join(folder, 'disk-io');
@@ -35,11 +38,14 @@ export async function measureGuests(
   const names = ['raw', 'qcow2'].flatMap((format) =>
     ['read', 'write'].flatMap((operation) =>
       ['sequential', 'random'].flatMap((order) =>
-        Object.entries(DEPTHS).map(([depth, requests]) => ({
-          format,
-          name: `guest ${operation} ${format}, ${order} 4 KiB, depth ${depth}`,
-          command: `/disk-io /dev/vda ${operation} ${order} ${requests} ${depth}`,
-        })),
+        LOADS.flatMap(({ kib, bar, requests: byDepth }) =>
+          Object.entries(byDepth).map(([depth, requests]) => ({
+            format,
+            bar,
+            name: `guest ${operation} ${format}, ${order} ${kib} KiB, depth ${depth}`,
+            command: `/disk-io /dev/vda ${operation} ${order} ${requests} ${depth} ${kib * 1024}`,
+          })),
+        ),
       ),
     ),
   );
@@ -65,7 +71,7 @@ export async function measureGuests(
         await guest.until(PROMPT);
         await guest.run('stty cols 500; dmesg -n 1');
       }
-      for (const { name, command } of wanted) {
+      for (const { name, bar, command } of wanted) {
         const best: Times[] = machines.map(() => ({
           elapsed: Number.POSITIVE_INFINITY,
           busy: Number.POSITIVE_INFINITY,
@@ -80,7 +86,7 @@ export async function measureGuests(
             };
           }
         }
-        report({ name, bar: 1, ours: best[0]!, theirs: best[1]! });
+        report({ name, bar, ours: best[0]!, theirs: best[1]! });
         if (profile) {
           await machines[0]!.guest.monitor('profile start');
           await machines[0]!.guest.run(command);

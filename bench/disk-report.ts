@@ -8,8 +8,8 @@ export interface Times {
 
 export interface DiskRow {
   readonly name: string;
-  /** The throughput wanted, as a part of the peer's. */
-  readonly bar: number;
+  /** The throughput wanted, as a part of the peer's; null: none was asked for. */
+  readonly bar: number | null;
   readonly ours: Times;
   readonly theirs: Times;
 }
@@ -24,6 +24,6 @@ export function header(): string {
 export function line({ name, bar, ours, theirs }: DiskRow): string {
   const show = (t: Times): string => `${t.elapsed.toFixed(3)} (${t.busy.toFixed(3)})`.padEnd(SIDE);
   const ratio = theirs.elapsed / ours.elapsed;
-  const verdict = ratio >= bar ? '' : '  below';
-  return `${name.padEnd(NAME)}${show(ours)}${show(theirs)}${ratio.toFixed(2)} (${(theirs.busy / ours.busy).toFixed(2)}); ${bar}${verdict}`;
+  const verdict = bar === null ? '-' : `${bar}${ratio >= bar ? '' : '  below'}`;
+  return `${name.padEnd(NAME)}${show(ours)}${show(theirs)}${ratio.toFixed(2)} (${(theirs.busy / ours.busy).toFixed(2)}); ${verdict}`;
 }

@@ -1,5 +1,5 @@
 /*
- * disk-io DEVICE read|write sequential|random COUNT DEPTH: COUNT transfers of 4 KiB that pass by the guest's page cache, DEPTH of
+ * disk-io DEVICE read|write sequential|random COUNT DEPTH BYTES: COUNT transfers that pass by the guest's page cache, DEPTH of
  * them under way at a time. Says "go" before the first and "over" after the last, so that the host's clock can be used.
  */
 #define _GNU_SOURCE
@@ -14,7 +14,6 @@
 #include <linux/fs.h>
 #include <unistd.h>
 
-#define BYTES 4096
 #define MOST 256
 
 static void fail(const char *what) {
@@ -23,18 +22,18 @@ static void fail(const char *what) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 6) return 2;
+  if (argc != 7) return 2;
   int writes = !strcmp(argv[2], "write"), random = !strcmp(argv[3], "random");
-  long count = atol(argv[4]), depth = atol(argv[5]);
-  if (depth < 1 || depth > MOST) return 2;
+  long count = atol(argv[4]), depth = atol(argv[5]), bytes = atol(argv[6]);
+  if (depth < 1 || depth > MOST || bytes < 4096 || bytes % 4096) return 2;
   int fd = open(argv[1], O_RDWR | O_DIRECT);
   if (fd < 0) fail(argv[1]);
   uint64_t size;
   if (ioctl(fd, BLKGETSIZE64, &size) < 0) fail("size");
-  uint64_t blocks = size / BYTES, state = 88172645463325252ull, next = 0;
+  uint64_t blocks = size / bytes, state = 88172645463325252ull, next = 0;
   char *data;
-  if (posix_memalign((void **)&data, BYTES, BYTES * depth)) fail("memory");
-  for (long i = 0; i < BYTES * depth; i++) data[i] = i * 131 >> 3;
+  if (posix_memalign((void **)&data, 4096, bytes * depth)) fail("memory");
+  for (long i = 0; i < bytes * depth; i++) data[i] = i * 131 >> 3;
   aio_context_t context = 0;
   if (syscall(SYS_io_setup, MOST, &context) < 0) fail("io_setup");
   static struct iocb requests[MOST];
@@ -54,15 +53,15 @@ int main(int argc, char **argv) {
       memset(r, 0, sizeof *r);
       r->aio_fildes = fd;
       r->aio_lio_opcode = writes ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD;
-      r->aio_buf = (uint64_t)(data + slot * BYTES);
-      r->aio_nbytes = BYTES;
-      r->aio_offset = block * BYTES;
+      r->aio_buf = (uint64_t)(data + slot * bytes);
+      r->aio_nbytes = bytes;
+      r->aio_offset = block * bytes;
     }
     if (n > 0 && syscall(SYS_io_submit, context, n, batch) != n) fail("io_submit");
     ready = syscall(SYS_io_getevents, context, 1, MOST, events, 0);
     if (ready < 1) fail("io_getevents");
     for (long i = 0; i < ready; i++) {
-      if (events[i].res != BYTES) return 3;
+      if (events[i].res != bytes) return 3;
       batch[i] = (struct iocb *)events[i].obj;
     }
     done += ready;

@@ -375,7 +375,9 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
   const [driveA = '', driveB = ''] = options.floppies;
   const hasFloppy = !extra.virtioMmio && (!extra.floppyOnDemand || driveA !== '' || driveB !== '');
   if (hasFloppy && !options.devices.some(({ type }) => type === 'isa-fdc')) {
-    plugs.plug({ type: 'isa-fdc', id: '', properties: { driveA, driveB } });
+    // What is empty does not stand in the way of -global.
+    const properties = { ...(driveA !== '' && { driveA }), ...(driveB !== '' && { driveB }) };
+    plugs.plug({ type: 'isa-fdc', id: '', properties });
   }
   for (const request of options.ideDrives) plugs.plug(ideDriveRequest(request, extra));
   for (const request of options.devices) plugs.plug(request);

@@ -65,6 +65,8 @@ for (const [args, message] of [
   [['-drive', 'file=x,bps=5,bps_rd=5'], /cannot be used at the same time/],
   [['-drive', 'file=x,file.driver=nbd,file.host=h'], /cannot be used together/],
   [['-device', 'virtio-rng-pci,id=.'], /Parameter 'id' expects an identifier/],
+  [['-device', 'floppy,drive=a,unit=2'], /bus supports only 2 units/],
+  [['-device', 'floppy,drive=a,unit=0', '-device', 'floppy,drive=b,unit=0'], /Floppy unit 0 is in use/],
   [['-object', 'throttle-group,id=g,x-foo=5'], /'throttle-group.x-foo' not found/],
   [['-object', '{"qom-type":'], /JSON parse error/],
   [['-fsdev', 'local,id=f,path=/tmp'], /security_model property not set/],
@@ -152,6 +154,18 @@ test('short forms name backends as QEMU does', () => {
     w.drives.map((d) => [d.id, d.file]),
     [['ide0-hd1', 'a,b']],
   );
+});
+
+test('-device floppy: drives of the floppy controller', () => {
+  const w = wish('-device', 'floppy,drive=a', '-device', 'floppy,drive=b,drive-type=288,bootindex=2');
+  addDefaults(w, false);
+  assert.deepEqual(
+    w.devices.map(({ type, properties }) => ({ type, ...properties })),
+    [{ type: 'isa-fdc', driveA: 'a', driveB: 'b', fdtypeB: '288', bootindexB: '2' }],
+  );
+  assert.ok(!w.drives.some((d) => d.interface === 'floppy'), 'no empty drive besides');
+  const { driveB, driveA } = wish('-device', 'floppy,drive=a,unit=1').devices[0]!.properties;
+  assert.deepEqual([driveA, driveB], [undefined, 'a']);
 });
 
 test('defaults: what every PC has, unless told otherwise', () => {

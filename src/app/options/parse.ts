@@ -65,6 +65,7 @@ export function addDefaults(w: Wishes, terminal: boolean): void {
   if (w.noDefaults) for (const kind of Object.keys(defaults) as (keyof typeof defaults)[]) defaults[kind] = false;
   if (w.drives.some((d) => d.interface === 'ide' && d.index === 2)) defaults.cdrom = false;
   if (w.drives.some((d) => d.interface === 'floppy')) defaults.floppy = false;
+  if (w.globals.some((g) => g.driver === 'isa-fdc' && g.property === 'driveA')) defaults.floppy = false;
   const stdio = w.chardevs.find((c) => c.spec.type === 'stdio');
   if (stdio && w.display === 'curses') {
     throw new UserError(`${stdio.origin}: -display curses has the terminal already: use -display none or -nographic`);

@@ -62,9 +62,34 @@ const DEVICE_DEFAULTS: Readonly<Record<string, keyof Wishes['defaults']>> = {
   'isa-vga': 'vga',
 };
 
+/** QEMU's `floppy`, a drive on the controller: here the controller itself names its drives. */
+function addFloppyDrive(w: Wishes, o: Keyval, origin: string): undefined {
+  const at = w.devices.findIndex(({ type }) => type === 'isa-fdc');
+  const properties = { ...w.devices[at]?.properties };
+  const unit = o.number('unit') ?? (properties['driveA'] === undefined ? 0 : 1);
+  if (unit > 1) throw new UserError(`Can't create floppy unit ${unit}, bus supports only 2 units`);
+  const letter = 'AB'[unit]!;
+  if (properties[`drive${letter}`] !== undefined) throw new UserError(`Floppy unit ${unit} is in use`);
+  properties[`drive${letter}`] = o.required('drive');
+  for (const [name, here] of [
+    ['drive-type', 'fdtype'],
+    ['bootindex', 'bootindex'],
+  ] as const) {
+    const value = o.get(name);
+    if (value !== undefined) properties[here + letter] = value;
+  }
+  for (const name of ['driver', 'id', 'bus']) o.get(name);
+  o.finish();
+  w.defaults.floppy = false;
+  const request = { ...(w.devices[at] ?? { type: 'isa-fdc', id: '', origin }), properties };
+  if (at < 0) w.devices.push(request);
+  else w.devices[at] = request;
+}
+
 function addDevice(w: Wishes, text: string, origin: string): string | undefined {
   const o = parseKeyval(text, 'driver');
   const type = o.get('driver');
+  if (type === 'floppy' && !o.help) return addFloppyDrive(w, o, origin);
   if (o.help) {
     if (type === undefined) return `${describeDeviceTypes().join('\n')}\n`;
     const lines = describeDeviceType(type);
