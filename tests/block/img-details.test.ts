@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { filled, ours, sideBySide } from './side-by-side.js';
-import { inScratch, qemuImg, qemuIo } from './support.js';
+import { inScratch, needsQemu, open, qemuImg, qemuIo } from './support.js';
 
 sideBySide(
   'sizes',
@@ -195,3 +195,42 @@ test('tinamou-img: measure knows how much LUKS takes of a qcow2 image', () =>
     const { out } = await ours(folder, ['measure', '-O', 'qcow2', ...secret, '--size', '1G']);
     assert.equal(out, 'required size: 2490368\nfully allocated size: 1076232192\n');
   }));
+
+sideBySide(
+  'what backing files show through',
+  [
+    'create -q -f qcow2 -b base -F qcow2 -o extended_l2=on,preallocation=metadata a',
+    'compare base a',
+    'map --output=json a',
+    'create -q -f qcow2 -b base -F qcow2 -o extended_l2=on,preallocation=full b',
+    'compare base b',
+    'convert -f raw -O qcow2 -o backing_file=base,backing_fmt=qcow2 zeroes c',
+    'compare -f raw -F qcow2 zeroes c',
+    'convert -f raw -O qcow2 -B base -F qcow2 zeroes d',
+    'compare -f raw -F qcow2 zeroes d',
+  ],
+  (folder) => {
+    fs.writeFileSync(path.join(folder, 'zeroes'), new Uint8Array(1 << 20));
+    const base = path.join(folder, 'base');
+    qemuImg('create', '-q', '-f', 'qcow2', base, '1M');
+    qemuIo(base, 'qcow2', 'write -P 7 0 1M');
+  },
+);
+
+test('qcow2: writes to places that were preallocated over a backing file', needsQemu, () =>
+  inScratch(async (folder) => {
+    const file = path.join(folder, 'top');
+    qemuImg('create', '-q', '-f', 'qcow2', path.join(folder, 'base'), '1M');
+    qemuIo(path.join(folder, 'base'), 'qcow2', 'write -P 7 0 1M');
+    const options = ['-o', 'extended_l2=on,preallocation=falloc', '-b', 'base', '-F', 'qcow2'];
+    const { status, err } = await ours(folder, ['create', '-q', '-f', 'qcow2', ...options, 'top']);
+    assert.equal(status, 0, err);
+    const node = await open(file);
+    await node.write(70_000, new Uint8Array(5000).fill(3));
+    await node.writeZeroes(500 << 10, 4096, false);
+    await node.close();
+    qemuImg('check', file);
+    const read = qemuIo(file, 'qcow2', 'read -P 7 0 70000', 'read -P 3 70000 5000', 'read -P 7 75000 437000');
+    assert.doesNotMatch(read + qemuIo(file, 'qcow2', 'read -P 0 512000 4096', 'read -P 7 516096 532480'), /fail/);
+  }),
+);

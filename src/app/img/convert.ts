@@ -105,7 +105,9 @@ async function copyTo(
   pace: Pace,
 ): Promise<number> {
   const { options } = c;
-  const backing = options.get('B');
+  const said = new Map(options.all('o').flatMap((text) => [...keyValues(text)]));
+  // Named either way, it shows through where the target has nothing.
+  const backing = options.get('B') ?? said.get('backing_file');
   if (options.has('bitmaps') && !(first instanceof Qcow2Node)) throw new UserError('Source lacks bitmap support');
   if (!options.has('n')) {
     await makeImage({
@@ -113,7 +115,7 @@ async function copyTo(
       format: targetFormat,
       options: options.all('o'),
       size: total,
-      backingFile: backing,
+      backingFile: options.get('B'),
       backingFormat: options.get('F'),
       secrets: c.secrets,
       purpose: `error while converting ${targetFormat}`,
@@ -121,9 +123,7 @@ async function copyTo(
   }
   // What the target was encrypted with opens it too.
   const secrets: Record<string, string> = {};
-  for (const text of options.all('o')) {
-    for (const [name, value] of keyValues(text)) if (name.endsWith('key-secret')) secrets[name] = value;
-  }
+  for (const [name, value] of said) if (name.endsWith('key-secret')) secrets[name] = value;
   const byOptions = options.has('target-image-opts');
   const node = await c.open(
     target,
@@ -147,7 +147,8 @@ async function copyTo(
       pace,
       zeroed,
       salvage: options.has('salvage'),
-      base: backing === undefined ? null : await openSame(c, target, backing, options.get('F')),
+      base:
+        backing === undefined ? null : await openSame(c, target, backing, options.get('F') ?? said.get('backing_fmt')),
       note: (text) => c.error(text),
       progress: (done) => progress.at(total === 0 ? 1 : done / total),
     });

@@ -2,7 +2,7 @@
 import { roundUp } from '../big-endian.js';
 import { BlockError, type Preallocation } from '../node.js';
 import { COPIED, entryOffset } from './entries.js';
-import { l1EntriesFor } from './header.js';
+import { Autoclear, l1EntriesFor } from './header.js';
 import type { Image } from './image.js';
 import type { Qcow2Node } from './node.js';
 import { dropVmState } from './vm-state.js';
@@ -71,6 +71,8 @@ async function shrink(node: Qcow2Node, length: number): Promise<void> {
 /** Maps the disk from `from` to `to` to clusters of its own. */
 export async function preallocate(image: Image, from: number, to: number, mode: Preallocation): Promise<void> {
   const { clusterSize } = image;
+  // Subclusters of a place that nobody has written to are the backing image's; but what is in a raw data file counts as it is.
+  const raw = (image.header.autoclear & Autoclear.RAW_EXTERNAL_DATA) !== 0;
   let end = 0;
   for (let at = Math.floor(from / clusterSize) * clusterSize; at < to; ) {
     const l2Index = Math.floor(at / image.l2Span);
@@ -101,7 +103,7 @@ export async function preallocate(image: Image, from: number, to: number, mode: 
       const host = extent.offset + i * clusterSize;
       now.view.setUint32(entry, (COPIED | Math.floor(host / 2 ** 32)) >>> 0);
       now.view.setUint32(entry + 4, host % 2 ** 32);
-      if (image.extended) now.view.setUint32(entry + 12, 0xffffffff);
+      if (image.extended && raw) now.view.setUint32(entry + 12, 0xffffffff);
     }
     image.l2.change(now, first, first + image.entryBytes * extent.clusters);
     end = Math.max(end, extent.offset + extent.clusters * clusterSize);
