@@ -11,7 +11,7 @@ import type { CpuConfig } from '../../guest/x86/cpu-models.js';
 import { X86Registers } from '../../guest/x86/registers.js';
 import { LAPIC, X86 } from '../../guest/x86/state.js';
 import type { ApicMessage } from '../../machine/apic-message.js';
-import { PciPresence } from '../../machine/pci-presence.js';
+import { CONFIG_ADDRESS_PORT, PciPresence } from '../../machine/pci-presence.js';
 import { WindowReads } from '../../machine/window-reads.js';
 import type { FlatRange } from '../../memory/flat-view.js';
 import type { Accelerator, MachineServices, SliceEnd, Vcpu } from '../accelerator.js';
@@ -568,10 +568,17 @@ export class KvmAccelerator implements Accelerator {
   #takeCoalesced(): void {
     const { kvm } = this.#processors[0]!;
     if (!this.#coalescing || !kvm.hasCoalesced) return;
-    this.#coalescedNs = COALESCED_NS;
     this.pciPresence.whileChanging(() =>
       this.windowReads.whileChanging(() =>
-        kvm.takeCoalesced((space, address, data) => this.#access.coalesced(space, address, data)),
+        kvm.takeCoalesced(
+          (space, address, data) => {
+            // Nobody waits to see which PCI function is selected next.
+            if (address !== CONFIG_ADDRESS_PORT || space === 'memory') this.#coalescedNs = COALESCED_NS;
+            this.#access.coalesced(space, address, data);
+          },
+          // Whoever traces sees all.
+          tracing() ? undefined : CONFIG_ADDRESS_PORT,
+        ),
       ),
     );
   }

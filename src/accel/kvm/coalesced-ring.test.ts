@@ -22,12 +22,12 @@ class Ring {
   }
 
   /** Gathers the next number; false: the write is an exit. */
-  write(): boolean {
+  write(port = 0xcf8): boolean {
     const first = this.#view.getUint32(COALESCED_RING.at.first, true);
     const last = this.#view.getUint32(COALESCED_RING.at.last, true);
     if (((first - last - 1) >>> 0) % WRITES === 0) return false;
     const at = COALESCED_RING.size + last * COALESCED_WRITE.size;
-    this.#view.setUint32(at + COALESCED_WRITE.at.address, 0xcf8, true);
+    this.#view.setUint32(at + COALESCED_WRITE.at.address, port, true);
     this.#view.setUint32(at + COALESCED_WRITE.at.len, 4, true);
     this.#view.setUint32(at + COALESCED_WRITE.at.pio, 1, true);
     this.#view.setUint32(at + COALESCED_WRITE.at.data, this.#count++, true);
@@ -35,12 +35,12 @@ class Ring {
     return true;
   }
 
-  take(meanwhile: () => void = () => {}): number[] {
+  take(meanwhile: () => void = () => {}, register?: number): number[] {
     const taken: number[] = [];
     this.vcpu.takeCoalesced((_space, _address, data) => {
       taken.push(new DataView(data.buffer).getUint32(0, true));
       meanwhile();
-    });
+    }, register);
     return taken;
   }
 }
@@ -75,5 +75,24 @@ test('a write that was taken is not among those that nobody has taken', () => {
     assert.equal(ring.vcpu.lastCoalesced(0xcf8), i);
     ring.take();
     assert.equal(ring.vcpu.lastCoalesced(0xcf8), undefined, `${i}`);
+  }
+});
+
+test('of writes in a row to a register that only keeps them the last is taken, wherever in the ring that is', () => {
+  for (let place = 0; place < WRITES; place++) {
+    const ring = new Ring();
+    for (let i = 0; i < place; i++) {
+      ring.write();
+      ring.take();
+    }
+    for (const port of [0xcf8, 0xcf8, 0xcf8, 0x70, 0x70, 0xcf8, 0xcf8]) assert.ok(ring.write(port));
+    assert.deepEqual(
+      ring.take(() => {}, 0xcf8),
+      [2, 3, 4, 6].map((i) => place + i),
+      `from ${place} on`,
+    );
+    assert.equal(ring.vcpu.hasCoalesced, false);
+    assert.ok(ring.write());
+    assert.deepEqual(ring.take(), [place + 7]);
   }
 });

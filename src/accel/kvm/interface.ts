@@ -138,7 +138,7 @@ export interface KvmProcessor {
   readonly id: number;
   /** Enters the guest until something happens that the kernel does not handle: an `Exit` number. */
   run(): number;
-  /** What the last `run` came back with. */
+  /** What the last `run` came back with; the next `run` may change it. */
   exit(): KvmExit;
   /** Answers an exit `rdmsr` or `wrmsr`; undefined: there is no such register, the guest gets #GP. */
   answerMsr(value: bigint | undefined): void;

@@ -54,14 +54,24 @@ const EAGAIN = 11;
 const SUBERROR_EMULATION = 1;
 const PAGE = 4096;
 const UNION = RUN.at.union;
+const NOTHING = new Uint8Array(0);
 const RING_WRITES = Math.floor((PAGE - COALESCED_RING.size) / COALESCED_WRITE.size);
+
+type Refilled<Reason> = {
+  -readonly [K in keyof Extract<KvmExit, { reason: Reason }>]: Extract<KvmExit, { reason: Reason }>[K];
+};
 
 export class KvmVcpu implements KvmProcessor {
   /** struct kvm_run, as long as the vCPU lives. */
   readonly runView: DataView;
   readonly #vcpu: KvmDescriptor;
   readonly #mapping: Mapping;
-  #lastBytes: Uint8Array = new Uint8Array(0);
+  #lastBytes: Uint8Array = NOTHING;
+  #lastOffset = 0;
+  #lastLength = 0;
+  // Filled anew by each such exit: guests make hundreds of thousands a second.
+  readonly #io: Refilled<'io'> = { reason: 'io', write: false, port: 0, size: 1, count: 0, data: NOTHING };
+  readonly #mmio: Refilled<'mmio'> = { reason: 'mmio', write: false, address: 0, data: NOTHING };
   #interrupted = false;
   #closed = false;
   /** Of the ring's writes, the first that has not been taken. */
@@ -94,25 +104,51 @@ export class KvmVcpu implements KvmProcessor {
     return this.runView.getUint32(RUN.at.exitReason, true);
   }
 
-  /** Hands on the coalesced writes of the VM's vCPUs, oldest first. For one thread. */
-  takeCoalesced(handle: (space: 'port' | 'memory', address: number, data: Uint8Array) => void): void {
+  /**
+   * Hands on the coalesced writes of the VM's vCPUs, oldest first. For one thread. `register`: a port that does nothing but keep a
+   * double word; of several that follow one another only the last is handed on.
+   */
+  takeCoalesced(
+    handle: (space: 'port' | 'memory', address: number, data: Uint8Array) => void,
+    register?: number | undefined,
+  ): void {
     if (this.ringPage === 0 || this.#closed) return;
     const ring = this.ringPage * PAGE;
     const view = this.runView;
     let next = this.#nextCoalesced;
-    while (next !== view.getUint32(ring + COALESCED_RING.at.last, true)) {
+    for (;;) {
+      const last = view.getUint32(ring + COALESCED_RING.at.last, true);
+      if (next === last) return;
       const at = ring + COALESCED_RING.size + next * COALESCED_WRITE.size;
+      const following = (next + 1) % RING_WRITES;
+      const overwritten =
+        register !== undefined &&
+        following !== last &&
+        this.#isRegisterWrite(next, register) &&
+        this.#isRegisterWrite(following, register);
       const length = Math.min(view.getUint32(at + COALESCED_WRITE.at.len, true), 8);
-      const data = new Uint8Array(view.buffer, at + COALESCED_WRITE.at.data, length).slice();
-      const address = Number(view.getBigUint64(at + COALESCED_WRITE.at.address, true));
+      const data = overwritten ? NOTHING : new Uint8Array(view.buffer, at + COALESCED_WRITE.at.data, length).slice();
+      const low = view.getUint32(at + COALESCED_WRITE.at.address, true);
+      const address = view.getUint32(at + COALESCED_WRITE.at.address + 4, true) * 2 ** 32 + low;
       const port = view.getUint32(at + COALESCED_WRITE.at.pio, true) !== 0;
-      next = (next + 1) % RING_WRITES;
+      next = following;
       this.#nextCoalesced = next;
       // Linux before 6.12 finds room in a ring that is full if `first` is 0, and a whole lap is lost: there this one stays, as nobody's.
       if (next === 0) view.setUint32(at + COALESCED_WRITE.at.len, 0, true);
       else view.setUint32(ring + COALESCED_RING.at.first, next, true);
-      handle(port ? 'port' : 'memory', address, data);
+      if (!overwritten) handle(port ? 'port' : 'memory', address, data);
     }
+  }
+
+  /** Whether that write of the ring is of a double word to the port. */
+  #isRegisterWrite(index: number, port: number): boolean {
+    const view = this.runView;
+    const at = this.ringPage * PAGE + COALESCED_RING.size + index * COALESCED_WRITE.size;
+    return (
+      view.getUint32(at + COALESCED_WRITE.at.address, true) === port &&
+      view.getUint32(at + COALESCED_WRITE.at.pio, true) !== 0 &&
+      view.getUint32(at + COALESCED_WRITE.at.len, true) === 4
+    );
   }
 
   /** Whether `takeCoalesced` has something to take. */
@@ -132,12 +168,8 @@ export class KvmVcpu implements KvmProcessor {
     if (first >= RING_WRITES || next >= RING_WRITES) return undefined;
     while (next !== first) {
       next = (next + RING_WRITES - 1) % RING_WRITES;
-      const at = ring + COALESCED_RING.size + next * COALESCED_WRITE.size;
-      const here =
-        view.getUint32(at + COALESCED_WRITE.at.address, true) === port &&
-        view.getUint32(at + COALESCED_WRITE.at.pio, true) !== 0 &&
-        view.getUint32(at + COALESCED_WRITE.at.len, true) === 4;
-      if (here) return view.getUint32(at + COALESCED_WRITE.at.data, true);
+      if (!this.#isRegisterWrite(next, port)) continue;
+      return view.getUint32(ring + COALESCED_RING.size + next * COALESCED_WRITE.size + COALESCED_WRITE.at.data, true);
     }
     return undefined;
   }
@@ -165,26 +197,22 @@ export class KvmVcpu implements KvmProcessor {
     const number = this.exitReason;
     switch (number) {
       case Exit.io: {
-        const size = view.getUint8(UNION + RUN_IO.at.size) as 1 | 2 | 4;
-        const count = view.getUint32(UNION + RUN_IO.at.count, true);
-        return {
-          reason: 'io',
-          write: view.getUint8(UNION + RUN_IO.at.direction) === 1,
-          port: view.getUint16(UNION + RUN_IO.at.port, true),
-          size,
-          count,
-          data: this.#bytes(view.getUint32(UNION + RUN_IO.at.dataOffset, true), size * count),
-        };
+        const io = this.#io;
+        io.write = view.getUint8(UNION + RUN_IO.at.direction) === 1;
+        io.port = view.getUint16(UNION + RUN_IO.at.port, true);
+        io.size = view.getUint8(UNION + RUN_IO.at.size) as 1 | 2 | 4;
+        io.count = view.getUint32(UNION + RUN_IO.at.count, true);
+        io.data = this.#bytes(view.getUint32(UNION + RUN_IO.at.dataOffset, true), io.size * io.count);
+        return io;
       }
       case Exit.mmio: {
+        const mmio = this.#mmio;
         const low = view.getUint32(UNION + RUN_MMIO.at.physAddr, true);
         const high = view.getUint32(UNION + RUN_MMIO.at.physAddr + 4, true);
-        return {
-          reason: 'mmio',
-          write: view.getUint8(UNION + RUN_MMIO.at.isWrite) !== 0,
-          address: high * 2 ** 32 + low,
-          data: this.#bytes(UNION + RUN_MMIO.at.data, view.getUint32(UNION + RUN_MMIO.at.len, true)),
-        };
+        mmio.write = view.getUint8(UNION + RUN_MMIO.at.isWrite) !== 0;
+        mmio.address = high * 2 ** 32 + low;
+        mmio.data = this.#bytes(UNION + RUN_MMIO.at.data, view.getUint32(UNION + RUN_MMIO.at.len, true));
+        return mmio;
       }
       case Exit.failEntry: {
         const { reason, cpu } = RUN_FAIL_ENTRY.read(view, UNION);
@@ -447,8 +475,11 @@ export class KvmVcpu implements KvmProcessor {
 
   /** A part of struct kvm_run; most exits use the same one again. */
   #bytes(offset: number, length: number): Uint8Array {
-    if (this.#lastBytes.byteOffset !== offset || this.#lastBytes.length !== length) {
+    // Asking the array for these costs a call each, which counts at that rate.
+    if (this.#lastOffset !== offset || this.#lastLength !== length) {
       this.#lastBytes = new Uint8Array(this.runView.buffer, offset, length);
+      this.#lastOffset = offset;
+      this.#lastLength = length;
     }
     return this.#lastBytes;
   }
