@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { DisposableStore } from '../../base/disposable.js';
 import { UserError } from '../../base/errors.js';
 import { Monitor } from '../../control/hmp/monitor.js';
-import { growYoungHeap } from '../../host/node/engine-flags.js';
+import { growYoungHeap, optimizeLater } from '../../host/node/engine-flags.js';
 import { writePidFile } from '../../host/node/pid-file.js';
 import { inSources } from '../../host/node/source-places.js';
 import { assemble } from '../lib/assemble.js';
@@ -73,6 +73,7 @@ export async function main(
     const machine = owned.add(await assemble(wishes, { note: complain, virtualConsole }));
     // The command has done so already, but under KVM: the thread of a vCPU started meanwhile, which V8's flags would have made slower.
     growYoungHeap();
+    if (machine.kvm) optimizeLater();
     closeImages = async () => {
       for (const failure of await machine.closeDrives()) complain(failure);
     };

@@ -25,7 +25,14 @@ export function shadowRam(ports: PortIo, mode: 'open' | 'lock'): void {
   const pam0 = id === hostBridge(Id.i440fx) ? 0x59 : id === hostBridge(Id.q35Mch) ? 0x90 : undefined;
   if (pam0 === undefined) return;
   config.write(0, 0, pam0, 1, mode === 'open' ? 0x30 : 0x10);
-  if (mode === 'open') for (let pam = pam0 + 1; pam < pam0 + 7; pam++) config.write(0, 0, pam, 1, 0x33);
+  if (mode === 'lock') return;
+  const end = pam0 + 7;
+  // Each write makes the memory map anew: as few of them as alignment allows.
+  for (let pam = pam0 + 1; pam < end; ) {
+    const size = pam % 4 === 0 && pam + 4 <= end ? 4 : pam % 2 === 0 && pam + 2 <= end ? 2 : 1;
+    config.write(0, 0, pam, size, 0x3333_3333 >>> (32 - 8 * size));
+    pam += size;
+  }
 }
 
 /** ICW1 to ICW4 of both 8259s as the PC wires them, everything masked but the cascade. */

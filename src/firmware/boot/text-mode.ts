@@ -38,11 +38,8 @@ const GLYPHS = 256;
 
 /** Spaces in plane 0, light grey on black in plane 1, glyphs in plane 2. */
 function blankPage(): Uint8Array {
-  const memory = new Uint8Array(PLANES * PLANE_BYTES);
-  for (let at = 0; at < memory.length; at += PLANES) {
-    memory[at] = 0x20;
-    memory[at + 1] = 0x07;
-  }
+  const words = new Uint32Array(PLANE_BYTES).fill(0x0000_0720);
+  const memory = new Uint8Array(words.buffer);
   const font = vgaFont();
   for (let c = 0; c < GLYPHS; c++) {
     for (let y = 0; y < GLYPH_HEIGHT; y++) {
