@@ -100,9 +100,13 @@ export async function rebase(c: Command): Promise<number> {
               .catch((error: Error) => {
                 throw new UserError(error.message.replace('Could not open', 'Could not open new backing file'));
               });
+      const alone = backingOf(node) === undefined;
+      // To an image without a backing image, zeroes that it does not have need not be written: from now on they must be.
+      if (alone && target) node.setBacking?.(target);
       try {
-        await copyDifferences(node, target, progress);
+        await copyDifferences(node, alone ? null : backingOf(node)!, target, progress);
       } finally {
+        if (alone && target) node.setBacking?.(null);
         await target?.close();
       }
       progress.end();
@@ -114,8 +118,12 @@ export async function rebase(c: Command): Promise<number> {
 }
 
 /** What comes from the old backing image and is different in the new one is written into the image itself. */
-async function copyDifferences(node: FormatNode, target: BlockNode | null, progress: Progress): Promise<void> {
-  const old = backingOf(node) ?? null;
+async function copyDifferences(
+  node: FormatNode,
+  old: BlockNode | null,
+  target: BlockNode | null,
+  progress: Progress,
+): Promise<void> {
   const unit = node.compressedUnit ?? 65536;
   const ours = new Uint8Array(BUFFER);
   const theirs = new Uint8Array(BUFFER);
