@@ -100,3 +100,17 @@ test('a program ends when it waits for nothing of the thread, and not before', {
   const exits = run(`thread.read(fd, buffer, 0); process.exit(3);`);
   assert.deepEqual([exits.status, exits.stderr], [3, '']);
 });
+
+test('a program may end at any moment while a thread starts', { skip }, () => {
+  const program = `import fs from 'node:fs';
+    import { fileThreads } from '${MODULE}';
+    const fd = fs.openSync('/dev/null', 'r+');
+    fileThreads().read(fd, new Uint8Array(1), 0);
+    setTimeout(() => process.exit(7), Number(process.argv[1]));`;
+  for (let ms = 5; ms < 105; ms += 2) {
+    const { status, signal, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program, String(ms)], {
+      encoding: 'utf8',
+    });
+    assert.deepEqual([status, signal, stderr], [7, null, ''], `after ${ms} ms`);
+  }
+});

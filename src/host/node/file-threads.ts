@@ -18,8 +18,8 @@ const MOST_THREADS = 4;
 
 /**
  * What is shared. `words`: `tail` counts calls handed over, `head` those taken, `ended` those that have ended, `idle` threads that sleep until
- * `tail` changes; `told`: a byte that says that something has ended is on its way; `stop`: the program ends. A call is a slot: its fields in `slots`; `calls` and `done`
- * are rings of slots handed over, and of slots that have ended, plus 1.
+ * `tail` changes; `told`: a byte that says that something has ended is on its way; `stop`: the program ends; `loading` threads that load koffi or ask it for functions.
+ * A call is a slot: its fields in `slots`; `calls` and `done` are rings of slots handed over, and of slots that have ended, plus 1.
  */
 export class Shared {
   static readonly SLOTS = 256;
@@ -38,7 +38,7 @@ export class Shared {
   }
 }
 
-export const Word = { tail: 0, head: 1, ended: 2, idle: 3, told: 4, stop: 5 } as const;
+export const Word = { tail: 0, head: 1, ended: 2, idle: 3, told: 4, stop: 5, loading: 6 } as const;
 /** `result`: as the C library's call gives it, or a negative error number. */
 export const Field = { operation: 0, fd: 1, offset: 2, length: 3, address: 4, result: 5 } as const;
 export const Operation = { read: 0, write: 1, flush: 2, punchHole: 3, zeroRange: 4 } as const;
@@ -109,6 +109,30 @@ interface Call {
   reject(error: Error): void;
 }
 
+/**
+ * A process that ends while a thread loads a native module, or asks koffi for functions, ends with that module's fatal error. A thread
+ * that would begin after the program began to end does not: undefined.
+ */
+export function whileLoading<T>(shared: Shared, load: () => T): T | undefined {
+  const { words } = shared;
+  Atomics.add(words, Word.loading, 1);
+  try {
+    return Atomics.load(words, Word.stop) === 0 ? load() : undefined;
+  } finally {
+    Atomics.sub(words, Word.loading, 1);
+    Atomics.notify(words, Word.loading);
+  }
+}
+
+/** Until no thread loads; `stop` is set. */
+function awaitLoading({ words }: Shared): void {
+  for (;;) {
+    const loading = Atomics.load(words, Word.loading);
+    if (loading === 0) return;
+    Atomics.wait(words, Word.loading, loading);
+  }
+}
+
 class FileThreads implements LongCalls {
   readonly #free = Array.from({ length: Shared.SLOTS }, (_, slot) => slot);
   readonly #underWay: (Call | undefined)[] = [];
@@ -141,6 +165,7 @@ class FileThreads implements LongCalls {
       Atomics.store(shared.words, Word.stop, 1);
       Atomics.add(shared.words, Word.tail, 1);
       futex.wake(MOST_THREADS);
+      awaitLoading(shared);
     });
   }
 
