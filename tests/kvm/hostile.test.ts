@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IRQCHIP_MODES } from '../../src/accel/kvm/irqchip-mode.js';
 import { firmware, Guest, pause } from './guest.js';
-import { inLab, patience } from './patience.js';
+import { patience } from './patience.js';
 import { Random } from './random.js';
 import { type Mode, skip } from './rig.js';
 
@@ -120,16 +120,12 @@ function program(mode: Mode, random: Random): Uint8Array {
   return firmware(`${PROLOGUES[mode]} ${body} eb fe`);
 }
 
-/** In the lab both processors of its own kernel stood still after a while, one in its RCU thread, the other in KVM's. */
-const skipHostile: string | false =
-  skip || (inLab ? "the lab's kernel, on an emulated processor, does not survive them" : false);
-
 const IDLE = new Set(['paused', 'internal-error', 'shutdown']);
 
 for (const irqchip of IRQCHIP_MODES) {
   for (const mode of ['real', 'protected', 'long'] as const) {
     test(`random programs in ${mode} mode, kernel_irqchip=${irqchip}`, {
-      skip: skipHostile,
+      skip,
       timeout: patience(180_000),
     }, async () => {
       for (let seed = 1; seed <= PROGRAMS; seed++) {

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../../src/base/errors.js';
 import { initrdImage, linuxImage } from '../guest/guests.js';
-import { emulatorVersion, labAccelerator } from './emulator.js';
+import { allowedProcessors, emulatorVersion, hostProcessor, labAccelerator } from './emulator.js';
 import { inspect } from './inspect.js';
 import { Monitor } from './monitor.js';
 import { processorNeed, Standstill } from './standstill.js';
@@ -154,9 +154,13 @@ async function main(): Promise<number> {
       '-virtfs',
       `local,path=${path},mount_tag=${tag},security_model=none,readonly=on,multidevs=remap`,
     ];
+    const shared = Number(values.cpus) === 1 || accelerator !== 'tcg';
+    const keep = shared ? ['taskset', '-c', String(hostProcessor(allowedProcessors(), process.pid))] : [];
+    const [program, ...words] = [...keep, QEMU];
     const machine = spawn(
-      QEMU,
+      program!,
       [
+        ...words,
         ...['-accel', accelerator, '-cpu', 'max,+svm,+npt', '-smp', values.cpus, '-m', values.memory],
         ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', '-nic', 'none'],
         ...['-qmp', `unix:${socket},server=on,wait=off`],
@@ -195,11 +199,13 @@ async function main(): Promise<number> {
     const stop = (): void => void machine.kill('SIGKILL');
     process.on('SIGTERM', stop).on('SIGINT', stop);
     await new Promise<void>((resolve, reject) => {
-      machine.on('error', reject);
+      machine.on('error', () => reject(new UserError(`the lab needs ${program}, which does not start`)));
       machine.on('close', () => resolve());
     });
     if (ended) {
-      process.stderr.write(`kvm-lab: ended: ${ended.why}\n`);
+      if (machine.exitCode !== null)
+        process.stderr.write('\nkvm-lab: asking made it go on, and its command has ended\n');
+      process.stderr.write(`\nkvm-lab: ended: ${ended.why}\n`);
       return ended.status;
     }
     const status = said.status();
