@@ -1,6 +1,7 @@
 /** Generates, runs and compares batches; makes what differs small. */
 import type { Form } from '../../../src/guest/x86/decode.js';
 import { Operands } from '../../silicon/operands.js';
+import { narrowCodeUnavailable } from '../../support/host-modes.js';
 import { hostVendor } from '../../support/host-vendor.js';
 import { difference } from './compare.js';
 import { Generator } from './generator.js';
@@ -29,7 +30,8 @@ export class Campaign {
   sequences = 0;
 
   constructor() {
-    const everything = new Generator(() => true);
+    const narrow = narrowCodeUnavailable() === undefined;
+    const everything = new Generator(() => true, narrow);
     const random = new Operands(1);
     const forms = everything.decoder.forms.flatMap((form) => {
       if (exclusion(form.mnemonics[0] as string, form.row[1]) !== undefined) return [];
@@ -43,7 +45,7 @@ export class Campaign {
     const known = (form: Form): boolean =>
       seen.has(form.row[0] + form.row[1]) || /^UD[0-2]|GATHER/.test(form.mnemonics[0] as string);
     for (const { form } of forms) if (!known(form) && !this.unknown.includes(form)) this.unknown.push(form);
-    this.generator = new Generator(known);
+    this.generator = new Generator(known, narrow);
   }
 
   /** Runs `count` new sequences of a seed; what differed. */

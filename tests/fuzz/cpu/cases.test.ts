@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { narrowCodeUnavailable } from '../../support/host-modes.js';
 import type { ProcessorVendor } from '../../support/host-vendor.js';
 import { Campaign } from './campaign.js';
 import { type CaseFile, fromCase } from './case-file.js';
@@ -31,9 +32,10 @@ for (const name of readdirSync(FOLDER).filter((f) => f.endsWith('.json'))) {
   });
 }
 
-test('sequences do what they do on the host processor', { skip: nativeUnavailable() ?? false }, () => {
+test('sequences do what they do on the host processor', { skip: nativeUnavailable() ?? false }, (t) => {
   const campaign = new Campaign();
   try {
+    if (!campaign.generator.narrow) t.diagnostic(`64-bit code only: ${narrowCodeUnavailable()}`);
     const found = campaign.batch(SEED, SEQUENCES).map((f) => `${f.tier}: ${f.text}`);
     assert.deepEqual(found.slice(0, 5), []);
     assert.equal(campaign.sequences, SEQUENCES);

@@ -74,8 +74,11 @@ export class Generator {
   readonly groups = new Map<string, { long: Form[]; narrow: Form[] }>();
   readonly #insn = new Insn();
 
-  /** `known` says whether the host has an instruction. */
-  constructor(known: (form: Form) => boolean) {
+  /** `known` says whether the host has an instruction; without `narrow` all sequences are 64-bit code. */
+  constructor(
+    known: (form: Form) => boolean,
+    readonly narrow: boolean,
+  ) {
     for (const form of this.decoder.forms) {
       if (exclusion(form.mnemonics[0] as string, form.row[1]) !== undefined || !known(form)) continue;
       const name = groupOf(form);
@@ -95,6 +98,7 @@ export class Generator {
   /** One plain instruction of every form, to see which the host has. */
   probe(form: Form, random: Operands): Sequence | undefined {
     const mode = form.encoding.only64 === 0 ? 32 : 64;
+    if (mode === 32 && !this.narrow) return undefined;
     return new Building(this, random, this.#insn, [groupOf(form)]).single(form, mode);
   }
 }
@@ -175,7 +179,7 @@ class Building {
 
   build(image: number): Sequence {
     const { random } = this;
-    this.#mode = random.below(4) === 0 ? 32 : 64;
+    this.#mode = random.below(4) === 0 && this.generator.narrow ? 32 : 64;
     this.#state();
     const length = 1 + random.below(12);
     // Most sequences are of one to three groups.

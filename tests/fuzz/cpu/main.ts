@@ -1,5 +1,6 @@
 /** `npm run fuzz:cpu -- --minutes N [--seed S] [--sequences N] [--group NAME] [--keep-going]`: see docs/testing.md. */
 import { parseArgs } from 'node:util';
+import { narrowCodeUnavailable } from '../../support/host-modes.js';
 import { Campaign, type Found } from './campaign.js';
 import { toCase } from './case-file.js';
 import { nativeUnavailable } from './native.js';
@@ -44,6 +45,7 @@ function main(): number {
     return 1;
   }
   const campaign = new Campaign();
+  if (!campaign.generator.narrow) console.log(`64-bit code only: ${narrowCodeUnavailable()}`);
   if (campaign.unknown.length > 0)
     console.log(`not known to this processor: ${campaign.unknown.map((f) => f.mnemonics[0]).join(' ')}`);
   const start = performance.now();

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { writeElf } from './elf.js';
+import { writeElf } from '../../support/elf.js';
 import { buildHarness, HARNESS, IMAGE, INPUTS, OUTPUTS, VARIABLES, VARIABLES_BYTES } from './harness.js';
 import { CODE, DATA, DATA_BYTES, IN, OUT } from './layout.js';
 import { type Batch, type Outcome, outcomeOf } from './sequence.js';
