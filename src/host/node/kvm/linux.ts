@@ -5,11 +5,13 @@ import { KvmError } from '../../../accel/kvm/error.js';
 import type { HostCalls, Mapping } from '../../../accel/kvm/host-calls.js';
 import { UserError } from '../../../base/errors.js';
 import { loadKoffi } from '../koffi.js';
+import { systemCall } from '../system-call.js';
 
 const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
+const SYS_IOCTL = 16;
 const EFD_NONBLOCK_CLOEXEC = 0o2004000;
 /** SIGRTMIN+2: the C library keeps the first ones, Node takes SIGUSR1. */
 const KICK_SIGNAL = 36;
@@ -55,6 +57,9 @@ function load(): HostCalls {
     'int sigaction(int, void *, void *)',
   );
 
+  /** KVM_RUN above all. */
+  const direct = systemCall(koffi);
+
   const result = (value: number): number => (value < 0 ? -koffi.errno() : value);
   const errnoName = (errno: number): string => ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
   const checked = (call: string, value: number): number => {
@@ -75,7 +80,9 @@ function load(): HostCalls {
     open: (path) => result(open(path, O_RDWR | O_CLOEXEC)),
     close: (fd) => void close(fd),
     closeSoon: (fd) => closeInBackground(fd, () => {}),
-    ioctl: (fd, request, argument) => result(ioctl(fd, request, argument)),
+    ioctl: direct
+      ? (fd, request, argument) => direct(SYS_IOCTL, fd, request, argument)
+      : (fd, request, argument) => result(ioctl(fd, request, argument)),
     ioctlBytes: (fd, request, argument) => result(ioctlBytes(fd, request, argument)),
     map(fd, bytes): Mapping {
       const pointer = mmap(null, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0);
