@@ -18,6 +18,8 @@ export interface HostCalls {
   /** The same without waiting for it: the kernel takes its time to take a VM apart. */
   closeSoon(fd: number): void;
   ioctl(fd: number, request: number, argument: number): number;
+  /** KVM_RUN of a vCPU. */
+  run(fd: number): number;
   /** The kernel reads and writes `argument` in place. */
   ioctlBytes(fd: number, request: number, argument: Uint8Array): number;
   /** Shared. Throws KvmError. */

@@ -58,7 +58,6 @@ const NOTHING = new Uint8Array(0);
 // What each exit of a guest's loop looks at, as words and by name: looking the places up took longer than the exit's own work.
 const EXIT_IO: number = Exit.io;
 const EXIT_MMIO: number = Exit.mmio;
-const KVM_RUN = Request.KVM_RUN;
 const REASON = RUN.at.exitReason >> 2;
 /** Direction, size, and the port in the upper half. */
 const IO_HEAD = (UNION + RUN_IO.at.direction) >> 2;
@@ -109,7 +108,7 @@ export class KvmVcpu implements KvmProcessor {
   }
 
   run(): number {
-    const result = this.calls.ioctl(this.fd, KVM_RUN, 0);
+    const result = this.calls.run(this.fd);
     this.#interrupted = result === -EINTR || result === -EAGAIN;
     if (this.#interrupted) return Exit.interrupted;
     if (result < 0) this.#vcpu.check('KVM_RUN', result, `vCPU ${this.id}`);

@@ -1,17 +1,20 @@
+// hot path
 /** The system calls behind `HostCalls`, through koffi, which is loaded on the first use. */
 import { close as closeInBackground } from 'node:fs';
 import { constants as osConstants } from 'node:os';
+import { Request } from '../../../accel/kvm/abi.js';
 import { KvmError } from '../../../accel/kvm/error.js';
 import type { HostCalls, Mapping } from '../../../accel/kvm/host-calls.js';
 import { UserError } from '../../../base/errors.js';
 import { loadKoffi } from '../koffi.js';
-import { systemCall } from '../system-call.js';
+import { type SystemCall, systemCall } from '../system-call.js';
 
 const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const SYS_IOCTL = 16;
+const { KVM_RUN } = Request;
 const EFD_NONBLOCK_CLOEXEC = 0o2004000;
 /** SIGRTMIN+2: the C library keeps the first ones, Node takes SIGUSR1. */
 const KICK_SIGNAL = 36;
@@ -57,8 +60,8 @@ function load(): HostCalls {
     'int sigaction(int, void *, void *)',
   );
 
-  /** KVM_RUN above all. */
-  const direct = systemCall(koffi);
+  /** Made when a vCPU is first run: a thread that runs none need not have it. */
+  let direct: SystemCall | null | undefined;
 
   const result = (value: number): number => (value < 0 ? -koffi.errno() : value);
   const errnoName = (errno: number): string => ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
@@ -80,9 +83,11 @@ function load(): HostCalls {
     open: (path) => result(open(path, O_RDWR | O_CLOEXEC)),
     close: (fd) => void close(fd),
     closeSoon: (fd) => closeInBackground(fd, () => {}),
-    ioctl: direct
-      ? (fd, request, argument) => direct(SYS_IOCTL, fd, request, argument)
-      : (fd, request, argument) => result(ioctl(fd, request, argument)),
+    ioctl: (fd, request, argument) => result(ioctl(fd, request, argument)),
+    run(fd) {
+      if (direct === undefined) direct = systemCall(koffi);
+      return direct ? direct(SYS_IOCTL, fd, KVM_RUN, 0) : result(ioctl(fd, KVM_RUN, 0));
+    },
     ioctlBytes: (fd, request, argument) => result(ioctlBytes(fd, request, argument)),
     map(fd, bytes): Mapping {
       const pointer = mmap(null, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0);
