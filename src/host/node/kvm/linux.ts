@@ -7,14 +7,12 @@ import { KvmError } from '../../../accel/kvm/error.js';
 import type { HostCalls, Mapping } from '../../../accel/kvm/host-calls.js';
 import { UserError } from '../../../base/errors.js';
 import { loadKoffi } from '../koffi.js';
-import { type SystemCall, systemCall } from '../system-call.js';
+import { type RunCall, runCall } from './run-call.js';
 
 const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
-const SYS_IOCTL = 16;
-const { KVM_RUN } = Request;
 const EFD_NONBLOCK_CLOEXEC = 0o2004000;
 /** SIGRTMIN+2: the C library keeps the first ones, Node takes SIGUSR1. */
 const KICK_SIGNAL = 36;
@@ -61,7 +59,7 @@ function load(): HostCalls {
   );
 
   /** Made when a vCPU is first run: a thread that runs none need not have it. */
-  let direct: SystemCall | null | undefined;
+  let direct: RunCall | null | undefined;
 
   const result = (value: number): number => (value < 0 ? -koffi.errno() : value);
   const errnoName = (errno: number): string => ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
@@ -85,8 +83,8 @@ function load(): HostCalls {
     closeSoon: (fd) => closeInBackground(fd, () => {}),
     ioctl: (fd, request, argument) => result(ioctl(fd, request, argument)),
     run(fd) {
-      if (direct === undefined) direct = systemCall(koffi);
-      return direct ? direct(SYS_IOCTL, fd, KVM_RUN, 0) : result(ioctl(fd, KVM_RUN, 0));
+      if (direct === undefined) direct = runCall(koffi);
+      return direct ? direct(fd) : result(ioctl(fd, Request.KVM_RUN, 0));
     },
     ioctlBytes: (fd, request, argument) => result(ioctlBytes(fd, request, argument)),
     map(fd, bytes): Mapping {

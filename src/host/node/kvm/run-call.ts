@@ -1,25 +1,31 @@
 // hot path
 /**
- * System calls in a function of Node-API whose machine code is written out here. What a call costs beyond the kernel is mostly branches that
- * are predicted wrongly where the kernel, on its way back, makes the processor forget what it has learnt (as KVM does on many hosts): a
- * general binding has hundreds of them, this has next to none. `npm run bench:kvm -- exits` measures it.
+ * KVM_RUN in a function of Node-API whose machine code is written out here. What a call costs beyond the kernel is mostly branches that are
+ * predicted wrongly where the kernel, on its way back, makes the processor forget what it has learnt (as KVM does on many hosts): a general
+ * binding has hundreds of them, this has next to none. `npm run bench:kvm -- exits` measures it.
  *
  * Node.js calls `napi_register_module_v1` of what it loads, and only there is an environment to make a function in: so the code comes in
  * a shared object, in memory that has no name.
  */
-import type { Koffi } from './koffi.js';
+import { Request } from '../../../accel/kvm/abi.js';
+import type { Koffi } from '../koffi.js';
 import { sharedObject } from './shared-object.js';
 
-/** Arguments of 0 to 2^53; gives a result of 0 and up (below 2^31), or a negative errno. */
-export type SystemCall = (number: number, first: number, second: number, third: number) => number;
+/** KVM_RUN of the vCPU with this descriptor: 0, or a negative errno. */
+export type RunCall = (fd: number) => number;
 
-/** Number and arguments before the call, the result in the place of the number after it: 64 bits each. */
-const WORDS = 4;
-const WORD_BYTES = 8;
-const HIGH = 2 ** 32;
+/** 32 bits each, shared with the code: the descriptor, and after the call its result. */
+const WORDS = 2;
+const WORD_BYTES = 4;
+const SYS_IOCTL = 16;
 const MFD_CLOEXEC = 1;
 
 const ENTRY = 'napi_register_module_v1';
+
+/** The lowest byte first. */
+function long(value: number): number[] {
+  return [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
+}
 
 /** 64 bits, the lowest byte first. */
 function quad(value: bigint | number): number[] {
@@ -29,16 +35,15 @@ function quad(value: bigint | number): number[] {
 }
 
 /** The function: (napi_env, napi_callback_info) to undefined. */
-const callCode = (words: bigint): number[] => [
+const runCode = (words: bigint): number[] => [
   ...[0xf3, 0x0f, 0x1e, 0xfa], // endbr64
-  ...[0x48, 0xb8, ...quad(words)], // mov rax, words
-  ...[0x48, 0x8b, 0x78, 8], // mov rdi, [rax+8]
-  ...[0x48, 0x8b, 0x70, 16], // mov rsi, [rax+16]
-  ...[0x48, 0x8b, 0x50, 24], // mov rdx, [rax+24]
-  ...[0x48, 0x8b, 0x00], // mov rax, [rax]
+  ...[0x49, 0xb8, ...quad(words)], // mov r8, words
+  ...[0x41, 0x8b, 0x38], // mov edi, [r8]
+  ...[0xbe, ...long(Request.KVM_RUN)], // mov esi, KVM_RUN
+  ...[0x31, 0xd2], // xor edx, edx
+  ...[0xb8, ...long(SYS_IOCTL)], // mov eax, ioctl
   ...[0x0f, 0x05], // syscall
-  ...[0x48, 0xb9, ...quad(words)], // mov rcx, words
-  ...[0x48, 0x89, 0x01], // mov [rcx], rax
+  ...[0x41, 0x89, 0x40, WORD_BYTES], // mov [r8+4], eax
   ...[0x31, 0xc0], // xor eax, eax
   0xc3, // ret
 ];
@@ -63,33 +68,26 @@ function entryCode(createFunction: bigint): number[] {
   return [...before, ...[0x48, 0x8d, 0x0d, after.length, 0, 0, 0], ...after]; // lea rcx, [rip+function]
 }
 
-let made: SystemCall | null | undefined;
+let made: RunCall | null | undefined;
 
 /** The calling thread's. Null where the host is no x86-64, or lets no code come from memory without a name. */
-export function systemCall(koffi: Koffi): SystemCall | null {
+export function runCall(koffi: Koffi): RunCall | null {
   if (made === undefined) made = make(koffi);
   return made;
 }
 
-function make(koffi: Koffi): SystemCall | null {
+function make(koffi: Koffi): RunCall | null {
   if (process.platform !== 'linux' || process.arch !== 'x64') return null;
   try {
-    const pointer = koffi.alloc('uint64', WORDS);
+    const pointer = koffi.alloc('uint32', WORDS);
     const words = new Int32Array(koffi.view(pointer, WORDS * WORD_BYTES));
     const createFunction = koffi.address(koffi.load(null).symbol('napi_create_function'));
-    const code = Uint8Array.from([...entryCode(createFunction), ...callCode(koffi.address(pointer))]);
+    const code = Uint8Array.from([...entryCode(createFunction), ...runCode(koffi.address(pointer))]);
     const call = loadFunction(koffi, sharedObject(ENTRY, code));
-    return (number, first, second, third) => {
-      words[0] = number;
-      words[1] = 0;
-      words[2] = first;
-      words[3] = first < HIGH ? 0 : first / HIGH;
-      words[4] = second;
-      words[5] = second < HIGH ? 0 : second / HIGH;
-      words[6] = third;
-      words[7] = third < HIGH ? 0 : third / HIGH;
+    return (fd) => {
+      words[0] = fd;
       call();
-      return words[0]!;
+      return words[1]!;
     };
   } catch {
     return null;
@@ -99,10 +97,7 @@ function make(koffi: Koffi): SystemCall | null {
 /** Throws where the loader refuses it. */
 function loadFunction(koffi: Koffi, object: Uint8Array): () => void {
   const libc = koffi.load('libc.so.6');
-  const memory = libc.func('int memfd_create(const char *, unsigned int)')(
-    'tinamou-system-call',
-    MFD_CLOEXEC,
-  ) as number;
+  const memory = libc.func('int memfd_create(const char *, unsigned int)')('tinamou-kvm-run', MFD_CLOEXEC) as number;
   if (memory < 0) throw new Error(`memfd_create: errno ${koffi.errno()}`);
   try {
     libc.func('intptr_t write(int, void *, size_t)')(memory, object, object.length);
