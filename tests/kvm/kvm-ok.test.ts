@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Kvm } from '../../src/accel/kvm/kvm.js';
 import { main } from '../../src/app/kvm-ok/main.js';
 import { chooseAccelerator } from '../../src/app/lib/kvm.js';
+import type { WantedAccelerator } from '../../src/app/options/wishes.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { skip } from './rig.js';
 
@@ -14,6 +15,8 @@ function run(...args: string[]): { status: number; text: string } {
   });
   return { status, text };
 }
+
+const wanted = (...names: string[]): WantedAccelerator[] => names.map((name) => ({ name, origin: `-accel ${name}` }));
 
 test('wrong usage shows the help', () => {
   const { status, text } = run('--what');
@@ -44,17 +47,17 @@ test('on a usable KVM real mode runs and capabilities are listed', { skip }, () 
 test('a preference list passes over a KVM that cannot do what operating systems need, and says why', () => {
   const notes: string[] = [];
   const options = { icount: false, irqchip: 'on', smm: false } as const;
-  const { name, host } = chooseAccelerator(['kvm', 'tcg'], options, (text) => notes.push(text));
+  const { name, host } = chooseAccelerator(wanted('kvm', 'tcg'), options, (text) => notes.push(text));
   if (name === 'kvm') {
     assert.deepEqual(notes, []);
     assert.ok(host);
     return;
   }
-  assert.match(notes[0]!, /^could not use KVM: .*; going on with tcg$/);
+  assert.match(notes[0]!, /^-accel kvm: failed to initialize kvm: .*; falling back to tcg$/);
   if (skip !== false) return;
   // Asked for alone, it is used as far as it goes.
   notes.length = 0;
-  assert.equal(chooseAccelerator(['kvm'], options, (text) => notes.push(text)).name, 'kvm');
+  assert.equal(chooseAccelerator(wanted('kvm'), options, (text) => notes.push(text)).name, 'kvm');
   assert.match(notes[0]!, /firmware runs, most operating systems do not/);
 });
 
@@ -62,7 +65,30 @@ test('smm=on asks for a KVM that has system management mode', { skip }, () => {
   const kvm = new Kvm(linuxCalls());
   const there = kvm.capability('X86_SMM') !== 0;
   kvm.close();
-  const choose = (): unknown => chooseAccelerator(['kvm'], { icount: false, irqchip: 'on', smm: true }, () => {});
+  const choose = (): unknown => chooseAccelerator(wanted('kvm'), { icount: false, irqchip: 'on', smm: true }, () => {});
   if (there) assert.doesNotThrow(choose);
-  else assert.throws(choose, /could not use KVM: this KVM has no system management mode \(KVM_CAP_X86_SMM\)/);
+  else assert.throws(choose, /failed to initialize kvm: this KVM has no system management mode \(KVM_CAP_X86_SMM\)/);
+});
+
+test('accelerators that there are not are passed over with a line each, and what is left may be none', () => {
+  const notes: string[] = [];
+  const choose = (...names: string[]): string =>
+    chooseAccelerator(wanted(...names), { icount: false, irqchip: 'on', smm: false }, (text) => notes.push(text)).name;
+  assert.equal(choose('foo', 'hvf', 'tcg', 'kvm'), 'tcg');
+  assert.deepEqual(notes, [
+    '-accel foo: invalid accelerator foo: use tcg or kvm; falling back to tcg',
+    '-accel hvf: Tinamou does not have the accelerator hvf yet: use tcg or kvm; falling back to tcg',
+  ]);
+  notes.length = 0;
+  assert.throws(() => choose('foo', 'bar'), /^UserError: -accel bar: invalid accelerator bar: use tcg or kvm$/);
+  assert.deepEqual(notes, ['-accel foo: invalid accelerator foo: use tcg or kvm']);
+});
+
+test('-icount asks for tcg: kvm is passed over, or refused where it is all', () => {
+  const notes: string[] = [];
+  const choose = (...names: string[]): string =>
+    chooseAccelerator(wanted(...names), { icount: true, irqchip: 'on', smm: false }, (text) => notes.push(text)).name;
+  assert.equal(choose('kvm', 'tcg'), 'tcg');
+  assert.match(notes[0]!, /^-accel kvm: -icount is not allowed with hardware virtualization: .*; falling back to tcg$/);
+  assert.throws(() => choose('kvm'), /-icount is not allowed with hardware virtualization: use -accel tcg with it/);
 });

@@ -14,7 +14,9 @@ import { openKvm } from '../../host/node/kvm/availability.js';
 import { linuxCalls } from '../../host/node/kvm/linux.js';
 import { dropVcpuThread, prepareVcpuThread, startVcpuThread, whenChanged } from '../../host/node/kvm/vcpu-thread.js';
 import { monotonicNs } from '../../host/node/time-source.js';
-import type { AcceleratorName } from '../options/wishes.js';
+import { noSuchAccelerator } from '../options/machine-options.js';
+import { blamed, within } from '../options/parse.js';
+import { ACCELERATORS, type AcceleratorName, type WantedAccelerator } from '../options/wishes.js';
 
 /** About ten microseconds of looking. */
 const SPINS = 4000;
@@ -58,35 +60,50 @@ export interface ChosenAccelerator {
   readonly host?: HostProcessor;
 }
 
+/** The host's processor under KVM. `alone`: nothing else was asked for, and it is used as far as it goes. Throws UserError. */
+function chooseKvm(
+  { icount, irqchip, smm }: AcceleratorNeeds,
+  alone: boolean,
+  note: (text: string) => void,
+): HostProcessor {
+  if (icount) throw new UserError('-icount is not allowed with hardware virtualization: use -accel tcg with it');
+  const initialize = (): readonly [HostProcessor, string | undefined] => {
+    const kvm = openUsable(irqchip, smm);
+    prepareVcpuThread();
+    try {
+      return [hostProcessor(usableCpuid(kvm.supportedCpuid(), irqchip)), missingModes(kvm)];
+    } finally {
+      kvm.close();
+    }
+  };
+  const [host, missing] = within('failed to initialize kvm', initialize);
+  if (missing === undefined) return host;
+  if (!alone) throw new UserError(missing);
+  note(`${missing}: firmware runs, most operating systems do not`);
+  return host;
+}
+
 /** The first of these that this host can do; tells why others were passed over. Throws UserError when there is none. */
 export function chooseAccelerator(
-  wanted: readonly AcceleratorName[],
-  { icount, irqchip, smm }: AcceleratorNeeds,
+  wanted: readonly WantedAccelerator[],
+  needs: AcceleratorNeeds,
   note: (text: string) => void,
 ): ChosenAccelerator {
-  if (icount && wanted[0] === 'kvm') throw new UserError('-icount needs counted instructions: use -accel tcg with it');
-  for (const [i, name] of wanted.entries()) {
+  for (const [i, { name, origin }] of wanted.entries()) {
     if (name === 'tcg') break;
+    const rest = wanted.slice(i + 1);
+    const next = rest.find((other) => (ACCELERATORS as readonly string[]).includes(other.name));
     try {
-      const next = wanted[i + 1];
-      const kvm = openUsable(irqchip, smm);
-      prepareVcpuThread();
-      const host = hostProcessor(usableCpuid(kvm.supportedCpuid(), irqchip));
-      const missing = missingModes(kvm);
-      kvm.close();
-      if (missing === undefined) return { name, host };
-      if (next === undefined) {
-        note(`${missing}: firmware runs, most operating systems do not`);
-        return { name, host };
-      }
-      throw new UserError(missing);
+      if (name !== 'kvm') throw noSuchAccelerator(name);
+      return { name, host: chooseKvm(needs, next === undefined, note) };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      if (i + 1 === wanted.length) {
+      const failed = blamed(origin, error) as UserError;
+      if (rest.length === 0) {
         dropVcpuThread();
-        throw new UserError(`could not use KVM: ${error.message}`);
+        throw failed;
       }
-      note(`could not use KVM: ${error.message}; going on with ${wanted[i + 1]}`);
+      note(next ? `${failed.message}; falling back to ${next.name}` : failed.message);
     }
   }
   dropVcpuThread();

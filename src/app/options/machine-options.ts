@@ -4,7 +4,7 @@ import { NOTIFY_POLICIES } from '../../accel/kvm/vm-tuning.js';
 import { UserError } from '../../base/errors.js';
 import { BOARDS, findBoard } from '../../boards/index.js';
 import { type Keyval, parseKeyval } from './keyval.js';
-import { ACCELERATORS, type AcceleratorName, type Wishes } from './wishes.js';
+import { ACCELERATORS, type Wishes } from './wishes.js';
 
 export function machineHelp(): string {
   const lines = BOARDS.flatMap((board, i) => {
@@ -47,8 +47,9 @@ export function setMachine(w: Wishes, text: string): string | undefined {
     return `${w.board.name} machine options:\n  accel=<str>\n  append=<str>\n  firmware=<str>\n  graphics=<bool>\n  hpet=<bool>\n  initrd=<str>\n  kernel=<str>\n  smm=<on|off|auto>\n`;
   }
   const accel = o.get('accel');
-  if (accel !== undefined) setAccelerator(w, accel.split(':'));
+  if (accel !== undefined) setAccelerators(w, accel.split(':'));
   setIrqchip(w, o);
+  setShadowMemory(w, o);
   w.hpet = o.flag('hpet') ?? w.hpet;
   w.smm = o.oneOf('smm', ON_OFF_AUTO) ?? w.smm;
   if (o.flag('graphics') === false) w.noGraphic = true;
@@ -66,7 +67,7 @@ export function setMachine(w: Wishes, text: string): string | undefined {
   }
   const unknown = Object.keys(
     o.except(
-      ...['type', 'accel', 'kernel_irqchip', 'kernel-irqchip', 'hpet', 'graphics', 'smm'],
+      ...['type', 'accel', 'kernel_irqchip', 'kernel-irqchip', 'kvm-shadow-mem', 'hpet', 'graphics', 'smm'],
       ...['kernel', 'initrd', 'append', 'firmware'],
     ),
   ).find((key) => !Object.hasOwn(FIXED_PROPERTIES, key));
@@ -77,20 +78,32 @@ export function setMachine(w: Wishes, text: string): string | undefined {
 const NOT_YET_ACCELERATORS = ['qtest', 'xen', 'hax', 'hvf', 'nvmm', 'whpx'];
 export const ACCEL_HELP = `Accelerators supported in Tinamou:\n${ACCELERATORS.map((name) => `${name}\n`).join('')}`;
 
-/** `names`: the first that there is wins. */
-function setAccelerator(w: Wishes, names: readonly string[]): void {
-  const known = names.filter((name): name is AcceleratorName => (ACCELERATORS as readonly string[]).includes(name));
-  w.accelerators.push(...known);
-  if (known.length > 0) return;
-  const name = names[0]!;
+/** Why an accelerator of this name is passed over. */
+export function noSuchAccelerator(name: string): UserError {
   if (NOT_YET_ACCELERATORS.includes(name)) {
-    throw new UserError(`Tinamou does not have the accelerator ${name} yet: use ${ACCELERATORS.join(' or ')}`);
+    return new UserError(`Tinamou does not have the accelerator ${name} yet: use ${ACCELERATORS.join(' or ')}`);
   }
-  throw new UserError(`invalid accelerator ${name}: use ${ACCELERATORS.join(' or ')}`);
+  return new UserError(`invalid accelerator ${name}: use ${ACCELERATORS.join(' or ')}`);
+}
+
+const refuseBoth = (): never => {
+  throw new UserError('The -accel and "-machine accel=" options are incompatible: use one of them');
+};
+
+/** Of `-machine accel=`: in place of what another one named before. */
+function setAccelerators(w: Wishes, names: readonly string[]): void {
+  if (w.accelerators.some(({ origin }) => origin !== '')) refuseBoth();
+  w.accelerators.splice(0, Number.POSITIVE_INFINITY, ...names.map((name) => ({ name, origin: '' })));
+}
+
+/** Of `-accel`: one more, in case those before cannot be had. */
+function addAccelerator(w: Wishes, name: string, origin: string): void {
+  if (w.accelerators.some((wanted) => wanted.origin === '')) refuseBoth();
+  w.accelerators.push({ name, origin });
 }
 
 export function enableKvm(w: Wishes): void {
-  setAccelerator(w, ['kvm']);
+  setAccelerators(w, ['kvm']);
 }
 
 const MOST_WINDOW = 0xffff_ffff;
@@ -113,37 +126,43 @@ function setIrqchip(w: Wishes, o: Keyval): void {
 
 const TUNING = ['kvm-shadow-mem', 'notify-vmexit', 'notify-window', 'dirty-ring-size'] as const;
 
+function setShadowMemory(w: Wishes, o: Keyval): void {
+  const shadowMemoryBytes = o.size('kvm-shadow-mem');
+  if (shadowMemoryBytes !== undefined) w.kvmTuning = { ...w.kvmTuning, shadowMemoryBytes };
+}
+
 function setTuning(w: Wishes, o: Keyval): void {
-  const shadowMemoryBytes = o.size('kvm-shadow-mem') ?? w.kvmTuning.shadowMemoryBytes;
+  setShadowMemory(w, o);
   const notify = o.oneOf('notify-vmexit', NOTIFY_POLICIES) ?? w.kvmTuning.notify;
   const notifyWindow = o.number('notify-window') ?? w.kvmTuning.notifyWindow;
   if (notifyWindow > MOST_WINDOW) throw new UserError(`Parameter 'notify-window' expects a number below 2^32`);
   const ring = o.number('dirty-ring-size') ?? 0;
   if (ring !== 0 && !Number.isInteger(Math.log2(ring))) throw new UserError('dirty-ring-size must be a power of two');
-  w.kvmTuning = { shadowMemoryBytes, notify, notifyWindow };
+  w.kvmTuning = { ...w.kvmTuning, notify, notifyWindow };
 }
 
-function setKvm(w: Wishes, o: Keyval): void {
+function setKvm(w: Wishes, o: Keyval, origin: string): void {
   setIrqchip(w, o);
   setTuning(w, o);
   const unknown = Object.keys(o.except('accel', 'kernel_irqchip', 'kernel-irqchip', ...TUNING))[0];
   if (unknown !== undefined) throw new UserError(`Property 'kvm-accel.${unknown}' not found`);
-  setAccelerator(w, ['kvm']);
+  addAccelerator(w, 'kvm', origin);
 }
 
-export function setAccel(w: Wishes, text: string): string | undefined {
+export function setAccel(w: Wishes, text: string, origin: string): string | undefined {
   const o = parseKeyval(text, 'accel');
-  const name = o.get('accel');
+  const name = o.get('accel') ?? '';
   if (o.help) {
-    if (name === undefined) return ACCEL_HELP;
+    if (name === '') return ACCEL_HELP;
     if (name === 'kvm') return KVM_ACCEL_HELP;
     return 'tcg-accel options:\n  one-insn-per-tb=<bool>\n  split-wx=<bool>\n  tb-size=<int>\n  thread=<str>\n  tier=<str>             - both, interpreter, compiled or stress: how guest code runs\n';
   }
   if (name === 'kvm') {
-    setKvm(w, o);
+    setKvm(w, o, origin);
     return undefined;
   }
-  setAccelerator(w, [name ?? '']);
+  addAccelerator(w, name, origin);
+  if (name !== 'tcg') return undefined;
   w.tier = o.oneOf('tier', ['both', 'interpreter', 'compiled', 'stress']) ?? w.tier;
   const thread = o.oneOf('thread', ['single', 'multi']);
   if (thread === 'multi')

@@ -43,7 +43,8 @@ for (const [args, message] of [
   [['-machine', 'foo'], "-machine foo: unsupported machine type 'foo': use -machine help to list supported machines"],
   [['-machine', 'pc,foo=1'], "-machine pc,foo=1: Property 'pc-machine.foo' not found"],
   [['-cpu', 'foo'], "-cpu foo: unable to find CPU model 'foo'"],
-  [['-accel', 'qtest'], '-accel qtest: Tinamou does not have the accelerator qtest yet: use tcg or kvm'],
+  [['-enable-kvm', '-accel', 'tcg'], /^-accel tcg: The -accel and "-machine accel=" options are incompatible/],
+  [['-accel', 'kvm', '-machine', 'accel=tcg'], /^-machine accel=tcg: The -accel and "-machine accel=" options/],
   [
     ['-accel', 'kvm,notify-vmexit=never'],
     "-accel kvm,notify-vmexit=never: Parameter 'notify-vmexit' does not accept value 'never' (one of: run, internal-error, disable)",
@@ -53,7 +54,6 @@ for (const [args, message] of [
     ['-accel', 'kvm,notify-window=0x100000000'],
     "-accel kvm,notify-window=0x100000000: Parameter 'notify-window' expects a number below 2^32",
   ],
-  [['-accel', 'foo'], '-accel foo: invalid accelerator foo: use tcg or kvm'],
   [['-smp', '0'], '-smp 0: Invalid CPU topology: CPU topology parameters must be greater than zero'],
   [['-boot', 'order=z'], "-boot order=z: Invalid boot device 'z': use a, c, d or n"],
   [['-boot', 'aca'], "-boot aca: Boot device 'a' was given twice"],
@@ -208,4 +208,14 @@ test('what -accel kvm takes besides interrupt controllers', () => {
   );
   assert.deepEqual(kvmTuning, { notify: 'internal-error', notifyWindow: 128, shadowMemoryBytes: 8 << 20 });
   assert.equal(wish('-accel', 'kvm,notify-vmexit=disable', '-accel', 'tcg').kvmTuning.notify, 'disable');
+});
+
+test('accelerators in order of preference', () => {
+  const names = (...args: string[]): string[] => wish(...args).accelerators.map(({ name }) => name);
+  assert.deepEqual(names('-accel', 'kvm,kernel_irqchip=off', '-accel', 'tcg'), ['kvm', 'tcg']);
+  assert.deepEqual(names('-machine', 'accel=kvm:tcg'), ['kvm', 'tcg']);
+  // -enable-kvm is -machine accel=kvm, of which the last counts.
+  assert.deepEqual(names('-machine', 'accel=tcg', '-enable-kvm'), ['kvm']);
+  assert.deepEqual(names('-enable-kvm', '-M', 'q35,accel=tcg'), ['tcg']);
+  assert.equal(wish('-machine', 'accel=kvm,kvm-shadow-mem=8M').kvmTuning.shadowMemoryBytes, 8 << 20);
 });

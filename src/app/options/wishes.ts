@@ -17,6 +17,13 @@ import { HostObjects } from '../../host/node/host-objects.js';
 export const ACCELERATORS = ['tcg', 'kvm'] as const;
 export type AcceleratorName = (typeof ACCELERATORS)[number];
 
+export interface WantedAccelerator {
+  /** Not always that of one that there is. */
+  readonly name: string;
+  /** `-accel kvm`; '' for `-machine accel=` and `-enable-kvm`, of which the last counts. */
+  readonly origin: string;
+}
+
 /** Something to make, and the option that asked for it: `-serial pty`. Messages begin with it. */
 export interface Asked {
   readonly origin: string;
@@ -132,7 +139,7 @@ export interface Wishes {
   /** System management mode: `auto` where the accelerator has it. */
   smm: 'on' | 'off' | 'auto';
   /** In order of preference: the first that this host can do. */
-  readonly accelerators: AcceleratorName[];
+  readonly accelerators: WantedAccelerator[];
   irqchip: IrqchipMode;
   kvmTuning: VmTuning;
   tier: 'both' | 'interpreter' | 'compiled' | 'stress';
