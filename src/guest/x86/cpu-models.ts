@@ -184,8 +184,6 @@ export interface CpuConfig {
   readonly tscKhz: number | undefined;
   /** Every leaf is the host's, but for what the options take away. */
   readonly passthrough: boolean;
-  /** Refuse a processor that lacks something asked for, rather than warn. */
-  readonly enforce: boolean;
 }
 
 export function hasFeature(config: CpuConfig, name: string): boolean {
@@ -195,7 +193,7 @@ export function hasFeature(config: CpuConfig, name: string): boolean {
 
 /** Options that are accepted and change nothing here: they speak of other accelerators or of migration. */
 const IGNORED = new Set(
-  split(`check l3-cache legacy-cache host-phys-bits migratable pmu full-cpuid-auto-level cpuid-0xb fill-mtrr-mask
+  split(`l3-cache legacy-cache host-phys-bits migratable pmu full-cpuid-auto-level cpuid-0xb fill-mtrr-mask
     host-phys-bits-limit x-migrate-smi-count vmware-cpuid-freq min-level min-xlevel start-powered-off`),
 );
 const NUMBERS = ['family', 'model', 'stepping', 'level', 'xlevel', 'phys-bits', 'tsc-frequency'] as const;
@@ -248,6 +246,7 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
   const wanted = new Set([...named, 'hypervisor']);
   const properties = new Map<string, string>();
   let enforce = false;
+  let check = true;
   let kvmLeaves = true;
   const ofKvm = new Map<string, boolean>();
   // QEMU applies +feature and -feature after all property=value settings.
@@ -267,6 +266,7 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
       if (boolean(key, value ?? 'on')) wanted.add(key);
       else wanted.delete(key);
     } else if (key === 'enforce') enforce = boolean(key, value ?? 'on');
+    else if (key === 'check') check = boolean(key, value ?? 'on');
     else if (key === 'kvm') kvmLeaves = boolean(key, value ?? 'on');
     else if (TEXTS.includes(key) || NUMBERS.some((n) => n === key)) {
       if (value === undefined) throw new UserError(`Expected key=value format, found ${option}.`);
@@ -278,23 +278,26 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
     else wanted.delete(key);
   }
 
-  const warnings: string[] = [];
+  const missing: string[] = [];
   for (const [word, w] of FEATURE_WORDS.entries()) {
     for (const [bit, f] of w.names.entries()) {
       if (f === '' || !wanted.has(f) || available(f)) continue;
       wanted.delete(f);
       const leaf = w.leaf.toString(16).toUpperCase().padStart(2, '0');
       const subleaf = w.leaf === 7 && word > 4 ? `.0${w.subleaf}` : '';
-      warnings.push(
-        `${host ? 'host' : 'TCG'} doesn't support requested feature: CPUID.${leaf}H${subleaf}:${w.register.toUpperCase()}.${f} [bit ${bit}]`,
-      );
+      missing.push(`CPUID.${leaf}H${subleaf}:${w.register.toUpperCase()}.${f} [bit ${bit}]`);
     }
   }
   const kvmFeatures = chooseKvmFeatures(host?.kvmFeatures ?? 0, ofKvm, (f, bit) => {
     // The emulated processor has none, and nobody expects them there.
-    if (host) warnings.push(`host doesn't support requested feature: CPUID.40000001H:EAX.${f} [bit ${bit}]`);
+    if (host) missing.push(`CPUID.40000001H:EAX.${f} [bit ${bit}]`);
   });
-  if (enforce && warnings.length > 0) throw new UserError(`CPU model '${name}' has features that cannot be had`);
+  if (enforce && missing.length > 0) {
+    throw new UserError(
+      `${host ? 'Host' : 'TCG'} doesn't support requested features: ${missing.join(', ')}: turn them off, or go on without them by leaving enforce out`,
+    );
+  }
+  const warnings = check ? missing.map((m) => `${host ? 'host' : 'TCG'} doesn't support requested feature: ${m}`) : [];
 
   const vendor = properties.get('vendor') ?? model.vendor;
   if (vendor.length !== 12) throw new UserError("Property '.vendor' doesn't take value; it has 12 characters");
@@ -329,7 +332,6 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
     kvmFeatures,
     tscKhz: Math.floor(number('tsc-frequency', 0) / 1000) || undefined,
     passthrough: host !== undefined && HOST_MODELS.includes(name),
-    enforce,
   };
 }
 
