@@ -9,20 +9,35 @@ import { linuxCalls } from './linux.js';
 /** Without these no machine of ours runs. */
 export const NEEDED: readonly CapabilityName[] = ['USER_MEMORY', 'IMMEDIATE_EXIT', 'SET_TSS_ADDR', 'EXT_CPUID'];
 
+/** There when KVM's module is loaded. */
+const KERNEL_DEVICE = '/sys/class/misc/kvm/dev';
+const GROUP_READS_AND_WRITES = 0o060;
+
 /** Throws UserError. */
 export function openKvm(): Kvm {
+  const foreign = whyNotHere(process.arch);
+  if (foreign !== undefined) throw new UserError(foreign);
   const calls = linuxCalls();
   let kvm: Kvm;
   try {
     kvm = new Kvm(calls);
   } catch (error) {
     if (!(error instanceof KvmError)) throw error;
-    throw new UserError(whyNotOpened(error.errnoName, HOST));
+    throw new UserError(
+      error.call === 'open' ? whyNotOpened(error.errnoName, HOST) : `${DEVICE} is no KVM: ${error.message}`,
+    );
   }
   const problem = whyNotEnough(kvm);
   if (problem === undefined) return kvm;
   kvm.close();
   throw new UserError(problem);
+}
+
+/** `arch`: Node.js's name of this host's processor. */
+export function whyNotHere(arch: string): string | undefined {
+  return arch === 'x64'
+    ? undefined
+    : `KVM runs guests of the host's kind, and this one is ${arch}: use -accel tcg here`;
 }
 
 /** What a KVM that opens lacks for any machine of ours; undefined: nothing. */
@@ -37,10 +52,10 @@ export function whyNotEnough(kvm: Pick<Kvm, 'apiVersion' | 'capability'>): strin
 
 /** What the messages look up of this host. */
 export interface HostFacts {
-  /** Of /proc/cpuinfo and /etc/group; '' when there is none. */
+  /** Of a text file; '' when there is none. */
   read(path: string): string;
-  /** Number of the group that owns the device. */
-  deviceGroup(): number;
+  /** Number of the group that owns the device, and its mode. */
+  device(): { readonly gid: number; readonly mode: number };
 }
 
 const HOST: HostFacts = {
@@ -51,16 +66,21 @@ const HOST: HostFacts = {
       return '';
     }
   },
-  deviceGroup: () => statSync(DEVICE).gid,
+  device: () => statSync(DEVICE),
 };
 
 /** Why the device does not open, and what helps. */
 export function whyNotOpened(errnoName: string, host: HostFacts): string {
   switch (errnoName) {
     case 'ENOENT':
+      // A container sees the kernel's devices only where it was given them.
+      if (host.read(KERNEL_DEVICE) !== '') {
+        return `there is no ${DEVICE}, though the kernel has it: give it to this container (--device ${DEVICE}), or make it (mknod ${DEVICE} c 10 232)`;
+      }
+      return missingModule(`there is no ${DEVICE}`, host);
     case 'ENODEV':
     case 'ENXIO':
-      return missingDevice(host);
+      return missingModule(`${DEVICE} has no driver`, host);
     case 'EACCES':
     case 'EPERM':
       return `no permission to open ${DEVICE}: ${permissionRemedy(host)}`;
@@ -71,23 +91,23 @@ export function whyNotOpened(errnoName: string, host: HostFacts): string {
   }
 }
 
-function missingDevice(host: HostFacts): string {
+function missingModule(what: string, host: HostFacts): string {
   const flags = host.read('/proc/cpuinfo');
   const module = /\bsvm\b/.test(flags) ? 'kvm_amd' : /\bvmx\b/.test(flags) ? 'kvm_intel' : undefined;
   if (module === undefined) {
-    return `there is no ${DEVICE}, and this processor shows no virtualization: turn it on in the firmware setup, or in the hypervisor around this machine`;
+    return `${what}, and this processor shows no virtualization: turn it on in the firmware setup, or in the hypervisor around this machine`;
   }
-  return `there is no ${DEVICE}: load its module (modprobe ${module})`;
+  return `${what}: load its module (modprobe ${module})`;
 }
 
 function permissionRemedy(host: HostFacts): string {
-  const gid = host.deviceGroup();
+  const { gid, mode } = host.device();
   const name = host
     .read('/etc/group')
     .split('\n')
     .map((line) => line.split(':'))
     .find((fields) => Number(fields[2]) === gid)?.[0];
-  return gid === 0
-    ? `only root may use it (its mode or group is unusual: expected is group 'kvm', mode 0660)`
+  return gid === 0 || (mode & GROUP_READS_AND_WRITES) !== GROUP_READS_AND_WRITES
+    ? `only its owner may use it (its mode or group is unusual: expected is group 'kvm', mode 0660)`
     : `join the group '${name ?? gid}' (usermod -aG ${name ?? gid} USER, then log in again)`;
 }
