@@ -54,6 +54,9 @@ test('an exit of an unknown kind stops the machine and is told with its number',
   const { stop, reports } = answer({ reason: 'other', number: 77 });
   assert.deepEqual(
     [stop, ...reports],
-    ['internalError', 'KVM stopped processor 1 at 0x1234 for a reason that is not handled: 77'],
+    [
+      'internalError',
+      'KVM: unhandled exit 77 (processor 1 at 0x1234): the machine stops (info registers of the monitor tells more)',
+    ],
   );
 });
