@@ -8,20 +8,27 @@ import type { WantedAccelerator } from '../../src/app/options/wishes.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { skip } from './rig.js';
 
-function run(...args: string[]): { status: number; text: string } {
+function run(...args: string[]): { status: number; text: string; errors: string } {
   let text = '';
-  const status = main(args, (t) => {
+  let errors = '';
+  const print = (t: string): void => {
     text += t;
-  });
-  return { status, text };
+  };
+  const complain = (t: string): void => {
+    errors += t;
+  };
+  const status = main(args, print, complain);
+  return { status, text, errors };
 }
 
 const wanted = (...names: string[]): WantedAccelerator[] => names.map((name) => ({ name, origin: `-accel ${name}` }));
 
-test('wrong usage shows the help', () => {
-  const { status, text } = run('--what');
+test('wrong usage is told in one line that names it', () => {
+  const { status, text, errors } = run('--json', '--what');
   assert.equal(status, 3);
-  assert.match(text, /^usage:/);
+  assert.equal(text, '');
+  assert.equal(errors, 'tinamou-kvm-ok: --what: invalid option: --json is the only one, --help tells more\n');
+  assert.match(run('--help').text, /^usage:/);
 });
 
 test('says why KVM cannot be used, or what it can do', () => {

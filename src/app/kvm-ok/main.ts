@@ -18,13 +18,14 @@ Says whether this host can run guests with -accel kvm, and what its KVM can do.
 Exit status: 0 all processor modes run, 1 KVM cannot be used, 2 it can, but not for every mode, 3 wrong usage.
 `;
 
-export function main(args: readonly string[], print: (text: string) => void): number {
+export function main(args: readonly string[], print: (text: string) => void, complain: (text: string) => void): number {
   if (args.includes('--help') || args.includes('-h')) {
     print(HELP);
     return 0;
   }
-  if (args.some((a) => a !== '--json')) {
-    print(HELP);
+  const unknown = args.find((a) => a !== '--json');
+  if (unknown !== undefined) {
+    complain(`tinamou-kvm-ok: ${unknown}: invalid option: --json is the only one, --help tells more\n`);
     return 3;
   }
   const report = examine();
