@@ -123,11 +123,19 @@ const NO_MODEL: CpuModel = {
   features: '',
 };
 
+/** For those who name every feature themselves. */
+const BASE_MODEL: CpuModel = {
+  ...NO_MODEL,
+  name: 'base',
+  vendor: '\0'.repeat(12),
+  description: 'base CPU model type with no features enabled',
+};
+
 let allModels: readonly CpuModel[] | undefined;
 
 /** All there are, made when one of the named ones is asked for: most machines do without. */
 export function cpuModels(): readonly CpuModel[] {
-  allModels ??= [...namedModels(), ...OWN_MODELS];
+  allModels ??= [...namedModels(), ...OWN_MODELS, BASE_MODEL];
   return allModels;
 }
 
@@ -243,7 +251,7 @@ export function parseCpu(text: string, host?: HostProcessor): CpuConfig {
     host ? f === OF_THE_MACHINE || hasBit(host.features, FEATURE[f]!) : implemented.has(f);
   const named =
     host && !HOST_MODELS.includes(name) ? changed(split(model.features), NOT_UNDER_KVM) : split(model.features);
-  const wanted = new Set([...named, 'hypervisor']);
+  const wanted = new Set(model === BASE_MODEL ? [] : [...named, 'hypervisor']);
   const properties = new Map<string, string>();
   let enforce = false;
   let check = true;
@@ -365,7 +373,7 @@ function neededXlevel(wanted: ReadonlySet<string>): number {
 }
 
 /** Those that depend on the host come last. */
-const order = (name: string): number => HOST_MODELS.indexOf(name) + 1;
+const order = (name: string): number => [BASE_MODEL.name, ...HOST_MODELS].indexOf(name) + 1;
 
 /** The text of `-cpu help`. */
 export function cpuHelp(): string {
