@@ -55,3 +55,18 @@ test('what cannot be had is a UserError that names it', async () => {
   await assert.rejects(VirtualMachine.create({ cpu: 'nothing' }), /unable to find CPU model 'nothing'/);
   await assert.rejects(VirtualMachine.create({ args: ['-nothing'] }), /-nothing: invalid option/);
 });
+
+test('what the command would say is told', async () => {
+  const notes: string[] = [];
+  const vm = await VirtualMachine.create({
+    args: ['-accel', 'foo', '-accel', 'tcg'],
+    cpu: 'qemu64,+vmx',
+    note: (text) => notes.push(text),
+  });
+  assert.equal(vm.exits(), undefined);
+  await vm.dispose();
+  assert.deepEqual(notes, [
+    '-accel foo: invalid accelerator foo: use tcg or kvm; falling back to tcg',
+    "warning: TCG doesn't support requested feature: CPUID.01H:ECX.vmx [bit 5]",
+  ]);
+});

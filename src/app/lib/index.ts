@@ -8,7 +8,7 @@
  *     await vm.dispose();
  */
 import { UserError } from '../../base/errors.js';
-import type { MonitorContext } from '../../control/hmp/context.js';
+import type { KvmReport, MonitorContext } from '../../control/hmp/context.js';
 import { runCommand } from '../../control/hmp/monitor.js';
 import { CP437 } from '../../display/cp437.js';
 import { keyCombination } from '../../display/keys.js';
@@ -24,6 +24,8 @@ import { monitorContext, version } from './monitor-context.js';
 import { SerialConsole } from './serial-console.js';
 
 export { UserError } from '../../base/errors.js';
+export type { KvmReport } from '../../control/hmp/context.js';
+export { exitsSince, exitTable } from '../../control/hmp/info-kvm.js';
 export type { RunState, Shutdown } from '../../machine/lifecycle.js';
 export type { MachineState } from './machine-state.js';
 export { SerialConsole, TimeoutError, type WaitOptions } from './serial-console.js';
@@ -53,6 +55,11 @@ export interface VirtualMachineOptions {
   readonly tier?: 'both' | 'interpreter' | 'compiled' | 'stress';
   /** Any other options, as on the command line. `-serial` here replaces `serial`. */
   readonly args?: readonly string[];
+  /**
+   * Is told, a line each, what the command would say: why an accelerator was passed over, which features a processor lacks, what made a
+   * running machine stop. To standard error when nothing is given.
+   */
+  readonly note?: (text: string) => void;
 }
 
 export class VirtualMachine {
@@ -97,7 +104,9 @@ export class VirtualMachine {
     try {
       // What a machine does that waits for its state is for `start` and `stop` to say.
       wishes.paused = true;
-      const assembled = await assemble(wishes, { backends: given ? { serial0: serial } : {} });
+      const note = options.note ?? ((text) => void process.stderr.write(`tinamou: ${text}\n`));
+      const assembled = await assemble(wishes, { backends: given ? { serial0: serial } : {}, note });
+      for (const warning of assembled.warnings) note(`warning: ${warning}`);
       const coming = assembled.saving.begin();
       // Only from a socket may it take its time.
       if (!/^(tcp|unix):|^defer$/.test(wishes.incoming ?? '')) {
@@ -189,6 +198,11 @@ export class VirtualMachine {
       if (!keys) throw new UserError(`a US keyboard has no key for '${character}'`);
       this.#monitor.keys?.send(keys, 10);
     }
+  }
+
+  /** What `info kvm` and `info exits` show, as data; undefined under tcg. */
+  exits(): KvmReport | undefined {
+    return this.#monitor.kvm();
   }
 
   /** Runs a command of the monitor and gives what it prints. Throws UserError, also for commands that take time. */

@@ -47,3 +47,22 @@ export function exitTable({ processors, accesses }: KvmReport): string {
   }
   return text;
 }
+
+/** What came between two reports of one machine, for a table of now. */
+export function exitsSince(before: KvmReport, now: KvmReport): KvmReport {
+  const processors = now.processors.map(({ guestNs, exits }, i) => {
+    const old = before.processors[i];
+    const since = exits.map(({ reason, count, ns }) => {
+      const was = old?.exits.find((e) => e.reason === reason);
+      return { reason, count: count - (was?.count ?? 0), ns: ns - (was?.ns ?? 0) };
+    });
+    return { guestNs: guestNs - (old?.guestNs ?? 0), exits: since.filter((e) => e.count > 0) };
+  });
+  const place = (a: KvmReport['accesses'][number]): string => `${a.space} ${a.write} ${a.address}`;
+  const were = new Map(before.accesses.map((a) => [place(a), a.count]));
+  const accesses = now.accesses
+    .map((a) => ({ ...a, count: a.count - (were.get(place(a)) ?? 0) }))
+    .filter(({ count }) => count > 0)
+    .sort((a, b) => b.count - a.count);
+  return { ...now, processors, accesses };
+}
