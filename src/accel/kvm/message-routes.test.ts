@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTrace, setTraceSink } from '../../base/trace.js';
 import type { HostCalls } from './host-calls.js';
 import type { GsiRoute, KvmMachine } from './interface.js';
 import { MessageRoutes } from './message-routes.js';
+import { KVM_TRACE } from './trace.js';
 
 const ADDRESS = 0xfee00000;
 const OFTEN = 16;
@@ -90,4 +92,26 @@ test('ends of level-triggered interrupts are told for the messages that came las
     kvm.routes.map((r) => [r.gsi, 'data' in r && r.data]),
     Array.from({ length: 24 }, (_, i) => [i, i + 6]),
   );
+});
+
+test('a trace tells of each route once, and again when it leads elsewhere', (t) => {
+  const lines: string[] = [];
+  setTraceSink((line) => lines.push(line));
+  setTrace([KVM_TRACE.kvm_route], '*', true);
+  t.after(() => setTrace([KVM_TRACE.kvm_route], '*', false));
+  const kvm = new FakeKvm();
+  const fixed: GsiRoute[] = [
+    { gsi: 1, chip: 0, pin: 1 },
+    { gsi: 1, chip: 2, pin: 1 },
+  ];
+  const routes = new MessageRoutes(kvm.vm, kvm.calls, fixed);
+  send(routes, 0x41, OFTEN);
+  send(routes, 0x42, OFTEN);
+  assert.deepEqual(lines, [
+    'kvm_route gsi 1 to chip 0 pin 1',
+    'kvm_route gsi 1 to chip 2 pin 1',
+    'kvm_route gsi 24 to message address 0xfee00000 data 0x41',
+    'kvm_route gsi 25 to message address 0xfee00000 data 0x42',
+  ]);
+  routes.dispose();
 });

@@ -33,6 +33,8 @@ export class MessageRoutes {
   /** Messages of level-triggered interrupts, whose end KVM tells only for vectors that it finds among the first GSIs. */
   readonly #levels = new Map<number, GsiRoute>();
   readonly #free: number[] = [];
+  /** Where each GSI leads, as a trace has told; one of the board leads to several chips. */
+  readonly #traced = new Map<string, string>();
   #next = FIRST_MESSAGE_GSI;
 
   constructor(
@@ -120,6 +122,21 @@ export class MessageRoutes {
     );
     const routes = [...this.fixed, ...[...this.#levels.values()].map((route, gsi) => ({ ...route, gsi })), ...messages];
     if (KVM_TRACE.kvm_set_routes.enabled) KVM_TRACE.kvm_set_routes.emit(routes.length);
+    if (KVM_TRACE.kvm_route.enabled) this.#traceRoutes(routes);
     this.vm.setRoutes(routes);
+  }
+
+  /** Those that lead elsewhere than when they were last told of. */
+  #traceRoutes(routes: readonly GsiRoute[]): void {
+    for (const route of routes) {
+      const to =
+        'chip' in route
+          ? `chip ${route.chip} pin ${route.pin}`
+          : `message address 0x${route.address.toString(16)} data 0x${route.data.toString(16)}`;
+      const name = `${route.gsi} ${'chip' in route ? route.chip : ''}`;
+      if (this.#traced.get(name) === to) continue;
+      this.#traced.set(name, to);
+      KVM_TRACE.kvm_route.emit(route.gsi, to);
+    }
   }
 }

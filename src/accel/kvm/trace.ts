@@ -10,6 +10,7 @@ export const KVM_TRACE = traceEvents({
   kvm_set_memory: 'slot %d guest address 0x%x size 0x%x flags %d',
   kvm_delete_memory: 'slot %d',
   kvm_set_routes: '%d routes',
+  kvm_route: 'gsi %d to %s',
   kvm_irq_line: 'gsi %d level %d',
   kvm_msi: 'address 0x%x data 0x%x',
   kvm_inj_virq: 'cpu %d vector 0x%x',
