@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Kvm } from '../../src/accel/kvm/kvm.js';
 import { main } from '../../src/app/kvm-ok/main.js';
-import { chooseAccelerator } from '../../src/app/lib/kvm.js';
+import { checkCount, chooseAccelerator } from '../../src/app/lib/kvm.js';
 import type { WantedAccelerator } from '../../src/app/options/wishes.js';
 import { linuxCalls } from '../../src/host/node/kvm/linux.js';
 import { skip } from './rig.js';
@@ -53,7 +53,7 @@ test('on a usable KVM real mode runs and capabilities are listed', { skip }, () 
 
 test('a preference list passes over a KVM that cannot do what operating systems need, and says why', () => {
   const notes: string[] = [];
-  const options = { icount: false, irqchip: 'on', smm: false } as const;
+  const options = { icount: false, cpus: 1, irqchip: 'on', smm: false } as const;
   const { name, host } = chooseAccelerator(wanted('kvm', 'tcg'), options, (text) => notes.push(text));
   if (name === 'kvm') {
     assert.deepEqual(notes, []);
@@ -72,7 +72,8 @@ test('smm=on asks for a KVM that has system management mode', { skip }, () => {
   const kvm = new Kvm(linuxCalls());
   const there = kvm.capability('X86_SMM') !== 0;
   kvm.close();
-  const choose = (): unknown => chooseAccelerator(wanted('kvm'), { icount: false, irqchip: 'on', smm: true }, () => {});
+  const choose = (): unknown =>
+    chooseAccelerator(wanted('kvm'), { icount: false, cpus: 1, irqchip: 'on', smm: true }, () => {});
   if (there) assert.doesNotThrow(choose);
   else assert.throws(choose, /failed to initialize kvm: this KVM has no system management mode \(KVM_CAP_X86_SMM\)/);
 });
@@ -80,7 +81,9 @@ test('smm=on asks for a KVM that has system management mode', { skip }, () => {
 test('accelerators that there are not are passed over with a line each, and what is left may be none', () => {
   const notes: string[] = [];
   const choose = (...names: string[]): string =>
-    chooseAccelerator(wanted(...names), { icount: false, irqchip: 'on', smm: false }, (text) => notes.push(text)).name;
+    chooseAccelerator(wanted(...names), { icount: false, cpus: 1, irqchip: 'on', smm: false }, (text) =>
+      notes.push(text),
+    ).name;
   assert.equal(choose('foo', 'hvf', 'tcg', 'kvm'), 'tcg');
   assert.deepEqual(notes, [
     '-accel foo: invalid accelerator foo: use tcg or kvm; falling back to tcg',
@@ -94,8 +97,27 @@ test('accelerators that there are not are passed over with a line each, and what
 test('-icount asks for tcg: kvm is passed over, or refused where it is all', () => {
   const notes: string[] = [];
   const choose = (...names: string[]): string =>
-    chooseAccelerator(wanted(...names), { icount: true, irqchip: 'on', smm: false }, (text) => notes.push(text)).name;
+    chooseAccelerator(wanted(...names), { icount: true, cpus: 1, irqchip: 'on', smm: false }, (text) =>
+      notes.push(text),
+    ).name;
   assert.equal(choose('kvm', 'tcg'), 'tcg');
   assert.match(notes[0]!, /^-accel kvm: -icount is not allowed with hardware virtualization: .*; falling back to tcg$/);
   assert.throws(() => choose('kvm'), /-icount is not allowed with hardware virtualization: use -accel tcg with it/);
+});
+
+test('more processors than KVM recommends are told of, more than it can have are refused', () => {
+  const notes: string[] = [];
+  const check = (cpus: number, recommended: number, most: number): void =>
+    checkCount({ capability: (name) => (name === 'NR_VCPUS' ? recommended : most) }, cpus, (text) => notes.push(text));
+  check(2, 2, 8);
+  check(4, 0, 0);
+  assert.deepEqual(notes, []);
+  check(3, 2, 8);
+  assert.deepEqual(notes, [
+    'warning: Number of SMP cpus requested (3) exceeds the recommended cpus supported by KVM (2)',
+  ]);
+  assert.throws(
+    () => check(9, 2, 8),
+    /^UserError: Number of SMP cpus requested \(9\) exceeds the maximum cpus supported by KVM \(8\)$/,
+  );
 });

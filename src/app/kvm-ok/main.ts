@@ -2,7 +2,7 @@
 import { Capability, type CapabilityName } from '../../accel/kvm/abi.js';
 import { MODE_TEXT, PROBES, type ProbeResult, probe } from '../../accel/kvm/probe.js';
 import { UserError } from '../../base/errors.js';
-import { openKvm } from '../../host/node/kvm/availability.js';
+import { openKvm, orRefused } from '../../host/node/kvm/availability.js';
 
 interface Report {
   readonly usable: boolean;
@@ -44,7 +44,7 @@ function examine(): Report {
         reason: '',
         apiVersion: kvm.apiVersion,
         capabilities: Object.fromEntries(names.map((name) => [`KVM_CAP_${name}`, kvm.capability(name)])),
-        modes: probe(kvm, PROBES),
+        modes: orRefused(() => probe(kvm, PROBES)),
       };
     } finally {
       kvm.close();

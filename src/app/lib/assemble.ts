@@ -93,17 +93,17 @@ export async function assemble(wishes: Wishes, options: AssembleOptions = {}): P
 }
 
 async function build(w: Wishes, options: AssembleOptions, store: DisposableStore): Promise<Assembled> {
-  const { name: accelerator, host } = chooseAccelerator(
-    w.accelerators,
-    { icount: w.icount !== undefined, irqchip: w.irqchip, smm: w.smm === 'on' },
-    options.note ?? (() => {}),
-  );
   const cpus = w.topology.sockets * w.topology.cores * w.topology.threads;
   if (cpus > w.board.maxCpus) {
     throw new UserError(
       `Invalid SMP CPUs ${cpus}. The max CPUs supported by machine '${w.board.name}' is ${w.board.maxCpus}`,
     );
   }
+  const { name: accelerator, host } = chooseAccelerator(
+    w.accelerators,
+    { icount: w.icount !== undefined, cpus, irqchip: w.irqchip, smm: w.smm === 'on' },
+    options.note ?? (() => {}),
+  );
   // KVM places RAM by its own measure.
   const ownMemory = accelerator === 'tcg';
   const stateAhead = StateAhead.of(w.incoming, ownMemory ? cpus : undefined);

@@ -10,7 +10,7 @@ import { MODE_TEXT, probe } from '../../accel/kvm/probe.js';
 import type { TcgAccelerator } from '../../accel/tcg/tcg.js';
 import { UserError } from '../../base/errors.js';
 import type { HostProcessor } from '../../guest/x86/cpu-models.js';
-import { openKvm } from '../../host/node/kvm/availability.js';
+import { openKvm, orRefused } from '../../host/node/kvm/availability.js';
 import { linuxCalls } from '../../host/node/kvm/linux.js';
 import { dropVcpuThread, prepareVcpuThread, startVcpuThread, whenChanged } from '../../host/node/kvm/vcpu-thread.js';
 import { monotonicNs } from '../../host/node/time-source.js';
@@ -49,6 +49,7 @@ function missingModes(kvm: Kvm): string | undefined {
 
 export interface AcceleratorNeeds {
   readonly icount: boolean;
+  readonly cpus: number;
   readonly irqchip: IrqchipMode;
   /** System management mode must be there. */
   readonly smm: boolean;
@@ -60,9 +61,20 @@ export interface ChosenAccelerator {
   readonly host?: HostProcessor;
 }
 
+/** Throws UserError for more processors than a VM can have. */
+export function checkCount(kvm: Pick<Kvm, 'capability'>, cpus: number, note: (text: string) => void): void {
+  const recommended = kvm.capability('NR_VCPUS');
+  const most = kvm.capability('MAX_VCPUS');
+  const exceeds = (what: string, n: number): string =>
+    `Number of SMP cpus requested (${cpus}) exceeds the ${what} cpus supported by KVM (${n})`;
+  // An old KVM does not tell: 0.
+  if (most !== 0 && cpus > most) throw new UserError(exceeds('maximum', most));
+  if (recommended !== 0 && cpus > recommended) note(`warning: ${exceeds('recommended', recommended)}`);
+}
+
 /** The host's processor under KVM. `alone`: nothing else was asked for, and it is used as far as it goes. Throws UserError. */
 function chooseKvm(
-  { icount, irqchip, smm }: AcceleratorNeeds,
+  { icount, cpus, irqchip, smm }: AcceleratorNeeds,
   alone: boolean,
   note: (text: string) => void,
 ): HostProcessor {
@@ -71,12 +83,13 @@ function chooseKvm(
     const kvm = openUsable(irqchip, smm);
     prepareVcpuThread();
     try {
+      checkCount(kvm, cpus, note);
       return [hostProcessor(usableCpuid(kvm.supportedCpuid(), irqchip)), missingModes(kvm)];
     } finally {
       kvm.close();
     }
   };
-  const [host, missing] = within('failed to initialize kvm', initialize);
+  const [host, missing] = within('failed to initialize kvm', () => orRefused(initialize));
   if (missing === undefined) return host;
   if (!alone) throw new UserError(missing);
   note(`${missing}: firmware runs, most operating systems do not`);
@@ -117,7 +130,7 @@ export function kvmAccelerator(
   report: (text: string) => void,
 ): KvmAccelerator {
   const kvm = openUsable(irqchip, false);
-  const accelerator = new KvmAccelerator({
+  const options: KvmOptions = {
     kvm,
     calls: linuxCalls(),
     shared,
@@ -130,7 +143,8 @@ export function kvmAccelerator(
     monotonic: monotonicNs,
     report,
     whenChanged,
-  });
+  };
+  const accelerator = within('failed to initialize kvm', () => orRefused(() => new KvmAccelerator(options)));
   // A process cannot end while one of its threads sits in KVM_RUN.
   const leave = (): void => accelerator.dispose();
   process.on('exit', leave);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CapabilityName } from '../../../accel/kvm/abi.js';
-import { NEEDED, whyNotEnough, whyNotHere, whyNotOpened } from './availability.js';
+import { KvmError } from '../../../accel/kvm/error.js';
+import { NEEDED, orRefused, whyNotEnough, whyNotHere, whyNotOpened } from './availability.js';
 
 const host = (cpuinfo: string, gid: number, mode = 0o20660, kernelDevice = '') => ({
   read: (path: string) =>
@@ -54,4 +55,16 @@ test('a KVM that is too old says what it has not', () => {
 test("another processor's KVM has no x86 guests", () => {
   assert.equal(whyNotHere('x64'), undefined);
   assert.equal(whyNotHere('arm64'), "KVM runs guests of the host's kind, and this one is arm64: use -accel tcg here");
+});
+
+test('what a KVM that opens refuses is an error of the user', () => {
+  const refuse = (errno: number, name: string) => () =>
+    orRefused(() => {
+      throw new KvmError('KVM_CREATE_VM', errno, name);
+    });
+  assert.throws(
+    refuse(16, 'EBUSY'),
+    /^UserError: \/dev\/kvm is busy: another hypervisor uses the processor's virtualization \(KVM_CREATE_VM failed: EBUSY\)$/,
+  );
+  assert.throws(refuse(12, 'ENOMEM'), /^UserError: KVM_CREATE_VM failed: ENOMEM$/);
 });

@@ -12,6 +12,7 @@ export const NEEDED: readonly CapabilityName[] = ['USER_MEMORY', 'IMMEDIATE_EXIT
 /** There when KVM's module is loaded. */
 const KERNEL_DEVICE = '/sys/class/misc/kvm/dev';
 const GROUP_READS_AND_WRITES = 0o060;
+const BUSY = `${DEVICE} is busy: another hypervisor uses the processor's virtualization`;
 
 /** Throws UserError. */
 export function openKvm(): Kvm {
@@ -38,6 +39,21 @@ export function whyNotHere(arch: string): string | undefined {
   return arch === 'x64'
     ? undefined
     : `KVM runs guests of the host's kind, and this one is ${arch}: use -accel tcg here`;
+}
+
+/** Does something with a KVM that opens; what it refuses is the user's to know of. */
+export function orRefused<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof KvmError)) throw error;
+    throw new UserError(whyRefused(error));
+  }
+}
+
+/** Another hypervisor does not keep the device from being opened, but VMs and processors from being made. */
+function whyRefused({ errnoName, message }: KvmError): string {
+  return errnoName === 'EBUSY' ? `${BUSY} (${message})` : message;
 }
 
 /** What a KVM that opens lacks for any machine of ours; undefined: nothing. */
@@ -85,7 +101,7 @@ export function whyNotOpened(errnoName: string, host: HostFacts): string {
     case 'EPERM':
       return `no permission to open ${DEVICE}: ${permissionRemedy(host)}`;
     case 'EBUSY':
-      return `${DEVICE} is busy: another hypervisor uses the processor's virtualization`;
+      return BUSY;
     default:
       return `could not open ${DEVICE}: ${errnoName}`;
   }
