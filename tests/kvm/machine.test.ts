@@ -269,7 +269,7 @@ test('exits that are for the thread of the processor alone are traced too, and i
 }, async () => {
   const lines: string[] = [];
   setTraceSink((line) => lines.push(line));
-  setTrace(Object.values(KVM_TRACE), 'kvm_exit', true);
+  for (const name of ['kvm_exit', 'kvm_entry']) setTrace(Object.values(KVM_TRACE), name, true);
   // sti / l: hlt / jmp l; no interrupt comes, and halting is not KVM's.
   const guest = new Guest(firmware('fb f4 eb fd'), { irqchip: 'off' });
   const { lifecycle } = guest.composed.machine;
@@ -278,6 +278,7 @@ test('exits that are for the thread of the processor alone are traced too, and i
   try {
     for (let waited = 0; !seen('hlt') && waited < patience(2000); waited++) await pause(1);
     assert.ok(seen('hlt'), lines.join());
+    assert.equal(lines[0], 'kvm_entry cpu 0 rip 0xfff0');
     for (let i = 0; i < 5; i++) {
       await guest.stop();
       lifecycle.start();

@@ -512,8 +512,9 @@ export class KvmAccelerator implements Accelerator {
     const going = this.#processors.filter((p) => this.#threads.get(p, Control.command) !== Command.run || p.held);
     if (going.length === 0) return;
     for (const p of going) {
-      p.begun = true;
       this.#load(p);
+      if (!p.begun) this.#traceEntry(p);
+      p.begun = true;
       if (stoodStill) p.kvm.tellOfPause();
       p.debugger.apply();
     }
@@ -523,6 +524,10 @@ export class KvmAccelerator implements Accelerator {
       this.#threads.command(p, Command.run);
       if (p.held) this.#threads.release(p);
     }
+  }
+
+  #traceEntry({ index, kvm }: Processor): void {
+    if (KVM_TRACE.kvm_entry.enabled) KVM_TRACE.kvm_entry.emit(index, hexOf(kvm.regs().rip));
   }
 
   /** The record is the processor's state, and KVM's local APIC holds none of it. */
@@ -596,7 +601,7 @@ export class KvmAccelerator implements Accelerator {
         p.held = true;
         return stop;
       }
-      if (KVM_TRACE.kvm_entry.enabled) KVM_TRACE.kvm_entry.emit(index, hexOf(p.kvm.regs().rip));
+      this.#traceEntry(p);
       this.#threads.release(p);
       this.#asked = true;
     }

@@ -11,6 +11,8 @@ const PID = 1;
 
 export class ChromeTrace {
   #first = true;
+  /** Processors with a bar that has not ended. */
+  readonly #open = new Set<number>();
 
   /** `now`: ns. */
   constructor(
@@ -27,8 +29,9 @@ export class ChromeTrace {
       tid: event.format.startsWith(OF_PROCESSOR) ? Number(args[0]) : -1,
     };
     if (event === KVM_TRACE.kvm_exit) {
+      this.#open.add(common.tid);
       this.#put({ name: String(args[1]), cat: 'kvm', ph: 'B', ...common, args: { rip: args[2] } });
-    } else if (event === KVM_TRACE.kvm_entry) this.#put({ ph: 'E', ...common });
+    } else if (event === KVM_TRACE.kvm_entry && this.#open.delete(common.tid)) this.#put({ ph: 'E', ...common });
     else this.#put({ name: event.name, ph: 'i', s: 't', ...common, args: { text: event.text(args) } });
   }
 
