@@ -44,11 +44,14 @@ class Mirror implements Device {
 export class MirroredChips {
   /** Inputs 0..23 of the board. */
   readonly inputs: readonly IrqLine[];
+  /** How often each of them rose, for `info irq`: what came of it only the accelerator knows. */
+  readonly rises = new Uint32Array(IOAPIC_PINS);
   /** A bit for each input that is high. */
   #levels = 0;
 
   constructor(private readonly chips: AcceleratorChips) {
     const drive = (gsi: number, level: boolean): void => {
+      if (level && !(this.#levels & (1 << gsi))) this.rises[gsi] = this.rises[gsi]! + 1;
       this.#levels = level ? this.#levels | (1 << gsi) : this.#levels & ~(1 << gsi);
       chips.setInput(gsi, level);
     };

@@ -76,6 +76,8 @@ export interface PcBase {
   readonly ioapic: Ioapic | undefined;
   /** Brings `pic` and `ioapic` up to date when the accelerator has these chips. */
   fetchChips(): void;
+  /** How often each interrupt input rose, when the accelerator has these chips. */
+  readonly rises: Uint32Array | undefined;
   readonly keyboard: Ps2Keyboard;
   readonly mouse: Ps2Mouse;
   readonly rtc: Mc146818;
@@ -301,6 +303,7 @@ export function buildPcBase(spec: PcBaseSpec, options: MachineOptions, host: Boa
     gsis,
     pic,
     ioapic,
+    rises: chips?.rises,
     fetchChips() {
       picDevice?.fetch();
       ioapicDevice?.fetch();
@@ -462,7 +465,9 @@ export function finish(base: PcBase, extra: PcExtras, options: MachineOptions, h
   };
 }
 
-function inspect({ pic, ioapic, fetchChips }: PcBase, bus: PciBus | undefined): Inspection {
+const PIC_INPUTS = 16;
+
+function inspect({ pic, ioapic, fetchChips, rises }: PcBase, bus: PciBus | undefined): Inspection {
   return {
     pci: () => (bus ? describeBus(bus) : []),
     pic: () => {
@@ -474,8 +479,8 @@ function inspect({ pic, ioapic, fetchChips }: PcBase, bus: PciBus | undefined): 
       return ioapic?.describe();
     },
     irqCounts: () => [
-      { controller: 'isa-i8259', counts: pic.counts() },
-      ...(ioapic ? [{ controller: 'ioapic', counts: [...ioapic.counts] }] : []),
+      { controller: 'isa-i8259', counts: rises ? [...rises.subarray(0, PIC_INPUTS)] : pic.counts() },
+      ...(ioapic ? [{ controller: 'ioapic', counts: [...(rises ?? ioapic.counts)] }] : []),
     ],
   };
 }
