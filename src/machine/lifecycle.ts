@@ -92,6 +92,11 @@ export class Lifecycle implements SystemRequests {
     return this.#state === 'running';
   }
 
+  /** What it has been told to become: guest code may not have been left yet. */
+  get told(): RunState {
+    return this.#stop ?? this.#state;
+  }
+
   /** Whether `service` has something to do. */
   get pending(): boolean {
     if (this.held) return this.#shutdownFromHost;
@@ -101,8 +106,13 @@ export class Lifecycle implements SystemRequests {
   /** Runs on, or for the first time. After a shutdown only a reset helps. */
   start(): void {
     if (this.#state === 'shutdown' || this.#state === 'suspended') return;
-    if (this.held || this.#holding) this.#wanted = true;
-    else this.#enter('running');
+    if (this.held || this.#holding) {
+      this.#wanted = true;
+      return;
+    }
+    // Who asked it to stop has changed his mind before it did.
+    if (this.#stop === 'paused') this.#stop = undefined;
+    this.#enter('running');
   }
 
   /** Stops between slices. */

@@ -127,6 +127,23 @@ test('requests from the guest take effect between slices', () => {
   assert.equal(life.state, 'shutdown');
 });
 
+test('a machine that is told to stop and to go on between two slices goes on', () => {
+  const { life, log } = lifecycle();
+  life.start();
+  life.pause();
+  assert.deepEqual([life.state, life.told, life.pending], ['running', 'paused', true]);
+  life.start();
+  assert.deepEqual([life.told, life.pending], ['running', false]);
+  life.service();
+  assert.equal(life.state, 'running');
+  assert.deepEqual(log, ['go', 'kick']);
+  // What stops it for a reason of its own is not taken back.
+  life.pause('internal-error');
+  life.start();
+  life.service();
+  assert.equal(life.state, 'internal-error');
+});
+
 test('changes of state are traced as QEMU traces them', (t) => {
   const lines: string[] = [];
   setTraceSink((line) => lines.push(line));

@@ -59,9 +59,9 @@ function infoRegisters(s: Session, text: string): void {
 
 /** How QEMU says in which state a machine is. */
 function status(s: Session): string {
-  const { state } = s.machine.lifecycle;
-  if (state === 'running') return 'running';
-  return state === 'paused' ? 'paused' : `paused (${state})`;
+  const { told } = s.machine.lifecycle;
+  if (told === 'running') return 'running';
+  return told === 'paused' ? 'paused' : `paused (${told})`;
 }
 
 function balloon(s: Session): BalloonControl {
