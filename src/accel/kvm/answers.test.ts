@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTrace, setTraceSink } from '../../base/trace.js';
 import type { SliceEnd } from '../accelerator.js';
 import { Answers } from './answers.js';
 import { Question } from './control.js';
 import type { KvmExit } from './interface.js';
+import { KVM_TRACE } from './trace.js';
 import type { KvmVcpu } from './vcpu.js';
 import type { VcpuThreads } from './vcpu-threads.js';
 import type { NotifyPolicy } from './vm-tuning.js';
@@ -59,4 +61,13 @@ test('an exit of an unknown kind stops the machine and is told with its number',
       'KVM: unhandled exit 77 (processor 1 at 0x1234): the machine stops (info registers of the monitor tells more)',
     ],
   );
+});
+
+test('an exit that is not known is traced with its number', (t) => {
+  const lines: string[] = [];
+  setTraceSink((line) => lines.push(line));
+  setTrace([KVM_TRACE.kvm_exit], '*', true);
+  t.after(() => setTrace([KVM_TRACE.kvm_exit], '*', false));
+  answer({ reason: 'other', number: 99 });
+  assert.deepEqual(lines, ['kvm_exit cpu 1 reason number 99 rip 0x1234']);
 });

@@ -1,11 +1,12 @@
 /** What a processor's question is answered with, on the machine thread. */
 import type { MachineServices, SliceEnd } from '../accelerator.js';
-import { SystemEvent } from './abi.js';
+import { exitName, SystemEvent } from './abi.js';
 import { Control, Question } from './control.js';
 import type { Debugger } from './debugger.js';
 import { describeStop, hexOf } from './describe-exit.js';
 import type { GuestAccess } from './guest-access.js';
 import { InstructionText } from './instruction-text.js';
+import type { KvmExit } from './interface.js';
 import type { RecordApics } from './record-apics.js';
 import { KVM_TRACE } from './trace.js';
 import type { KvmVcpu } from './vcpu.js';
@@ -46,7 +47,7 @@ export class Answers {
       return undefined;
     }
     const exit = p.kvm.exit();
-    if (KVM_TRACE.kvm_exit.enabled) KVM_TRACE.kvm_exit.emit(index, exit.reason, hexOf(p.kvm.regs().rip));
+    if (KVM_TRACE.kvm_exit.enabled) this.#traceExit(p, exit);
     if (question === Question.seen) return undefined;
     switch (exit.reason) {
       case 'io':
@@ -91,6 +92,11 @@ export class Answers {
         this.report(describeStop(index, exit, p.kvm));
         return { reason: 'internalError', vcpu: index };
     }
+  }
+
+  #traceExit({ kvm, index }: Asking, exit: KvmExit): void {
+    const reason = exit.reason === 'other' ? exitName(exit.number) : exit.reason;
+    KVM_TRACE.kvm_exit.emit(index, reason, hexOf(kvm.regs().rip));
   }
 
   /** Memory without a slot was touched: by which instruction. */
