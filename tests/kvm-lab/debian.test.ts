@@ -29,6 +29,21 @@ async function checkProcessors(vm: VirtualMachine, smp: number): Promise<void> {
   }
 }
 
+/** What the monitor shows of a guest with page tables, stopped and set going again at once; and an NMI of its. */
+async function checkMonitor(vm: VirtualMachine): Promise<void> {
+  const [, text] = /^([0-9a-f]{16}) T _stext$/m.exec(await run(vm, "grep ' _stext$' /proc/kallsyms", COMMAND_SECONDS))!;
+  vm.monitor('stop');
+  assert.equal(vm.monitor('info status'), 'VM status: paused\n');
+  assert.match(vm.monitor('info mem'), /^ffff[0-9a-f]{12}-ffff[0-9a-f]{12} [0-9a-f]{16} -rw$/m);
+  assert.match(vm.monitor('info tlb'), new RegExp(`^${text}: [0-9a-f]{16} `, 'm'));
+  const [, physical] = /^gpa: (0x[0-9a-f]+)\n$/.exec(vm.monitor(`gva2gpa 0x${text}`))!;
+  assert.deepEqual(vm.monitor(`x /4xg 0x${text}`).match(/0x\w+/g), vm.monitor(`xp /4xg ${physical}`).match(/0x\w+/g));
+  assert.equal(vm.monitor('gva2gpa 0x10'), 'Unmapped\n');
+  vm.monitor('cont');
+  vm.monitor('nmi');
+  for (;;) if (/NMI received/.test(await run(vm, 'dmesg | tail -n 20', COMMAND_SECONDS))) break;
+}
+
 function toShellAndOff(irqchip: IrqchipMode, smp: number, name: string, options: Partial<LinuxOptions> = {}): void {
   test(`Debian with kernel_irqchip=${irqchip} on ${smp} vCPU(s)${name}, to its shell, with its processors, and off`, {
     skip,
@@ -38,6 +53,7 @@ function toShellAndOff(irqchip: IrqchipMode, smp: number, name: string, options:
     const vm = await boot(t, { smp, ...options, args });
     try {
       await checkProcessors(vm, smp);
+      await checkMonitor(vm);
       t.diagnostic(vm.monitor('info exits'));
       await powerOff(vm);
     } finally {
