@@ -111,6 +111,8 @@ export class KvmAccelerator implements Accelerator {
   readonly #views: (readonly FlatRange[])[] = [];
   #portView: readonly FlatRange[] | undefined;
   readonly #doorbells: Readonly<Record<'memory' | 'port', Doorbells>>;
+  /** While processors are being made. */
+  readonly #opened: KvmVcpu[] = [];
   readonly #processors: Processor[];
   readonly #threads: VcpuThreads;
   readonly #stats: SharedArrayBuffer;
@@ -164,7 +166,7 @@ export class KvmAccelerator implements Accelerator {
     const count = shared.vcpus.length;
     this.#threads = new VcpuThreads(count, options.calls, options);
     this.#stats = new SharedArrayBuffer(count * STATS_BYTES);
-    this.#processors = shared.vcpus.map(({ state }, i) => this.#processor(state, i));
+    this.#processors = this.#orClose(() => shared.vcpus.map(({ state }, i) => this.#processor(state, i)));
     this.vcpus = this.#processors.map((p, index) => this.#vcpu(p, index));
     if (options.irqchip === 'off') {
       this.#apics = new RecordApics(shared, this.#processors, (index, waiting) =>
@@ -407,9 +409,10 @@ export class KvmAccelerator implements Accelerator {
   #processor(state: number, index: number): Processor {
     const view = new DataView(this.memory.buffer, state);
     const kvm = this.#vm.createVcpu(view.getUint32(X86.at['lapic']! + LAPIC.at['initialId']!, true));
+    this.#opened.push(kvm);
     if (this.#vm.capability('MCE') !== 0) kvm.setupMachineCheck(MCG_CAP);
     const { tscKhz } = this.options.cpu;
-    if (tscKhz !== undefined) this.#orClose(() => setTscRate(kvm, (name) => this.#vm.capability(name), tscKhz), kvm);
+    if (tscKhz !== undefined) setTscRate(kvm, (name) => this.#vm.capability(name), tscKhz);
     const registers = new X86Registers(this.memory, state, this.options.shared.runtime);
     const transfer = new X86StateTransfer(this.memory, registers, state, {
       now: () => this.#connected().virtualNow(),
@@ -434,11 +437,11 @@ export class KvmAccelerator implements Accelerator {
   }
 
   /** When the host cannot do what is asked for, nothing is left of what was made. */
-  #orClose(act: () => void, vcpu?: KvmVcpu): void {
+  #orClose<T>(act: () => T): T {
     try {
-      act();
+      return act();
     } catch (error) {
-      for (const made of [vcpu, this.#vm, this.options.kvm]) made?.close();
+      for (const made of [...this.#opened, this.#vm, this.options.kvm]) made.close();
       throw error;
     }
   }
