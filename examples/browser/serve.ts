@@ -5,6 +5,8 @@ import { extname } from 'node:path';
 
 const PORT = 8080;
 const TYPES: Readonly<Record<string, string>> = { '.js': 'text/javascript', '.wasm': 'application/wasm' };
+/** No other file, whatever is asked for. */
+const FILE = /^\/dist(\/\w[\w.-]*)+$/;
 const PAGE = `<!doctype html><title>A guest</title><pre></pre><script type="module">
 import { run } from '/dist/examples/browser/hello.js';
 const runtime = await WebAssembly.compileStreaming(fetch('/dist/runtime/x86.wasm'));
@@ -12,7 +14,7 @@ run(runtime, (text) => document.querySelector('pre').append(text));
 </script>`;
 
 const server = createServer((request, response) => {
-  const { pathname } = new URL(request.url!, 'http://localhost');
+  const path = request.url!;
   const send = (status: number, type: string, body: string | Uint8Array): void => {
     response.writeHead(status, {
       'Content-Type': type,
@@ -21,11 +23,11 @@ const server = createServer((request, response) => {
     });
     response.end(body);
   };
-  const type = TYPES[extname(pathname)];
-  if (pathname === '/') send(200, 'text/html', PAGE);
-  else if (!type || !pathname.startsWith('/dist/')) send(404, 'text/plain', 'not here\n');
+  const type = TYPES[extname(path)];
+  if (path === '/') send(200, 'text/html', PAGE);
+  else if (!type || !FILE.test(path)) send(404, 'text/plain', 'not here\n');
   else
-    readFile(new URL(`../../..${pathname}`, import.meta.url), (error, bytes) =>
+    readFile(new URL(`../../..${path}`, import.meta.url), (error, bytes) =>
       error ? send(404, 'text/plain', 'not here\n') : send(200, type, bytes),
     );
 });

@@ -23,6 +23,12 @@ function run(...args: string[]): { status: number; text: string; errors: string 
 
 const wanted = (...names: string[]): WantedAccelerator[] => names.map((name) => ({ name, origin: `-accel ${name}` }));
 
+const choosing =
+  (icount: boolean, notes: string[]) =>
+  (...names: string[]): string =>
+    chooseAccelerator(wanted(...names), { icount, cpus: 1, irqchip: 'on', smm: false }, (text) => notes.push(text))
+      .name;
+
 test('wrong usage is told in one line that names it', () => {
   const { status, text, errors } = run('--json', '--what');
   assert.equal(status, 3);
@@ -80,10 +86,7 @@ test('smm=on asks for a KVM that has system management mode', { skip }, () => {
 
 test('accelerators that there are not are passed over with a line each, and what is left may be none', () => {
   const notes: string[] = [];
-  const choose = (...names: string[]): string =>
-    chooseAccelerator(wanted(...names), { icount: false, cpus: 1, irqchip: 'on', smm: false }, (text) =>
-      notes.push(text),
-    ).name;
+  const choose = choosing(false, notes);
   assert.equal(choose('foo', 'hvf', 'tcg', 'kvm'), 'tcg');
   assert.deepEqual(notes, [
     '-accel foo: invalid accelerator foo: use tcg or kvm; falling back to tcg',
@@ -96,10 +99,7 @@ test('accelerators that there are not are passed over with a line each, and what
 
 test('-icount asks for tcg: kvm is passed over, or refused where it is all', () => {
   const notes: string[] = [];
-  const choose = (...names: string[]): string =>
-    chooseAccelerator(wanted(...names), { icount: true, cpus: 1, irqchip: 'on', smm: false }, (text) =>
-      notes.push(text),
-    ).name;
+  const choose = choosing(true, notes);
   assert.equal(choose('kvm', 'tcg'), 'tcg');
   assert.match(notes[0]!, /^-accel kvm: -icount is not allowed with hardware virtualization: .*; falling back to tcg$/);
   assert.throws(() => choose('kvm'), /-icount is not allowed with hardware virtualization: use -accel tcg with it/);

@@ -34,7 +34,8 @@ function look(): string | undefined {
     });
     const { status, signal } = spawnSync(program);
     if (status === 0) return undefined;
-    return status === 1 ? "the host's kernel runs no 32-bit code" : `status ${status} signal ${signal} of a program`;
+    if (status === 1) return "the host's kernel runs no 32-bit code";
+    throw new Error(`the program that looks for 32-bit code: status ${status} signal ${signal}`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -28,9 +28,9 @@ function long(value: number): number[] {
 }
 
 /** 64 bits, the lowest byte first. */
-function quad(value: bigint | number): number[] {
+function quad(value: bigint): number[] {
   const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, BigInt(value)), true);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
   return [...bytes];
 }
 
